@@ -1,0 +1,126 @@
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+	"google.golang.org/protobuf/proto"
+
+	events "github.com/commandcenter/commandcenter/proto-events"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/obs"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+)
+
+// MaxData is the largest event in bytes. An event is a fact and a reference,
+// not a document.
+const MaxData = 256 << 10
+
+// Ring topics by which the writers in this process wake the relay.
+const topic = "outbox"
+
+// headerRequestID carries the id of the HTTP call that caused an event.
+const headerRequestID = "Cc-Request-Id"
+
+// Option changes how [Add] writes an event.
+type Option func(*addition)
+
+type addition struct {
+	id       uuid.UUID
+	at       time.Time
+	instance string
+}
+
+// WithID sets the id of the event, and with it the Nats-Msg-Id: the same id
+// twice within the stream's window is one event. By default it is random.
+func WithID(id uuid.UUID) Option { return func(a *addition) { a.id = id } }
+
+// At sets when the fact happened; by default now.
+func At(t time.Time) Option { return func(a *addition) { a.at = t } }
+
+// FromInstance names this instance in the CloudEvents source.
+func FromInstance(name string) Option { return func(a *addition) { a.instance = name } }
+
+// Add writes the event msg in the transaction tx; it is published after the
+// commit, and never when tx is rolled back. The project is that of msg's field
+// project_id and must be the transaction's, unless tx is across projects. ctx
+// must be the one that the transaction's function was given: by it the relay
+// of this process learns of the commit.
+//
+// Add the event after the change that it tells of, while the transaction holds
+// the lock of the row: that is what orders the events of one aggregate.
+func Add(ctx context.Context, tx *sqlx.Tx, msg proto.Message, opts ...Option) error {
+	a := addition{at: time.Now()}
+	for _, o := range opts {
+		o(&a)
+	}
+	if a.id == uuid.Nil {
+		id, err := uuid.NewRandom()
+		if err != nil {
+			return fmt.Errorf("event id: %w", err)
+		}
+		a.id = id
+	}
+	d, err := events.Describe(msg)
+	if err != nil {
+		return err
+	}
+	key, err := events.Aggregate(msg)
+	if err != nil {
+		return err
+	}
+	header, err := events.Headers(msg, a.id.String(), events.Source(a.instance, d.Service), a.at)
+	if err != nil {
+		return err
+	}
+	otel.GetTextMapPropagator().Inject(ctx, propagation.HeaderCarrier(header))
+	if id := obs.RequestID(ctx); id != "" {
+		header[headerRequestID] = []string{id}
+	}
+	data, err := events.Marshal(msg)
+	if err != nil {
+		return err
+	}
+	return insert(ctx, tx, row{
+		MessageID: a.id, Project: tenant.Project(key.Project),
+		Subject: d.Subject(tenant.Project(key.Project).Token()), Header: header, Data: data,
+	})
+}
+
+// row is one message that waits.
+type row struct {
+	MessageID uuid.UUID
+	Project   tenant.Project
+	Subject   string
+	Header    map[string][]string
+	Data      []byte
+}
+
+func insert(ctx context.Context, tx *sqlx.Tx, r row) error {
+	if len(r.Data) > MaxData {
+		return errs.Newf(errs.TooLarge, "event %s has %d bytes, at most %d are allowed", r.Subject, len(r.Data), MaxData)
+	}
+	header, err := json.Marshal(r.Header)
+	if err != nil {
+		return fmt.Errorf("headers of %s: %w", r.Subject, err)
+	}
+	const q = `
+		INSERT INTO outbox (message_id, project_id, subject, headers, data)
+		VALUES ($1, $2, $3, $4, $5)`
+	if _, err := tx.ExecContext(ctx, q, r.MessageID, int64(r.Project), r.Subject, string(header), r.Data); err != nil {
+		if pg.PolicyViolation(err) {
+			return fmt.Errorf("event %s is of another project than its transaction: %w", r.Subject, err)
+		}
+		return fmt.Errorf("add event %s: %w", r.Subject, err)
+	}
+	pg.Ring(ctx, topic)
+	return nil
+}

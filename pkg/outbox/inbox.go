@@ -1,0 +1,50 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+)
+
+// Once records in tx that consumer has taken the message, and reports whether
+// this is the first time. When it is not, the handler must change nothing. A
+// message that another transaction is taking at the moment makes Once wait for
+// the outcome of that one. The row belongs to the transaction's project, to
+// the instance when it is across projects, and is kept for thirty days.
+func Once(ctx context.Context, tx *sqlx.Tx, consumer, messageID string) (first bool, err error) {
+	if consumer == "" || messageID == "" {
+		return false, fmt.Errorf("inbox: consumer %q, message %q: both are needed", consumer, messageID)
+	}
+	const q = `
+		INSERT INTO inbox (project_id, consumer, message_id)
+		VALUES (coalesce(nullif(current_setting('app.project_id', true), '')::bigint, 0), $1, $2)
+		ON CONFLICT DO NOTHING`
+	res, err := tx.ExecContext(ctx, q, consumer, messageID)
+	if err != nil {
+		return false, fmt.Errorf("inbox of %s: %w", consumer, err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return false, fmt.Errorf("inbox of %s: %w", consumer, err)
+	}
+	return n == 1, nil
+}
+
+// Purge deletes what the delivery tables keep of the transaction's project:
+// what was heard, what was answered, and what was published. Events that still
+// wait stay, among them the one that says that the project was purged.
+func Purge(ctx context.Context, tx *sqlx.Tx, p tenant.Project) error {
+	for _, q := range []string{
+		`DELETE FROM inbox      WHERE project_id = $1`,
+		`DELETE FROM operations WHERE project_id = $1`,
+		`DELETE FROM outbox     WHERE project_id = $1 AND (published_at IS NOT NULL OR parked_at IS NOT NULL)`,
+	} {
+		if _, err := tx.ExecContext(ctx, q, int64(p)); err != nil {
+			return fmt.Errorf("purge deliveries of project %d: %w", p, err)
+		}
+	}
+	return nil
+}

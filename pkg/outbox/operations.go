@@ -1,0 +1,148 @@
+package outbox
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+)
+
+// ErrAnswered says that the operation has an answer already: another delivery
+// of the same command was faster. The transaction must be rolled back, and the
+// stored answer given.
+var ErrAnswered = errors.New("the operation has been answered before")
+
+// Operation is the stored answer of a command.
+type Operation struct {
+	ID          uuid.UUID
+	Project     tenant.Project
+	Principal   string // who asked, "user:7"
+	Operation   string // what, "createProject"
+	Fingerprint []byte // of the command's body: another body under the same id is an error
+	Status      int    // of HTTP; 0 when Error says it all
+	Header      map[string]string
+	Body        []byte          // nil when there is none
+	Error       json.RawMessage // a refusal, in the form of the bus; nil for success
+	CreatedAt   time.Time       // acceptance of the command
+	FinishedAt  time.Time       // set by the database
+}
+
+// Operations are the stored answers of one service, the same in all its
+// processes.
+type Operations struct{ db *pg.DB }
+
+// NewOperations returns the stored answers in the schema of db.
+func NewOperations(db *pg.DB) *Operations { return &Operations{db: db} }
+
+const operationColumns = `id, project_id, principal, operation, fingerprint, status, headers, body, error, created_at, finished_at`
+
+// Lookup returns the answer of operation id of any project, and whether there
+// is one. It joins a unit of work like any call; the caller compares project
+// and principal before it shows anything.
+func (o *Operations) Lookup(ctx context.Context, id uuid.UUID) (rec Operation, found bool, err error) {
+	err = o.db.AcrossProjects(ctx, "stored answer by operation id", func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `SELECT ` + operationColumns + ` FROM operations WHERE id = $1`
+		rec, found, err = scanOperation(tx.QueryRowxContext(ctx, q, id))
+		return err
+	})
+	return rec, found, err
+}
+
+// LookupIn is [Operations.Lookup] within one project, in a transaction of it.
+func (o *Operations) LookupIn(ctx context.Context, tx *sqlx.Tx, p tenant.Project, id uuid.UUID) (rec Operation, found bool, err error) {
+	const q = `SELECT ` + operationColumns + ` FROM operations WHERE project_id = $1 AND id = $2`
+	return scanOperation(tx.QueryRowxContext(ctx, q, int64(p), id))
+}
+
+// Save stores rec in tx, which must be of rec's project: with the change that
+// it answers, or alone for a refusal. It fails with [ErrAnswered] when the
+// operation has an answer, waiting for another transaction that is about to
+// store one.
+func (o *Operations) Save(ctx context.Context, tx *sqlx.Tx, rec Operation) error {
+	header := []byte("{}")
+	if len(rec.Header) > 0 {
+		b, err := json.Marshal(rec.Header)
+		if err != nil {
+			return fmt.Errorf("save answer of %s: %w", rec.Operation, err)
+		}
+		header = b
+	}
+	if rec.Fingerprint == nil {
+		rec.Fingerprint = []byte{}
+	}
+	if rec.CreatedAt.IsZero() {
+		rec.CreatedAt = time.Now()
+	}
+	var failure sql.NullString
+	if len(rec.Error) > 0 {
+		failure = sql.NullString{String: string(rec.Error), Valid: true}
+	}
+	const q = `
+		INSERT INTO operations (id, project_id, principal, operation, fingerprint, status, headers, body, error, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		ON CONFLICT DO NOTHING`
+	res, err := tx.ExecContext(ctx, q, rec.ID, int64(rec.Project), rec.Principal, rec.Operation, rec.Fingerprint,
+		rec.Status, string(header), rec.Body, failure, rec.CreatedAt.UTC())
+	if err != nil {
+		return fmt.Errorf("save answer of %s: %w", rec.Operation, err)
+	}
+	n, err := res.RowsAffected()
+	if err != nil {
+		return fmt.Errorf("save answer of %s: %w", rec.Operation, err)
+	}
+	if n == 0 {
+		return fmt.Errorf("save answer of %s %s: %w", rec.Operation, rec.ID, ErrAnswered)
+	}
+	return nil
+}
+
+// Sweep deletes answers that were given before the time, in bounded
+// transactions, and returns how many. A [Relay] does it by itself.
+func (o *Operations) Sweep(ctx context.Context, before time.Time) (int64, error) {
+	var total int64
+	for {
+		var n int64
+		err := o.db.AcrossProjects(ctx, "sweep old answers", func(ctx context.Context, tx *sqlx.Tx) error {
+			var err error
+			n, err = deleteChunk(ctx, tx, sweepOperations, before)
+			return err
+		})
+		total += n
+		if err != nil || n < sweepChunk {
+			return total, err
+		}
+	}
+}
+
+func scanOperation(r *sqlx.Row) (Operation, bool, error) {
+	var (
+		rec     Operation
+		project int64
+		header  []byte
+		failure sql.NullString
+	)
+	err := r.Scan(&rec.ID, &project, &rec.Principal, &rec.Operation, &rec.Fingerprint, &rec.Status,
+		&header, &rec.Body, &failure, &rec.CreatedAt, &rec.FinishedAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return Operation{}, false, nil
+	}
+	if err != nil {
+		return Operation{}, false, fmt.Errorf("read a stored answer: %w", err)
+	}
+	rec.Project = tenant.Project(project)
+	if err := json.Unmarshal(header, &rec.Header); err != nil {
+		return Operation{}, false, fmt.Errorf("read a stored answer: headers: %w", err)
+	}
+	if failure.Valid {
+		rec.Error = json.RawMessage(failure.String)
+	}
+	return rec, true, nil
+}

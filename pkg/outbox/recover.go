@@ -1,0 +1,133 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+)
+
+// compare asks the stream how far it has got, and puts rows that it has lost
+// back into the queue: those of an earlier epoch, and those beyond its end.
+func (w *work) compare(ctx context.Context) error {
+	p, ok := w.pub.(StreamState)
+	if !ok {
+		w.unsure = false
+		return nil
+	}
+	asking, cancel := context.WithTimeout(ctx, w.conf.ackWithin)
+	defer cancel()
+	epoch, last, err := p.StreamState(asking, w.conf.stream)
+	if err != nil {
+		return err
+	}
+	w.epochs = map[string]string{w.conf.stream: epoch}
+	const q = `
+		UPDATE outbox SET published_at = NULL, stream_epoch = NULL, stream_seq = NULL
+		WHERE  published_at IS NOT NULL AND (stream_epoch <> $1 OR stream_seq > $2)`
+	var n int64
+	err = w.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		res, err := tx.ExecContext(ctx, q, epoch, int64(last)) //nolint:gosec // G115: sequences stay far below 2^63
+		if err != nil {
+			return err
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		w.log.Warn("outbox.rebuild", "stream", w.conf.stream, "epoch", epoch, "last", last, "messages", n)
+	}
+	w.unsure = false
+	return nil
+}
+
+// Unpark puts parked messages back into the queue, all of them, and returns
+// how many: after whatever refused them was mended.
+func (r *Relay) Unpark(ctx context.Context) (int64, error) {
+	var n int64
+	err := r.db.AcrossProjects(ctx, "retry parked events", func(ctx context.Context, tx *sqlx.Tx) error {
+		res, err := tx.ExecContext(ctx, `UPDATE outbox SET parked_at = NULL, error = NULL WHERE parked_at IS NOT NULL`)
+		if err != nil {
+			return fmt.Errorf("unpark: %w", err)
+		}
+		n, err = res.RowsAffected()
+		return err
+	})
+	r.db.Ring(topic)
+	return n, err
+}
+
+// tidy deletes old rows, when nothing waits.
+func (w *work) tidy(ctx context.Context) error {
+	now := time.Now()
+	if now.Sub(w.tidied) < w.conf.sweepEvery {
+		return nil
+	}
+	w.tidied = now
+	for _, s := range []struct {
+		what string
+		q    string
+		keep time.Duration
+	}{
+		{"published", sweepPublished, w.conf.keep},
+		{"heard", sweepInbox, w.conf.keepHeard},
+		{"answers", sweepOperations, w.conf.keepAnswer},
+	} {
+		n, err := w.sweep(ctx, s.q, now.Add(-s.keep))
+		if err != nil {
+			return err
+		}
+		if n > 0 {
+			w.log.Info("outbox.sweep", "what", s.what, "rows", n)
+		}
+	}
+	return nil
+}
+
+// sweep deletes at most ten chunks at a time; the next round goes on.
+func (w *work) sweep(ctx context.Context, q string, before time.Time) (total int64, err error) {
+	for range 10 {
+		var n int64
+		err = w.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+			n, err = deleteChunk(ctx, tx, q, before)
+			return err
+		})
+		total += n
+		if err != nil || n < sweepChunk {
+			return total, err
+		}
+	}
+	w.tidied = time.Time{}
+	return total, nil
+}
+
+// measure counts the queue, now and then. Each subquery has an index of just
+// the rows that it wants.
+func (w *work) measure(ctx context.Context) error {
+	if time.Since(w.measured) < 5*time.Second {
+		return nil
+	}
+	w.measured = time.Now()
+	const q = `
+		SELECT q.waiting, q.age, (SELECT count(*) FROM outbox WHERE parked_at IS NOT NULL) AS parked
+		FROM  (SELECT count(*) AS waiting,
+		              coalesce(extract(epoch FROM now() - min(created_at)), 0)::float8 AS age
+		       FROM   outbox WHERE published_at IS NULL AND parked_at IS NULL) q`
+	var row struct {
+		Waiting float64 `db:"waiting"`
+		Age     float64 `db:"age"`
+		Parked  float64 `db:"parked"`
+	}
+	err := w.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return tx.GetContext(ctx, &row, q) })
+	if err != nil {
+		return err
+	}
+	w.metrics.waiting.Set(row.Waiting)
+	w.metrics.parked.Set(row.Parked)
+	w.metrics.lag.Set(row.Age)
+	return nil
+}
