@@ -88,13 +88,13 @@ func sample(f protoreflect.FieldDescriptor) protoreflect.Value {
 		}
 		return protoreflect.ValueOfInt32(n)
 	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
-		return protoreflect.ValueOfUint32(uint32(n)) //nolint:gosec // G115: field numbers are positive
+		return protoreflect.ValueOfUint32(uint32(n))
 	case protoreflect.DoubleKind:
 		return protoreflect.ValueOfFloat64(float64(n) / 2)
 	case protoreflect.FloatKind:
 		return protoreflect.ValueOfFloat32(float32(n) / 2)
 	case protoreflect.BytesKind:
-		return protoreflect.ValueOfBytes([]byte{byte(n), 0xff}) //nolint:gosec // G115: an example
+		return protoreflect.ValueOfBytes([]byte{byte(n), 0xff})
 	default:
 		return protoreflect.ValueOfString(text(string(f.Name())))
 	}

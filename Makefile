@@ -1,0 +1,152 @@
+# One page of every command. `make` alone lists them.
+#
+# `make up` and `make test` need Go, make and a shell. The other targets install
+# their tools, pinned, into .tools/bin; nothing is installed elsewhere.
+
+GO       ?= go
+ARGS     ?=
+MODULES  := proto-events pkg services
+PACKAGES := $(MODULES:%=./%/...)
+TOOLS    := $(CURDIR)/.tools/bin
+CONTRACT := services/gateway/openapi.yaml
+
+# What the last release promised; `make baseline` writes both.
+RELEASED_HTTP   := services/gateway/testdata/released.yaml
+RELEASED_EVENTS := proto-events/testdata/released.binpb
+
+# The private servers of the tests wait more than they compute.
+TEST_FLAGS ?= -timeout 15m -parallel 4
+MIN_COVER  ?= 80
+
+# Go finds its caches by HOME; a container may have none.
+ifeq ($(strip $(HOME)$(XDG_CACHE_HOME)$(GOCACHE)),)
+export GOCACHE := $(CURDIR)/.tools/cache/build
+endif
+ifeq ($(strip $(HOME)$(GOPATH)$(GOMODCACHE)),)
+export GOPATH := $(CURDIR)/.tools/cache/path
+endif
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 } /^##@ / { print "\n" substr($$0, 5) }' $(MAKEFILE_LIST)
+
+##@ Run
+
+.PHONY: build
+build: ## build bin/commandcenter
+	@$(GO) build -trimpath -o bin/commandcenter ./services/commandcenter
+
+.PHONY: up
+up: build ## start the whole product here (ARGS="--http :8080"); the environment is passed through
+	@exec bin/commandcenter up $(ARGS)
+
+.PHONY: up-split
+up-split: build ## the same as separate processes: NATS, PostgreSQL, each service
+	@exec deployments/split/up.sh $(ARGS)
+
+##@ Test
+
+.PHONY: test
+test: ## all tests, with a private PostgreSQL and NATS that they start
+	@$(GO) test $(TEST_FLAGS) $(PACKAGES)
+
+.PHONY: race
+race: ## all tests under the race detector, with coverage and a summary
+	@$(GO) test -json -race $(TEST_FLAGS) -covermode=atomic -coverprofile=coverage.out $(PACKAGES) | $(GO) run .ci/summary.go
+
+.PHONY: cover
+cover: ## pkg and every noun are covered to MIN_COVER per cent (after `make race`)
+	@test -f coverage.out || $(MAKE) --no-print-directory race
+	@awk -v min=$(MIN_COVER) -f .ci/cover.awk coverage.out
+
+.PHONY: bench
+bench: ## the figures of README, each with its baseline
+	@$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout 30m $(PACKAGES) | grep -v 'no test files'
+
+##@ Check
+
+.PHONY: fmt
+fmt: ## format every file
+	@gofmt -w $(MODULES) .ci
+
+.PHONY: vet
+vet: ## go vet, also with each module on its own
+	@$(GO) vet $(PACKAGES)
+	@$(GO) vet .ci/summary.go
+	@for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) build ./...) || exit 1; done
+
+.PHONY: lint
+lint: vet $(TOOLS)/golangci-lint-v2.15.0 ## vet, gofmt and golangci-lint; reasons in .golangci.yml
+	@unformatted=$$(gofmt -l $(MODULES) .ci); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	@$(TOOLS)/golangci-lint-v2.15.0 run --timeout 10m $(PACKAGES)
+
+.PHONY: gen
+gen: $(TOOLS)/buf-v1.75.0 $(TOOLS)/protoc-gen-go-v1.36.12 $(TOOLS)/oapi-codegen-v2.8.2 ## write everything that follows from the two contracts
+	@ln -sf protoc-gen-go-v1.36.12 $(TOOLS)/protoc-gen-go
+	@cd proto-events && $(TOOLS)/buf-v1.75.0 lint && PATH="$(TOOLS):$$PATH" $(TOOLS)/buf-v1.75.0 generate && $(GO) run ./internal/gen
+	@for config in services/*/internal/*/oapi.yaml; do \
+		(cd "$$(dirname "$$config")" && $(TOOLS)/oapi-codegen-v2.8.2 -config oapi.yaml $(CURDIR)/$(CONTRACT)) || exit 1; \
+	done
+
+GENERATED = find proto-events services \( -name '*.pb.go' -o -name '*.gen.go' -o -path 'proto-events/schemas/*' -o -path 'proto-events/golden/*' \
+	-o -path proto-events/EVENTS.md -o -path proto-events/asyncapi.yaml \) -type f -exec cksum {} + | sort -k 3
+
+.PHONY: drift
+drift: ## what is committed is what `make gen` writes
+	@mkdir -p .tools
+	@$(GENERATED) > .tools/generated.before
+	@$(MAKE) --no-print-directory gen
+	@$(GENERATED) > .tools/generated.after
+	@diff .tools/generated.before .tools/generated.after || { echo "drift: run make gen and commit what it wrote"; exit 1; }
+
+.PHONY: breaking
+breaking: $(TOOLS)/buf-v1.75.0 $(TOOLS)/oasdiff-v1.37.0 ## neither contract breaks what the last release promised
+	@if test -f $(RELEASED_EVENTS); then cd proto-events && $(TOOLS)/buf-v1.75.0 breaking --against $(CURDIR)/$(RELEASED_EVENTS); \
+		else echo "breaking: no release of the event contracts yet"; fi
+	@if test -f $(RELEASED_HTTP); then $(TOOLS)/oasdiff-v1.37.0 breaking --fail-on ERR $(RELEASED_HTTP) $(CONTRACT); \
+		else echo "breaking: no release of the HTTP contract yet"; fi
+
+.PHONY: ci
+ci: ## everything that must hold before a merge
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory drift
+	@$(MAKE) --no-print-directory breaking
+	@$(MAKE) --no-print-directory race
+	@$(MAKE) --no-print-directory cover
+
+##@ Grow
+
+.PHONY: new-service
+new-service: ## write the rooms of a new service: make new-service NAME=radar
+	@sh .ci/new-service.sh "$(NAME)"
+
+.PHONY: baseline
+baseline: $(TOOLS)/buf-v1.75.0 ## at a release: what both contracts promise from now on
+	@mkdir -p $(dir $(RELEASED_EVENTS)) $(dir $(RELEASED_HTTP))
+	@cd proto-events && $(TOOLS)/buf-v1.75.0 build --exclude-source-info -o $(CURDIR)/$(RELEASED_EVENTS)
+	@cp $(CONTRACT) $(RELEASED_HTTP)
+
+.PHONY: release-check
+release-check: ## the tree is fit to be tagged: versions agree, changelog written, nothing uncommitted
+	@sh .ci/release-check.sh
+
+.PHONY: clean
+clean: ## remove what was built here; no data, no caches of Go
+	@rm -rf bin .tools coverage.out
+
+# Tools: the version is part of the name, so that a new one is installed when the
+# line changes. Built by the Go at hand: a release binary refuses a newer go line.
+define tool
+$(TOOLS)/$(1)-$(3):
+	@mkdir -p $(TOOLS)/.new
+	@echo "installing $(1) $(3) into .tools/bin"
+	@GOWORK=off GOFLAGS=-mod=mod GOBIN=$(TOOLS)/.new $(GO) install $(2)@$(3)
+	@mv $(TOOLS)/.new/$(1) $$@
+endef
+$(eval $(call tool,buf,github.com/bufbuild/buf/cmd/buf,v1.75.0))
+$(eval $(call tool,protoc-gen-go,google.golang.org/protobuf/cmd/protoc-gen-go,v1.36.12))
+$(eval $(call tool,oapi-codegen,github.com/oapi-codegen/oapi-codegen/v2/cmd/oapi-codegen,v2.8.2))
+$(eval $(call tool,oasdiff,github.com/oasdiff/oasdiff,v1.37.0))
+$(eval $(call tool,golangci-lint,github.com/golangci/golangci-lint/v2/cmd/golangci-lint,v2.15.0))
