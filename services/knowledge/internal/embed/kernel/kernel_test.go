@@ -231,7 +231,9 @@ func TestSlicesThatAreTooShortPanicBeforeAnyWrite(t *testing.T) {
 		"softmax": func() { s.Softmax(make([]float32, 31), 2, 16, 16, 1) },
 		"width":   func() { s.Softmax(make([]float32, 64), 2, 17, 32, 1) },
 		"gelu":    func() { s.GELU(make([]float32, 17)) },
-		"norm":    func() { s.AddNorm(make([]float32, 32), make([]float32, 31), make([]float32, 16), make([]float32, 16), 2, 0) },
+		"norm": func() {
+			s.AddNorm(make([]float32, 32), make([]float32, 31), make([]float32, 16), make([]float32, 16), 2, 0)
+		},
 	} {
 		func() {
 			defer func() {

@@ -2,11 +2,13 @@ package safetensors
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"slices"
@@ -65,6 +67,14 @@ func (f *File) Tensor(name string) (Tensor, bool) {
 	return t, ok
 }
 
+// Names lists the tables in the order of the file.
+func (f *File) Names() []string {
+	return slices.SortedFunc(maps.Keys(f.tensors), func(a, b string) int {
+		x, y := f.tensors[a], f.tensors[b]
+		return cmp.Or(cmp.Compare(x.Offset, y.Offset), cmp.Compare(x.Bytes, y.Bytes), cmp.Compare(a, b))
+	})
+}
+
 // floats finds a table of float32 and checks its shape; a dimension of -1
 // may be anything.
 func (f *File) floats(name string, shape []int) (Tensor, error) {
@@ -84,11 +94,16 @@ func (f *File) floats(name string, shape []int) (Tensor, error) {
 
 // Read copies a table of the given shape.
 func (f *File) Read(name string, shape ...int) ([]float32, error) {
+	return f.ReadTo(nil, name, shape...)
+}
+
+// ReadTo is Read into buf, or into a new slice if buf is too small.
+func (f *File) ReadTo(buf []float32, name string, shape ...int) ([]float32, error) {
 	t, err := f.floats(name, shape)
 	if err != nil {
 		return nil, err
 	}
-	x := make([]float32, t.Len())
+	x := slices.Grow(buf[:0], t.Len())[:t.Len()]
 	if err := memory.ReadAt(f.f, t.Offset, x); err != nil {
 		return nil, fmt.Errorf("read tensor %s: %w", name, err)
 	}
@@ -189,10 +204,7 @@ func covered(tensors map[string]Tensor, begin, size int64) error {
 		order = append(order, t)
 	}
 	slices.SortFunc(order, func(a, b Tensor) int {
-		if a.Offset != b.Offset {
-			return int(min(max(a.Offset-b.Offset, -1), 1))
-		}
-		return int(min(max(a.Bytes-b.Bytes, -1), 1))
+		return cmp.Or(cmp.Compare(a.Offset, b.Offset), cmp.Compare(a.Bytes, b.Bytes))
 	})
 	for _, t := range order {
 		if t.Offset != begin {

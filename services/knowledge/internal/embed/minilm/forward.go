@@ -1,0 +1,167 @@
+package minilm
+
+import (
+	"fmt"
+	"math"
+	"runtime/debug"
+	"slices"
+
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/kernel"
+)
+
+// block is how many queries attention takes at a time: their scores stay in
+// the nearest cache.
+const block = 24
+
+// Scratch holds the numbers of one forward pass. The zero value is ready; it
+// grows to the largest batch that it has seen. Not for concurrent use.
+type Scratch struct {
+	x, y, qkv, inner    []float32
+	keys, values, score []float32
+}
+
+// grow makes s large enough for tokens tokens and a longest sequence.
+func (s *Scratch) grow(m *Model, tokens, longest int) {
+	wide := kernel.RoundUp(longest)
+	for _, b := range []struct {
+		buf *[]float32
+		n   int
+	}{
+		{&s.x, tokens * m.dim}, {&s.y, tokens * m.dim}, {&s.qkv, tokens * 3 * m.dim}, {&s.inner, tokens * max(m.inner, m.dim)},
+		{&s.keys, head * wide}, {&s.values, head * longest}, {&s.score, block * wide},
+	} {
+		if len(*b.buf) < b.n {
+			*b.buf = make([]float32, b.n)
+		}
+	}
+}
+
+// Forward writes the vector of each sequence of token numbers to out, whose
+// entries have room for [Model.Dim] numbers. pause is called twice per layer;
+// its error ends the pass and is returned.
+func (m *Model) Forward(s *Scratch, sequences [][]int32, out [][]float32, pause func() error) error {
+	tokens, longest := 0, 0
+	for i, q := range sequences {
+		if len(q) == 0 || len(q) > m.places {
+			return fmt.Errorf("sequence of %d tokens: want 1 to %d", len(q), m.places)
+		}
+		if top, bottom := slices.Max(q), slices.Min(q); bottom < 0 || int(top) >= m.vocab {
+			return fmt.Errorf("tokens %d to %d in a vocabulary of %d", bottom, top, m.vocab)
+		}
+		if len(out[i]) != m.dim {
+			return fmt.Errorf("a vector has %d numbers, not %d", m.dim, len(out[i]))
+		}
+		tokens, longest = tokens+len(q), max(longest, len(q))
+	}
+	s.grow(m, tokens, longest)
+	x, y := s.x[:tokens*m.dim], s.y[:tokens*m.dim]
+	if err := m.embed(x, y, sequences); err != nil {
+		return err
+	}
+	m.set.AddNorm(x, y, m.norm.gamma, m.norm.beta, tokens, epsilon)
+	for i := range m.layers {
+		l := &m.layers[i]
+		if err := pause(); err != nil {
+			return err
+		}
+		m.apply(s.qkv, x, tokens, l.qkv)
+		at := 0
+		for _, q := range sequences {
+			m.attend(s, y[at*m.dim:], s.qkv[at*3*m.dim:], len(q))
+			at += len(q)
+		}
+		// The scratch of the inner part is free until then.
+		m.apply(s.inner, y, tokens, l.out)
+		m.set.AddNorm(x, s.inner, l.afterOut.gamma, l.afterOut.beta, tokens, epsilon)
+		if err := pause(); err != nil {
+			return err
+		}
+		m.apply(s.inner, x, tokens, l.up)
+		m.set.GELU(s.inner[:tokens*m.inner])
+		m.apply(y, s.inner, tokens, l.down)
+		m.set.AddNorm(x, y, l.afterDown.gamma, l.afterDown.beta, tokens, epsilon)
+	}
+	at := 0
+	for i, q := range sequences {
+		pool(out[i], x[at*m.dim:(at+len(q))*m.dim])
+		at += len(q)
+	}
+	return nil
+}
+
+// apply writes dst = x·w + bias.
+func (m *Model) apply(dst, x []float32, rows int, w linear) {
+	m.set.MatMul(dst, w.m.N, x, w.m.K, rows, w.m, w.bias)
+}
+
+// embed gathers the rows of words and places. The table of words is a mapped
+// file: should someone cut it short, that is an error here and no crash.
+func (m *Model) embed(x, y []float32, sequences [][]int32) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if p := recover(); p != nil {
+			if _, fault := p.(interface{ Addr() uintptr }); !fault {
+				panic(p)
+			}
+			err = fmt.Errorf("the file of weights cannot be read any more: %v", p)
+		}
+	}()
+	d, at := m.dim, 0
+	for _, q := range sequences {
+		for place, token := range q {
+			copy(x[at:at+d], m.words.Floats[int(token)*d:])
+			copy(y[at:at+d], m.position[place*d:])
+			at += d
+		}
+	}
+	return nil
+}
+
+// attend writes to dst, for each token of one sequence, what its heads gather
+// from the others.
+func (m *Model) attend(s *Scratch, dst, qkv []float32, n int) {
+	d, ld := m.dim, 3*m.dim
+	wide := kernel.RoundUp(n)
+	width := (n + kernel.Panel - 1) / kernel.Panel * kernel.Panel
+	keys := kernel.Matrix{Data: s.keys[:head*wide], K: head, N: wide}
+	values := kernel.Matrix{Data: s.values[:head*n], K: n, N: head}
+	scale := float32(1 / math.Sqrt(head))
+	absent := float32(math.Inf(-1))
+	for h := 0; h < d; h += head {
+		keys.PackRows(0, qkv[d+h:], ld, n)
+		values.PackColumns(qkv[2*d+h:], ld)
+		for from := 0; from < n; from += block {
+			rows := min(block, n-from)
+			m.set.MatMul(s.score, wide, qkv[from*ld+h:], ld, rows, keys, nil)
+			for i := range rows {
+				for j := n; j < width; j++ {
+					s.score[i*wide+j] = absent
+				}
+			}
+			m.set.Softmax(s.score, rows, width, wide, scale)
+			m.set.MatMul(dst[from*d+h:], d, s.score, wide, rows, values, nil)
+		}
+	}
+}
+
+// pool writes the mean of the rows of x, scaled to length 1.
+func pool(dst, x []float32) {
+	clear(dst)
+	for at := 0; at < len(x); at += len(dst) {
+		for j, v := range x[at : at+len(dst)] {
+			dst[j] += v
+		}
+	}
+	// The length of the mean and that of the sum differ by a factor that the
+	// scaling takes out.
+	var square float64
+	for _, v := range dst {
+		square += float64(v) * float64(v)
+	}
+	if square > 0 {
+		inv := float32(1 / math.Sqrt(square))
+		for j := range dst {
+			dst[j] *= inv
+		}
+	}
+}
