@@ -71,6 +71,7 @@ func Migrate(ctx context.Context, adminDSN string, secrets RoleSecrets, schemas 
 	if err != nil {
 		return fmt.Errorf("migrate: connect as administrator: %w", classify(err))
 	}
+	defer func() { err = errors.Join(err, conn.Close()) }() // gives up the lock
 	m := &migrator{ctx: ctx, pool: pool, conn: conn, secrets: secrets}
 	if err := m.run(schemas); err != nil {
 		return fmt.Errorf("migrate: %w", err)
