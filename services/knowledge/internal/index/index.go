@@ -1,0 +1,339 @@
+package index
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/bitmap"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/fusion"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/lexical"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/terms"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/vector"
+)
+
+// Config is the ranking of an index. The zero value of a field takes its
+// default.
+type Config struct {
+	Dim     int // of the vectors; 384
+	Lexical lexical.Config
+	Fusion  fusion.Config
+	Depth   int // fewest candidates of a leg; 100
+}
+
+func (c Config) withDefaults() Config {
+	if c.Dim <= 0 {
+		c.Dim = 384
+	}
+	if c.Depth <= 0 {
+		c.Depth = 100
+	}
+	return c
+}
+
+type facet struct {
+	field byte // 'c'ollection, 'k'ategory, 't'echnology
+	value string
+}
+
+// Index is one project in memory. Safe for concurrent use.
+type Index struct {
+	c Config
+	a *terms.Analyzer
+
+	mu         sync.RWMutex
+	generation int64
+	lex        *lexical.Index
+	vec        *vector.Flat
+	slots      map[int64]uint32 // by passage id
+	ids        []int64          // by slot
+	docs       []int64          // by slot
+	marks      [][3]facet       // by slot
+	byDoc      map[int64][]uint32
+	facets     map[facet]*bitmap.Set
+	dead       int
+}
+
+// New returns an empty index of generation 0.
+func New(c Config, a *terms.Analyzer) *Index {
+	c = c.withDefaults()
+	return &Index{
+		c: c, a: a, lex: lexical.New(c.Lexical), vec: vector.New(c.Dim),
+		slots: map[int64]uint32{}, byDoc: map[int64][]uint32{}, facets: map[facet]*bitmap.Set{},
+	}
+}
+
+// Generation is that of the newest change that the index has seen whole.
+func (x *Index) Generation() int64 {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.generation
+}
+
+// Len is the number of passages, and of those with a vector.
+func (x *Index) Len() (passages, vectors int) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return x.lex.Len(), x.vec.Len()
+}
+
+// Bytes estimates the memory of the index.
+func (x *Index) Bytes() int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	n := x.lex.Bytes() + x.vec.Bytes() + 136*len(x.ids)
+	for _, s := range x.facets {
+		n += s.Bytes() + 64
+	}
+	return n
+}
+
+// Put adds passages, or gives known ones their vector and filters. The words
+// are analysed before the index is locked.
+func (x *Index) Put(passages []Passage) error {
+	type analysed struct{ title, body terms.Analysis }
+	words := make([]analysed, len(passages))
+	for i, p := range passages {
+		if !x.has(p.ID) {
+			words[i] = analysed{x.a.Analyze(p.Title), x.a.Analyze(p.Body)}
+		}
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for i, p := range passages {
+		slot, known := x.slots[p.ID]
+		if !known {
+			slot = uint32(len(x.ids))
+			w := words[i]
+			if w.body.Terms == nil { // dropped between the two looks
+				w = analysed{x.a.Analyze(p.Title), x.a.Analyze(p.Body)}
+			}
+			x.lex.Add(slot, lexical.Field(w.title), lexical.Field(w.body))
+			x.ids = append(x.ids, p.ID)
+			x.docs = append(x.docs, p.Document)
+			x.marks = append(x.marks, [3]facet{})
+			x.slots[p.ID] = slot
+			x.byDoc[p.Document] = append(x.byDoc[p.Document], slot)
+		}
+		x.classify(slot, p)
+		if p.Vector == nil {
+			x.vec.Remove(slot)
+		} else if err := x.vec.Add(slot, p.Vector); err != nil {
+			return fmt.Errorf("passage %d: %w", p.ID, err)
+		}
+	}
+	return nil
+}
+
+func (x *Index) has(id int64) bool {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	_, ok := x.slots[id]
+	return ok
+}
+
+func facetsOf(collection, category string, technology int64) [3]facet {
+	f := [3]facet{{'c', collection}, {'k', category}, {}}
+	if technology != 0 {
+		f[2] = facet{'t', fmt.Sprint(technology)}
+	}
+	return f
+}
+
+func (x *Index) classify(slot uint32, p Passage) {
+	marks := facetsOf(p.Collection, p.Category, p.Technology)
+	if x.marks[slot] == marks {
+		return
+	}
+	x.unmark(slot)
+	x.marks[slot] = marks
+	for _, f := range marks {
+		if f.field == 0 {
+			continue
+		}
+		s := x.facets[f]
+		if s == nil {
+			s = &bitmap.Set{}
+			x.facets[f] = s
+		}
+		s.Add(slot)
+	}
+}
+
+// unmark takes a passage out of its filters; a filter that nothing passes any
+// more is forgotten.
+func (x *Index) unmark(slot uint32) {
+	for _, f := range x.marks[slot] {
+		if s := x.facets[f]; s != nil {
+			if s.Remove(slot); s.Empty() {
+				delete(x.facets, f)
+			}
+		}
+	}
+	x.marks[slot] = [3]facet{}
+}
+
+// Keep removes the passages of a document whose id is not in keep; nil
+// removes the document.
+func (x *Index) Keep(document int64, keep map[int64]bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	left := x.byDoc[document][:0]
+	for _, slot := range x.byDoc[document] {
+		if keep[x.ids[slot]] {
+			left = append(left, slot)
+			continue
+		}
+		x.lex.Remove(slot)
+		x.vec.Remove(slot)
+		x.unmark(slot)
+		delete(x.slots, x.ids[slot])
+		x.dead++
+	}
+	if x.byDoc[document] = left; len(left) == 0 {
+		delete(x.byDoc, document)
+	}
+	if x.dead > 1024 && x.dead > len(x.ids)/3 {
+		x.compact()
+	}
+}
+
+// compact gives the living passages new slots without gaps, in order.
+func (x *Index) compact() {
+	to := make([]uint32, len(x.ids))
+	ids := make([]int64, 0, len(x.slots))
+	docs := make([]int64, 0, len(x.slots))
+	marks := make([][3]facet, 0, len(x.slots))
+	for old, id := range x.ids {
+		if slot, ok := x.slots[id]; ok && int(slot) == old {
+			to[old] = uint32(len(ids))
+			ids = append(ids, id)
+			docs = append(docs, x.docs[old])
+			marks = append(marks, x.marks[old])
+		}
+	}
+	x.lex.Compact(to)
+	x.vec.Compact(to)
+	facets := map[facet]*bitmap.Set{}
+	for f, s := range x.facets {
+		moved := &bitmap.Set{}
+		s.All(func(old uint32) bool {
+			moved.Add(to[old])
+			return true
+		})
+		facets[f] = moved
+	}
+	byDoc := make(map[int64][]uint32, len(x.byDoc))
+	for slot, d := range docs {
+		byDoc[d] = append(byDoc[d], uint32(slot))
+		x.slots[ids[slot]] = uint32(slot)
+	}
+	x.ids, x.docs, x.marks, x.facets, x.byDoc, x.dead = ids, docs, marks, facets, byDoc, 0
+}
+
+// Seen says that every change up to generation has been applied. It never
+// goes back.
+func (x *Index) Seen(generation int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.generation = max(x.generation, generation)
+}
+
+// Search ranks the passages that pass the filter. The error is that of a query
+// vector of the wrong dimension.
+func (x *Index) Search(r Request) (Result, error) {
+	words := x.a.Analyze(r.Text).Terms
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	res := Result{Generation: x.generation}
+	allow, any := x.allowed(r.Filter)
+	if !any || r.Limit <= 0 {
+		return res, nil
+	}
+	before := func(a, b uint32) bool { return x.ids[a] < x.ids[b] }
+	depth := max(x.c.Depth, 5*r.Limit)
+	var lq *lexical.Query
+	var vq *vector.Query
+	candidates := map[uint32]*fusion.Candidate{}
+	candidate := func(slot uint32) *fusion.Candidate {
+		c := candidates[slot]
+		if c == nil {
+			c = &fusion.Candidate{ID: x.ids[slot], Slot: slot}
+			candidates[slot] = c
+		}
+		return c
+	}
+	if r.Mode != Vector {
+		lq = x.lex.Query(words)
+		for i, h := range lq.Search(depth, allow, before) {
+			candidate(h.Slot).LexicalRank = i + 1
+		}
+	}
+	if r.Mode != Keyword && r.Vector != nil {
+		var err error
+		if vq, err = x.vec.Query(r.Vector); err != nil {
+			return res, err
+		}
+		for i, h := range vq.Search(depth, allow, before) {
+			candidate(h.Slot).VectorRank = i + 1
+		}
+	}
+	list := make([]fusion.Candidate, 0, len(candidates))
+	ceiling := 0.0
+	for slot, c := range candidates {
+		if lq != nil {
+			c.Lexical = lq.Score(slot)
+		}
+		if vq != nil {
+			c.Cosine, c.HasVector = vq.Cosine(slot)
+		}
+		list = append(list, *c)
+	}
+	if lq != nil {
+		ceiling = lq.Ceiling
+	}
+	fusion.Join(list, r.Method, weight(r, lq != nil, vq != nil), ceiling, x.c.Fusion)
+	for _, c := range list[:min(len(list), r.Limit)] {
+		res.Hits = append(res.Hits, Hit{
+			ID: c.ID, Document: x.docs[c.Slot], Score: c.Score,
+			Lexical: c.Lexical, LexicalRank: c.LexicalRank, Cosine: c.Cosine, HasVector: c.HasVector, VectorRank: c.VectorRank,
+		})
+	}
+	return res, nil
+}
+
+// weight is alpha where both legs run, and all of the one that does else.
+func weight(r Request, lexical, vector bool) float64 {
+	switch {
+	case !vector:
+		return 0
+	case !lexical:
+		return 1
+	}
+	return min(max(r.Alpha, 0), 1)
+}
+
+// allowed is the set of passages that pass the filter, nil for all; any is
+// false when none can.
+func (x *Index) allowed(f Filter) (allow *bitmap.Set, any bool) {
+	var sets []*bitmap.Set
+	for _, want := range []struct {
+		f  facet
+		on bool
+	}{
+		{facet{'c', f.Collection}, f.Collection != ""}, {facet{'k', f.Category}, f.Category != ""},
+		{facet{'t', fmt.Sprint(f.Technology)}, f.Technology != 0},
+	} {
+		if !want.on {
+			continue
+		}
+		s := x.facets[want.f]
+		if s == nil {
+			return nil, false
+		}
+		sets = append(sets, s)
+	}
+	if len(sets) == 0 {
+		return nil, true
+	}
+	return bitmap.And(sets...), true
+}

@@ -1,0 +1,190 @@
+package index
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/terms"
+)
+
+// Source is where an index comes from.
+type Source interface {
+	// Changes calls put for every passage of every document that changed
+	// after generation since, the passages of one document one after another,
+	// and gone for every document that lost all its passages or was deleted. It
+	// returns the generation up to which that is everything.
+	Changes(ctx context.Context, p tenant.Project, since int64, put func(Passage) error, gone func(document int64)) (int64, error)
+}
+
+// Library keeps the indexes of the projects that are in use.
+type Library struct {
+	c     Config
+	src   Source
+	a     *terms.Analyzer
+	limit int
+	mu    sync.Mutex
+	shelf map[tenant.Project]*book
+	clock int64 // counts uses
+}
+
+type book struct {
+	index *Index
+	used  int64
+	load  chan struct{} // holds one token: whoever has it brings the index up to date
+	bytes int
+}
+
+// NewLibrary returns a library whose indexes together stay near limit bytes; a
+// single index may be larger.
+func NewLibrary(src Source, c Config, limit int) *Library {
+	return &Library{c: c.withDefaults(), src: src, a: &terms.Analyzer{}, limit: limit, shelf: map[tenant.Project]*book{}}
+}
+
+func (l *Library) book(p tenant.Project) *book {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.shelf[p]
+	if b == nil {
+		b = &book{index: New(l.c, l.a), load: make(chan struct{}, 1)}
+		l.shelf[p] = b
+	}
+	l.clock++
+	b.used = l.clock
+	return b
+}
+
+// Held reports whether the project's index is in memory; asking does not count
+// as use.
+func (l *Library) Held(p tenant.Project) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.shelf[p] != nil
+}
+
+// At returns the project's index with every change up to generation at least
+// want. Callers that need the same changes wait for one load.
+func (l *Library) At(ctx context.Context, p tenant.Project, want int64) (*Index, error) {
+	b := l.book(p)
+	if b.index.Generation() >= want {
+		return b.index, nil
+	}
+	select {
+	case b.load <- struct{}{}:
+		defer func() { <-b.load }()
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	if b.index.Generation() >= want {
+		return b.index, nil
+	}
+	if err := l.update(ctx, p, b.index); err != nil {
+		return nil, fmt.Errorf("index of project %d: %w", p, err)
+	}
+	l.weigh(b)
+	return b.index, nil
+}
+
+// Refresh brings an index that is in memory up to date, and does nothing for
+// others.
+func (l *Library) Refresh(ctx context.Context, p tenant.Project, want int64) error {
+	if !l.Held(p) {
+		return nil
+	}
+	_, err := l.At(ctx, p, want)
+	return err
+}
+
+const batch = 128
+
+func (l *Library) update(ctx context.Context, p tenant.Project, x *Index) error {
+	var pending []Passage
+	var document int64
+	keep := map[int64]bool{}
+	flush := func() error {
+		err := x.Put(pending)
+		clear(pending)
+		pending = pending[:0]
+		return err
+	}
+	finish := func() error {
+		if err := flush(); err != nil {
+			return err
+		}
+		if document != 0 {
+			x.Keep(document, keep)
+		}
+		clear(keep)
+		return nil
+	}
+	var deleted []int64
+	generation, err := l.src.Changes(ctx, p, x.Generation(), func(q Passage) error {
+		if q.Document != document {
+			if err := finish(); err != nil {
+				return err
+			}
+			document = q.Document
+		}
+		keep[q.ID] = true
+		if pending = append(pending, q); len(pending) >= batch {
+			return flush()
+		}
+		return nil
+	}, func(d int64) { deleted = append(deleted, d) })
+	if err != nil { // what was put stays; the next update goes over it again
+		return err
+	}
+	if err := finish(); err != nil {
+		return err
+	}
+	for _, d := range deleted {
+		x.Keep(d, nil)
+	}
+	x.Seen(generation)
+	return nil
+}
+
+// weigh notes the size of a book and drops the least recently used others
+// until all fit.
+func (l *Library) weigh(b *book) {
+	bytes := b.index.Bytes()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b.bytes = bytes
+	for {
+		total := 0
+		var oldest tenant.Project
+		for p, o := range l.shelf {
+			total += o.bytes
+			if o != b && o.bytes > 0 && (oldest == 0 || o.used < l.shelf[oldest].used) {
+				oldest = p
+			}
+		}
+		if total <= l.limit || oldest == 0 {
+			return
+		}
+		delete(l.shelf, oldest)
+	}
+}
+
+// Drop forgets a project.
+func (l *Library) Drop(p tenant.Project) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.shelf, p)
+}
+
+// Size is the number of indexes and their memory in bytes.
+func (l *Library) Size() (indexes, bytes int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, b := range l.shelf {
+		bytes += b.bytes
+	}
+	return len(l.shelf), bytes
+}
+
+// Deadline bounds a load that no caller waits for.
+const Deadline = 2 * time.Minute

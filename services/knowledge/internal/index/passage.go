@@ -1,0 +1,63 @@
+package index
+
+import "github.com/commandcenter/commandcenter/services/knowledge/internal/index/fusion"
+
+// Passage is a chunk as the index needs it. Text and title of an id never
+// change: a chunk with another text is another chunk.
+type Passage struct {
+	ID         int64
+	Document   int64
+	Title      string // document title, heading path and symbols
+	Body       string
+	Vector     []float32 // nil while there is none
+	Collection string
+	Category   string
+	Technology int64 // 0: none
+}
+
+// Filter narrows a search. Zero fields do not filter.
+type Filter struct {
+	Collection string
+	Category   string
+	Technology int64
+}
+
+// Mode says which legs a search uses.
+type Mode string
+
+// The modes.
+const (
+	Hybrid  Mode = "hybrid"
+	Vector  Mode = "vector"
+	Keyword Mode = "keyword"
+)
+
+// Request is a search in one index.
+type Request struct {
+	Text   string
+	Vector []float32 // of the text; nil leaves the vector leg out
+	Mode   Mode
+	Alpha  float64 // weight of the vector leg in Hybrid, 0 to 1
+	Method fusion.Method
+	Limit  int
+	Filter Filter
+}
+
+// Hit is a found passage. Ranks count from 1 within a leg's candidates; 0
+// means that the leg did not list the passage.
+type Hit struct {
+	ID          int64
+	Document    int64
+	Score       float64 // 0 to 1
+	Lexical     float64 // BM25
+	LexicalRank int
+	Cosine      float64
+	HasVector   bool
+	VectorRank  int
+}
+
+// Result is what a search found, best first, and the generation that it saw.
+type Result struct {
+	Hits       []Hit
+	Generation int64
+}
