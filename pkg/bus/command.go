@@ -1,0 +1,423 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+)
+
+// CommandOptions say how a command is repeated and waited for.
+type CommandOptions struct {
+	// Key is the caller's Idempotency-Key. The same key of the same principal
+	// for the same operation of the same project is the same command: it runs
+	// once, and every call gets its answer. Without one every call is its own.
+	Key string
+	// Wait is how long to wait for the answer before it is answered 202; 5 s
+	// when 0, not at all when negative.
+	Wait time.Duration
+}
+
+const defaultWait = 5 * time.Second
+
+// commandSpace is the namespace of ids that are made from idempotency keys.
+var commandSpace = uuid.MustParse("6f0a4c52-1f0e-5d0b-9b33-6d5a0c6f7a10")
+
+// errOtherBody is the refusal of a key that was used for something else.
+var errOtherBody = errs.InvalidField("idempotency_key_reused", "the Idempotency-Key was used with another body", "header", "Idempotency-Key")
+
+// commandID is the id of a command: of its key, or its own. The length of each
+// part goes in, so that no two lists of parts read alike.
+func commandID(t Target, principal, key string) (uuid.UUID, error) {
+	if key == "" {
+		id, err := uuid.NewV7() // in order of time, which keeps the index of the answers dense
+		if err != nil {
+			return uuid.Nil, fmt.Errorf("command id: %w", err)
+		}
+		return id, nil
+	}
+	var b bytes.Buffer
+	for _, s := range []string{t.Project.Token(), principal, t.Service + "." + t.Operation, key} {
+		fmt.Fprintf(&b, "%d:%s", len(s), s)
+	}
+	return uuid.NewSHA1(commandSpace, b.Bytes()), nil
+}
+
+// keyed reports whether the id was made from a key.
+func keyed(id uuid.UUID) bool { return id.Version() == 5 }
+
+// fingerprint is the SHA-256 of the payload, as if an uploaded object had no
+// name: the same file put again has another one.
+func fingerprint(payload []byte) (sum [sha256.Size]byte, object string) {
+	if bytes.Contains(payload, []byte(`"upload"`)) {
+		var p struct {
+			Upload *ObjectRef `json:"upload"`
+		}
+		if err := json.Unmarshal(payload, &p); err == nil && p.Upload != nil && p.Upload.Name != "" {
+			object = p.Upload.Name
+			payload = bytes.Replace(payload, []byte(`"`+object+`"`), []byte(`""`), 1)
+		}
+	}
+	return sha256.Sum256(payload), object
+}
+
+// Command puts a command on the stream and waits for its answer. Once it is on
+// the stream it runs, whatever happens here: the answer is then the service's,
+// or, when none came in time, 202 with Pending set. A refusal by the service
+// is an [errs.Error], as for [Bus.Request]; Unavailable means that nothing was
+// stored, or that it is not known; a call with the same key finds out.
+func (b *Bus) Command(ctx context.Context, t Target, identity tenant.Identity, payload []byte, o CommandOptions) (*Answer, error) {
+	r, err := b.route(t.Service, t.Operation)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	ctx, span := b.tracer.Start(ctx, "bus.command "+r.audience, trace.WithSpanKind(trace.SpanKindProducer), r.attrs)
+	defer span.End()
+	a, err := b.command(ctx, r, t, identity, payload, o)
+	class := ""
+	if err != nil {
+		class = statusClass(outcome{err: err})
+		span.SetStatus(codes.Error, class)
+	} else if class = statusClass(outcome{status: a.Status}); a.Pending {
+		class = "pending"
+	}
+	r.done(class, time.Since(began))
+	return a, err
+}
+
+func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.Identity, payload []byte, o CommandOptions) (*Answer, error) {
+	if o.Wait == 0 {
+		o.Wait = defaultWait
+	}
+	identity.Project = t.Project
+	id, err := commandID(t, identity.Principal, o.Key)
+	if err != nil {
+		return nil, err
+	}
+	sum, object := fingerprint(payload)
+	m, err := b.message(ctx, r, commandSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload)
+	if err != nil {
+		return nil, err
+	}
+	reply, stored := b.mux.open(1), b.mux.open(1)
+	defer b.mux.close(reply)
+	defer b.mux.close(stored)
+	sid := id.String()
+	m.Header[headerCommand] = []string{sid}
+	m.Header[jetstream.MsgIDHeader] = []string{sid}
+	m.Header[headerBody] = []string{hex.EncodeToString(sum[:])}
+	if object != "" {
+		m.Header[headerObject] = []string{object}
+	}
+	m.Header[headerReply] = []string{reply.subject}
+	m.Reply = stored.subject
+	began := time.Now()
+	if err := b.nc.PublishMsg(m); err != nil {
+		return nil, publishError(err, m.Subject)
+	}
+	p := pendingCommand{b: b, t: t, identity: identity, id: id, sum: sum, object: object, accepted: began}
+
+	// The service may be quicker than the stream's own acknowledgement; its
+	// answer says that the command was stored as well.
+	ackBy := time.NewTimer(b.timeout)
+	defer ackBy.Stop()
+	select {
+	case a := <-reply.ch:
+		return p.answered(ctx, a)
+	case a := <-stored.ch:
+		again, err := pubAck(a)
+		if err != nil {
+			return nil, err
+		}
+		if again {
+			return p.replay(ctx, began.Add(o.Wait))
+		}
+	case <-ctx.Done():
+		return nil, fmt.Errorf("command %s: %w", r.audience, context.Cause(ctx))
+	case <-ackBy.C:
+		return nil, errs.New(errs.Unavailable, "the stream does not answer").After(time.Second)
+	}
+	wait := time.NewTimer(max(0, o.Wait-time.Since(began)))
+	defer wait.Stop()
+	select {
+	case a := <-reply.ch:
+		return p.answered(ctx, a)
+	case <-ctx.Done():
+	case <-wait.C:
+	}
+	return p.pending(ctx)
+}
+
+// pubAck reads the stream's acknowledgement.
+func pubAck(m *nats.Msg) (again bool, err error) {
+	if len(m.Data) == 0 && get(m.Header, "Status") == "503" {
+		return false, errs.New(errs.Unavailable, "no stream takes commands: the instance is not provisioned").After(5 * time.Second)
+	}
+	var ack struct {
+		Error     *jetstream.APIError `json:"error"`
+		Stream    string              `json:"stream"`
+		Duplicate bool                `json:"duplicate"`
+	}
+	if err := json.Unmarshal(m.Data, &ack); err != nil {
+		return false, errs.Newf(errs.Unavailable, "the stream's answer: %w", err)
+	}
+	if ack.Error != nil {
+		return false, publishError(ack.Error, m.Subject)
+	}
+	if ack.Stream != StreamCommands {
+		return false, errs.Newf(errs.Internal, "a command went to stream %q", ack.Stream)
+	}
+	return ack.Duplicate, nil
+}
+
+// pendingCommand is a command that is on the stream.
+type pendingCommand struct {
+	b        *Bus
+	t        Target
+	identity tenant.Identity
+	id       uuid.UUID
+	sum      [sha256.Size]byte
+	object   string
+	accepted time.Time
+}
+
+func (p *pendingCommand) operationID() string { return p.t.Service + "." + p.id.String() }
+
+// answered turns the service's reply into the caller's answer.
+func (p *pendingCommand) answered(ctx context.Context, m *nats.Msg) (*Answer, error) {
+	o, err := p.b.read(ctx, m, p.t)
+	if err != nil {
+		return nil, err
+	}
+	if o.err != nil {
+		return nil, o.err
+	}
+	a := o.answer()
+	a.OperationID = p.operationID()
+	a.Replayed = get(m.Header, headerReplayed) != ""
+	return a, nil
+}
+
+// replay is for a command that the stream has had before: its answer went, or
+// goes, to somebody else, so the service is asked until it knows.
+func (p *pendingCommand) replay(ctx context.Context, until time.Time) (*Answer, error) {
+	pause := 10 * time.Millisecond
+	for {
+		st, err := p.b.askOperation(ctx, p.t.Service, p.identity, p.id)
+		if err == nil && st != nil {
+			return p.again(st)
+		}
+		if err != nil && errs.KindOf(err) != errs.Unavailable && errs.KindOf(err) != errs.Timeout {
+			return nil, err
+		}
+		left := time.Until(until)
+		if left <= 0 {
+			break
+		}
+		wait := time.NewTimer(min(pause, left))
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return nil, fmt.Errorf("command: %w", context.Cause(ctx))
+		}
+		pause = min(2*pause, 250*time.Millisecond)
+	}
+	// Whoever was answered 202 left a note of the body.
+	n, err := p.b.note(ctx, p.operationID())
+	if err == nil && n != nil && n.Fingerprint != "" && n.Fingerprint != hex.EncodeToString(p.sum[:]) {
+		return nil, errOtherBody
+	}
+	return p.pending(ctx)
+}
+
+func (p *pendingCommand) again(st *operationReply) (*Answer, error) {
+	if st.Fingerprint != hex.EncodeToString(p.sum[:]) {
+		return nil, errOtherBody
+	}
+	o := st.Answer.outcome()
+	if o.err != nil {
+		return nil, o.err
+	}
+	a := o.answer()
+	a.OperationID = p.operationID()
+	a.Replayed = st.Object != p.object || p.object == ""
+	return a, nil
+}
+
+// pending writes down that the command was accepted, for as long as the
+// service says nothing, and is the 202.
+func (p *pendingCommand) pending(ctx context.Context) (*Answer, error) {
+	// The caller's time may be over; that the command runs must be known all
+	// the same.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.b.timeout)
+	defer cancel()
+	err := p.b.takeNote(ctx, p.operationID(), note{
+		Operation: p.t.Operation, Project: int64(p.t.Project), Principal: p.identity.Principal,
+		AcceptedAt: p.accepted.UTC(), Fingerprint: hex.EncodeToString(p.sum[:]),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &Answer{Status: http.StatusAccepted, Pending: true, OperationID: p.operationID()}, nil
+}
+
+// outcome is the inverse of keep.
+func (s stored) outcome() outcome {
+	if len(s.Error) > 0 {
+		return outcome{err: decodeError(string(s.Kind), s.Error)}
+	}
+	return outcome{status: s.Status, header: s.Header, body: s.Body}
+}
+
+var errNoOperation = errs.New(errs.NotFound, "no such operation")
+
+// OperationState is what is known about a command.
+type OperationState struct {
+	ID         string // "<service>.<uuid>"
+	Operation  string
+	Pending    bool // accepted, not answered yet
+	AcceptedAt time.Time
+	FinishedAt time.Time // zero while pending
+	Answer     *Answer   // nil while pending, and after a refusal or failure
+	Err        error     // of kind Refusal: refused; otherwise: given up after every try
+}
+
+// Operation tells how the command went. Only its own principal may ask, in the
+// same project; to everybody else it is errs.NotFound. While the service is
+// silent the answer is what was noted when the command was accepted.
+func (b *Bus) Operation(ctx context.Context, identity tenant.Identity, operationID string) (*OperationState, error) {
+	service, id, err := splitOperationID(operationID)
+	if err != nil {
+		return nil, err
+	}
+	st, aerr := b.askOperation(ctx, service, identity, id)
+	if aerr == nil && st != nil {
+		s := &OperationState{ID: operationID, Operation: st.Operation, AcceptedAt: st.AcceptedAt, FinishedAt: st.FinishedAt}
+		if o := st.Answer.outcome(); o.err != nil {
+			s.Err = o.err
+		} else {
+			s.Answer = o.answer()
+			s.Answer.OperationID = operationID
+		}
+		return s, nil
+	}
+	n, err := b.note(ctx, operationID)
+	if err != nil {
+		return nil, err
+	}
+	if n == nil || n.Project != int64(identity.Project) || n.Principal != identity.Principal {
+		if aerr != nil && n == nil {
+			return nil, aerr
+		}
+		return nil, errNoOperation
+	}
+	return &OperationState{ID: operationID, Operation: n.Operation, Pending: true, AcceptedAt: n.AcceptedAt}, nil
+}
+
+func splitOperationID(s string) (service string, id uuid.UUID, err error) {
+	at := bytes.IndexByte([]byte(s), '.')
+	if at <= 0 || !validToken(s[:at]) {
+		return "", uuid.Nil, errNoOperation
+	}
+	id, err = uuid.Parse(s[at+1:])
+	if err != nil || id.String() != s[at+1:] {
+		return "", uuid.Nil, errNoOperation
+	}
+	return s[:at], id, nil
+}
+
+// operationQuery asks a service about one of its commands.
+type operationQuery struct {
+	ID uuid.UUID `json:"id"`
+}
+
+// operationReply is the answer; a service that knows nothing answers 204.
+type operationReply struct {
+	Operation   string    `json:"operation"`
+	AcceptedAt  time.Time `json:"accepted_at"`
+	FinishedAt  time.Time `json:"finished_at"`
+	Fingerprint string    `json:"fingerprint"`
+	Object      string    `json:"object,omitempty"`
+	Answer      stored    `json:"answer"`
+}
+
+// askOperation returns nil when the service has no answer for the id.
+func (b *Bus) askOperation(ctx context.Context, service string, identity tenant.Identity, id uuid.UUID) (*operationReply, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	q, err := json.Marshal(operationQuery{ID: id})
+	if err != nil {
+		return nil, fmt.Errorf("ask for an operation: %w", err)
+	}
+	o, err := b.ask(ctx, Target{Service: service, Operation: getOperation, Project: identity.Project}, identity, q, "application/json")
+	if err != nil {
+		return nil, err
+	}
+	if o.status == http.StatusNoContent {
+		return nil, nil
+	}
+	var r operationReply
+	if err := json.Unmarshal(o.body, &r); err != nil {
+		return nil, errs.Newf(errs.Upstream, "state of an operation: %w", err)
+	}
+	return &r, nil
+}
+
+// note is what is kept about a command that was answered 202.
+type note struct {
+	Operation   string    `json:"operation"`
+	Project     int64     `json:"project"`
+	Principal   string    `json:"principal"`
+	AcceptedAt  time.Time `json:"accepted_at"`
+	Fingerprint string    `json:"fingerprint"`
+}
+
+func (b *Bus) takeNote(ctx context.Context, operationID string, n note) error {
+	kv, err := b.ops.get(ctx)
+	if err != nil {
+		return errs.Newf(errs.Unavailable, "operations: %w", err)
+	}
+	data, err := json.Marshal(n)
+	if err != nil {
+		return fmt.Errorf("operations: %w", err)
+	}
+	if _, err := kv.Put(ctx, operationID, data); err != nil {
+		return errs.Newf(errs.Unavailable, "operations: %w", err)
+	}
+	return nil
+}
+
+func (b *Bus) note(ctx context.Context, operationID string) (*note, error) {
+	kv, err := b.ops.get(ctx)
+	if err != nil {
+		return nil, errs.Newf(errs.Unavailable, "operations: %w", err)
+	}
+	e, err := kv.Get(ctx, operationID)
+	if errors.Is(err, jetstream.ErrKeyNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, errs.Newf(errs.Unavailable, "operations: %w", err)
+	}
+	var n note
+	if err := json.Unmarshal(e.Value(), &n); err != nil {
+		return nil, errs.Newf(errs.Internal, "operations: %w", err)
+	}
+	return &n, nil
+}

@@ -1,0 +1,150 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
+
+	"github.com/commandcenter/commandcenter/pkg/natsd"
+)
+
+// The subjects on which instances tell each other that they are there.
+const (
+	presencePrefix = "hub.presence."
+	presenceFilter = "hub.presence.>"
+)
+
+// HubUser is the name of a service's user in account HUB.
+func HubUser(service string) string { return service + "-hub" }
+
+// HubPermissions derives that user: it may say its own presence and take those
+// of all others from its durable consumer.
+func HubPermissions(service string) natsd.UserSpec {
+	p := &perms{}
+	p.sub("_INBOX_"+HubUser(service)+".>", presenceFilter)
+	p.pub(presencePrefix + "*")
+	p.durable(StreamPresence, presenceDurable(service))
+	return natsd.UserSpec{Name: HubUser(service), Account: natsd.AccountHub, Pub: p.allow, Sub: p.hear}
+}
+
+func presenceDurable(service string) string { return "presence-" + service }
+
+// ProvisionHub makes the streams and consumers of account HUB. admin must be a
+// connection of its provisioning user.
+func ProvisionHub(ctx context.Context, admin *nats.Conn, services ...string) error {
+	js, err := jetstream.New(admin)
+	if err != nil {
+		return fmt.Errorf("provision hub: %w", err)
+	}
+	c := jetstream.StreamConfig{
+		Name: StreamPresence, Description: "which instances are there", Subjects: []string{presenceFilter}, Storage: jetstream.MemoryStorage,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxMsgsPerSubject: 1, MaxBytes: maxPresence, MaxAge: keepPresence, Replicas: 1,
+	}
+	if err := stream(ctx, js, c); err != nil {
+		return err
+	}
+	for _, service := range services {
+		err := consumer(ctx, js, ConsumerSpec{StreamPresence, jetstream.ConsumerConfig{
+			Durable: presenceDurable(service), FilterSubject: presenceFilter, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait,
+			MaxDeliver: 5, MaxAckPending: 64, DeliverPolicy: jetstream.DeliverAllPolicy,
+		}})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Hub is a service's connection in account HUB, apart from its [Bus]: what a
+// neighbour sends cannot reach this instance's own subjects.
+type Hub struct {
+	b       *Bus
+	service string
+}
+
+// ConnectHub connects the service's user of account HUB. Of c it uses the
+// address, CredsFile (of [HubUser]), Service, Log and Registerer.
+func ConnectHub(ctx context.Context, c Config) (*Hub, error) {
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Timeout <= 0 {
+		c.Timeout = 10 * time.Second
+	}
+	service := c.Service
+	c.Service = HubUser(service)
+	b := &Bus{
+		service: c.Service, log: c.Log.With("service", service, "account", natsd.AccountHub), timeout: c.Timeout,
+		tracer: otel.GetTracerProvider().Tracer("github.com/commandcenter/commandcenter/pkg/bus"), prop: propagation.TraceContext{},
+	}
+	var err error
+	if b.m, err = newMetrics(c.Registerer); err != nil {
+		return nil, fmt.Errorf("connect to the hub: %w", err)
+	}
+	if b.nc, err = dial(ctx, c, b.log); err != nil {
+		return nil, err
+	}
+	if b.js, err = jetstream.New(b.nc, jetstream.WithDefaultTimeout(c.Timeout)); err != nil {
+		b.nc.Close()
+		return nil, fmt.Errorf("connect to the hub: %w", err)
+	}
+	return &Hub{b: b, service: service}, nil
+}
+
+// Announce says that the instance slug is there. It is heard by everybody on
+// the hub, this instance included. Nothing is promised about its arrival but
+// that it left this process.
+func (h *Hub) Announce(ctx context.Context, slug string, header nats.Header, data []byte) error {
+	if !validToken(slug) {
+		return fmt.Errorf("announce: %q is not a name", slug)
+	}
+	if err := h.b.nc.PublishMsg(&nats.Msg{Subject: presencePrefix + slug, Header: header, Data: data}); err != nil {
+		return fmt.Errorf("announce: %w", err)
+	}
+	ctx, cancel := h.b.bounded(ctx)
+	defer cancel()
+	if err := h.b.nc.FlushWithContext(ctx); err != nil {
+		return fmt.Errorf("announce: %w", err)
+	}
+	return nil
+}
+
+// Presence is one announcement.
+type Presence struct {
+	Slug   string
+	Header nats.Header
+	Data   []byte
+	Time   time.Time // when this instance's hub stored it
+	Seq    uint64
+}
+
+// Presences is a part that hands announcements to h, the last one of every
+// instance first, from a durable consumer. An error brings it again a few
+// times; what nobody can read is to be dropped with [Drop].
+func (h *Hub) Presences(handle func(ctx context.Context, p Presence) error) *Consumer {
+	return NewConsumer(h.b, ConsumerConfig{Stream: StreamPresence, Durable: presenceDurable(h.service), Workers: 1, Attempts: 3, Line: "presence.heard"},
+		func(ctx context.Context, d *Delivery) error {
+			p := Presence{Header: d.Header, Data: d.Data, Time: d.Time, Seq: d.Sequence}
+			if len(d.Subject) > len(presencePrefix) {
+				p.Slug = d.Subject[len(presencePrefix):]
+			}
+			err := handle(ctx, p)
+			if err != nil && d.Attempt >= 3 && !errors.As(err, new(*dropped)) {
+				return Drop(err) // it is said again; a dead letter would say nothing more
+			}
+			return err
+		})
+}
+
+// Ready asks the hub for one round trip.
+func (h *Hub) Ready(ctx context.Context) error { return h.b.Ready(ctx) }
+
+// Close disconnects.
+func (h *Hub) Close() { h.b.Close() }

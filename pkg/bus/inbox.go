@@ -1,0 +1,199 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+	"google.golang.org/protobuf/proto"
+
+	events "github.com/commandcenter/commandcenter/proto-events"
+
+	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+)
+
+// Meta is what is known about a fact beside the fact itself.
+type Meta struct {
+	ID       string // of the message; the same at every delivery
+	Subject  string
+	Project  tenant.Project
+	Sequence uint64    // in the stream
+	Time     time.Time // when it happened
+	Attempt  int       // from 1
+	Type     string    // full name of the message
+}
+
+// InboxConfig says for whom facts are heard.
+type InboxConfig struct {
+	Service string // b's service when empty
+	// DB keeps the record of what was heard, with its effect. Without it a
+	// handler must bear to hear a fact twice.
+	DB *pg.DB
+	// Attempts and Backoff are those of [ConsumerConfig].
+	Attempts int
+	Backoff  []time.Duration
+}
+
+// Inbox hears the facts of a service's contract. It is a part.
+type Inbox struct {
+	b         *Bus
+	c         InboxConfig
+	consumers []*Consumer
+	err       error
+	failed    chan error
+}
+
+// NewInbox returns an inbox that hears nothing yet; see [Handle].
+func NewInbox(b *Bus, c InboxConfig) *Inbox {
+	if c.Service == "" {
+		c.Service = b.service
+	}
+	return &Inbox{b: b, c: c, failed: make(chan error, 1)}
+}
+
+// Handle hears every fact of type E, of every project, in the order of the
+// stream. Under ctx the calls of the inbox's DB join one transaction, which
+// commits, together with the record of the message, when h returns nil; the
+// caller is the service itself, in the project of the fact. A message that is
+// not a valid E is a dead letter. Handle must be called before Start.
+func Handle[E proto.Message](in *Inbox, h func(ctx context.Context, m Meta, e E) error) {
+	var none E
+	d, err := events.Describe(none)
+	if err != nil {
+		in.err = errors.Join(in.err, fmt.Errorf("inbox of %s: %w", in.c.Service, err))
+		return
+	}
+	durable := EventDurable(in.c.Service, d)
+	in.consumers = append(in.consumers, NewConsumer(in.b, ConsumerConfig{
+		Stream: StreamEvents, Durable: durable, Workers: 1, Attempts: in.c.Attempts, Backoff: in.c.Backoff, Line: "event.handled",
+	}, func(ctx context.Context, del *Delivery) error {
+		if only := get(del.Header, headerFor); only != "" && only != durable {
+			del.outcome = "not_for_us"
+			return nil
+		}
+		m, e, err := decodeEvent[E](del)
+		if err != nil {
+			return Bury(err)
+		}
+		del.Note(slog.String("message_id", m.ID), slog.String("project", m.Project.Token()), slog.String("type", m.Type))
+		ctx = tenant.With(ctx, AsService(in.c.Service, m.Project))
+		again, err := in.once(ctx, durable, m, func(ctx context.Context) error { return h(ctx, m, e) })
+		if again {
+			del.outcome = "again"
+		}
+		return err
+	}))
+}
+
+// once runs h and records the message, in one transaction, unless it is
+// recorded already.
+func (in *Inbox) once(ctx context.Context, durable string, m Meta, h func(ctx context.Context) error) (again bool, err error) {
+	if in.c.DB == nil {
+		return false, h(ctx)
+	}
+	ctx, unit := in.c.DB.Unit(ctx)
+	defer unit.Rollback()
+	first := false
+	err = in.c.DB.InTenant(ctx, m.Project, func(ctx context.Context, tx *sqlx.Tx) error {
+		first, err = outbox.Once(ctx, tx, durable, m.ID)
+		return err
+	})
+	if err != nil {
+		return false, fmt.Errorf("inbox: %w", err)
+	}
+	if !first {
+		return true, nil
+	}
+	if err := h(ctx); err != nil {
+		return false, err
+	}
+	if err := unit.Commit(ctx); err != nil {
+		return false, fmt.Errorf("inbox: commit: %w", err)
+	}
+	return false, nil
+}
+
+// decodeEvent reads a fact and what is known about it.
+func decodeEvent[E proto.Message](d *Delivery) (Meta, E, error) {
+	var none E
+	a, err := parseSubject(d.Subject)
+	if err != nil {
+		return Meta{}, none, err
+	}
+	e, ok := none.ProtoReflect().New().Interface().(E)
+	if !ok {
+		return Meta{}, none, fmt.Errorf("cannot make a %T", none)
+	}
+	attrs, err := events.ParseAttributes(d.Header)
+	if err != nil {
+		return Meta{}, none, err
+	}
+	want := string(none.ProtoReflect().Descriptor().FullName())
+	if attrs.Type != want {
+		return Meta{}, none, fmt.Errorf("message of type %s on the subject of %s", attrs.Type, want)
+	}
+	if err := events.Unmarshal(d.Data, attrs.ContentType, e); err != nil {
+		return Meta{}, none, err
+	}
+	at := attrs.Time
+	if at.IsZero() {
+		at = d.Time
+	}
+	return Meta{ID: messageID(d.Header, attrs), Subject: d.Subject, Project: a.project, Sequence: d.Sequence, Time: at, Attempt: d.Attempt, Type: want}, e, nil
+}
+
+// messageID is the CloudEvents id, which a redrive keeps.
+func messageID(h nats.Header, a events.Attributes) string {
+	if a.ID != "" {
+		return a.ID
+	}
+	return get(h, jetstream.MsgIDHeader)
+}
+
+// Name is "inbox".
+func (in *Inbox) Name() string { return in.c.Service + ".inbox" }
+
+// Failed delivers an error when a consumer cannot go on.
+func (in *Inbox) Failed() <-chan error { return in.failed }
+
+// Start begins to hear everything that was registered. After an error nothing
+// runs.
+func (in *Inbox) Start(ctx context.Context) error {
+	if in.err != nil {
+		return in.err
+	}
+	for i, c := range in.consumers {
+		if err := c.Start(ctx); err != nil {
+			return errors.Join(fmt.Errorf("inbox of %s: %w", in.c.Service, err), stopAll(ctx, in.consumers[:i]))
+		}
+		go func() {
+			select {
+			case err := <-c.failed:
+				in.failed <- err
+			case <-c.stopping:
+			}
+		}()
+	}
+	return nil
+}
+
+// Stop stops to fetch and waits for running handlers until ctx ends.
+func (in *Inbox) Stop(ctx context.Context) error { return stopAll(ctx, in.consumers) }
+
+func stopAll(ctx context.Context, cs []*Consumer) error {
+	errc := make([]error, len(cs))
+	var wg sync.WaitGroup
+	for i, c := range cs {
+		wg.Go(func() { errc[i] = c.Stop(ctx) })
+	}
+	wg.Wait()
+	return errors.Join(errc...)
+}

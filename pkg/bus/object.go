@@ -1,0 +1,184 @@
+package bus
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+)
+
+// ObjectRef refers to a stored object. It travels in place of the bytes.
+type ObjectRef struct {
+	Bucket      string `json:"bucket"`
+	Name        string `json:"name"` // "<project token>/<uuid>"
+	Filename    string `json:"filename"`
+	ContentType string `json:"content_type"`
+	SHA256      string `json:"sha256"` // lower-case hex
+	Size        int64  `json:"size"`   // bytes
+}
+
+const (
+	metaFilename    = "filename"
+	metaContentType = "content-type"
+)
+
+// PutObject streams r into the object store and returns when every byte is
+// stored. More than max bytes is errs.TooLarge; then, and after any failure,
+// nothing is left behind. An object that no row refers to is its creator's to
+// delete.
+func (b *Bus) PutObject(ctx context.Context, p tenant.Project, filename, contentType string, r io.Reader, max int64) (ObjectRef, error) {
+	store, err := b.objects.get(ctx)
+	if err != nil {
+		return ObjectRef{}, errs.Newf(errs.Unavailable, "object store: %w", err)
+	}
+	bounded := &boundedReader{r: r, left: max}
+	info, err := store.Put(ctx, jetstream.ObjectMeta{
+		Name:     p.Token() + "/" + uuid.NewString(),
+		Metadata: map[string]string{metaFilename: filename, metaContentType: contentType},
+	}, bounded)
+	if err != nil {
+		return ObjectRef{}, bounded.explain(err, max)
+	}
+	sum, err := decodeDigest(info.Digest)
+	if err != nil {
+		return ObjectRef{}, fmt.Errorf("store object: %w", err)
+	}
+	return ObjectRef{
+		Bucket: BucketBlobs, Name: info.Name, Filename: filename, ContentType: contentType, SHA256: sum,
+		Size: int64(info.Size), //nolint:gosec // G115: bounded by max
+	}, nil
+}
+
+// GetObject opens the object. The reader verifies the digest at its end; close
+// it. A missing object is errs.NotFound.
+func (b *Bus) GetObject(ctx context.Context, ref ObjectRef) (io.ReadCloser, error) {
+	store, err := b.bucket(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	o, err := store.Get(ctx, ref.Name)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil, errs.New(errs.NotFound, "the stored file is gone")
+	}
+	if err != nil {
+		return nil, errs.Newf(errs.Unavailable, "read object: %w", err)
+	}
+	return o, nil
+}
+
+// DeleteObject removes the object. One that is not there is no error.
+func (b *Bus) DeleteObject(ctx context.Context, ref ObjectRef) error {
+	store, err := b.bucket(ctx, ref)
+	if err != nil {
+		return err
+	}
+	err = store.Delete(ctx, ref.Name)
+	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+		return errs.Newf(errs.Unavailable, "delete object: %w", err)
+	}
+	return nil
+}
+
+func (b *Bus) bucket(ctx context.Context, ref ObjectRef) (jetstream.ObjectStore, error) {
+	if ref.Bucket != BucketBlobs || ref.Name == "" {
+		return nil, errs.Newf(errs.Internal, "object %q of bucket %q is not ours", ref.Name, ref.Bucket)
+	}
+	store, err := b.objects.get(ctx)
+	if err != nil {
+		return nil, errs.Newf(errs.Unavailable, "object store: %w", err)
+	}
+	return store, nil
+}
+
+// spill keeps a body for minutes and returns its name.
+func (b *Bus) spill(ctx context.Context, body []byte) (string, error) {
+	store, err := b.spills.get(ctx)
+	if err != nil {
+		return "", errs.Newf(errs.Unavailable, "object store: %w", err)
+	}
+	name := uuid.NewString()
+	if _, err := store.PutBytes(ctx, name, body); err != nil {
+		return "", errs.Newf(errs.Unavailable, "store a large body: %w", err)
+	}
+	return name, nil
+}
+
+// unspill reads a body that was too large for its message. The bucket forgets
+// it by itself.
+func (b *Bus) unspill(ctx context.Context, name string) ([]byte, error) {
+	store, err := b.spills.get(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("object store: %w", err)
+	}
+	body, err := store.GetBytes(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("read a large body: %w", err)
+	}
+	return bytes.Clone(body), nil
+}
+
+// decodeDigest turns the store's "SHA-256=<base64url>" into hex.
+func decodeDigest(d string) (string, error) {
+	v, ok := strings.CutPrefix(d, "SHA-256=")
+	if !ok {
+		return "", fmt.Errorf("digest %q is not SHA-256", d)
+	}
+	sum, err := base64.URLEncoding.DecodeString(v)
+	if err != nil {
+		return "", fmt.Errorf("digest %q: %w", d, err)
+	}
+	return hex.EncodeToString(sum), nil
+}
+
+// boundedReader fails as soon as there is more than it may pass on.
+type boundedReader struct {
+	r    io.Reader
+	left int64
+	over bool
+	err  error // of r, which is the sender's and not the store's
+}
+
+// Read reads from the underlying reader.
+func (l *boundedReader) Read(p []byte) (int, error) {
+	if l.over {
+		return 0, errOverLimit
+	}
+	if int64(len(p)) > l.left+1 {
+		p = p[:l.left+1]
+	}
+	n, err := l.r.Read(p)
+	if int64(n) > l.left {
+		l.over = true
+		return 0, errOverLimit
+	}
+	l.left -= int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		l.err = err
+	}
+	return n, err
+}
+
+var errOverLimit = errors.New("over the limit")
+
+func (l *boundedReader) explain(err error, max int64) error {
+	switch {
+	case l.over:
+		return errs.Newf(errs.TooLarge, "the file is larger than %d bytes", max)
+	case l.err != nil:
+		return errs.Wrap(errs.Malformed, l.err, "the file could not be read to its end")
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("store object: %w", err)
+	}
+	return errs.Newf(errs.Unavailable, "store object: %w", err).After(time.Second)
+}

@@ -1,0 +1,236 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	events "github.com/commandcenter/commandcenter/proto-events"
+)
+
+// Specs say what an instance's streams must carry.
+type Specs struct {
+	// Services take commands and jobs.
+	Services []string
+	// Events are the facts whose consumers are made; usually events.Catalogue().
+	Events []events.Description
+	// Replicas of each stream; 1 when 0, 3 on a cluster.
+	Replicas int
+	// Memory keeps every stream in memory. For tests.
+	Memory bool
+	// AsyncEvents acknowledges events and jobs before they are on disk, on a
+	// single node. They can be published again from their rows, and the relay
+	// does so after a loss that it notices.
+	AsyncEvents bool
+}
+
+// Bounds of the streams, in bytes and time.
+const (
+	maxCommands = 1 << 30
+	maxEvents   = 4 << 30
+	maxJobs     = 512 << 20
+	maxDead     = 512 << 20
+	maxExt      = 512 << 20
+	maxLive     = 32 << 20
+	maxPresence = 8 << 20
+	maxBlobs    = 8 << 30
+	maxSpill    = 512 << 20
+
+	keepEvents   = 7 * 24 * time.Hour
+	keepDead     = 30 * 24 * time.Hour
+	keepLive     = 5 * time.Minute
+	keepPresence = 24 * time.Hour
+	keepNotes    = 24 * time.Hour
+	keepSpill    = 10 * time.Minute
+	dedupeWindow = 2 * time.Minute
+
+	ackWait = 30 * time.Second
+)
+
+// Streams lists the streams of account CC, the buckets apart.
+func Streams(s Specs) []jetstream.StreamConfig {
+	disk, replicas := jetstream.FileStorage, max(1, s.Replicas)
+	if s.Memory {
+		disk = jetstream.MemoryStorage
+	}
+	persist := jetstream.DefaultPersistMode
+	if s.AsyncEvents && replicas == 1 && !s.Memory {
+		persist = jetstream.AsyncPersistMode
+	}
+	streams := []jetstream.StreamConfig{
+		{
+			Name: StreamCommands, Description: "what callers want done", Subjects: []string{"cmd.>"}, Storage: disk, Replicas: replicas,
+			Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, MaxBytes: maxCommands, Duplicates: dedupeWindow,
+		},
+		{
+			Name: StreamEvents, Description: "what has happened", Subjects: []string{"evt.>"}, Storage: disk, Replicas: replicas, PersistMode: persist,
+			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxBytes: maxEvents, MaxAge: keepEvents, Duplicates: dedupeWindow,
+		},
+		{
+			Name: StreamJobs, Description: "which jobs may run now", Subjects: []string{"job.>"}, Storage: disk, Replicas: replicas, PersistMode: persist,
+			Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, MaxBytes: maxJobs, Duplicates: dedupeWindow,
+		},
+		{
+			Name: StreamDead, Description: "what was given up", Subjects: []string{"dead.>"}, Storage: disk, Replicas: replicas,
+			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxBytes: maxDead, MaxAge: keepDead, Duplicates: dedupeWindow,
+		},
+		{
+			Name: StreamExt, Description: "facts from outside", Subjects: []string{"ext.>"}, Storage: disk, Replicas: replicas,
+			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxBytes: maxExt, MaxAge: keepEvents, Duplicates: dedupeWindow,
+		},
+		{
+			Name: StreamLive, Description: "progress, for minutes", Subjects: []string{"live.>"}, Storage: jetstream.MemoryStorage, Replicas: 1,
+			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxBytes: maxLive, MaxAge: keepLive, NoAck: true,
+		},
+	}
+	if s.Memory { // the server sets aside what a stream may hold, and has little
+		for i := range streams {
+			streams[i].MaxBytes = maxLive
+		}
+	}
+	return streams
+}
+
+// ConsumerSpec is one durable consumer of a stream.
+type ConsumerSpec struct {
+	Stream string
+	Config jetstream.ConsumerConfig
+}
+
+// Consumers lists every durable consumer of account CC.
+func Consumers(s Specs) []ConsumerSpec {
+	var out []ConsumerSpec
+	add := func(stream, durable, filter string, inFlight int) {
+		out = append(out, ConsumerSpec{stream, jetstream.ConsumerConfig{
+			Durable: durable, FilterSubject: filter, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait,
+			// Unlimited: after its last try a message goes to DEAD and is
+			// terminated, by the bus and not by silence.
+			MaxDeliver: -1, MaxAckPending: inFlight, DeliverPolicy: jetstream.DeliverAllPolicy,
+		}})
+	}
+	for _, service := range s.Services {
+		add(StreamCommands, CommandDurable(service), "cmd.*."+service+".>", 256)
+		add(StreamJobs, JobDurable(service), "job.*."+service+".>", 256)
+	}
+	for _, d := range s.Events {
+		for _, consumer := range d.Consumers {
+			// One in flight: the order of the stream is the order of the
+			// effects, also when a fact has to be tried again.
+			add(StreamEvents, EventDurable(consumer, d), eventFilter(d), 1)
+		}
+	}
+	return out
+}
+
+// Provision makes the streams, buckets and durable consumers of account CC, or
+// brings them up to date; nothing is ever deleted. admin must be a connection
+// of the provisioning user: no service may do any of this.
+func Provision(ctx context.Context, admin *nats.Conn, s Specs) error {
+	js, err := jetstream.New(admin)
+	if err != nil {
+		return fmt.Errorf("provision: %w", err)
+	}
+	for _, c := range Streams(s) {
+		if err := stream(ctx, js, c); err != nil {
+			return err
+		}
+	}
+	if err := buckets(ctx, js, s); err != nil {
+		return err
+	}
+	for _, c := range Consumers(s) {
+		if err := consumer(ctx, js, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// stream creates or updates one. What a stream cannot change in place, its
+// storage and retention, stays as it is: losing messages is not an update.
+func stream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfig) error {
+	s, err := js.Stream(ctx, c.Name)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound):
+		if _, err := js.CreateStream(ctx, c); err != nil && !errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) {
+			return fmt.Errorf("provision stream %s: %w", c.Name, err)
+		}
+		return nil
+	case err != nil:
+		return fmt.Errorf("provision stream %s: %w", c.Name, err)
+	}
+	now := s.CachedInfo().Config
+	if now.Storage != c.Storage || now.Retention != c.Retention {
+		return fmt.Errorf("provision stream %s: it is kept in %s with retention %s, wanted %s and %s, which cannot be changed in place: move its messages to a new stream first",
+			c.Name, now.Storage, now.Retention, c.Storage, c.Retention)
+	}
+	c.PersistMode = now.PersistMode // fixed at creation
+	if same(now, c) {
+		return nil
+	}
+	if _, err := js.UpdateStream(ctx, c); err != nil {
+		return fmt.Errorf("provision stream %s: %w", c.Name, err)
+	}
+	return nil
+}
+
+// same compares what [Streams] sets.
+func same(a, b jetstream.StreamConfig) bool {
+	return slices.Equal(a.Subjects, b.Subjects) && a.Description == b.Description && a.Replicas == b.Replicas && a.Discard == b.Discard &&
+		a.MaxBytes == b.MaxBytes && a.MaxAge == b.MaxAge && (b.Duplicates == 0 || a.Duplicates == b.Duplicates) && a.NoAck == b.NoAck
+}
+
+func consumer(ctx context.Context, js jetstream.JetStream, c ConsumerSpec) error {
+	have, err := js.Consumer(ctx, c.Stream, c.Config.Durable)
+	if err == nil {
+		now := have.CachedInfo().Config
+		if now.FilterSubject == c.Config.FilterSubject && now.AckWait == c.Config.AckWait && now.MaxAckPending == c.Config.MaxAckPending && now.MaxDeliver == c.Config.MaxDeliver {
+			return nil
+		}
+	}
+	if _, err := js.CreateOrUpdateConsumer(ctx, c.Stream, c.Config); err != nil {
+		return fmt.Errorf("provision consumer %s of %s: %w", c.Config.Durable, c.Stream, err)
+	}
+	return nil
+}
+
+func buckets(ctx context.Context, js jetstream.JetStream, s Specs) error {
+	disk, replicas := jetstream.FileStorage, max(1, s.Replicas)
+	if s.Memory {
+		disk = jetstream.MemoryStorage
+	}
+	blobs, spill := int64(maxBlobs), int64(maxSpill)
+	if s.Memory { // a test server has little
+		blobs, spill = 2*maxLive, maxLive
+	}
+	for _, c := range []jetstream.ObjectStoreConfig{
+		{Bucket: BucketBlobs, Description: "uploaded files", Storage: disk, Replicas: replicas, MaxBytes: blobs},
+		{Bucket: BucketSpill, Description: "bodies too large for a message", Storage: disk, Replicas: replicas, MaxBytes: spill, TTL: keepSpill},
+	} {
+		if _, err := js.ObjectStore(ctx, c.Bucket); err == nil {
+			continue
+		} else if !errors.Is(err, jetstream.ErrBucketNotFound) {
+			return fmt.Errorf("provision bucket %s: %w", c.Bucket, err)
+		}
+		if _, err := js.CreateObjectStore(ctx, c); err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
+			return fmt.Errorf("provision bucket %s: %w", c.Bucket, err)
+		}
+	}
+	if _, err := js.KeyValue(ctx, BucketOperations); err == nil {
+		return nil
+	} else if !errors.Is(err, jetstream.ErrBucketNotFound) {
+		return fmt.Errorf("provision bucket %s: %w", BucketOperations, err)
+	}
+	_, err := js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+		Bucket: BucketOperations, Description: "commands that were answered 202", Storage: disk, Replicas: replicas, History: 1, TTL: keepNotes, MaxBytes: 64 << 20,
+	})
+	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
+		return fmt.Errorf("provision bucket %s: %w", BucketOperations, err)
+	}
+	return nil
+}

@@ -1,0 +1,146 @@
+package bus
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+)
+
+// Headers of this product on messages. Names are written as they are here; the
+// map is addressed directly, because the canonical form costs an allocation.
+const (
+	headerIdentity  = "Cc-Identity"   // identity token
+	headerRequestID = "Cc-Request-Id" // of the HTTP call
+	headerTimeout   = "Cc-Timeout"    // milliseconds that the caller waits
+	headerReply     = "Cc-Reply"      // of a command: where its caller waits
+	headerCommand   = "Cc-Command"    // id of a command; it outlives a redrive
+	headerBody      = "Cc-Body"       // fingerprint of a command's body
+	headerObject    = "Cc-Object"     // name of the object that came with a command
+	headerRedrive   = "Cc-Redrive"    // token of whoever brought a dead letter back
+	headerFor       = "Cc-For"        // the only consumer that a redriven fact is for
+	headerStatus    = "Cc-Status"     // of an answer
+	headerError     = "Cc-Error"      // kind of a failure; the body says more
+	headerSpill     = "Cc-Spill"      // object with the body
+	headerReplayed  = "Cc-Replayed"   // "1": the answer of an earlier call
+	headerAnswer    = "Cc-H-"         // prefix of the answer's own headers
+	headerKind      = "Content-Type"
+)
+
+// MaxJSON is the largest body or answer, in bytes, that travels in a message.
+// What is larger travels in the object store.
+const MaxJSON = 768 << 10
+
+func get(h nats.Header, name string) string {
+	if v := h[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// Answer is what a service answered.
+type Answer struct {
+	Status int // of HTTP
+	Header map[string]string
+	Body   []byte
+	// Pending says that a command is durable and has not been answered in
+	// time: it runs when its service can. Status is then 202, and
+	// [Bus.Operation] tells how it went.
+	Pending     bool
+	OperationID string // "<service>.<uuid>" of a command
+	// Replayed says that the answer was given before, to an earlier call with
+	// the same idempotency key. An object that was put for this call is not
+	// referred to by anybody.
+	Replayed bool
+}
+
+// failure is an error on the wire.
+type failure struct {
+	Kind       errs.Kind    `json:"kind"`
+	Msg        string       `json:"msg"`
+	Fields     []errs.Field `json:"fields,omitempty"`
+	RetryAfter float64      `json:"retry_after,omitempty"` // seconds
+}
+
+// encodeError writes what may leave the service. The text of an internal
+// failure may quote anything, so it stays in the log of who failed.
+func encodeError(err error) (errs.Kind, []byte) {
+	e := errs.As(err)
+	f := failure{Kind: e.Kind, Msg: e.Msg, Fields: e.Fields, RetryAfter: e.RetryAfter.Seconds()}
+	if f.Kind == errs.Internal {
+		f.Msg = "internal error"
+	}
+	b, merr := json.Marshal(f)
+	if merr != nil { // an input that JSON cannot say
+		f.Fields = nil
+		b, _ = json.Marshal(f) // strings and a number always marshal
+	}
+	return e.Kind, b
+}
+
+func decodeError(kind string, body []byte) error {
+	var f failure
+	if err := json.Unmarshal(body, &f); err != nil || f.Kind == "" {
+		return errs.Newf(errs.Internal, "unreadable failure of kind %q", kind)
+	}
+	e := errs.New(f.Kind, f.Msg)
+	e.Fields = f.Fields
+	e.RetryAfter = time.Duration(f.RetryAfter * float64(time.Second))
+	return e
+}
+
+// outcome is an answer before it is written: exactly one of err and status is
+// set.
+type outcome struct {
+	status int
+	header map[string]string
+	body   []byte
+	err    error
+}
+
+// stored is the form in which an outcome is kept with a command.
+type stored struct {
+	Status int               `json:"status,omitempty"`
+	Header map[string]string `json:"header,omitempty"`
+	Body   json.RawMessage   `json:"body,omitempty"`
+	Error  json.RawMessage   `json:"error,omitempty"`
+	Kind   errs.Kind         `json:"kind,omitempty"`
+}
+
+func (o outcome) answer() *Answer {
+	return &Answer{Status: o.status, Header: o.header, Body: o.body}
+}
+
+// statusClass is the bounded form of an outcome for metrics.
+func statusClass(o outcome) string {
+	if o.err != nil {
+		return string(errs.KindOf(o.err))
+	}
+	return strconv.Itoa(o.status/100) + "xx"
+}
+
+func decodeReply(m *nats.Msg) outcome {
+	if kind := get(m.Header, headerError); kind != "" {
+		return outcome{err: decodeError(kind, m.Data)}
+	}
+	o := outcome{body: m.Data, status: http.StatusOK}
+	if s := get(m.Header, headerStatus); s != "" {
+		if n, err := strconv.Atoi(s); err == nil {
+			o.status = n
+		}
+	}
+	for k, v := range m.Header {
+		if name, ok := strings.CutPrefix(k, headerAnswer); ok && len(v) > 0 {
+			if o.header == nil {
+				o.header = map[string]string{}
+			}
+			o.header[name] = v[0]
+		}
+	}
+	return o
+}
