@@ -104,6 +104,16 @@ func (o *Operations) Save(ctx context.Context, tx *sqlx.Tx, rec Operation) error
 	return nil
 }
 
+// Forget deletes the stored answer of an operation that failed, in a
+// transaction of its project, so that the command can run again.
+func (o *Operations) Forget(ctx context.Context, tx *sqlx.Tx, p tenant.Project, id uuid.UUID) error {
+	const q = `DELETE FROM operations WHERE project_id = $1 AND id = $2`
+	if _, err := tx.ExecContext(ctx, q, int64(p), id); err != nil {
+		return fmt.Errorf("forget an answer: %w", err)
+	}
+	return nil
+}
+
 // Sweep deletes answers that were given before the time, in bounded
 // transactions, and returns how many. A [Relay] does it by itself.
 func (o *Operations) Sweep(ctx context.Context, before time.Time) (int64, error) {
