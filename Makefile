@@ -108,19 +108,26 @@ breaking: $(TOOLS)/buf-v1.75.0 $(TOOLS)/oasdiff-v1.37.0 ## neither contract brea
 	@if test -f $(RELEASED_HTTP); then $(TOOLS)/oasdiff-v1.37.0 breaking --fail-on ERR $(RELEASED_HTTP) $(CONTRACT); \
 		else echo "breaking: no release of the HTTP contract yet"; fi
 
+.PHONY: check-new-service
+check-new-service: ## what `make new-service` writes compiles, is tested and is clean
+	@trap 'rm -rf services/newcomer' EXIT INT TERM; sh .ci/new-service.sh newcomer > /dev/null && \
+		$(GO) vet ./services/newcomer/... && $(GO) test -run "" ./services/newcomer/... && \
+		$(TOOLS)/golangci-lint-v2.15.0 run ./services/newcomer/...
+
 .PHONY: ci
 ci: ## everything that must hold before a merge
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory drift
 	@$(MAKE) --no-print-directory breaking
+	@$(MAKE) --no-print-directory check-new-service
 	@$(MAKE) --no-print-directory race
 	@$(MAKE) --no-print-directory cover
 
 ##@ Grow
 
 .PHONY: new-service
-new-service: ## write the rooms of a new service: make new-service NAME=radar
-	@sh .ci/new-service.sh "$(NAME)"
+new-service: ## write the rooms of a new service: make new-service NAME=radar NOUN=blip
+	@sh .ci/new-service.sh "$(NAME)" $(NOUN)
 
 .PHONY: baseline
 baseline: $(TOOLS)/buf-v1.75.0 ## at a release: what both contracts promise from now on
