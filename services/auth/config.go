@@ -1,0 +1,100 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// Config is what can be set of the service. Begin with [DefaultConfig].
+type Config struct {
+	Issuer   string `config:"issuer" usage:"issuer named in access tokens; the gateway must expect the same"`
+	Audience string `config:"audience" usage:"audience named in access tokens; the gateway must expect the same"`
+
+	AccessLife    time.Duration `config:"access_life" usage:"how long an access token is good"`
+	RefreshLife   time.Duration `config:"refresh_life" usage:"how long a refresh token is good, and a session that nobody uses"`
+	SessionMax    time.Duration `config:"session_max" usage:"how long a session lasts at most, however much it is used"`
+	RefreshGrace  time.Duration `config:"refresh_grace" usage:"how soon after its trade a refresh token sent twice is refused without ending the session"`
+	KeyRotation   time.Duration `config:"key_rotation" usage:"how long a signing key signs"`
+	KeyAnnounce   time.Duration `config:"key_announce" usage:"how long before it signs a key is published"`
+	Housekeeping  time.Duration `config:"housekeeping" usage:"how often keys are looked after and what has run out is removed"`
+	RemindPurge   time.Duration `config:"remind_purge" usage:"how long a project being deleted waits for a service before it is asked again"`
+	TenantHolders []string      `config:"tenant_holders" usage:"services of this deployment that keep rows of projects: they purge on deletion, and are asked for counts"`
+
+	Password Password `config:"password"`
+	Throttle Throttle `config:"throttle"`
+}
+
+// Password is the cost of password hashes (argon2id).
+type Password struct {
+	MemoryKiB   int `config:"memory_kib" usage:"memory of one hash, in KiB"`
+	Iterations  int `config:"iterations" usage:"passes over the memory"`
+	Parallelism int `config:"parallelism" usage:"lanes"`
+	Concurrent  int `config:"concurrent" usage:"hashes at a time; each takes its memory and one processor"`
+}
+
+// Throttle is what failed logins of one account cost.
+type Throttle struct {
+	Failures int           `config:"failures" usage:"failed logins within the window that lock an account"`
+	Window   time.Duration `config:"window" usage:"in which failed logins add up"`
+	Lock     time.Duration `config:"lock" usage:"the first lock; each further one is twice as long"`
+	MaxLock  time.Duration `config:"max_lock" usage:"the longest lock"`
+}
+
+// DefaultConfig is right for an instance of any size; it holds no secret.
+func DefaultConfig() Config {
+	return Config{
+		Issuer: "commandcenter", Audience: "commandcenter",
+		AccessLife:   30 * time.Minute,
+		RefreshLife:  7 * 24 * time.Hour,
+		SessionMax:   90 * 24 * time.Hour,
+		RefreshGrace: 2 * time.Second,
+		KeyRotation:  30 * 24 * time.Hour,
+		KeyAnnounce:  time.Hour,
+		Housekeeping: 10 * time.Minute,
+		RemindPurge:  time.Hour,
+
+		TenantHolders: []string{"knowledge"},
+
+		// The parameters of OWASP's password storage cheat sheet.
+		Password: Password{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, Concurrent: 2},
+		Throttle: Throttle{Failures: 5, Window: 15 * time.Minute, Lock: 15 * time.Minute, MaxLock: 24 * time.Hour},
+	}
+}
+
+var serviceName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+
+// Validate reports every fault at once.
+func (c Config) Validate() error {
+	var faults []error
+	bad := func(ok bool, format string, args ...any) {
+		if !ok {
+			faults = append(faults, fmt.Errorf(format, args...))
+		}
+	}
+	bad(c.Issuer != "", "issuer: is empty")
+	bad(c.Audience != "", "audience: is empty")
+	bad(c.AccessLife >= time.Minute && c.AccessLife <= 24*time.Hour, "access_life: %v, want 1 minute to 24 hours", c.AccessLife)
+	bad(c.RefreshLife >= c.AccessLife, "refresh_life: %v, want at least access_life (%v)", c.RefreshLife, c.AccessLife)
+	bad(c.SessionMax >= c.RefreshLife, "session_max: %v, want at least refresh_life (%v)", c.SessionMax, c.RefreshLife)
+	bad(c.RefreshGrace >= 0 && c.RefreshGrace <= 30*time.Second, "refresh_grace: %v, want 0 to 30 seconds", c.RefreshGrace)
+	bad(c.Housekeeping > 0, "housekeeping: %v, want above zero", c.Housekeeping)
+	bad(c.KeyAnnounce >= 2*c.Housekeeping, "key_announce: %v, want at least twice housekeeping (%v)", c.KeyAnnounce, c.Housekeeping)
+	bad(c.KeyRotation >= 4*c.KeyAnnounce, "key_rotation: %v, want at least four times key_announce (%v)", c.KeyRotation, c.KeyAnnounce)
+	bad(c.RemindPurge > 0, "remind_purge: %v, want above zero", c.RemindPurge)
+	for _, name := range c.TenantHolders {
+		bad(serviceName.MatchString(name), "tenant_holders: %q is no name of a service", name)
+	}
+	p := c.Password
+	bad(p.MemoryKiB >= 8 && p.MemoryKiB <= 1<<20, "password.memory_kib: %d, want 8 to 1048576", p.MemoryKiB)
+	bad(p.Iterations >= 1 && p.Iterations <= 64, "password.iterations: %d, want 1 to 64", p.Iterations)
+	bad(p.Parallelism >= 1 && p.Parallelism <= 64, "password.parallelism: %d, want 1 to 64", p.Parallelism)
+	bad(p.Concurrent >= 1, "password.concurrent: %d, want at least 1", p.Concurrent)
+	t := c.Throttle
+	bad(t.Failures >= 1, "throttle.failures: %d, want at least 1", t.Failures)
+	bad(t.Window > 0, "throttle.window: %v, want above zero", t.Window)
+	bad(t.Lock > 0, "throttle.lock: %v, want above zero", t.Lock)
+	bad(t.MaxLock >= t.Lock, "throttle.max_lock: %v, want at least lock (%v)", t.MaxLock, t.Lock)
+	return errors.Join(faults...)
+}

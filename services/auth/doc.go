@@ -1,0 +1,27 @@
+// Package auth is the service that knows who is who and who may enter where.
+//
+// Owns: users, login attempts, sessions, refresh tokens, signing keys (of the
+// instance); projects, memberships, purges (of a project).
+//
+// Hears: platform.v1.ProjectPurged, from every service that keeps rows of
+// projects.
+//
+// Says: auth.v1.UserRegistered, ProjectCreated, ProjectUpdated, ProjectDeleting,
+// ProjectDeleted, MembershipChanged, SessionRevoked.
+//
+// Serves: the operations of the tags auth and projects (requests where a secret
+// travels, commands for other writes); the calls resolveAccess and signingKeys.
+//
+// The main story, a login and what follows:
+//
+//  1. serve/accounts.go takes the request, user/login.go waits for its turn.
+//  2. postgres/users.go reads account and failed attempts in one statement.
+//  3. password/hasher.go compares; a failure is counted in the same turn.
+//  4. session/service.go opens a session; postgres/sessions.go keeps it with the
+//     hash of its first refresh token.
+//  5. token/access.go signs an access token that names user and session.
+//  6. The gateway verifies it with the keys of serve/calls.go and asks
+//     access/access.go for the project and role of each caller.
+//  7. A logout, or a refresh token that comes back after it was traded, ends the
+//     session; session.revoked makes every gateway forget it.
+package auth

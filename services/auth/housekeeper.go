@@ -1,0 +1,85 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/postgres"
+	"github.com/commandcenter/commandcenter/services/auth/internal/project"
+	"github.com/commandcenter/commandcenter/services/auth/internal/token"
+)
+
+// housekeeper looks after the signing keys, removes what has run out, and asks
+// again for purges that nobody confirmed. Every replica has one: each step is
+// safe to run at the same time.
+type housekeeper struct {
+	every, remind, forget time.Duration
+
+	keys     *token.Keys
+	store    *postgres.Store
+	deletion project.Deletion
+	now      func() time.Time
+	log      *slog.Logger
+
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// Name is "auth.housekeeper".
+func (h *housekeeper) Name() string { return Name + ".housekeeper" }
+
+// Start makes sure that there is a key to sign with, and returns.
+func (h *housekeeper) Start(ctx context.Context) error {
+	if err := h.keys.Refresh(ctx, h.now()); err != nil {
+		return err
+	}
+	ctx, h.stop = context.WithCancel(context.WithoutCancel(ctx))
+	h.done = make(chan struct{})
+	go h.run(ctx)
+	return nil
+}
+
+// Stop waits for a running round, which it cuts short.
+func (h *housekeeper) Stop(ctx context.Context) error {
+	h.stop()
+	select {
+	case <-h.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (h *housekeeper) run(ctx context.Context) {
+	defer close(h.done)
+	tick := time.NewTicker(h.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := h.round(ctx); err != nil && ctx.Err() == nil {
+			h.log.ErrorContext(ctx, "auth.housekeeping", "err", err)
+		}
+	}
+}
+
+// round does everything once; a step that fails does not keep the others from
+// running.
+func (h *housekeeper) round(ctx context.Context) error {
+	now := h.now()
+	began := time.Now()
+	rotate := h.keys.Refresh(ctx, now)
+	removed, sweep := h.store.Sweep(ctx, now, now.Add(-h.forget))
+	reminded, remind := h.deletion.Remind(ctx, h.remind)
+	if err := errors.Join(rotate, sweep, remind); err != nil {
+		return fmt.Errorf("after %v: %w", time.Since(began).Round(time.Millisecond), err)
+	}
+	h.log.DebugContext(ctx, "auth.housekeeping", "removed", removed, "reminded", reminded, "ms", time.Since(began).Milliseconds())
+	return nil
+}

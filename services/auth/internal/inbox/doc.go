@@ -1,0 +1,3 @@
+// Package inbox hears the events that concern the auth service. inbox.go lists
+// every subscription; then there is a file per event.
+package inbox

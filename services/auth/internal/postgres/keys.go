@@ -1,0 +1,75 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/token"
+)
+
+type keyRow struct {
+	ID          string    `db:"kid"`
+	Public      []byte    `db:"public_key"`
+	Sealed      []byte    `db:"sealed_seed"`
+	SignFrom    time.Time `db:"sign_from"`
+	SignUntil   time.Time `db:"sign_until"`
+	VerifyUntil time.Time `db:"verify_until"`
+}
+
+// SigningKeys returns the keys that verify at now, newest first.
+func (s *Store) SigningKeys(ctx context.Context, now time.Time) (keys []token.Row, err error) {
+	err = s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		keys, err = signingKeys(ctx, tx, now)
+		return err
+	})
+	return keys, err
+}
+
+// AddSigningKey keeps what next returns, and drops the keys that no longer
+// verify. Replicas that do it at the same time wait for each other.
+func (s *Store) AddSigningKey(ctx context.Context, now time.Time, next func([]token.Row) (*token.Row, error)) error {
+	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		// Readers pass; a second writer does not.
+		if _, err := tx.ExecContext(ctx, `LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+			return fmt.Errorf("lock signing keys: %w", err)
+		}
+		rows, err := signingKeys(ctx, tx, now)
+		if err != nil {
+			return err
+		}
+		row, err := next(rows)
+		if err != nil || row == nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, `DELETE FROM signing_keys WHERE verify_until <= $1`, now); err != nil {
+			return fmt.Errorf("drop old signing keys: %w", err)
+		}
+		const q = `
+			INSERT INTO signing_keys (kid, public_key, sealed_seed, sign_from, sign_until, verify_until)
+			VALUES (:kid, :public_key, :sealed_seed, :sign_from, :sign_until, :verify_until)`
+		if _, err := tx.NamedExecContext(ctx, q, keyRow(*row)); err != nil {
+			return fmt.Errorf("insert signing key: %w", err)
+		}
+		return nil
+	})
+}
+
+func signingKeys(ctx context.Context, tx *sqlx.Tx, now time.Time) ([]token.Row, error) {
+	const q = `
+		SELECT kid, public_key, sealed_seed, sign_from, sign_until, verify_until
+		FROM   signing_keys WHERE verify_until > $1 ORDER BY sign_from DESC, kid`
+	var rows []keyRow
+	if err := tx.SelectContext(ctx, &rows, q, now); err != nil {
+		return nil, fmt.Errorf("read signing keys: %w", err)
+	}
+	keys := make([]token.Row, len(rows))
+	for i, r := range rows {
+		keys[i] = token.Row(r)
+	}
+	return keys, nil
+}

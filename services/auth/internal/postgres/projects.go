@@ -1,0 +1,225 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/project"
+	"github.com/commandcenter/commandcenter/services/auth/internal/user"
+)
+
+type projectRow struct {
+	ID          int64     `db:"project_id"`
+	Name        string    `db:"name"`
+	OwnerID     int64     `db:"owner_id"`
+	Owner       string    `db:"owner"`
+	Description *string   `db:"description"`
+	Version     int64     `db:"version"`
+	CreatedAt   time.Time `db:"created_at"`
+	UpdatedAt   time.Time `db:"updated_at"`
+}
+
+func (r projectRow) noun() project.Project {
+	return project.Project{
+		ID: tenant.Project(r.ID), Name: r.Name, OwnerID: r.OwnerID, Owner: r.Owner, Description: r.Description,
+		Version: r.Version, CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(),
+	}
+}
+
+// Create makes a project of the user, with its events.
+func (s Projects) Create(ctx context.Context, ownerID int64, d project.Draft, now time.Time) (p project.Project, err error) {
+	err = s.db.AcrossProjects(ctx, "create a project", func(ctx context.Context, tx *sqlx.Tx) error {
+		p, err = createProject(ctx, tx, ownerID, d, now)
+		return err
+	})
+	return p, err
+}
+
+func createProject(ctx context.Context, tx *sqlx.Tx, ownerID int64, d project.Draft, now time.Time) (project.Project, error) {
+	// The lock orders creations of one user, of which the first gets the default.
+	const lock = `SELECT email FROM users WHERE id = $1 FOR NO KEY UPDATE`
+	row := projectRow{Name: d.Name, OwnerID: ownerID, Description: d.Description, Version: 1, CreatedAt: now, UpdatedAt: now}
+	if err := tx.GetContext(ctx, &row.Owner, lock, ownerID); pg.NoRows(err) {
+		return project.Project{}, user.ErrGone
+	} else if err != nil {
+		return project.Project{}, fmt.Errorf("lock owner: %w", err)
+	}
+	const q = `
+		INSERT INTO projects (name, owner_id, description, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
+		ON CONFLICT (owner_id, name) WHERE deleted_at IS NULL DO NOTHING
+		RETURNING project_id`
+	if err := tx.GetContext(ctx, &row.ID, q, d.Name, ownerID, d.Description, now); pg.NoRows(err) {
+		return project.Project{}, project.ErrExists
+	} else if err != nil {
+		return project.Project{}, fmt.Errorf("insert project: %w", err)
+	}
+	p := row.noun()
+	err := outbox.Add(ctx, tx, &authv1.ProjectCreated{
+		ProjectId: id32(p.ID), Version: id32(p.Version), Name: p.Name, CreatedBy: id32(ownerID),
+	})
+	if err != nil {
+		return project.Project{}, err
+	}
+	return p, addMember(ctx, tx, p.ID, ownerID, tenant.Owner, now)
+}
+
+// addMember makes the project the user's default when there is none.
+func addMember(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64, role tenant.Role, now time.Time) error {
+	const q = `
+		INSERT INTO memberships (project_id, user_id, role, is_default, created_at)
+		VALUES ($1, $2, $3, NOT EXISTS (SELECT 1 FROM memberships WHERE user_id = $2 AND is_default), $4)
+		RETURNING version`
+	var version int64
+	if err := tx.GetContext(ctx, &version, q, int64(p), userID, string(role), now); err != nil {
+		return fmt.Errorf("insert membership: %w", err)
+	}
+	return sayMembership(ctx, tx, p, userID, role, version)
+}
+
+// setRole changes the role of a member, with its event.
+func setRole(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64, role tenant.Role) error {
+	const q = `
+		UPDATE memberships SET role = $3, version = nextval('membership_versions')
+		WHERE  project_id = $1 AND user_id = $2
+		RETURNING version`
+	var version int64
+	if err := tx.GetContext(ctx, &version, q, int64(p), userID, string(role)); err != nil {
+		return fmt.Errorf("set role: %w", err)
+	}
+	return sayMembership(ctx, tx, p, userID, role, version)
+}
+
+func sayMembership(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64, role tenant.Role, version int64) error {
+	return outbox.Add(ctx, tx, &authv1.MembershipChanged{
+		ProjectId: id32(p), MembershipId: fmt.Sprintf("%d:%d", p, userID), Version: id32(version),
+		UserId: id32(userID), Role: string(role),
+	})
+}
+
+// List returns a page of the user's projects, oldest first.
+func (s Projects) List(ctx context.Context, userID int64, skip, limit int) ([]project.Mine, error) {
+	const q = `
+		SELECT p.project_id, p.name, p.owner_id, o.email AS owner, p.description, p.version, p.created_at, p.updated_at, m.role
+		FROM   memberships m
+		JOIN   projects p ON p.project_id = m.project_id AND p.deleted_at IS NULL
+		JOIN   users o    ON o.id = p.owner_id
+		WHERE  m.user_id = $1
+		ORDER  BY p.created_at, p.project_id
+		LIMIT  $3 OFFSET $2`
+	var rows []struct {
+		projectRow
+		Role string `db:"role"`
+	}
+	err := s.db.AcrossProjects(ctx, "list a user's projects", func(ctx context.Context, tx *sqlx.Tx) error {
+		return tx.SelectContext(ctx, &rows, q, userID, skip, limit)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list projects: %w", err)
+	}
+	out := make([]project.Mine, len(rows))
+	for i, r := range rows {
+		out[i] = project.Mine{Project: r.noun(), Role: tenant.Role(r.Role)}
+	}
+	return out, nil
+}
+
+const selectProject = `
+	SELECT p.project_id, p.name, p.owner_id, o.email AS owner, p.description, p.version, p.created_at, p.updated_at
+	FROM   projects p
+	JOIN   users o ON o.id = p.owner_id
+	WHERE  p.project_id = $1 AND p.deleted_at IS NULL`
+
+// Get returns a project, or [project.ErrNotFound].
+func (s Projects) Get(ctx context.Context, id tenant.Project) (project.Project, error) {
+	var row projectRow
+	err := s.db.InTenant(ctx, id, func(ctx context.Context, tx *sqlx.Tx) error {
+		return tx.GetContext(ctx, &row, selectProject, int64(id))
+	})
+	if pg.NoRows(err) {
+		return project.Project{}, project.ErrNotFound
+	}
+	if err != nil {
+		return project.Project{}, fmt.Errorf("read project: %w", err)
+	}
+	return row.noun(), nil
+}
+
+// Update locks the project, asks change, and keeps and says what is different
+// afterwards. A new owner gets the role, and the old one becomes an admin.
+func (s Projects) Update(ctx context.Context, id tenant.Project, now time.Time, change project.Change) (project.Project, error) {
+	var out project.Project
+	err := s.db.InTenant(ctx, id, func(ctx context.Context, tx *sqlx.Tx) error {
+		var row projectRow
+		if err := tx.GetContext(ctx, &row, selectProject+` FOR UPDATE OF p`, int64(id)); pg.NoRows(err) {
+			return project.ErrNotFound
+		} else if err != nil {
+			return fmt.Errorf("lock project: %w", err)
+		}
+		before := row.noun()
+		after, changed, err := change(before, func(address string) (int64, error) { return memberByAddress(ctx, tx, id, address) })
+		if err != nil || !changed {
+			out = before
+			return err
+		}
+		const q = `
+			UPDATE projects
+			SET    name = $2, owner_id = $3, description = $4, version = version + 1, updated_at = $5
+			WHERE  project_id = $1`
+		_, err = tx.ExecContext(ctx, q, int64(id), after.Name, after.OwnerID, after.Description, now)
+		if pg.UniqueViolation(err, "projects_owner_name") {
+			return project.ErrExists
+		}
+		if err != nil {
+			return fmt.Errorf("update project: %w", err)
+		}
+		if after.OwnerID != before.OwnerID {
+			if err := handOver(ctx, tx, id, before.OwnerID, after.OwnerID); err != nil {
+				return err
+			}
+		}
+		if err := tx.GetContext(ctx, &row, selectProject, int64(id)); err != nil {
+			return fmt.Errorf("read updated project: %w", err)
+		}
+		out = row.noun()
+		return outbox.Add(ctx, tx, &authv1.ProjectUpdated{ProjectId: id32(id), Version: id32(out.Version), Name: out.Name})
+	})
+	if err != nil {
+		return project.Project{}, err
+	}
+	return out, nil
+}
+
+func handOver(ctx context.Context, tx *sqlx.Tx, id tenant.Project, from, to int64) error {
+	if err := setRole(ctx, tx, id, to, tenant.Owner); err != nil {
+		return fmt.Errorf("new owner: %w", err)
+	}
+	if err := setRole(ctx, tx, id, from, tenant.Admin); err != nil {
+		return fmt.Errorf("old owner: %w", err)
+	}
+	return nil
+}
+
+// memberByAddress returns the active member with that address, 0 when there is
+// none.
+func memberByAddress(ctx context.Context, tx *sqlx.Tx, id tenant.Project, address string) (userID int64, err error) {
+	email, err := user.Normalise(address)
+	if err != nil {
+		return 0, nil //nolint:nilerr // what is no address has no member
+	}
+	const q = `
+		SELECT u.id FROM memberships m JOIN users u ON u.id = m.user_id
+		WHERE  m.project_id = $1 AND u.email = $2 AND u.is_active`
+	err = tx.GetContext(ctx, &userID, q, int64(id), email)
+	if pg.NoRows(err) {
+		return 0, nil
+	}
+	return userID, err
+}

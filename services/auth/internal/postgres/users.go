@@ -1,0 +1,219 @@
+package postgres
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/project"
+	"github.com/commandcenter/commandcenter/services/auth/internal/user"
+)
+
+type userRow struct {
+	ID        int64      `db:"id"`
+	Email     string     `db:"email"`
+	FullName  *string    `db:"full_name"`
+	Active    bool       `db:"is_active"`
+	Superuser bool       `db:"is_superuser"`
+	Version   int64      `db:"version"`
+	CreatedAt time.Time  `db:"created_at"`
+	UpdatedAt time.Time  `db:"updated_at"`
+	LastLogin *time.Time `db:"last_login_at"`
+}
+
+func (r userRow) noun() user.User {
+	return user.User{
+		ID: r.ID, Email: r.Email, FullName: r.FullName, Active: r.Active, Superuser: r.Superuser, Version: r.Version,
+		CreatedAt: r.CreatedAt.UTC(), UpdatedAt: r.UpdatedAt.UTC(), LastLogin: utc(r.LastLogin),
+	}
+}
+
+// addressHash is the key of login attempts: the table is no list of addresses.
+func addressHash(email string) []byte {
+	sum := sha256.Sum256([]byte(email))
+	return sum[:]
+}
+
+// Registered reports whether the address has an account.
+func (s Users) Registered(ctx context.Context, email string) (taken bool, err error) {
+	err = s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `SELECT EXISTS (SELECT 1 FROM users WHERE email = $1)`
+		return tx.GetContext(ctx, &taken, q, email)
+	})
+	return taken, err
+}
+
+// Create makes the account, its first project and the owner's membership, with
+// their events. It returns [user.ErrRegistered] for an address that has one.
+func (s Users) Create(ctx context.Context, d user.Draft, now time.Time) (user.User, error) {
+	var row userRow
+	err := s.db.AcrossProjects(ctx, "register an account", func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `
+			INSERT INTO users (email, password_hash, full_name, is_superuser, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $5)
+			ON CONFLICT (email) DO NOTHING
+			RETURNING id, email, full_name, is_active, is_superuser, version, created_at, updated_at, last_login_at`
+		err := tx.GetContext(ctx, &row, q, d.Email, d.Hash, d.FullName, d.Superuser, now)
+		if pg.NoRows(err) {
+			return user.ErrRegistered
+		}
+		if err != nil {
+			return fmt.Errorf("insert user: %w", err)
+		}
+		p, err := createProject(ctx, tx, row.ID, project.Draft{Name: project.DefaultName}, now)
+		if err != nil {
+			return fmt.Errorf("create first project: %w", err)
+		}
+		return outbox.Add(ctx, tx, &authv1.UserRegistered{
+			UserId: id32(row.ID), Version: id32(row.Version), DefaultProjectId: id32(p.ID),
+		})
+	})
+	if err != nil {
+		return user.User{}, err
+	}
+	return row.noun(), nil
+}
+
+// Get returns an account, or [user.ErrGone].
+func (s Users) Get(ctx context.Context, id int64) (user.User, error) {
+	var row userRow
+	err := s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `
+			SELECT id, email, full_name, is_active, is_superuser, version, created_at, updated_at, last_login_at
+			FROM   users WHERE id = $1`
+		return tx.GetContext(ctx, &row, q, id)
+	})
+	if pg.NoRows(err) {
+		return user.User{}, user.ErrGone
+	}
+	return row.noun(), err
+}
+
+// Owner returns the oldest superuser; found is false when there is none.
+func (s Users) Owner(ctx context.Context) (u user.User, found bool, err error) {
+	var row userRow
+	err = s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `
+			SELECT id, email, full_name, is_active, is_superuser, version, created_at, updated_at, last_login_at
+			FROM   users WHERE is_superuser ORDER BY id LIMIT 1`
+		return tx.GetContext(ctx, &row, q)
+	})
+	if pg.NoRows(err) {
+		return user.User{}, false, nil
+	}
+	return row.noun(), err == nil, err
+}
+
+// attemptsRow has no NULLs but the lock, so that a missing row reads as a clean
+// record.
+type attemptsRow struct {
+	Failures    int          `db:"failures"`
+	WindowFrom  sql.NullTime `db:"window_from"`
+	LockedUntil sql.NullTime `db:"locked_until"`
+	Locks       int          `db:"locks"`
+}
+
+func (r attemptsRow) noun() user.Attempts {
+	return user.Attempts{Failures: r.Failures, WindowFrom: r.WindowFrom.Time, LockedUntil: r.LockedUntil.Time, Locks: r.Locks}
+}
+
+// Credentials reads account and record of an address in one statement, which
+// does the same work whether or not there is an account.
+func (s Users) Credentials(ctx context.Context, email string) (user.Credentials, error) {
+	var row struct {
+		Known     bool       `db:"known"`
+		Hash      string     `db:"password_hash"`
+		ID        int64      `db:"id"`
+		FullName  *string    `db:"full_name"`
+		Active    bool       `db:"is_active"`
+		Superuser bool       `db:"is_superuser"`
+		Version   int64      `db:"version"`
+		CreatedAt *time.Time `db:"created_at"`
+		UpdatedAt *time.Time `db:"updated_at"`
+		LastLogin *time.Time `db:"last_login_at"`
+		attemptsRow
+	}
+	err := s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `
+			SELECT u.id IS NOT NULL AS known, coalesce(u.password_hash, '') AS password_hash, coalesce(u.id, 0) AS id,
+			       u.full_name, coalesce(u.is_active, false) AS is_active, coalesce(u.is_superuser, false) AS is_superuser,
+			       coalesce(u.version, 0) AS version, u.created_at, u.updated_at, u.last_login_at,
+			       coalesce(a.failures, 0) AS failures, a.window_from, a.locked_until, coalesce(a.locks, 0) AS locks
+			FROM   (SELECT $1::text AS email, $2::bytea AS hash) asked
+			LEFT   JOIN users u          ON u.email = asked.email
+			LEFT   JOIN login_attempts a ON a.address_hash = asked.hash`
+		return tx.GetContext(ctx, &row, q, email, addressHash(email))
+	})
+	if err != nil {
+		return user.Credentials{}, err
+	}
+	c := user.Credentials{Attempts: row.noun()}
+	if row.Known {
+		c.Hash = row.Hash
+		c.User = userRow{
+			ID: row.ID, Email: email, FullName: row.FullName, Active: row.Active, Superuser: row.Superuser,
+			Version: row.Version, CreatedAt: *row.CreatedAt, UpdatedAt: *row.UpdatedAt, LastLogin: row.LastLogin,
+		}.noun()
+	}
+	return c, nil
+}
+
+// Failed applies next to the record of the address, under its lock.
+func (s Users) Failed(ctx context.Context, email string, now time.Time, next func(user.Attempts) user.Attempts) error {
+	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		key := addressHash(email)
+		// The row is there before it is locked, so that two first failures wait
+		// for each other.
+		const seed = `
+			INSERT INTO login_attempts (address_hash, failures, window_from, updated_at) VALUES ($1, 0, $2, $2)
+			ON CONFLICT (address_hash) DO NOTHING`
+		if _, err := tx.ExecContext(ctx, seed, key, now); err != nil {
+			return fmt.Errorf("insert login attempts: %w", err)
+		}
+		const lock = `
+			SELECT failures, window_from, locked_until, locks
+			FROM   login_attempts WHERE address_hash = $1 FOR UPDATE`
+		var row attemptsRow
+		if err := tx.GetContext(ctx, &row, lock, key); err != nil {
+			return fmt.Errorf("lock login attempts: %w", err)
+		}
+		a := next(row.noun())
+		const save = `
+			UPDATE login_attempts
+			SET    failures = $2, window_from = $3, locked_until = $4, locks = $5, updated_at = $6
+			WHERE  address_hash = $1`
+		locked := sql.NullTime{Time: a.LockedUntil, Valid: !a.LockedUntil.IsZero()}
+		if _, err := tx.ExecContext(ctx, save, key, a.Failures, a.WindowFrom, locked, a.Locks, now); err != nil {
+			return fmt.Errorf("save login attempts: %w", err)
+		}
+		return nil
+	})
+}
+
+// LoggedIn forgets the failures of the account and notes the time; rehash, when
+// not empty, replaces the stored hash.
+func (s Users) LoggedIn(ctx context.Context, u user.User, now time.Time, rehash string) error {
+	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		const forget = `DELETE FROM login_attempts WHERE address_hash = $1`
+		if _, err := tx.ExecContext(ctx, forget, addressHash(u.Email)); err != nil {
+			return fmt.Errorf("forget login attempts: %w", err)
+		}
+		const note = `
+			UPDATE users
+			SET    last_login_at = $2, password_hash = coalesce(nullif($3, ''), password_hash)
+			WHERE  id = $1`
+		if _, err := tx.ExecContext(ctx, note, u.ID, now, rehash); err != nil {
+			return fmt.Errorf("note login: %w", err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,130 @@
+package project
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+)
+
+// Bounds of a list.
+const (
+	MaxSkip      = 1_000_000
+	MaxLimit     = 1000
+	DefaultLimit = 100
+)
+
+// Service creates, shows and changes projects.
+type Service struct {
+	Projects store
+	Now      func() time.Time
+}
+
+type store interface {
+	// Create makes the project with its owner as member, the owner's default if
+	// there is none, and says so in events. It returns [ErrExists] for a name
+	// that the owner has used.
+	Create(ctx context.Context, ownerID int64, d Draft, now time.Time) (Project, error)
+	// List returns the user's projects, oldest first.
+	List(ctx context.Context, userID int64, skip, limit int) ([]Mine, error)
+	// Get returns a project, or [ErrNotFound] (also while it is being deleted).
+	Get(ctx context.Context, id tenant.Project) (Project, error)
+	// Update locks the project, asks change, and keeps and says what is different
+	// afterwards. When the owner is, the roles follow. member returns the id of
+	// the active member with that address, 0 when there is none.
+	Update(ctx context.Context, id tenant.Project, now time.Time, change Change) (Project, error)
+}
+
+// Change decides under the lock of a project what becomes of it; changed false
+// leaves it as it is.
+type Change func(p Project, member func(address string) (int64, error)) (out Project, changed bool, err error)
+
+// Create makes a project of the caller.
+func (s Service) Create(ctx context.Context, caller tenant.Identity, d Draft) (Mine, error) {
+	d, err := d.check()
+	if err != nil {
+		return Mine{}, err
+	}
+	p, err := s.Projects.Create(ctx, caller.UserID, d, s.Now())
+	if err != nil {
+		return Mine{}, err
+	}
+	return Mine{Project: p, Role: tenant.Owner}, nil
+}
+
+// List returns a page of the projects that the user belongs to, oldest first.
+func (s Service) List(ctx context.Context, userID int64, skip, limit int) ([]Mine, error) {
+	switch {
+	case skip < 0 || skip > MaxSkip:
+		return nil, errs.InvalidField("out_of_range", "skip must be between 0 and 1000000", "query", "skip")
+	case limit < 1 || limit > MaxLimit:
+		return nil, errs.InvalidField("out_of_range", "limit must be between 1 and 1000", "query", "limit")
+	}
+	return s.Projects.List(ctx, userID, skip, limit)
+}
+
+// Get returns the project of the caller.
+func (s Service) Get(ctx context.Context, caller tenant.Identity, id tenant.Project) (Mine, error) {
+	if err := permit(caller, id, tenant.Viewer); err != nil {
+		return Mine{}, err
+	}
+	p, err := s.Projects.Get(ctx, id)
+	if err != nil {
+		return Mine{}, err
+	}
+	return Mine{Project: p, Role: caller.Role}, nil
+}
+
+// Update changes the fields of the patch that are set. A new owner must be a
+// member; naming one takes the owner role, and leaves the old owner an admin.
+func (s Service) Update(ctx context.Context, caller tenant.Identity, id tenant.Project, patch Patch) (Mine, error) {
+	if err := permit(caller, id, tenant.Admin); err != nil {
+		return Mine{}, err
+	}
+	patch, err := patch.check()
+	if err != nil {
+		return Mine{}, err
+	}
+	role := caller.Role
+	p, err := s.Projects.Update(ctx, id, s.Now(), func(p Project, member func(string) (int64, error)) (Project, bool, error) {
+		out, changed := patch.apply(p)
+		if !patch.Owner.Set || *patch.Owner.Value == p.Owner {
+			return out, changed, nil
+		}
+		if !caller.Role.Allows(tenant.Owner) {
+			return out, false, ErrForbidden
+		}
+		heir, err := member(*patch.Owner.Value)
+		switch {
+		case err != nil:
+			return out, false, fmt.Errorf("look up new owner: %w", err)
+		case heir == 0:
+			return out, false, errs.InvalidField("value_error", "the new owner must be a member of this project", "body", "owner")
+		case heir == p.OwnerID: // the same person, spelt otherwise
+			return out, changed, nil
+		}
+		if caller.UserID == p.OwnerID && !caller.Superuser {
+			role = tenant.Admin
+		}
+		out.OwnerID = heir
+		return out, true, nil
+	})
+	if err != nil {
+		return Mine{}, err
+	}
+	return Mine{Project: p, Role: role}, nil
+}
+
+// permit answers as if the project did not exist to whoever does not belong to
+// it. The gateway asks the same before; whoever reaches the bus asks here.
+func permit(caller tenant.Identity, id tenant.Project, want tenant.Role) error {
+	switch {
+	case id <= 0, caller.Project != id, !caller.Role.Allows(tenant.Viewer):
+		return ErrNotFound
+	case !caller.Role.Allows(want):
+		return ErrForbidden
+	}
+	return nil
+}

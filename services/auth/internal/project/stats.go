@@ -1,0 +1,38 @@
+package project
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+)
+
+// Counts is how much a project holds. An area whose service this deployment
+// does not run holds nothing.
+type Counts struct {
+	Repositories   int
+	Technologies   int
+	ResearchTasks  int
+	KnowledgeItems int
+}
+
+// Census counts what other services hold of a project.
+type Census struct {
+	Projects Service
+	// Knowledge asks the knowledge service; nil when the deployment has none.
+	Knowledge func(ctx context.Context, id tenant.Project) (int, error)
+}
+
+// Stats returns the project with its counts. When a service that should know
+// does not answer, that is an error: an invented zero would be read as "empty".
+func (c Census) Stats(ctx context.Context, caller tenant.Identity, id tenant.Project) (Mine, Counts, error) {
+	p, err := c.Projects.Get(ctx, caller, id)
+	if err != nil || c.Knowledge == nil {
+		return p, Counts{}, err
+	}
+	n, err := c.Knowledge(ctx, id)
+	if err != nil {
+		return Mine{}, Counts{}, fmt.Errorf("count knowledge entries: %w", err)
+	}
+	return p, Counts{KnowledgeItems: n}, nil
+}

@@ -1,0 +1,112 @@
+package serve
+
+import (
+	"context"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/session"
+	"github.com/commandcenter/commandcenter/services/auth/internal/user"
+)
+
+type registerRequest struct {
+	Body UserCreate `json:"body"`
+}
+
+// createdUser is the answer 201.
+type createdUser struct{ UserResponse }
+
+// StatusCode says that the account is new.
+func (createdUser) StatusCode() int { return 201 }
+
+func (h *Handlers) register(ctx context.Context, r registerRequest) (createdUser, error) {
+	u, err := h.Registrar.Register(ctx, user.Registration{Email: r.Body.Email, Password: r.Body.Password, FullName: r.Body.FullName})
+	if err != nil {
+		return createdUser{}, err
+	}
+	return createdUser{userResponse(u)}, nil
+}
+
+type loginRequest struct {
+	Body UserLogin `json:"body"`
+}
+
+// tokens is an answer that nobody may keep.
+type tokens struct{ Token }
+
+// Headers keeps the tokens out of caches.
+func (tokens) Headers() map[string]string { return map[string]string{"Cache-Control": "no-store"} }
+
+func (h *Handlers) login(ctx context.Context, r loginRequest) (tokens, error) {
+	pair, err := h.logIn(ctx, r.Body)
+	if h.LoggedIn != nil {
+		outcome := "ok"
+		if err != nil {
+			outcome = string(errs.KindOf(err))
+		}
+		h.LoggedIn(outcome)
+	}
+	if err != nil {
+		return tokens{}, err
+	}
+	return tokenPair(pair), nil
+}
+
+func (h *Handlers) logIn(ctx context.Context, in UserLogin) (session.Pair, error) {
+	u, err := h.Authenticator.Authenticate(ctx, in.Email, in.Password)
+	if err != nil {
+		return session.Pair{}, err
+	}
+	return h.Sessions.Open(ctx, u.ID, u.Email)
+}
+
+type refreshTokenRequest struct {
+	Body RefreshTokenRequest `json:"body"`
+}
+
+func (h *Handlers) refreshToken(ctx context.Context, r refreshTokenRequest) (tokens, error) {
+	pair, err := h.Sessions.Refresh(ctx, r.Body.RefreshToken)
+	if err != nil {
+		return tokens{}, err
+	}
+	return tokenPair(pair), nil
+}
+
+func (h *Handlers) getCurrentUserInfo(ctx context.Context, _ nothing) (UserResponse, error) {
+	caller, err := person(ctx)
+	if err != nil {
+		return UserResponse{}, err
+	}
+	u, err := h.Accounts.Get(ctx, caller.UserID)
+	if err != nil {
+		return UserResponse{}, err
+	}
+	if !u.Active {
+		return UserResponse{}, user.ErrInactive
+	}
+	return userResponse(u), nil
+}
+
+func (h *Handlers) logout(ctx context.Context, _ nothing) (MessageResponse, error) {
+	caller, err := person(ctx)
+	if err != nil {
+		return MessageResponse{}, err
+	}
+	if err := h.Sessions.Close(ctx, caller.UserID, caller.Session); err != nil {
+		return MessageResponse{}, err
+	}
+	return MessageResponse{Message: "Successfully logged out"}, nil
+}
+
+func userResponse(u user.User) UserResponse {
+	return UserResponse{
+		Id: u.ID, Email: u.Email, FullName: u.FullName, IsActive: u.Active, IsSuperuser: u.Superuser,
+		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
+	}
+}
+
+func tokenPair(p session.Pair) tokens {
+	return tokens{Token{
+		AccessToken: p.Access, RefreshToken: p.Refresh, TokenType: "bearer", ExpiresIn: int(p.ExpiresIn.Seconds()),
+	}}
+}

@@ -1,0 +1,37 @@
+package serve
+
+import (
+	"context"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+)
+
+func (h *Handlers) resolveAccess(ctx context.Context, r *authv1.ResolveAccessRequest) (*authv1.ResolveAccessResponse, error) {
+	a, err := h.Resolver.Resolve(ctx, int64(r.GetUserId()), tenant.Project(r.GetProjectId()), r.GetSession())
+	if err != nil {
+		return nil, err
+	}
+	return &authv1.ResolveAccessResponse{
+		UserId: id32(a.UserID), Email: a.Email, Active: a.Active, Superuser: a.Superuser, SessionLive: a.SessionLive,
+		ProjectId: id32(a.Project), Role: string(a.Role),
+	}, nil
+}
+
+func (h *Handlers) signingKeys(context.Context, *authv1.SigningKeysRequest) (*authv1.SigningKeysResponse, error) {
+	now := h.Issuer.Now()
+	var out authv1.SigningKeysResponse
+	for _, k := range h.Issuer.Keys.Published(now) {
+		key := &authv1.SigningKey{Kid: k.ID, PublicKey: k.Public}
+		if !now.Before(k.SignUntil) {
+			key.NotAfter = timestamppb.New(k.VerifyUntil)
+		}
+		out.Keys = append(out.Keys, key)
+	}
+	return &out, nil
+}
+
+// id32 is an id as messages carry it; the sequences end at what fits.
+func id32[N ~int64](n N) int32 { return int32(n) } //nolint:gosec // G115: MAXVALUE of the sequences

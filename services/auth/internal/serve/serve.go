@@ -1,0 +1,84 @@
+package serve
+
+import (
+	"context"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/access"
+	"github.com/commandcenter/commandcenter/services/auth/internal/project"
+	"github.com/commandcenter/commandcenter/services/auth/internal/session"
+	"github.com/commandcenter/commandcenter/services/auth/internal/token"
+	"github.com/commandcenter/commandcenter/services/auth/internal/user"
+)
+
+// Handlers answers with the nouns of the service.
+type Handlers struct {
+	Registrar     user.Registrar
+	Authenticator user.Authenticator
+	Accounts      accounts
+	Sessions      session.Service
+	Projects      project.Service
+	Census        project.Census
+	Deletion      project.Deletion
+	Resolver      access.Resolver
+	Issuer        token.Issuer
+	// LoggedIn, when set, is told how each login ended: "ok", or the kind of the
+	// failure.
+	LoggedIn func(outcome string)
+}
+
+type accounts interface {
+	// Get returns an account, or [user.ErrGone].
+	Get(ctx context.Context, id int64) (user.User, error)
+}
+
+// Operations are the operations of the contract that the service answers.
+func Operations() []string {
+	return []string{
+		"register", "login", "refreshToken", "getCurrentUserInfo", "logout",
+		"createProject", "listProjects", "getProject", "updateProject", "deleteProject", "getProjectStats",
+	}
+}
+
+// Register binds every operation and call to its handler.
+func (h *Handlers) Register(s *bus.Server) {
+	// What carries or makes a secret is a request: secrets enter no stream.
+	bus.Request(s, "register", h.register)
+	bus.Request(s, "login", h.login)
+	bus.Request(s, "refreshToken", h.refreshToken)
+	bus.Request(s, "getCurrentUserInfo", h.getCurrentUserInfo)
+	bus.Request(s, "logout", h.logout)
+
+	bus.Request(s, "listProjects", h.listProjects)
+	bus.Request(s, "getProject", h.getProject)
+	bus.Request(s, "getProjectStats", h.getProjectStats)
+	bus.Command(s, "createProject", h.createProject)
+	bus.Command(s, "updateProject", h.updateProject)
+	bus.Command(s, "deleteProject", h.deleteProject)
+
+	bus.Internal(s, "resolveAccess", h.resolveAccess)
+	bus.Internal(s, "signingKeys", h.signingKeys)
+}
+
+var errNobody = errs.New(errs.Unauthenticated, "not authenticated")
+
+// person returns the caller, who must be a person.
+func person(ctx context.Context) (tenant.Identity, error) {
+	id := tenant.From(ctx)
+	if id.UserID <= 0 {
+		return id, errNobody
+	}
+	return id, nil
+}
+
+// nothing is the request of an operation without parameters.
+type nothing struct{}
+
+// gone is the answer 204.
+type gone struct{}
+
+// StatusCode is that of an answer without content.
+func (gone) StatusCode() int { return 204 }

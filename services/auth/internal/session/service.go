@@ -1,0 +1,133 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Holder is whom an access token speaks for.
+type Holder struct {
+	UserID  int64
+	Email   string
+	Session uuid.UUID
+}
+
+// Pair is what a login or a refresh gives.
+type Pair struct {
+	Access    string
+	Refresh   string
+	ExpiresIn time.Duration // of Access
+	Holder    Holder
+}
+
+// Service opens, continues and ends sessions.
+type Service struct {
+	Sessions store
+	Tokens   issuer
+	Rules    Rules
+	Now      func() time.Time
+	// Stolen, when set, is told of each session that ended because a token came
+	// back after it was traded.
+	Stolen func(ctx context.Context, s Session)
+}
+
+// Next is a refresh token to be kept.
+type Next struct {
+	Hash      []byte // SHA-256
+	ExpiresAt time.Time
+}
+
+type store interface {
+	// Open keeps a new session and its first token.
+	Open(ctx context.Context, s Session, first Next) error
+	// Trade finds the token with that hash, locks it and its session, asks
+	// judge, and does in the same transaction what the verdict says: keep next
+	// and mark the old one as traded, or end the session and say so in an event.
+	// found is false when there is no such token.
+	Trade(ctx context.Context, hash []byte, now time.Time, judge func(Stored) (Verdict, Next)) (s Stored, v Verdict, found bool, err error)
+	// Revoke ends a live session of that user and says so in an event. Ended is
+	// false when there was none.
+	Revoke(ctx context.Context, id uuid.UUID, userID int64, now time.Time, reason string) (ended bool, err error)
+}
+
+type issuer interface {
+	// Issue signs an access token and returns it with the time it lives.
+	Issue(ctx context.Context, userID int64, email, session string, now time.Time) (token string, life time.Duration, err error)
+	// IsAccess reports whether text is an access token that this instance signed.
+	IsAccess(ctx context.Context, text string) bool
+}
+
+// Open begins a session of the user.
+func (s Service) Open(ctx context.Context, userID int64, email string) (Pair, error) {
+	now := s.Now()
+	id, err := uuid.NewRandom()
+	if err != nil {
+		return Pair{}, fmt.Errorf("make session id: %w", err)
+	}
+	plain, hash, err := newSecret()
+	if err != nil {
+		return Pair{}, err
+	}
+	fresh := Session{ID: id, UserID: userID, CreatedAt: now, ExpiresAt: s.Rules.expiry(now, now)}
+	if err := s.Sessions.Open(ctx, fresh, Next{Hash: hash, ExpiresAt: fresh.ExpiresAt}); err != nil {
+		return Pair{}, fmt.Errorf("open session: %w", err)
+	}
+	return s.pair(ctx, Holder{UserID: userID, Email: email, Session: id}, plain, now)
+}
+
+// Refresh trades a refresh token for a new pair. It returns [ErrType] for an
+// access token and [ErrInvalid] for everything else that is not a live token
+// of a live session.
+func (s Service) Refresh(ctx context.Context, token string) (Pair, error) {
+	if err := checkForm(token); err != nil {
+		if s.Tokens.IsAccess(ctx, token) {
+			return Pair{}, ErrType
+		}
+		return Pair{}, ErrInvalid.Because(err)
+	}
+	plain, hash, err := newSecret()
+	if err != nil {
+		return Pair{}, err
+	}
+	now := s.Now()
+	old, verdict, found, err := s.Sessions.Trade(ctx, digest(token), now, func(old Stored) (Verdict, Next) {
+		return s.Rules.Judge(old, now), Next{Hash: hash, ExpiresAt: s.Rules.expiry(old.Session.CreatedAt, now)}
+	})
+	switch {
+	case err != nil:
+		return Pair{}, fmt.Errorf("trade refresh token: %w", err)
+	case !found:
+		return Pair{}, ErrInvalid
+	case verdict == Revoke:
+		if s.Stolen != nil {
+			s.Stolen(ctx, old.Session)
+		}
+		return Pair{}, ErrInvalid
+	case verdict != Trade:
+		return Pair{}, ErrInvalid
+	}
+	return s.pair(ctx, Holder{UserID: old.Session.UserID, Email: old.Email, Session: old.Session.ID}, plain, now)
+}
+
+// Close ends the caller's session. To end one that has ended is no failure.
+func (s Service) Close(ctx context.Context, userID int64, session string) error {
+	id, err := uuid.Parse(session)
+	if err != nil {
+		return ErrEnded
+	}
+	if _, err := s.Sessions.Revoke(ctx, id, userID, s.Now(), LogoutReason); err != nil {
+		return fmt.Errorf("close session: %w", err)
+	}
+	return nil
+}
+
+func (s Service) pair(ctx context.Context, h Holder, refresh string, now time.Time) (Pair, error) {
+	access, life, err := s.Tokens.Issue(ctx, h.UserID, h.Email, h.Session.String(), now)
+	if err != nil {
+		return Pair{}, fmt.Errorf("issue access token: %w", err)
+	}
+	return Pair{Access: access, Refresh: refresh, ExpiresIn: life, Holder: h}, nil
+}

@@ -1,0 +1,106 @@
+package user
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+)
+
+// Registration is what a person gives to get an account.
+type Registration struct {
+	Email    string
+	Password string
+	FullName *string
+}
+
+// Registrar makes accounts.
+type Registrar struct {
+	Passwords policy
+	Accounts  creator
+	Now       func() time.Time
+}
+
+type policy interface {
+	checker
+	InTurn(ctx context.Context, work func(ctx context.Context) error) error
+	Hash(plain string) (string, error)
+}
+
+type checker interface {
+	// Fault returns a stable word and a sentence that say why plain is refused,
+	// "" twice when it is not.
+	Fault(plain string, near ...string) (word, sentence string)
+}
+
+type creator interface {
+	// Registered reports whether the address has an account.
+	Registered(ctx context.Context, email string) (bool, error)
+	// Create makes the account, its first project, the membership and their
+	// events in one transaction, or returns [ErrRegistered].
+	Create(ctx context.Context, d Draft, now time.Time) (User, error)
+}
+
+// Register makes an account with its first project. It returns [ErrRegistered]
+// when the address has one, and an error of kind Invalid that names every field
+// at fault.
+func (r Registrar) Register(ctx context.Context, in Registration) (User, error) {
+	d, err := r.draft(in)
+	if err != nil {
+		return User{}, err
+	}
+	// Asked before the costly hash; the unique index has the last word.
+	if taken, err := r.Accounts.Registered(ctx, d.Email); err != nil {
+		return User{}, fmt.Errorf("look up address: %w", err)
+	} else if taken {
+		return User{}, ErrRegistered
+	}
+	return r.create(ctx, d, in.Password)
+}
+
+// Superuser makes an account that may do everything in every project, with its
+// first project: the owner of the instance.
+func (r Registrar) Superuser(ctx context.Context, in Registration) (User, error) {
+	d, err := r.draft(in)
+	if err != nil {
+		return User{}, err
+	}
+	d.Superuser = true
+	return r.create(ctx, d, in.Password)
+}
+
+func (r Registrar) create(ctx context.Context, d Draft, password string) (User, error) {
+	err := r.Passwords.InTurn(ctx, func(context.Context) (err error) {
+		d.Hash, err = r.Passwords.Hash(password)
+		return err
+	})
+	if err != nil {
+		return User{}, fmt.Errorf("hash password: %w", err)
+	}
+	return r.Accounts.Create(ctx, d, r.Now())
+}
+
+// draft checks all fields and reports all faults together.
+func (r Registrar) draft(in Registration) (Draft, error) {
+	var faults []errs.Field
+	email, err := Normalise(in.Email)
+	if err != nil {
+		faults = append(faults, errs.Field{Type: "value_error", Loc: []any{"body", "email"}, Msg: err.Error(), Input: in.Email})
+	}
+	local, _, _ := strings.Cut(email, "@")
+	if word, sentence := r.Passwords.Fault(in.Password, email, local); word != "" {
+		faults = append(faults, errs.Field{Type: word, Loc: []any{"body", "password"}, Msg: sentence})
+	}
+	name, err := cleanName(in.FullName)
+	if err != nil {
+		faults = append(faults, errs.As(err).Fields...)
+	}
+	if len(faults) > 0 {
+		e := errs.New(errs.Invalid, faults[0].Msg)
+		e.Fields = faults
+		return Draft{}, e
+	}
+	return Draft{Email: email, FullName: name}, nil
+}

@@ -1,0 +1,61 @@
+package user
+
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+)
+
+// MaxName is the longest full name, in characters.
+const MaxName = 255
+
+// Failures that a caller is told.
+var (
+	ErrRegistered = errs.New(errs.Conflict, "this e-mail address is already registered")
+	ErrIncorrect  = errs.New(errs.Unauthenticated, "incorrect e-mail address or password")
+	ErrInactive   = errs.New(errs.Forbidden, "this account is inactive")
+	ErrLocked     = errs.New(errs.RateLimited, "too many failed logins for this account, try again later")
+	ErrGone       = errs.New(errs.Unauthenticated, "this account does not exist any more")
+)
+
+// User is an account.
+type User struct {
+	ID        int64
+	Email     string // normal form
+	FullName  *string
+	Active    bool
+	Superuser bool
+	CreatedAt time.Time
+	UpdatedAt time.Time
+	LastLogin *time.Time
+	Version   int64 // counts the changes of the account
+}
+
+// Draft is an account that may be made: all its rules hold.
+type Draft struct {
+	Email     string // normal form
+	FullName  *string
+	Hash      string // of the password
+	Superuser bool
+}
+
+// cleanName trims a full name; blank is none. It refuses what cannot be stored
+// or shown.
+func cleanName(name *string) (*string, error) {
+	if name == nil {
+		return nil, nil
+	}
+	s := strings.TrimSpace(*name)
+	switch {
+	case s == "":
+		return nil, nil
+	case utf8.RuneCountInString(s) > MaxName:
+		return nil, errs.InvalidField("string_too_long", "the full name may have at most 255 characters", "body", "full_name")
+	case !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
+		return nil, errs.InvalidField("string_unprintable", "the full name holds control characters", "body", "full_name")
+	}
+	return &s, nil
+}

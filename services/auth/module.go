@@ -1,0 +1,161 @@
+package auth
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/access"
+	"github.com/commandcenter/commandcenter/services/auth/internal/inbox"
+	"github.com/commandcenter/commandcenter/services/auth/internal/password"
+	"github.com/commandcenter/commandcenter/services/auth/internal/postgres"
+	"github.com/commandcenter/commandcenter/services/auth/internal/project"
+	"github.com/commandcenter/commandcenter/services/auth/internal/serve"
+	"github.com/commandcenter/commandcenter/services/auth/internal/session"
+	"github.com/commandcenter/commandcenter/services/auth/internal/token"
+	"github.com/commandcenter/commandcenter/services/auth/internal/user"
+)
+
+// Name is the name of the service, of its schema and of its bus user.
+const Name = "auth"
+
+//go:embed migrations/*.sql
+var files embed.FS
+
+// Migrations makes the schema of the service.
+var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations"}
+
+// Deps is what the service is built from. DB, Bus and Secret are needed.
+type Deps struct {
+	DB         *pg.DB
+	Bus        *bus.Bus
+	Log        *slog.Logger          // slog.Default() when nil
+	Registerer prometheus.Registerer // nil keeps no metrics
+	// Secret is the secret of the instance, 32 bytes or more. The key that seals
+	// the signing keys is derived from it.
+	Secret []byte
+	Now    func() time.Time // time.Now when nil
+}
+
+// New wires the service. Nothing runs before its parts are started.
+func New(d Deps, c Config) (*app.Module, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	if d.DB == nil || d.Bus == nil {
+		return nil, errors.New("auth: a database and a bus are needed")
+	}
+	if d.Log == nil {
+		d.Log = slog.Default()
+	}
+	log := d.Log.With("service", Name)
+	now := clock(d.Now)
+
+	hasher, err := newHasher(c.Password)
+	if err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	store := postgres.New(d.DB)
+	users, sessions, projects := postgres.Users{Store: store}, postgres.Sessions{Store: store}, postgres.Projects{Store: store}
+
+	sealer, err := token.NewSealer(d.Secret)
+	if err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	keys, err := token.NewKeys(store, sealer, token.Rotation{
+		Every: c.KeyRotation, Announce: c.KeyAnnounce, Keep: c.AccessLife + c.KeyAnnounce,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	issuer := token.Issuer{Keys: keys, Name: c.Issuer, Audience: c.Audience, Life: c.AccessLife, Now: now}
+	counts, err := newMetrics(d.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+
+	throttle := user.Throttle{
+		Failures: c.Throttle.Failures, Window: c.Throttle.Window, Lock: c.Throttle.Lock, MaxLock: c.Throttle.MaxLock,
+	}
+	catalogue := project.Service{Projects: projects, Now: now}
+	deletion := project.Deletion{Projects: projects, Holders: c.TenantHolders, Now: now}
+	resolver := access.Resolver{Standing: store, Now: now}
+	census := project.Census{Projects: catalogue}
+	if slices.Contains(c.TenantHolders, "knowledge") {
+		census.Knowledge = countDocuments(d.Bus)
+	}
+	handlers := &serve.Handlers{
+		Registrar:     user.Registrar{Passwords: hasher, Accounts: users, Now: now},
+		Authenticator: user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Now: now},
+		Accounts:      users,
+		Sessions: session.Service{
+			Sessions: sessions, Tokens: issuer, Now: now,
+			Rules: session.Rules{Refresh: c.RefreshLife, Longest: c.SessionMax, Grace: c.RefreshGrace},
+			Stolen: func(ctx context.Context, s session.Session) {
+				counts.stolen.Inc()
+				log.WarnContext(ctx, "session.reuse_detected", "session_id", s.ID, "user_id", s.UserID)
+			},
+		},
+		Projects: catalogue, Census: census, Deletion: deletion, Resolver: resolver, Issuer: issuer,
+		LoggedIn: func(outcome string) { counts.logins.WithLabelValues(outcome).Inc() },
+	}
+	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, DB: d.DB, Recheck: resolver.Recheck})
+	handlers.Register(server)
+	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
+	(&inbox.Handlers{Deletion: deletion}).Register(heard)
+
+	keeper := &housekeeper{
+		every: c.Housekeeping, remind: c.RemindPurge, forget: throttle.Forgets(),
+		keys: keys, store: store, deletion: deletion, now: now, log: log,
+	}
+	return &app.Module{
+		Name: Name,
+		// Keys before anyone can log in; the relay last, so that it is the first
+		// to stop and leaves to the next leader what came after.
+		Parts: []app.Part{keeper, server, heard, outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))},
+		Checks: []app.Check{
+			{Name: "auth.database", Check: d.DB.Ping},
+			{Name: "auth.signing_keys", Check: func(context.Context) error { return keys.Ready(now()) }},
+		},
+		Operations: serve.Operations(),
+	}, nil
+}
+
+func newHasher(p Password) (*password.Hasher, error) {
+	return password.New(password.Params{
+		MemoryKiB: uint32(p.MemoryKiB), Iterations: uint32(p.Iterations), Parallelism: uint8(p.Parallelism), //nolint:gosec // G115: bounded by Validate
+	}, p.Concurrent)
+}
+
+// clock returns time as the database keeps it, so that what was written equals
+// what is read.
+func clock(now func() time.Time) func() time.Time {
+	if now == nil {
+		now = time.Now
+	}
+	return func() time.Time { return now().UTC().Truncate(time.Microsecond) }
+}
+
+func countDocuments(b *bus.Bus) func(ctx context.Context, id tenant.Project) (int, error) {
+	return func(ctx context.Context, id tenant.Project) (int, error) {
+		res, err := bus.CallInternal[*knowledgev1.CountDocumentsResponse](ctx, b, "knowledge", "countDocuments",
+			&knowledgev1.CountDocumentsRequest{ProjectId: int32(id)}) //nolint:gosec // G115: MAXVALUE of the sequence
+		if err != nil {
+			return 0, err
+		}
+		return int(res.GetDocuments()), nil
+	}
+}
