@@ -1,0 +1,163 @@
+package jobs
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+
+	"github.com/commandcenter/commandcenter/pkg/pg"
+)
+
+// Run is one try of a job.
+type Run struct {
+	Job Job // as it was when the try began
+
+	m      *Manager
+	run    uuid.UUID
+	result json.RawMessage
+
+	mu    sync.Mutex
+	saved time.Time // of the progress in the row
+}
+
+// Decode reads the job's payload into v.
+func (r *Run) Decode(v any) error {
+	if err := json.Unmarshal(r.Job.Payload, v); err != nil {
+		return fmt.Errorf("payload of %s job %s: %w", r.Job.Kind, r.Job.ID, err)
+	}
+	return nil
+}
+
+// SetResult keeps v with the job; it is saved when the handler returns.
+func (r *Run) SetResult(v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("result of %s job %s: %w", r.Job.Kind, r.Job.ID, err)
+	}
+	r.result = b
+	return nil
+}
+
+// Step does one part of the job, once: fn runs in a unit of work of the
+// service's database, and what it changed commits together with the note that
+// the step is done. A step that was saved before is skipped. Names are unique
+// within the job and the same in every try. What takes long is computed before
+// the first statement: from then on the transaction is open. See the function
+// [Step] for steps with a result.
+func (r *Run) Step(ctx context.Context, name string, fn func(ctx context.Context) error) error {
+	_, err := Step(ctx, r, name, func(ctx context.Context) (struct{}, error) { return struct{}{}, fn(ctx) })
+	return err
+}
+
+// Step is [Run.Step] for a function with a result, which must survive JSON: a
+// step that was saved before yields the saved one.
+func Step[T any](ctx context.Context, r *Run, name string, fn func(ctx context.Context) (T, error)) (T, error) {
+	var zero, out T
+	saved, found, err := r.savedStep(ctx, name)
+	if err != nil {
+		return zero, err
+	}
+	if found {
+		if err := json.Unmarshal(saved, &out); err != nil {
+			return zero, fmt.Errorf("step %s: saved result: %w", name, err)
+		}
+		return out, nil
+	}
+	if err := context.Cause(ctx); err != nil {
+		return zero, err
+	}
+	unitCtx, unit := r.m.db.Unit(ctx)
+	defer unit.Rollback()
+	if out, err = fn(unitCtx); err != nil {
+		return zero, err
+	}
+	b, err := json.Marshal(out)
+	if err != nil {
+		return zero, fmt.Errorf("step %s: result: %w", name, err)
+	}
+	if err := r.saveStep(unitCtx, name, b); err != nil {
+		return zero, err
+	}
+	if err := unit.Commit(ctx); err != nil {
+		return zero, fmt.Errorf("step %s: %w", name, err)
+	}
+	return out, nil
+}
+
+func (r *Run) savedStep(ctx context.Context, name string) (output []byte, found bool, err error) {
+	const q = `SELECT output FROM job_steps WHERE project_id = $1 AND job_id = $2 AND name = $3`
+	err = r.m.db.InTenant(pg.Detached(ctx), r.Job.Project, func(ctx context.Context, tx *sqlx.Tx) error {
+		return tx.QueryRowxContext(ctx, q, int64(r.Job.Project), r.Job.ID, name).Scan(&output)
+	})
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("step %s: look it up: %w", name, err)
+	}
+	return output, true, nil
+}
+
+// saveStep notes the step in the unit's transaction, if the job is still this
+// run's. The lock on its row keeps another worker from claiming it meanwhile.
+func (r *Run) saveStep(ctx context.Context, name string, output []byte) error {
+	const fence = `
+		SELECT 1 FROM jobs
+		WHERE  project_id = $1 AND id = $2 AND run = $3 AND state = 'running' FOR NO KEY UPDATE`
+	const q = `INSERT INTO job_steps (project_id, job_id, name, output) VALUES ($1, $2, $3, $4)`
+	err := r.m.db.InTenant(ctx, r.Job.Project, func(ctx context.Context, tx *sqlx.Tx) error {
+		var one int
+		if err := tx.GetContext(ctx, &one, fence, int64(r.Job.Project), r.Job.ID, r.run); err != nil {
+			if pg.NoRows(err) {
+				return ErrLost
+			}
+			return err
+		}
+		_, err := tx.ExecContext(ctx, q, int64(r.Job.Project), r.Job.ID, name, string(output))
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("step %s: save: %w", name, err)
+	}
+	return nil
+}
+
+// rowEvery bounds how often progress is written to the row; the live subject
+// gets all of it.
+const rowEvery = 500 * time.Millisecond
+
+// Progress says how far the job is: done of total, in a unit of the handler's
+// choice, and what it does at the moment. It goes to the live subject at once
+// and to the row now and then; it may be lost and never fails.
+func (r *Run) Progress(ctx context.Context, done, total int, msg string) {
+	r.mu.Lock()
+	now := time.Now()
+	r.Job.Progress, r.Job.Total, r.Job.Message = done, total, msg
+	j := r.Job
+	due := now.Sub(r.saved) >= rowEvery || done == total
+	if due {
+		r.saved = now
+	}
+	r.mu.Unlock()
+	r.m.tell(j)
+	if !due {
+		return
+	}
+	const q = `
+		UPDATE jobs SET progress = $4, total = $5, message = $6
+		WHERE  project_id = $1 AND id = $2 AND run = $3`
+	err := r.m.db.InTenant(pg.Detached(ctx), j.Project, func(ctx context.Context, tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, q, int64(j.Project), j.ID, r.run, done, total, msg)
+		return err
+	})
+	if err != nil && ctx.Err() == nil {
+		r.m.conf.Log.DebugContext(ctx, "job.progress", "job", j.ID, "err", err)
+	}
+}
