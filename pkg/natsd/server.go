@@ -101,7 +101,9 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	select {
 	case <-done:
 	case <-ctx.Done():
+		<-done // the start of the server cannot be cut short, only undone
 		ns.Shutdown()
+		ns.WaitForShutdown()
 		return nil, fmt.Errorf("nats server: not ready: %w", context.Cause(ctx))
 	}
 	mu.Lock()
@@ -224,6 +226,12 @@ func (s *Server) Port() int {
 // InProcess connects clients of this process without a socket. They
 // authenticate like any other.
 func (s *Server) InProcess() nats.InProcessConnProvider { return s.ns }
+
+// SyncsAlways reports whether JetStream calls fsync before it acknowledges.
+func (s *Server) SyncsAlways() bool {
+	c := s.ns.JetStreamConfig()
+	return c != nil && c.SyncAlways
+}
 
 // Failed delivers an error when the server ends by itself.
 func (s *Server) Failed() <-chan error { return s.failed }
