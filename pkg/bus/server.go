@@ -46,7 +46,7 @@ type ServerConfig struct {
 	// Timeout bounds a command's handler; 30 s when 0. A request is bounded by
 	// its caller.
 	Timeout time.Duration
-	// Checks are answered in $SRV.STATS beside the counters.
+	// Checks are answered in $SRV.STATS beside the counters, and to [Bus.Health].
 	Checks []app.Check
 }
 
@@ -244,7 +244,7 @@ func (s *Server) Name() string { return s.c.Service + ".serve" }
 func (s *Server) Operations() []string {
 	names := make([]string, 0, len(s.order))
 	for _, op := range s.order {
-		if op.name != getOperation {
+		if !added(op.name) {
 			names = append(names, op.name)
 		}
 	}
@@ -296,6 +296,7 @@ func (s *Server) Start(ctx context.Context) error {
 	if s.err != nil {
 		return fmt.Errorf("server of %s: %w", s.c.Service, s.err)
 	}
+	s.add(&operation{name: askHealth, delivery: asInternal, run: s.health})
 	if s.hasCommands() {
 		s.add(&operation{name: getOperation, delivery: asRequest, run: jsonHandler(s.operationState)})
 	}

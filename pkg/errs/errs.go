@@ -46,6 +46,8 @@ type Field struct {
 	Loc   []any  `json:"loc"`
 	Msg   string `json:"msg"`
 	Input any    `json:"input"`
+	// Ctx holds the values that Msg was made of ({"le": 100}); may be nil.
+	Ctx map[string]any `json:"ctx,omitempty"`
 }
 
 // Error is a failure with a kind. Compare with [errors.Is]: two errors of this
