@@ -96,7 +96,8 @@ func Connect(ctx context.Context, c Config) (*Bus, error) {
 	if b.checker, err = newVerifier(c.Issuers, c.Edges); err != nil {
 		return nil, fmt.Errorf("connect to the bus: %w", err)
 	}
-	if b.nc, err = dial(ctx, c, b.log); err != nil {
+	// A server that comes back may have other streams.
+	if b.nc, err = dial(ctx, c, b.log, b.epochs.Clear); err != nil {
 		return nil, err
 	}
 	if b.js, err = jetstream.New(b.nc, jetstream.WithDefaultTimeout(c.Timeout)); err != nil {
@@ -115,7 +116,7 @@ func Connect(ctx context.Context, c Config) (*Bus, error) {
 
 // dial connects under the service's name and with its own inbox, so that
 // nobody else can listen to what it is answered.
-func dial(ctx context.Context, c Config, log *slog.Logger) (*nats.Conn, error) {
+func dial(ctx context.Context, c Config, log *slog.Logger, reconnected func()) (*nats.Conn, error) {
 	opts := []nats.Option{
 		nats.Name(c.Service), nats.CustomInboxPrefix("_INBOX_" + c.Service),
 		nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
@@ -126,7 +127,12 @@ func dial(ctx context.Context, c Config, log *slog.Logger) (*nats.Conn, error) {
 				log.Warn("bus.disconnected", "err", err)
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { log.Info("bus.reconnected") }),
+		nats.ReconnectHandler(func(*nats.Conn) {
+			log.Info("bus.reconnected")
+			if reconnected != nil {
+				reconnected()
+			}
+		}),
 		nats.ErrorHandler(func(_ *nats.Conn, sub *nats.Subscription, err error) {
 			subject := ""
 			if sub != nil {
@@ -193,6 +199,8 @@ func (b *Bus) Ready(ctx context.Context) error {
 	if !b.nc.IsConnected() {
 		return errs.New(errs.Unavailable, "the bus is not connected")
 	}
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
 	if err := b.nc.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("bus: %w", err)
 	}

@@ -88,7 +88,7 @@ func ConnectHub(ctx context.Context, c Config) (*Hub, error) {
 	if b.m, err = newMetrics(c.Registerer); err != nil {
 		return nil, fmt.Errorf("connect to the hub: %w", err)
 	}
-	if b.nc, err = dial(ctx, c, b.log); err != nil {
+	if b.nc, err = dial(ctx, c, b.log, nil); err != nil {
 		return nil, err
 	}
 	if b.js, err = jetstream.New(b.nc, jetstream.WithDefaultTimeout(c.Timeout)); err != nil {

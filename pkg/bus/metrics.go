@@ -10,12 +10,12 @@ import (
 // metrics are the bus's figures. Labels are names from the code and the
 // contracts, never values of a call.
 type metrics struct {
-	served    *prometheus.HistogramVec // by service, operation, delivery, outcome
-	called    *prometheus.HistogramVec // by service, operation, outcome
-	consumed  *prometheus.HistogramVec // by consumer, outcome
-	dead      *prometheus.CounterVec   // by consumer
-	refused   *prometheus.CounterVec   // by service: pool full
-	busy      *prometheus.GaugeVec     // by service, pool
+	served   *prometheus.HistogramVec // by service, operation, delivery, outcome
+	called   *prometheus.HistogramVec // by service, operation, outcome
+	consumed *prometheus.HistogramVec // by consumer, outcome
+	dead     *prometheus.CounterVec   // by consumer
+	refused  *prometheus.CounterVec   // by service: pool full
+	busy     *prometheus.GaugeVec     // by service, pool
 }
 
 var latencies = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}

@@ -121,6 +121,9 @@ func (b *Bus) ask(ctx context.Context, t Target, identity tenant.Identity, paylo
 }
 
 func (b *Bus) exchange(ctx context.Context, r *route, t Target, identity tenant.Identity, payload []byte, contentType string) (outcome, error) {
+	if err := ctx.Err(); err != nil { // nobody waits: nobody needs to work
+		return outcome{}, fmt.Errorf("ask %s: %w", r.audience, context.Cause(ctx))
+	}
 	m, err := b.message(ctx, r, requestSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload)
 	if err != nil {
 		return outcome{}, err

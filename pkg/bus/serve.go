@@ -270,7 +270,9 @@ func (s *Server) Stop(ctx context.Context) error {
 		if serr := s.micro.Stop(); serr != nil && !errors.Is(serr, nats.ErrConnectionClosed) {
 			err = errors.Join(err, fmt.Errorf("server of %s: %w", s.c.Service, serr))
 		}
-		if ferr := s.b.nc.FlushWithContext(ctx); ferr != nil && !s.b.nc.IsClosed() && ctx.Err() == nil {
+		flush, cancel := s.b.bounded(ctx)
+		defer cancel()
+		if ferr := s.b.nc.FlushWithContext(flush); ferr != nil && !s.b.nc.IsClosed() && ctx.Err() == nil {
 			err = errors.Join(err, fmt.Errorf("server of %s: %w", s.c.Service, ferr))
 		}
 	}
