@@ -21,7 +21,7 @@ import (
 const (
 	bundleMajor   = 18
 	bundleVersion = embedded.V18
-	npmVersion    = "18" // any of the major; npm checks the integrity of what it gets
+	npmVersion    = "18.4.0-beta.17" // the packages' versions are all of this form
 	fetchWithin   = 3 * time.Minute
 )
 
@@ -182,7 +182,7 @@ func fetchNPM(ctx context.Context, dir string) error {
 	if err := os.MkdirAll(work, 0o700); err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, npm, "pack", "--silent", "--prefer-offline", name+"@"+npmVersion)
+	cmd := exec.CommandContext(ctx, npm, "pack", "--loglevel=error", "--prefer-offline", name+"@"+npmVersion)
 	cmd.Dir = work
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()

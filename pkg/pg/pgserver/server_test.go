@@ -1,0 +1,241 @@
+package pgserver
+
+import (
+	"context"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+func TestAServerStartsStopsAndKeepsItsData(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(publicDir(t), "pg")
+	s := run(t, Config{DataDir: dir})
+	execute(t, s.AdminDSN(), `CREATE TABLE kept AS SELECT 42 AS answer`)
+	for setting, want := range map[string]string{
+		"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "data_checksums": "on",
+		"listen_addresses": "", "server_encoding": "UTF8", "lc_collate": "C.UTF-8", "password_encryption": "scram-sha-256",
+		"max_connections": "100", "unix_socket_permissions": "0700", "TimeZone": "UTC",
+	} {
+		if got := query[string](t, s.AdminDSN(), `SELECT current_setting('`+setting+`')`); got != want {
+			t.Errorf("%s = %q, want %q", setting, got, want)
+		}
+	}
+	must(t, s.Stop(t.Context()))
+	must(t, s.Stop(t.Context()))
+	if len(s.Failed()) != 0 {
+		t.Fatalf("a stop was reported as a failure: %v", <-s.Failed())
+	}
+	began := time.Now()
+	s = run(t, Config{DataDir: dir})
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("an initialised server took %s to start", took)
+	}
+	if got := query[int](t, s.AdminDSN(), `SELECT answer FROM kept`); got != 42 {
+		t.Fatal(got)
+	}
+	if s.Version() < minMajor || s.Dir() == "" {
+		t.Fatal(s.Version(), s.Dir())
+	}
+}
+
+func TestAWrongPasswordIsRefused(t *testing.T) {
+	t.Parallel()
+	s := run(t, Config{DataDir: filepath.Join(publicDir(t), "pg"), Unsafe: true})
+	db, err := sql.Open("postgres", s.AdminDSN()+" password=wrong")
+	must(t, err)
+	defer db.Close()
+	contains(t, db.PingContext(t.Context()), "password authentication failed")
+}
+
+func TestTheServerIsNotRootAndItsFilesAreClosed(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(publicDir(t), "pg")
+	s := run(t, Config{DataDir: dir, Unsafe: true})
+	for path, want := range map[string]os.FileMode{s.place.cluster: 0o700, s.place.sockets: 0o700, s.place.passwordFile: 0o600} {
+		st, err := os.Stat(path)
+		must(t, err)
+		if st.Mode().Perm() != want {
+			t.Errorf("%s: %v, want %v", path, st.Mode().Perm(), want)
+		}
+	}
+	st, err := os.Stat(s.place.cluster)
+	must(t, err)
+	if sys, ok := st.Sys().(*syscall.Stat_t); !ok || sys.Uid == 0 {
+		t.Error("the cluster belongs to root")
+	}
+}
+
+func TestTheServerEndsWhenItsProgramIsKilledAndNothingIsLost(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(publicDir(t), "pg")
+	c := startChild(t, dir, nil)
+	execute(t, c.dsn, `CREATE TABLE kept (n int); INSERT INTO kept SELECT generate_series(1, 1000)`)
+	must(t, c.cmd.Process.Kill())
+	_ = c.cmd.Wait()
+	began := time.Now()
+	s := run(t, Config{DataDir: dir}) // at once: it waits for the old one to end
+	if got := query[int](t, s.AdminDSN(), `SELECT count(*) FROM kept`); got != 1000 {
+		t.Fatalf("%d rows", got)
+	}
+	if s.proc.pid == c.pid {
+		t.Fatal("the old server")
+	}
+	t.Logf("killed to ready again: %s", time.Since(began))
+}
+
+func TestAServerThatOutlivedItsProgramIsStopped(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(publicDir(t), "pg")
+	c := startChild(t, dir, nil, "PGSERVER_TEST_SURVIVE=1")
+	execute(t, c.dsn, `CREATE TABLE kept AS SELECT 1 AS n`)
+	must(t, c.cmd.Process.Kill())
+	_ = c.cmd.Wait()
+	if !isPostgres(c.pid, filepath.Join(dir, "data")) {
+		t.Fatal("it did not survive: nothing to test")
+	}
+	s := run(t, Config{DataDir: dir})
+	if isPostgres(c.pid, filepath.Join(dir, "data")) {
+		t.Fatal("two servers")
+	}
+	if got := query[int](t, s.AdminDSN(), `SELECT n FROM kept`); got != 1 {
+		t.Fatal(got)
+	}
+}
+
+func TestAServerThatDiesIsReportedAndStartsAgain(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(publicDir(t), "pg")
+	s := run(t, Config{DataDir: dir})
+	execute(t, s.AdminDSN(), `CREATE TABLE kept AS SELECT 1 AS n`)
+	must(t, syscall.Kill(s.proc.pid, syscall.SIGKILL))
+	select {
+	case err := <-s.Failed():
+		contains(t, err, "ended by itself", "killed")
+	case <-time.After(10 * time.Second):
+		t.Fatal("not reported")
+	}
+	must(t, s.Stop(t.Context()))
+	s = run(t, Config{DataDir: dir}) // with the lock file and, for a moment, the children of the dead one
+	if got := query[int](t, s.AdminDSN(), `SELECT n FROM kept`); got != 1 {
+		t.Fatal(got)
+	}
+}
+
+func TestAnOrdinaryUserRunsItsServerDirectly(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Log("the other tests do it already")
+		return
+	}
+	user := nobody(t)
+	parent := publicDir(t)
+	must(t, os.Chown(parent, user.uid, user.gid))
+	dir := filepath.Join(parent, "pg")
+	c := startChild(t, dir, &user)
+	if got := query[int](t, c.dsn, `SELECT 1`); got != 1 {
+		t.Fatal(got)
+	}
+	st, err := os.Stat(filepath.Join("/proc", itoa(c.pid)))
+	must(t, err)
+	if sys, ok := st.Sys().(*syscall.Stat_t); !ok || int(sys.Uid) != user.uid {
+		t.Fatal("the server runs as somebody else")
+	}
+	must(t, c.cmd.Process.Kill())
+	awaitEnd(t, c.pid, filepath.Join(dir, "data"))
+	c = startChild(t, dir, &user)
+	must(t, c.in.Close())
+	must(t, c.cmd.Wait())
+	awaitEnd(t, c.pid, filepath.Join(dir, "data"))
+}
+
+func TestAStopThatTakesTooLongIsMadeShort(t *testing.T) {
+	t.Parallel()
+	s := run(t, Config{DataDir: filepath.Join(publicDir(t), "pg"), Unsafe: true})
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	must(t, syscall.Kill(s.proc.pid, syscall.SIGSTOP)) // it hears nothing
+	go func() {
+		time.AfterFunc(50*time.Millisecond, func() { _ = syscall.Kill(s.proc.pid, syscall.SIGCONT) })
+	}()
+	contains(t, s.Stop(ended), "too long")
+	if isPostgres(s.proc.pid, s.place.cluster) {
+		t.Fatal("it runs")
+	}
+}
+
+func TestAStartThatIsKilledHalfWayLeavesNothingInTheWay(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(publicDir(t), "pg")
+	must(t, os.MkdirAll(filepath.Join(dir, "data.new", "base"), 0o700))
+	must(t, os.MkdirAll(filepath.Join(dir, "data"), 0o700)) // without PG_VERSION
+	s := run(t, Config{DataDir: dir, Unsafe: true})
+	execute(t, s.AdminDSN(), `SELECT 1`)
+	must(t, s.Stop(t.Context()))
+	// And between the cluster and its database.
+	s = run(t, Config{DataDir: dir, Unsafe: true})
+	execute(t, s.AdminDSN()+" dbname=postgres", `DROP DATABASE commandcenter`)
+	must(t, s.Stop(t.Context()))
+	s = run(t, Config{DataDir: dir, Unsafe: true})
+	execute(t, s.AdminDSN(), `SELECT 1`)
+}
+
+func TestAClusterOfAnotherVersionIsAClearError(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(publicDir(t), "pg")
+	must(t, os.MkdirAll(filepath.Join(dir, "data"), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "data", "PG_VERSION"), []byte("12\n"), 0o600))
+	_, err := Start(t.Context(), Config{DataDir: dir})
+	contains(t, err, "made by PostgreSQL 12", "install postgresql-12")
+}
+
+func TestALostOrChangedPasswordIsAClearError(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(publicDir(t), "pg")
+	s := run(t, Config{DataDir: dir, Unsafe: true})
+	must(t, s.Stop(t.Context()))
+	must(t, os.WriteFile(s.place.passwordFile, []byte("other\n"), 0o600))
+	_, err := Start(t.Context(), Config{DataDir: dir, Unsafe: true})
+	contains(t, err, "is not that of the cluster")
+	must(t, os.Remove(s.place.passwordFile))
+	_, err = Start(t.Context(), Config{DataDir: dir, Unsafe: true})
+	contains(t, err, "admin-password is missing")
+}
+
+func TestAServerThatCannotStartShowsItsLog(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(publicDir(t), "pg")
+	s := run(t, Config{DataDir: dir, Unsafe: true})
+	must(t, s.Stop(t.Context()))
+	must(t, os.WriteFile(filepath.Join(s.place.cluster, "postgresql.conf"), []byte("nonsense = 1\n"), 0o600))
+	_, err := Start(t.Context(), Config{DataDir: dir, Unsafe: true})
+	contains(t, err, "did not start", "nonsense", "postgres.log")
+}
+
+func TestADeadlineEndsAStart(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	_, err := Start(ctx, Config{DataDir: filepath.Join(publicDir(t), "pg")})
+	if err == nil || time.Since(began) > 10*time.Second {
+		t.Fatalf("after %s: %v", time.Since(began), err)
+	}
+}
+
+func TestALargeLogIsPutAside(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(publicDir(t), "pg")
+	must(t, os.MkdirAll(dir, 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "postgres.log"), []byte(strings.Repeat("x", maxLog+1)), 0o600))
+	s := run(t, Config{DataDir: dir, Unsafe: true})
+	st, err := os.Stat(s.place.logFile + ".1")
+	must(t, err)
+	if st.Size() != maxLog+1 {
+		t.Fatal(st.Size())
+	}
+}
