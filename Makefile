@@ -44,7 +44,7 @@ up: build ## start the whole product here (ARGS="--http :8080"); the environment
 
 .PHONY: up-split
 up-split: build ## the same as separate processes: NATS, PostgreSQL, each service
-	@exec deployments/split/up.sh $(ARGS)
+	@exec bin/commandcenter up --split $(ARGS)
 
 ##@ Test
 
@@ -82,6 +82,10 @@ lint: vet $(TOOLS)/golangci-lint-v2.15.0 ## vet, gofmt and golangci-lint; reason
 	@unformatted=$$(gofmt -l $(MODULES) .ci); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
 	@$(TOOLS)/golangci-lint-v2.15.0 run --timeout 10m $(PACKAGES)
 
+.PHONY: deployments
+deployments: ## containers, manifests, alerts and dashboards agree with the code
+	@$(GO) test -count=1 -run 'Deployment|Container|Image|Metrics' ./services/commandcenter
+
 .PHONY: gen
 gen: $(TOOLS)/buf-v1.75.0 $(TOOLS)/protoc-gen-go-v1.36.12 $(TOOLS)/oapi-codegen-v2.8.2 ## write everything that follows from the two contracts
 	@ln -sf protoc-gen-go-v1.36.12 $(TOOLS)/protoc-gen-go
@@ -117,6 +121,7 @@ check-new-service: ## what `make new-service` writes compiles, is tested and is 
 .PHONY: ci
 ci: ## everything that must hold before a merge
 	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory deployments
 	@$(MAKE) --no-print-directory drift
 	@$(MAKE) --no-print-directory breaking
 	@$(MAKE) --no-print-directory check-new-service
