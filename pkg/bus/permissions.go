@@ -80,6 +80,13 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 		}
 		p.follow(StreamEvents, filter)
 	}
+	if len(c.Hears) > 0 {
+		for _, d := range events.Catalogue() {
+			for _, other := range d.Consumers {
+				p.deny("$JS.API.CONSUMER.DELETE." + StreamEvents + "." + EventDurable(other, d))
+			}
+		}
+	}
 	if c.TakesCommands {
 		takes = true
 		p.durable(StreamCommands, CommandDurable(service))
@@ -129,9 +136,11 @@ func (p *perms) durable(stream, name string) {
 }
 
 // follow lets the user make consumers of its own that see the filter and
-// nothing else, delivered to its inbox.
+// nothing else, delivered to its inbox, and delete them again: without that a
+// follower waits in vain when it stops. Their names are random; those that are
+// not, of durables, are denied.
 func (p *perms) follow(stream, filter string) {
-	p.pub("$JS.API.CONSUMER.CREATE."+stream+".*."+filter, "$JS.FC."+stream+".>")
+	p.pub("$JS.API.CONSUMER.CREATE."+stream+".*."+filter, "$JS.API.CONSUMER.DELETE."+stream+".*", "$JS.FC."+stream+".>")
 }
 
 // bucket lets the user put, get and delete objects. Its purge names its filter
