@@ -1,0 +1,106 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
+)
+
+// The exit codes. They are part of the contract of the command line.
+const (
+	exitOK          = 0   // done
+	exitFailure     = 1   // not done, for a reason that has no code of its own
+	exitUsage       = 2   // not understood: a flag, an argument, a setting
+	exitAuth        = 3   // not logged in, or not allowed
+	exitNotFound    = 4   // no such thing
+	exitUnavailable = 5   // no answer, or not now: try again
+	exitRefused     = 6   // understood and refused: validation or conflict
+	exitPartly      = 7   // done in part: some files failed, some checks failed
+	exitInUse       = 8   // a data directory or a port is taken
+	exitInterrupted = 130 // stopped by Ctrl-C before it was done
+)
+
+const exitCodesHelp = `Exit codes:
+
+    0  done
+    1  not done, for a reason that has no code of its own
+    2  not understood: a flag, an argument, a setting
+    3  not logged in, or not allowed
+    4  no such thing
+    5  no answer, or not now: try again
+    6  understood and refused: validation or conflict
+    7  done in part: some files or checks failed
+    8  the data directory or a port is taken
+  130  stopped by Ctrl-C before it was done
+`
+
+// usageError is a mistake in what was typed or configured.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// partlyError says that some of many things failed; they were reported.
+type partlyError struct{ error }
+
+// codedError carries its own exit code.
+type codedError struct {
+	error
+	code int
+}
+
+func (e codedError) Unwrap() error { return e.error }
+
+// exitCode is the code that an error ends the process with.
+func exitCode(err error) int {
+	var (
+		usage  usageError
+		partly partlyError
+		coded  codedError
+		api    *client.APIError
+		gone   *client.UnreachableError
+		inUse  *datadir.InUseError
+		newer  *datadir.NewerError
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.As(err, &partly):
+		return exitPartly
+	case errors.As(err, &coded):
+		return coded.code
+	case errors.As(err, &inUse):
+		return exitInUse
+	case errors.As(err, &newer):
+		return exitRefused
+	case errors.Is(err, app.ErrSignal), errors.Is(err, context.Canceled):
+		return exitInterrupted
+	case errors.Is(err, client.ErrNotLoggedIn):
+		return exitAuth
+	case errors.As(err, &gone), errors.Is(err, context.DeadlineExceeded):
+		return exitUnavailable
+	case errors.As(err, &api):
+		return statusCode(api.Status)
+	}
+	return exitFailure
+}
+
+func statusCode(status int) int {
+	switch status {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return exitAuth
+	case http.StatusNotFound, http.StatusGone:
+		return exitNotFound
+	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return exitUnavailable
+	}
+	if status >= 400 && status < 500 {
+		return exitRefused
+	}
+	return exitFailure
+}

@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
+)
+
+func (e *env) federationCommand() *cobra.Command {
+	c := &cobra.Command{Use: "federation", Short: "Other instances"}
+	e.bind(c, true, "client.server")
+	return group(c, e.federationStatus())
+}
+
+func (e *env) federationStatus() *cobra.Command {
+	var status string
+	c := &cobra.Command{
+		Use:     "status",
+		Short:   "This instance and the others that send heartbeats",
+		Example: "  commandcenter federation status\n  commandcenter federation status --status offline --json",
+		Args:    nargs(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := e.session()
+			if err != nil {
+				return err
+			}
+			params := &client.ListInstancesParams{}
+			if status != "" {
+				st := client.ListInstancesParamsStatus(status)
+				params.Status = &st
+			}
+			list, err := client.Into[client.InstanceList](s.ListInstances(cmd.Context(), params))
+			if err != nil {
+				return err
+			}
+			if e.json {
+				e.print(e.Out, list)
+				return nil
+			}
+			t := newTable(e.Out, "INSTANCE", "STATUS", "LAST HEARTBEAT", "VERSION", "ADDRESS")
+			for _, i := range list.Instances {
+				name := i.Slug
+				if i.Self {
+					name += " (this one)"
+				}
+				t.row(name, string(i.Status), ago(time.Since(i.LastHeartbeatAt)), or(i.Version, ""), or(i.HubUrl, ""))
+			}
+			return t.flush()
+		},
+	}
+	c.Flags().StringVar(&status, "status", "", "only instances that are online, degraded or offline")
+	return c
+}
+
+func ago(d time.Duration) string {
+	if d < time.Second {
+		return "now"
+	}
+	return d.Round(time.Second).String() + " ago"
+}

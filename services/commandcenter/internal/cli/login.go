@@ -1,0 +1,140 @@
+package cli
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
+)
+
+func loopback(server string) bool {
+	u, err := url.Parse(server)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+func (e *env) loginCommand() *cobra.Command {
+	var email string
+	var fromStdin bool
+	c := &cobra.Command{
+		Use:   "login",
+		Short: "Log in to a server and keep the tokens",
+		Long: `Asks for e-mail and password and keeps the tokens, readable by you alone.
+
+On the machine of a server that was started with ` + "`up`" + `, and with the right to read
+its data directory, no login is needed: the owner's password is found there.
+In scripts, give the password on standard input with --password-stdin.`,
+		Example: `  commandcenter login
+  commandcenter login --server https://cc.example.org --email me@example.org
+  pass show cc | commandcenter login --email me@example.org --password-stdin`,
+		Args: nargs(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := e.session()
+			if err != nil {
+				return err
+			}
+			password := ""
+			if local, p, ok := e.localOwner(); ok && (email == "" || email == local) && !fromStdin {
+				email, password = local, p
+			}
+			if password == "" {
+				if email, password, err = e.askLogin(email, fromStdin); err != nil {
+					return err
+				}
+			}
+			if err := s.Login(cmd.Context(), email, password); err != nil {
+				return err
+			}
+			return e.whoami(cmd, s)
+		},
+	}
+	c.Flags().StringVar(&email, "email", "", "address of the account")
+	c.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
+	e.bind(c, false, "client.server")
+	return c
+}
+
+func (e *env) whoami(cmd *cobra.Command, s *client.Session) error {
+	me, err := client.Into[client.UserResponse](s.GetCurrentUserInfo(cmd.Context()))
+	if err != nil {
+		return err
+	}
+	if e.json {
+		e.print(e.Out, map[string]any{"server": s.Server(), "user": me, "credentials": credentialsFile()})
+		return nil
+	}
+	e.line("Logged in to %s as %s.", s.Server(), me.Email)
+	return nil
+}
+
+func (e *env) askLogin(email string, fromStdin bool) (string, string, error) {
+	in := bufio.NewReader(e.In)
+	file, isFile := e.In.(*os.File)
+	interactive := isFile && terminal(file)
+	if email == "" {
+		if !interactive {
+			return "", "", usageError{errors.New("no terminal to ask on: give --email and --password-stdin")}
+		}
+		e.ask("E-mail: ")
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return "", "", fmt.Errorf("read the e-mail address: %w", err)
+		}
+		email = strings.TrimSpace(line)
+	}
+	if fromStdin {
+		line, err := in.ReadString('\n')
+		if err != nil && line == "" {
+			return "", "", fmt.Errorf("read the password: %w", err)
+		}
+		return email, strings.TrimRight(line, "\r\n"), nil
+	}
+	if !interactive {
+		return "", "", usageError{errors.New("no terminal to ask on: give the password with --password-stdin")}
+	}
+	e.ask("Password: ")
+	password, err := term.ReadPassword(int(file.Fd()))
+	e.ask("\n")
+	if err != nil {
+		return "", "", fmt.Errorf("read the password: %w", err)
+	}
+	return email, string(password), nil
+}
+
+func (e *env) ask(s string) { fmt.Fprint(e.Err, s) } //nolint:errcheck // only talk
+
+func (e *env) logoutCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "logout",
+		Short: "End the session and forget the tokens",
+		Args:  nargs(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := e.session()
+			if err != nil {
+				return err
+			}
+			if err := s.Logout(cmd.Context()); err != nil {
+				return fmt.Errorf("the tokens are forgotten here, but the server was not told: %w", err)
+			}
+			if e.json {
+				e.print(e.Out, map[string]any{"server": s.Server(), "logged_out": true})
+				return nil
+			}
+			e.line("Logged out of %s.", s.Server())
+			return nil
+		},
+	}
+	e.bind(c, false, "client.server")
+	return c
+}

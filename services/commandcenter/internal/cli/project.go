@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
+)
+
+func (e *env) projectCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:     "project",
+		Short:   "List, create and choose projects",
+		Example: "  commandcenter project list\n  commandcenter project create Apollo --description 'to the moon'\n  commandcenter project use Apollo",
+	}
+	e.bind(c, true, "client.server", "client.project")
+	return group(c, e.projectList(), e.projectCreate(), e.projectUse())
+}
+
+func (e *env) projectList() *cobra.Command {
+	return &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "The projects that you belong to; * marks the one in use",
+		Args:    nargs(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := e.session()
+			if err != nil {
+				return err
+			}
+			all, err := projects(cmd.Context(), s)
+			if err != nil {
+				return err
+			}
+			if e.json {
+				e.print(e.Out, all)
+				return nil
+			}
+			inUse := s.Project()
+			if inUse == 0 && len(all) > 0 {
+				inUse = all[0].Id // the server's rule without a chosen one
+			}
+			t := newTable(e.Out, "", "ID", "NAME", "ROLE", "DESCRIPTION")
+			for _, p := range all {
+				mark := ""
+				if p.Id == inUse {
+					mark = "*"
+				}
+				t.row(mark, strconv.FormatInt(p.Id, 10), p.Name, or(p.Role, ""), or(p.Description, ""))
+			}
+			return t.flush()
+		},
+	}
+}
+
+// projects reads all pages.
+func projects(ctx context.Context, s *client.Session) ([]client.ProjectResponse, error) {
+	all := []client.ProjectResponse{}
+	limit := 1000
+	for {
+		skip := len(all)
+		page, err := client.Into[[]client.ProjectResponse](s.ListProjects(ctx, &client.ListProjectsParams{Skip: &skip, Limit: &limit}))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, page...)
+		if len(page) < limit {
+			return all, nil
+		}
+	}
+}
+
+func (e *env) projectCreate() *cobra.Command {
+	var description string
+	var use bool
+	c := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Create a project",
+		Args:  nargs(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := e.session()
+			if err != nil {
+				return err
+			}
+			body := client.ProjectCreate{Name: args[0]}
+			if description != "" {
+				body.Description = &description
+			}
+			key := uuid.NewString()
+			resp, err := s.CreateProject(cmd.Context(), &client.CreateProjectParams{IdempotencyKey: &key}, body)
+			p, err := client.Finish[client.ProjectResponse](cmd.Context(), s, resp, err)
+			if err != nil {
+				return err
+			}
+			if use {
+				if err := s.UseProject(p.Id); err != nil {
+					return err
+				}
+			}
+			if e.json {
+				e.print(e.Out, p)
+				return nil
+			}
+			e.line("Created project %d, %s.", p.Id, p.Name)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&description, "description", "", "what it is about")
+	c.Flags().BoolVar(&use, "use", false, "use it from now on")
+	return c
+}
+
+func (e *env) projectUse() *cobra.Command {
+	return &cobra.Command{
+		Use:   "use ID|NAME",
+		Short: "Use a project for the commands that follow",
+		Args:  nargs(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := e.session()
+			if err != nil {
+				return err
+			}
+			all, err := projects(cmd.Context(), s)
+			if err != nil {
+				return err
+			}
+			p, err := pick(all, args[0])
+			if err != nil {
+				return err
+			}
+			if err := s.UseProject(p.Id); err != nil {
+				return err
+			}
+			if e.json {
+				e.print(e.Out, p)
+				return nil
+			}
+			e.line("Using project %d, %s.", p.Id, p.Name)
+			return nil
+		},
+	}
+}
+
+// pick finds a project by id, else by its name, which must be unambiguous.
+func pick(all []client.ProjectResponse, want string) (client.ProjectResponse, error) {
+	var found []client.ProjectResponse
+	for _, p := range all {
+		if strconv.FormatInt(p.Id, 10) == want {
+			return p, nil
+		}
+		if p.Name == want {
+			found = append(found, p)
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return client.ProjectResponse{}, codedError{fmt.Errorf("no project %q: see `commandcenter project list`", want), exitNotFound}
+	}
+	return client.ProjectResponse{}, usageError{fmt.Errorf("%d projects are called %q: give the id", len(found), want)}
+}

@@ -1,0 +1,206 @@
+package cli
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
+)
+
+type searchFlags struct {
+	mode, fusion, category, collection string
+	alpha                              float64
+	limit                              int
+	full                               bool
+}
+
+func (e *env) searchCommand() *cobra.Command {
+	var f searchFlags
+	c := &cobra.Command{
+		Use:   "search QUERY",
+		Short: "Search the documents of the project",
+		Example: `  commandcenter search "what survives a kill -9"
+  commandcenter search outbox --mode keyword --limit 3
+  commandcenter search "how are secrets kept" --collection default --json | jq '.[0].source_file'`,
+		Args: nargs(1, -1),
+		RunE: func(cmd *cobra.Command, args []string) error { return e.search(cmd, strings.Join(args, " "), f) },
+	}
+	fs := c.Flags()
+	fs.StringVar(&f.mode, "mode", "", "hybrid, vector or keyword (default: hybrid)")
+	fs.Float64Var(&f.alpha, "alpha", 0, "weight of the vector leg in hybrid mode, 0 to 1 (default: as tuned)")
+	fs.StringVar(&f.fusion, "fusion", "", "how the legs are joined: convex or rrf (default: convex)")
+	fs.IntVarP(&f.limit, "limit", "n", 5, "most results")
+	fs.StringVar(&f.category, "category", "", "only this category")
+	fs.StringVar(&f.collection, "collection", "", "only this collection")
+	fs.BoolVar(&f.full, "full", false, "print whole passages")
+	e.bind(c, false, "client.server", "client.project")
+	return c
+}
+
+func (e *env) search(cmd *cobra.Command, query string, f searchFlags) error {
+	s, err := e.session()
+	if err != nil {
+		return err
+	}
+	params := &client.QueryKnowledgeBaseParams{}
+	if f.mode != "" {
+		m := client.QueryKnowledgeBaseParamsMode(f.mode)
+		params.Mode = &m
+	}
+	if f.fusion != "" {
+		m := client.QueryKnowledgeBaseParamsFusion(f.fusion)
+		params.Fusion = &m
+	}
+	if cmd.Flags().Changed("alpha") {
+		params.Alpha = &f.alpha
+	}
+	if f.collection != "" {
+		params.Collection = &f.collection
+	}
+	body := client.KnowledgeSearchRequest{Query: query, Limit: &f.limit}
+	if f.category != "" {
+		body.Category = &f.category
+	}
+	var header http.Header
+	resp, err := s.QueryKnowledgeBase(cmd.Context(), params, body)
+	if resp != nil {
+		header = resp.Header
+	}
+	found, err := client.Into[[]client.KnowledgeSearchResult](resp, err)
+	if err != nil {
+		return err
+	}
+	if e.json {
+		e.print(e.Out, found)
+		return nil
+	}
+	e.printResults(found, f.full)
+	if used := header.Get("CC-Search-Mode"); used != "" && used != f.mode && (f.mode != "" || used != "hybrid") {
+		e.say("Searched in mode %s: `commandcenter doctor` says why.", used)
+	}
+	return nil
+}
+
+func (e *env) printResults(found []client.KnowledgeSearchResult, full bool) {
+	if len(found) == 0 {
+		e.say("Nothing found.")
+		return
+	}
+	width := e.width()
+	for i, r := range found {
+		title := oneLine(r.Title)
+		if h := heading(r.Metadata["heading_path"], title); h != "" {
+			title += e.paint(e.Out, dim, " › "+h)
+		}
+		e.line("%s %s  %s", e.paint(e.Out, bold, fmt.Sprintf("%2d.", i+1)), e.paint(e.Out, bold, title), e.paint(e.Out, green, strconv.FormatFloat(r.Score, 'f', 3, 64)))
+		var about []string
+		if r.SourceFile != nil && *r.SourceFile != r.Title {
+			about = append(about, oneLine(*r.SourceFile))
+		}
+		about = append(about, oneLine(r.Category))
+		if legs := legs(r.Metadata); legs != "" {
+			about = append(about, legs)
+		}
+		e.line("    %s", e.paint(e.Out, dim, strings.Join(about, " · ")))
+		text := snippet(r.Content, 3*(width-4))
+		if full {
+			text = r.Content
+		}
+		for _, l := range wrap(text, width-4, full) {
+			e.line("    %s", l)
+		}
+		if i < len(found)-1 {
+			e.line("")
+		}
+	}
+}
+
+// heading is the way to the passage, without the title that stands before it.
+func heading(v any, title string) string {
+	var parts []string
+	switch v := v.(type) {
+	case string:
+		parts = strings.Split(v, " > ")
+	case []any:
+		for _, p := range v {
+			parts = append(parts, fmt.Sprint(p))
+		}
+	}
+	if len(parts) > 0 && strings.EqualFold(parts[0], title) {
+		parts = parts[1:]
+	}
+	return oneLine(strings.Join(parts, " › "))
+}
+
+// legs shows what each leg gave, if the server says so.
+func legs(m map[string]any) string {
+	var out []string
+	for _, leg := range []string{"lexical", "vector"} {
+		l, ok := m[leg].(map[string]any)
+		if !ok {
+			continue
+		}
+		if score, ok := l["score"].(float64); ok {
+			out = append(out, fmt.Sprintf("%s %.3f", leg, score))
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+// snippet is the beginning of a passage on one line, cut at a word.
+func snippet(s string, most int) string {
+	s = strings.Join(strings.Fields(s), " ")
+	runes := []rune(s)
+	if len(runes) <= most {
+		return s
+	}
+	cut := string(runes[:most])
+	if i := strings.LastIndex(cut, " "); i > most/2 {
+		cut = cut[:i]
+	}
+	return cut + " …"
+}
+
+// wrap breaks text into lines of at most width runes. Whole passages keep
+// their own lines.
+func wrap(s string, width int, keep bool) []string {
+	width = max(width, 20)
+	var out []string
+	if keep {
+		for l := range strings.Lines(s) {
+			out = append(out, oneLine(strings.TrimRight(l, "\n")))
+		}
+		return out
+	}
+	line, n := "", 0
+	for w := range strings.FieldsSeq(oneLine(s)) {
+		l := len([]rune(w))
+		if n > 0 && n+1+l > width {
+			out = append(out, line)
+			line, n = "", 0
+		}
+		if n > 0 {
+			line, n = line+" ", n+1
+		}
+		line, n = line+w, n+l
+	}
+	if n > 0 {
+		out = append(out, line)
+	}
+	return out
+}
+
+func (e *env) width() int {
+	if f, ok := e.Out.(*os.File); ok {
+		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 40 {
+			return min(w, 110)
+		}
+	}
+	return 100
+}

@@ -1,0 +1,260 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/pkg/obs"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/version"
+)
+
+// serverKeys are the settings that commands which run a server have flags for.
+var serverKeys = []string{
+	"http", "nats", "database_url", "nats_url", "otlp_endpoint", "ops",
+	"gateway.origins", "gateway.cert_file", "gateway.key_file",
+}
+
+func (e *env) upCommand() *cobra.Command {
+	var noSample, split bool
+	c := &cobra.Command{
+		Use:   "up",
+		Short: "Start everything on this machine",
+		Long: `Starts NATS, PostgreSQL, every service and the HTTP gateway, and sets up what is
+missing in the data directory. The first start makes the owner's account, a
+project, and adds some documents to look at. Ctrl-C stops in order; a second one
+at once.
+
+With --split each part is a process of its own, which is started again when it
+dies. The data directory is the same.`,
+		Example: `  commandcenter up
+  commandcenter up --http :8080 --no-sample
+  commandcenter up --data-dir /srv/cc --database-url postgres://cc:secret@db/cc
+  commandcenter up --split`,
+		Args: nargs(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error { return e.up(cmd.Context(), noSample, split) },
+	}
+	c.Flags().BoolVar(&noSample, "no-sample", false, "add no documents at the first start")
+	c.Flags().BoolVar(&split, "split", false, "run each part as a process of its own")
+	e.bind(c, false, serverKeys...)
+	return c
+}
+
+func (e *env) up(ctx context.Context, noSample, split bool) error {
+	locks := []string{datadir.LockInstance, datadir.LockNATS, datadir.LockPostgres}
+	if split {
+		locks = locks[:1]
+	}
+	p, err := e.open(ctx, "up", locks...)
+	if err != nil {
+		return err
+	}
+	return p.finish(ctx, e.upIn(ctx, p, noSample, split))
+}
+
+func (e *env) upIn(ctx context.Context, p *process, noSample, split bool) error {
+	if err := free(ctx, e.cfg.HTTP, "--http", "CC_HTTP"); err != nil {
+		return err
+	}
+	if e.cfg.NATSURL == "" {
+		if err := free(ctx, e.cfg.NATS, "--nats", "CC_NATS"); err != nil {
+			return err
+		}
+	}
+	first := p.Dir.Fresh()
+	if first && !noSample {
+		if err := p.Dir.SetSamplePending(true); err != nil {
+			return err
+		}
+	}
+	show := &display{env: e, p: p}
+	show.heading(first)
+	p.Notice = show.notice
+	after := []app.Part{app.Func("ready", func(context.Context) error { return show.ready(first) }, nil)}
+	if p.Dir.SamplePending() && !noSample {
+		after = append(after, &samplePart{env: e, p: p, show: show})
+	}
+	var err error
+	if split {
+		err = e.split(p, show).Run(ctx, after...)
+	} else {
+		err = stack.Up(ctx, p.Env, after...)
+	}
+	show.stopped(ctx)
+	return err
+}
+
+// split makes the parent of one process per role: this program again, told by
+// flags and environment what this one was told.
+func (e *env) split(p *process, show *display) *stack.Split {
+	return &stack.Split{
+		Env: p.Env, Logs: p.logs, Started: show.process,
+		Command: func(role, addr string) *exec.Cmd {
+			args := []string{"serve", role, "--json", "--log-format", "json"}
+			if config := e.loaded.File(); config != "" {
+				args = append(args, "--config", config)
+			}
+			self, err := os.Executable()
+			if err != nil {
+				self = os.Args[0]
+			}
+			cmd := exec.Command(self, args...) //nolint:gosec // ourselves
+			cmd.Env = append(os.Environ(), e.childEnv(role, addr)...)
+			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us to pass on, in order
+			return cmd
+		},
+	}
+}
+
+// childEnv carries what flags said; secrets do not belong on a command line.
+func (e *env) childEnv(role, addr string) []string {
+	c := e.cfg
+	out := []string{stack.Supervised + "=1", "CC_DATA_DIR=" + c.DataDir, "DATABASE_URL=" + c.DatabaseURL, "NATS_URL=" + c.NATSURL}
+	for _, s := range e.loaded.List() {
+		switch s.Key {
+		case "data_dir", "database_url", "nats_url", "log.format", "ops":
+		default:
+			if s.Origin == "flag" {
+				out = append(out, s.Env+"="+s.Value)
+			}
+		}
+	}
+	switch {
+	case addr == "":
+	case role == stack.RoleNATS:
+		out = append(out, "CC_NATS="+addr)
+	default:
+		out = append(out, "CC_HTTP="+addr)
+	}
+	return append(out, "CC_OPS=")
+}
+
+// display tells people, or programs with --json, how the start goes.
+type display struct {
+	env *env
+	p   *process
+	mu  sync.Mutex
+}
+
+func (d *display) heading(first bool) {
+	if d.env.json {
+		return
+	}
+	what := "starting"
+	if first {
+		what = "first start, setting up"
+	}
+	d.env.line("CommandCenter %s, %s in %s", version.Product, what, d.p.Dir.Path())
+}
+
+func (d *display) notice(n stack.Notice) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.env.json {
+		d.env.print(d.env.Out, map[string]any{"event": "started", "part": n.Part, "detail": n.Detail, "ms": n.Took.Milliseconds()})
+		return
+	}
+	d.env.line("  %s %-11s %s %s", d.env.paint(d.env.Out, green, "✓"), n.Part, n.Detail, d.env.paint(d.env.Out, dim, fmt.Sprintf("%d ms", n.Took.Milliseconds())))
+}
+
+func (d *display) process(role string, pid int, again bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.env.json:
+		d.env.print(d.env.Out, map[string]any{"event": "process", "role": role, "pid": pid, "again": again})
+	case again:
+		d.env.line("  %s %-11s started again as process %d", d.env.paint(d.env.Out, yellow, "!"), role, pid)
+	}
+}
+
+// ready says where everything is, and what to try.
+func (d *display) ready(first bool) error {
+	e, took := d.env, time.Since(d.p.began)
+	url := *d.p.HTTP.Load()
+	nats := e.cfg.NATSURL
+	if nats == "" {
+		nats = d.p.Dir.Endpoint(datadir.EndpointNATS)
+	}
+	nats = obs.RedactText(nats)
+	if err := d.p.Dir.Publish(datadir.EndpointHTTP, url); err != nil {
+		return err
+	}
+	d.p.Log.Info("process.ready", "http", url, "nats", nats, "ms", took.Milliseconds())
+	password := ""
+	if first {
+		var err error
+		if password, err = d.p.Dir.ReadOwnerPassword(); err != nil {
+			return err
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if e.json {
+		if first {
+			e.print(e.Out, map[string]any{"event": "owner", "email": datadir.OwnerEmail, "password": password, "password_file": d.p.Dir.OwnerPasswordFile()})
+		}
+		e.print(e.Out, map[string]any{"event": stack.EventReady, "http": url, "nats": nats, "data_dir": d.p.Dir.Path(), "ms": took.Milliseconds()})
+		return nil
+	}
+	e.line("\nReady in %.1f s.\n", took.Seconds())
+	e.line("  HTTP   %s   API documentation %s/docs", url, url)
+	e.line("  NATS   %s", nats)
+	if first {
+		e.line("  Owner  %s   password %s", datadir.OwnerEmail, e.paint(e.Out, bold, password))
+		e.line("         shown once; kept in %s", d.p.Dir.OwnerPasswordFile())
+	}
+	if d.p.logFile != "" {
+		e.line("  Log    %s", d.p.logFile)
+	}
+	cmd := d.command()
+	e.line("\nTry, in another terminal:\n")
+	e.line("  %s search \"what survives a kill -9\"", cmd)
+	e.line("  %s ingest ./docs\n", cmd)
+	return nil
+}
+
+// command is how this program is called from another terminal, so that it
+// finds this instance.
+func (d *display) command() string {
+	name := "commandcenter"
+	if _, err := exec.LookPath(name); err != nil {
+		name = os.Args[0]
+		if wd, err := os.Getwd(); err == nil {
+			if rel, err := filepath.Rel(wd, name); err == nil && filepath.IsAbs(name) && !strings.HasPrefix(rel, "..") {
+				name = rel
+			}
+		}
+	}
+	def := settings.Default()
+	if d.env.cfg.HTTP != def.HTTP && d.env.cfg.Client.Server == "" {
+		name += " --server " + *d.p.HTTP.Load()
+	}
+	if d.env.cfg.DataDir != def.DataDir && os.Getenv("CC_DATA_DIR") == "" {
+		name += " --data-dir " + d.env.cfg.DataDir
+	}
+	return name
+}
+
+func (d *display) stopped(ctx context.Context) {
+	if ctx.Err() == nil || d.env.json {
+		return
+	}
+	cause := context.Cause(ctx)
+	if errors.Is(cause, app.ErrSignal) {
+		d.env.line("Stopped.")
+	}
+}

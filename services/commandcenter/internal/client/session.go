@@ -1,0 +1,202 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Config says which server, as whom.
+type Config struct {
+	Server    string // http(s)://host:port
+	Token     string // a bearer token; "" uses the store
+	Project   int64  // X-Project-ID; 0 takes the chosen one, else the server decides
+	Store     *Store
+	UserAgent string
+	// Local returns e-mail and password of the owner if the server runs from a
+	// data directory of this machine that we can read; ok is false otherwise.
+	Local func() (email, password string, ok bool)
+	HTTP  *http.Client // nil for one with sensible timeouts
+}
+
+// Session is a server as a user. It is safe for concurrent use.
+type Session struct {
+	*Client // the generated calls, authenticated and retried
+
+	cfg   Config
+	plain *Client // without a token: login, refresh, health
+	wait  func(ctx context.Context, d time.Duration) error
+
+	mu    sync.Mutex
+	creds Credentials
+}
+
+// New checks the configuration; nothing is sent yet.
+func New(cfg Config) (*Session, error) {
+	u, err := url.Parse(cfg.Server)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("server %q: want http(s)://host:port", cfg.Server)
+	}
+	cfg.Server = strings.TrimRight(cfg.Server, "/")
+	if cfg.HTTP == nil {
+		cfg.HTTP = &http.Client{Transport: transport()}
+	}
+	s := &Session{cfg: cfg, wait: sleep}
+	if s.creds, err = cfg.Store.Get(cfg.Server); err != nil {
+		return nil, err
+	}
+	if s.plain, err = NewClient(cfg.Server, WithHTTPClient(doerFunc(s.doPlain))); err != nil {
+		return nil, err
+	}
+	s.Client, err = NewClient(cfg.Server, WithHTTPClient(doerFunc(s.do)))
+	return s, err
+}
+
+func transport() *http.Transport {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.ResponseHeaderTimeout = 60 * time.Second
+	t.MaxIdleConnsPerHost = 16
+	return t
+}
+
+// Server is the address, without a trailing slash.
+func (s *Session) Server() string { return s.cfg.Server }
+
+// Open is the same calls without a token.
+func (s *Session) Open() *Client { return s.plain }
+
+// Project is the project that calls name, 0 when the server decides.
+func (s *Session) Project() int64 {
+	if s.cfg.Project != 0 {
+		return s.cfg.Project
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.creds.Project
+}
+
+// UseProject keeps the project for later calls, of later processes too.
+func (s *Session) UseProject(id int64) error {
+	return s.update(func(c *Credentials) error { c.Project = id; return nil })
+}
+
+func (s *Session) update(fn func(*Credentials) error) error {
+	return s.cfg.Store.Update(s.cfg.Server, func(c *Credentials) error {
+		if err := fn(c); err != nil {
+			return err
+		}
+		s.mu.Lock()
+		s.creds = *c
+		s.mu.Unlock()
+		return nil
+	})
+}
+
+// Login trades credentials for tokens and keeps those.
+func (s *Session) Login(ctx context.Context, email, password string) error {
+	return s.update(func(c *Credentials) error { return s.login(ctx, c, email, password) })
+}
+
+func (s *Session) login(ctx context.Context, c *Credentials, email, password string) error {
+	// Marshalled by hand: the generated address type refuses what the server may allow.
+	body, err := json.Marshal(map[string]string{"email": email, "password": password})
+	if err != nil {
+		return err
+	}
+	tok, err := Into[Token](s.plain.LoginWithBody(ctx, "application/json", strings.NewReader(string(body))))
+	if err != nil {
+		return err
+	}
+	if c.Email != email {
+		c.Project = 0 // chosen by somebody else
+	}
+	c.Email = email
+	c.set(tok)
+	return nil
+}
+
+func (c *Credentials) set(t Token) {
+	c.AccessToken, c.RefreshToken = t.AccessToken, t.RefreshToken
+	c.Expires = time.Now().Add(time.Duration(t.ExpiresIn) * time.Second)
+}
+
+// Logout ends the session at the server, if it still knows it, and forgets the
+// tokens in any case.
+func (s *Session) Logout(ctx context.Context) error {
+	var apiErr *APIError
+	_, err := Into[MessageResponse](s.Client.Logout(ctx))
+	if errors.As(err, &apiErr) && apiErr.Status == http.StatusUnauthorized || errors.Is(err, ErrNotLoggedIn) {
+		err = nil
+	}
+	return errors.Join(err, s.update(func(c *Credentials) error { *c = Credentials{}; return nil }))
+}
+
+// token returns a bearer token. stale is one that the server has just refused;
+// "" when there is none.
+func (s *Session) token(ctx context.Context, stale string) (string, error) {
+	if s.cfg.Token != "" {
+		if stale == s.cfg.Token {
+			return "", fmt.Errorf("the token given is not accepted: %w", ErrNotLoggedIn)
+		}
+		return s.cfg.Token, nil
+	}
+	s.mu.Lock()
+	c := s.creds
+	s.mu.Unlock()
+	if usable(c, stale) {
+		return c.AccessToken, nil
+	}
+	// update reads again under the lock: another process may have refreshed.
+	err := s.update(func(c *Credentials) error {
+		if usable(*c, stale) {
+			return nil
+		}
+		return s.renew(ctx, c)
+	})
+	if err != nil {
+		return "", err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.creds.AccessToken, nil
+}
+
+func usable(c Credentials, stale string) bool {
+	return c.AccessToken != "" && c.AccessToken != stale && time.Until(c.Expires) > 5*time.Second
+}
+
+// renew refreshes, or logs in as the local owner.
+func (s *Session) renew(ctx context.Context, c *Credentials) error {
+	var apiErr *APIError
+	if c.RefreshToken != "" {
+		tok, err := Into[Token](s.plain.RefreshToken(ctx, RefreshTokenRequest{RefreshToken: c.RefreshToken}))
+		if err == nil {
+			c.set(tok)
+			return nil
+		}
+		if !errors.As(err, &apiErr) || apiErr.Status != http.StatusUnauthorized {
+			return err
+		}
+	}
+	if s.cfg.Local == nil {
+		return ErrNotLoggedIn
+	}
+	email, password, ok := s.cfg.Local()
+	if !ok || c.Email != "" && c.Email != email {
+		// Somebody else was logged in here: never become the owner silently.
+		return ErrNotLoggedIn
+	}
+	if err := s.login(ctx, c, email, password); err != nil {
+		if errors.As(err, &apiErr) && apiErr.Status == http.StatusUnauthorized {
+			return ErrNotLoggedIn
+		}
+		return err
+	}
+	return nil
+}

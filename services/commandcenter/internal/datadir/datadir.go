@@ -1,0 +1,242 @@
+package datadir
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/version"
+)
+
+// Dir is a data directory that was opened.
+type Dir struct{ path string }
+
+// Default returns where the data is when nobody says otherwise: for root
+// /var/lib/commandcenter, else $XDG_DATA_HOME/commandcenter.
+func Default() string {
+	if os.Geteuid() == 0 {
+		return "/var/lib/commandcenter"
+	}
+	if d := os.Getenv("XDG_DATA_HOME"); filepath.IsAbs(d) {
+		return filepath.Join(d, "commandcenter")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return filepath.Join(os.TempDir(), "commandcenter")
+	}
+	return filepath.Join(home, ".local", "share", "commandcenter")
+}
+
+// Open makes the directory if it is missing and checks that this version may
+// write there. An error of [NewerError] says that it may not.
+func Open(path string) (*Dir, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", path, err)
+	}
+	d := &Dir{abs}
+	// 0711: PostgreSQL runs as another user when we are root, and must reach
+	// its own directory through this one.
+	if err := os.MkdirAll(abs, 0o711); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	for _, sub := range []string{d.Keys(), d.Logs()} {
+		if err := os.MkdirAll(sub, 0o700); err != nil {
+			return nil, fmt.Errorf("data directory: %w", err)
+		}
+	}
+	return d, d.checkVersion()
+}
+
+// At returns the directory at path without touching it, for clients.
+func At(path string) *Dir { return &Dir{path} }
+
+// Path is the directory, absolute.
+func (d *Dir) Path() string { return d.path }
+
+// Keys is where keys and credentials are.
+func (d *Dir) Keys() string { return filepath.Join(d.path, "keys") }
+
+// Logs is where log files are.
+func (d *Dir) Logs() string { return filepath.Join(d.path, "logs") }
+
+// NATS is where JetStream keeps its files.
+func (d *Dir) NATS() string { return filepath.Join(d.path, "nats") }
+
+// Postgres is where the private cluster is.
+func (d *Dir) Postgres() string { return filepath.Join(d.path, "postgres") }
+
+// Fresh reports whether no instance has been set up here yet.
+func (d *Dir) Fresh() bool {
+	_, err := os.Stat(filepath.Join(d.path, "owner-password"))
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// NewerError says that a later version wrote here.
+type NewerError struct{ Dir, Found, This string }
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("data directory %s was written by version %s, this is %s: run a version that is at least as new, or choose another --data-dir", e.Dir, e.Found, e.This)
+}
+
+func (d *Dir) checkVersion() error {
+	data, err := os.ReadFile(d.versionFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("data directory: %w", err)
+	}
+	if found := strings.TrimSpace(string(data)); version.Newer(found, version.Product) {
+		return &NewerError{d.path, found, version.Product}
+	}
+	return nil
+}
+
+// Stamp writes this version down. Call it with the lock held, before anything
+// else is written.
+func (d *Dir) Stamp() error {
+	if data, err := os.ReadFile(d.versionFile()); err == nil && strings.TrimSpace(string(data)) == version.Product {
+		return nil
+	}
+	return writeFile(d.versionFile(), []byte(version.Product+"\n"), 0o644)
+}
+
+func (d *Dir) versionFile() string { return filepath.Join(d.path, "VERSION") }
+
+// Secret returns the instance secret, made at the first call.
+func (d *Dir) Secret() ([]byte, error) {
+	path := filepath.Join(d.Keys(), "secret")
+	text, err := keepOrMake(path, func() string { return hex.EncodeToString(random(32)) })
+	if err != nil {
+		return nil, err
+	}
+	secret, err := hex.DecodeString(text)
+	if err != nil || len(secret) < 32 {
+		return nil, fmt.Errorf("%s is damaged: want 64 hexadecimal digits; restore it from a back-up", path)
+	}
+	return secret, nil
+}
+
+// ReadOwnerPassword returns the password of the first account.
+func (d *Dir) ReadOwnerPassword() (string, error) {
+	data, err := os.ReadFile(d.OwnerPasswordFile())
+	return strings.TrimSpace(string(data)), err
+}
+
+// OwnerPassword is ReadOwnerPassword, and makes the password if there is none.
+func (d *Dir) OwnerPassword() (password string, made bool, err error) {
+	made = d.Fresh()
+	password, err = keepOrMake(d.OwnerPasswordFile(), func() string {
+		// Groups are easier to read and to type; 26 letters and digits are 130 bits.
+		t := strings.ToLower(rand.Text())
+		return strings.Join([]string{t[:7], t[7:14], t[14:20], t[20:26]}, "-")
+	})
+	return password, made, err
+}
+
+// OwnerPasswordFile is where the password of the first account is.
+func (d *Dir) OwnerPasswordFile() string { return filepath.Join(d.path, "owner-password") }
+
+// keepOrMake reads a one-line file, or makes it readable by its owner alone.
+func keepOrMake(path string, gen func() string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err == nil {
+		if s := strings.TrimSpace(string(data)); s != "" {
+			return s, nil
+		}
+		return "", fmt.Errorf("%s is empty; restore it from a back-up", path)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	s := gen()
+	return s, writeFile(path, []byte(s+"\n"), 0o600)
+}
+
+// writeFile replaces path in one durable step: a crash leaves the old file or
+// the new one.
+func writeFile(path string, data []byte, mode fs.FileMode) error {
+	dir := filepath.Dir(path)
+	tmp, err := os.CreateTemp(dir, ".new-*")
+	if err != nil {
+		return err
+	}
+	_, err = tmp.Write(data)
+	err = errors.Join(err, tmp.Chmod(mode), tmp.Sync(), tmp.Close())
+	if err == nil {
+		err = os.Rename(tmp.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp.Name()))
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+func random(n int) []byte {
+	b := make([]byte, n)
+	rand.Read(b) //nolint:errcheck // never fails since Go 1.24
+	return b
+}
+
+// OwnerEmail is the address of the first account of an instance.
+const OwnerEmail = "owner@commandcenter.local"
+
+// Endpoints: how other processes of this machine reach what runs from here.
+const (
+	EndpointNATS     = "nats.url"
+	EndpointPostgres = "postgres.dsn"
+	EndpointHTTP     = "http.url"
+)
+
+// Publish writes an endpoint down for other processes, readable by the owner
+// alone: that of the database has a password in it.
+func (d *Dir) Publish(endpoint, address string) error {
+	return writeFile(filepath.Join(d.Keys(), endpoint), []byte(address+"\n"), 0o600)
+}
+
+// Endpoint reads what Publish wrote, "" when nothing was written. It may be of
+// a process that is gone.
+func (d *Dir) Endpoint(endpoint string) string {
+	data, err := os.ReadFile(filepath.Join(d.Keys(), endpoint))
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// SamplePending reports whether the sample documents have still to be added.
+func (d *Dir) SamplePending() bool {
+	_, err := os.Stat(d.sampleFile())
+	return err == nil
+}
+
+// SetSamplePending remembers it across restarts.
+func (d *Dir) SetSamplePending(pending bool) error {
+	if pending {
+		return writeFile(d.sampleFile(), []byte("to be added\n"), 0o600)
+	}
+	if err := os.Remove(d.sampleFile()); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+func (d *Dir) sampleFile() string { return filepath.Join(d.path, "sample-pending") }
+
+// Check is the part of Open that changes nothing: whether this version may
+// write here.
+func (d *Dir) Check() error { return d.checkVersion() }

@@ -1,0 +1,41 @@
+package stack
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/commandcenter/commandcenter/services/gateway"
+)
+
+// Operation is one operation of the HTTP contract, as far as the bus is
+// concerned.
+type Operation struct{ ID, Service, Delivery string }
+
+// Operations lists the operations of the contract by id.
+func Operations() ([]Operation, error) { return operations() }
+
+var operations = sync.OnceValues(func() ([]Operation, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(gateway.OpenAPI())
+	if err != nil {
+		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	var out []Operation
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			o := Operation{ID: op.OperationID}
+			var ok1, ok2 bool
+			o.Service, ok1 = op.Extensions["x-service"].(string)
+			o.Delivery, ok2 = op.Extensions["x-delivery"].(string)
+			if o.ID == "" || !ok1 || !ok2 {
+				return nil, fmt.Errorf("openapi.yaml: %s %s lacks operationId, x-service or x-delivery", method, path)
+			}
+			out = append(out, o)
+		}
+	}
+	slices.SortFunc(out, func(a, b Operation) int { return cmp.Compare(a.ID, b.ID) })
+	return out, nil
+})

@@ -1,0 +1,140 @@
+package stack
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/natsd"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	events "github.com/commandcenter/commandcenter/proto-events"
+	"github.com/commandcenter/commandcenter/services/auth"
+	"github.com/commandcenter/commandcenter/services/federation"
+	"github.com/commandcenter/commandcenter/services/gateway"
+)
+
+// Service is what the registry knows of one.
+type service struct {
+	name   string
+	schema *pg.Schema // nil for one without rows
+	conns  int        // most connections to the database
+	hub    bool       // connects to account HUB too
+	jobs   bool       // runs jobs
+	live   bool       // tells progress
+	files  bool       // reads uploaded files
+	edge   bool       // speaks HTTP, asks everybody, and is started last
+	build  func(b built) (*app.Module, error)
+}
+
+// services lists them in the order of a table of contents; they start side by
+// side, the edge last.
+func services() []service {
+	return []service{
+		{name: auth.Name, schema: &auth.Migrations, conns: 12, build: func(b built) (*app.Module, error) {
+			return auth.New(auth.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Secret: b.env.Secret}, b.env.Config.Auth)
+		}},
+		// KNOWLEDGE
+		{name: federation.Name, schema: &federation.Migrations, conns: 4, hub: true, build: buildFederation},
+		{name: "gateway", edge: true, files: true, build: buildGateway},
+	}
+}
+
+// Roles of a process beside the services.
+const (
+	RoleNATS     = "nats"
+	RolePostgres = "postgres"
+)
+
+// Roles lists what a process can be told to serve.
+func Roles() []string { return append([]string{RoleNATS, RolePostgres}, Names()...) }
+
+// Names lists the services.
+func Names() []string {
+	var out []string
+	for _, s := range services() {
+		out = append(out, s.name)
+	}
+	return out
+}
+
+func find(name string) (service, error) {
+	all := services()
+	i := slices.IndexFunc(all, func(s service) bool { return s.name == name })
+	if i < 0 {
+		return service{}, fmt.Errorf("no service %q: there are %v", name, Roles())
+	}
+	return all[i], nil
+}
+
+// Schemas are the schemas of all services.
+func Schemas() []pg.Schema {
+	var out []pg.Schema
+	for _, s := range services() {
+		if s.schema != nil {
+			out = append(out, *s.schema)
+		}
+	}
+	return out
+}
+
+// contract is what a service may do on the bus, from openapi.yaml and the
+// catalogue of messages.
+func (s service) contract() (bus.Contract, error) {
+	if s.edge {
+		return gateway.Permissions()
+	}
+	ops, err := Operations()
+	if err != nil {
+		return bus.Contract{}, err
+	}
+	c := bus.Contract{Publishes: events.SaidBy(s.name), Jobs: s.jobs, Live: s.live, Objects: s.files}
+	for _, d := range events.Catalogue() {
+		if slices.Contains(d.Consumers, s.name) || slices.Contains(d.Followers, s.name) {
+			c.Hears = append(c.Hears, d)
+		}
+	}
+	for _, q := range events.Calls() {
+		if q.Service == s.name {
+			c.Serves = append(c.Serves, q.Call)
+		}
+		if slices.Contains(q.Callers, s.name) || slices.Contains(q.Callers, events.Any) {
+			c.Calls = append(c.Calls, q.Service+"."+q.Call)
+		}
+	}
+	for _, op := range ops {
+		durable := op.Delivery == "command" || op.Delivery == "upload"
+		if op.Service == s.name && op.Delivery != "edge" && op.Delivery != "live" {
+			c.Serves = append(c.Serves, op.ID)
+			c.TakesCommands = c.TakesCommands || durable
+		}
+	}
+	return c, nil
+}
+
+// Users are the users of an instance on its bus.
+func Users() ([]natsd.UserSpec, error) {
+	var out []natsd.UserSpec
+	for _, s := range services() {
+		c, err := s.contract()
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, bus.PermissionsFor(s.name, c))
+		if s.hub {
+			out = append(out, bus.HubPermissions(s.name))
+		}
+	}
+	return out, nil
+}
+
+// hubServices are the services with a consumer in account HUB.
+func hubServices() []string {
+	var out []string
+	for _, s := range services() {
+		if s.hub {
+			out = append(out, s.name)
+		}
+	}
+	return out
+}

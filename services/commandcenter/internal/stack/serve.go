@@ -1,0 +1,106 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/pkg/natsd"
+	"github.com/commandcenter/commandcenter/pkg/obs"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
+)
+
+// Locks are the locks of the data directory that a process with these roles
+// has to hold: of what it alone may touch.
+func Locks(roles []string) []string {
+	var out []string
+	if slices.Contains(roles, RoleNATS) {
+		out = append(out, datadir.LockNATS)
+	}
+	if slices.Contains(roles, RolePostgres) {
+		out = append(out, datadir.LockPostgres)
+	}
+	return out
+}
+
+// Serve runs some of the product in this process, until ctx ends or a part
+// fails. What it does not run itself it finds at the addresses of the
+// configuration, else where another process of this data directory has said
+// that it is; it waits for that for a while.
+func Serve(ctx context.Context, e *Env, roles []string, after ...app.Part) error {
+	nats := &natsPart{env: e}
+	var infra, inner, edge []app.Part
+	var checks []app.Check
+	if slices.Contains(roles, RoleNATS) {
+		infra = append(infra, nats)
+	} else {
+		infra = append(infra, app.Func("trust", func(ctx context.Context) error { return attach(ctx, e, nats) }, nil))
+	}
+	if slices.Contains(roles, RolePostgres) {
+		infra = append(infra, &postgresPart{env: e})
+	}
+	for _, name := range roles {
+		if name == RoleNATS || name == RolePostgres {
+			continue
+		}
+		s, err := find(name)
+		if err != nil {
+			return err
+		}
+		p := newServicePart(e, s, nats)
+		p.patience = patience
+		checks = append(checks, p.check())
+		if s.edge {
+			edge = append(edge, p)
+		} else {
+			inner = append(inner, p)
+		}
+	}
+	if len(inner)+len(edge) == 0 && !slices.Contains(roles, RoleNATS) {
+		infra = infra[1:] // PostgreSQL alone needs no trust
+	}
+	groups := [][]app.Part{infra, inner, edge}
+	if e.Config.Ops != "" {
+		groups = append(groups, []app.Part{obs.NewOps(e.Config.Ops, e.Registry, e.Log, checks...)})
+	}
+	for _, p := range after {
+		groups = append(groups, []app.Part{p})
+	}
+	return app.Run(ctx, e.Log, stopWithin, groups...)
+}
+
+// patience is how long a process waits for the others that it needs.
+const patience = time.Minute
+
+// attach reads the trust that the process with NATS has written.
+func attach(ctx context.Context, e *Env, n *natsPart) error {
+	return retry(ctx, e, "trust", patience, func(context.Context) error {
+		var err error
+		if n.trust, err = natsd.LoadTrust(e.Dir.Path()); err != nil {
+			return fmt.Errorf("%w (the keys are written by `commandcenter serve nats`, `migrate` or `up`)", err)
+		}
+		return nil
+	})
+}
+
+// retry calls fn until it succeeds or the time is over, and returns the last
+// failure.
+func retry(ctx context.Context, e *Env, what string, within time.Duration, fn func(context.Context) error) error {
+	deadline := time.Now().Add(within)
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := fn(ctx)
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+		e.Log.DebugContext(ctx, "stack.waiting", "for", what, "err", err)
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return context.Cause(ctx)
+		}
+	}
+}

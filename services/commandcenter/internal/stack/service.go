@@ -1,0 +1,168 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
+	"github.com/commandcenter/commandcenter/services/federation"
+	"github.com/commandcenter/commandcenter/services/gateway"
+)
+
+// built is what a service is built from.
+type built struct {
+	env *Env
+	db  *pg.DB
+	bus *bus.Bus
+	hub *bus.Hub
+}
+
+// servicePart is one service with its connections, which are made at its start
+// and closed after its stop.
+type servicePart struct {
+	env     *Env
+	service service
+	nats    *natsPart
+	built
+	module *app.Module
+	part   app.Part
+	up     atomic.Bool
+	// patience is how long it waits for database and bus, which other
+	// processes may still be starting; 0 when they are here.
+	patience time.Duration
+}
+
+func newServicePart(e *Env, s service, n *natsPart) *servicePart {
+	return &servicePart{env: e, service: s, nats: n}
+}
+
+func (p *servicePart) Name() string { return p.service.name }
+
+func (p *servicePart) Start(ctx context.Context) error {
+	if err := retry(ctx, p.env, p.service.name, p.patience, p.connect); err != nil {
+		return err
+	}
+	var err error
+	if p.module, err = p.service.build(p.built); err != nil {
+		return errors.Join(err, p.disconnect())
+	}
+	p.part = p.module.Part()
+	if err := p.part.Start(ctx); err != nil {
+		return errors.Join(err, p.disconnect())
+	}
+	p.up.Store(true)
+	return nil
+}
+
+// connect opens all connections, or none.
+func (p *servicePart) connect(ctx context.Context) (err error) {
+	p.built = built{env: p.env}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.disconnect())
+		}
+	}()
+	if p.service.schema != nil {
+		if p.db, err = open(ctx, p.env, p.service); err != nil {
+			return err
+		}
+	}
+	c, err := p.nats.bus(p.env, p.service.name)
+	if err != nil {
+		return err
+	}
+	if p.bus, err = bus.Connect(ctx, c); err != nil {
+		return err
+	}
+	if p.service.hub {
+		c.CredsFile = p.nats.trust.CredsFile(bus.HubUser(p.service.name))
+		if p.hub, err = bus.ConnectHub(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *servicePart) disconnect() error {
+	if p.hub != nil {
+		p.hub.Close()
+	}
+	if p.bus != nil {
+		p.bus.Close()
+	}
+	if p.db != nil {
+		return p.db.Close()
+	}
+	return nil
+}
+
+func (p *servicePart) Stop(ctx context.Context) error {
+	p.up.Store(false)
+	return errors.Join(p.part.Stop(ctx), p.disconnect())
+}
+
+// Failed is asked for after the start.
+func (p *servicePart) Failed() <-chan error {
+	if f, ok := p.part.(app.Failer); ok {
+		return f.Failed()
+	}
+	return nil
+}
+
+// checks are those of the module, once it is up.
+func (p *servicePart) check() app.Check {
+	return app.Check{Name: p.service.name, Check: func(ctx context.Context) error {
+		if !p.up.Load() {
+			return fmt.Errorf("%s is not running", p.service.name)
+		}
+		var errs []error
+		degraded := true
+		for _, c := range p.module.Checks {
+			if err := c.Check(ctx); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", c.Name, err))
+				degraded = degraded && app.IsDegraded(err)
+			}
+		}
+		if err := errors.Join(errs...); err != nil && degraded {
+			return app.Degraded(err.Error())
+		} else if err != nil {
+			return err
+		}
+		return nil
+	}}
+}
+
+func buildFederation(b built) (*app.Module, error) {
+	c := b.env.Config.Federation
+	c.Version = b.env.Version
+	if c.HubURL == "" {
+		c.HubURL = "http://" + settings.Reachable(b.env.Config.HTTP)
+	}
+	return federation.New(federation.Deps{DB: b.db, Bus: b.bus, Hub: b.hub, Log: b.env.Log, Registerer: b.env.Registry}, c)
+}
+
+func buildGateway(b built) (*app.Module, error) {
+	e := b.env
+	c := gateway.Defaults()
+	g := e.Config.Gateway
+	c.Addr, c.Version = e.Config.HTTP, e.Version
+	c.Issuer, c.Audience = e.Config.Auth.Issuer, e.Config.Auth.Audience
+	c.Origins, c.TrustedProxies, c.CertFile, c.KeyFile = g.Origins, g.TrustedProxies, g.CertFile, g.KeyFile
+	c.Anonymous, c.Reads, c.Writes, c.Metrics, c.LogRequests = g.Anonymous, g.Reads, g.Writes, g.Metrics, g.LogRequests
+	began := time.Now()
+	return gateway.New(gateway.Deps{Bus: b.bus, Log: e.Log, Registry: e.Registry, Listening: func(addr string) {
+		scheme := "http://"
+		if g.CertFile != "" {
+			scheme = "https://"
+		}
+		url := scheme + settings.Reachable(addr)
+		e.HTTP.Store(&url)
+		e.notice("HTTP", url, began)
+	}}, c)
+}

@@ -1,0 +1,42 @@
+package federation
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"github.com/commandcenter/commandcenter/services/federation/internal/instance"
+)
+
+// Config is what the service may be told.
+type Config struct {
+	Slug     string        `config:"slug" usage:"name of this instance among the others: 1 to 50 of a-z, 0-9 and -"`
+	HubURL   string        `config:"hub_url" usage:"http(s) address that others are told; empty takes the HTTP address"`
+	Interval time.Duration `config:"interval" usage:"time between heartbeats, at most 1m0s"`
+	Sweep    time.Duration `config:"sweep" usage:"time between looks for who is late"`
+	Version  string        // of this product, for others to see
+}
+
+// DefaultConfig is right for any instance but for its HubURL and Version.
+func DefaultConfig() Config {
+	return Config{Slug: "commandcenter", Interval: 30 * time.Second, Sweep: 5 * time.Second}
+}
+
+// Validate reports every fault at once.
+func (c Config) Validate() error {
+	var errs []error
+	if !instance.ValidSlug(c.Slug) {
+		errs = append(errs, fmt.Errorf("slug %q: want 1 to 50 of a-z, 0-9 and -", c.Slug))
+	}
+	if u, err := url.Parse(c.HubURL); c.HubURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		errs = append(errs, fmt.Errorf("hub_url %q: want http(s)://host", c.HubURL))
+	}
+	if c.Interval <= 0 || c.Interval > instance.DegradedAfter {
+		errs = append(errs, fmt.Errorf("interval: %s, want at most %s, or the others think that we are late", c.Interval, instance.DegradedAfter))
+	}
+	if c.Sweep <= 0 {
+		errs = append(errs, fmt.Errorf("sweep: %s, want above zero", c.Sweep))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,3 @@
+// Package inbox hears what other instances say: their heartbeats, on
+// hub.presence.* in account HUB.
+package inbox

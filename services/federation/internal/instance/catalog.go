@@ -1,0 +1,149 @@
+package instance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// maxInstances bounds the catalog: whoever may publish heartbeats must not be
+// able to fill the table.
+const maxInstances = 1000
+
+// ErrFull says that no further instance is taken in.
+var ErrFull = errors.New("the catalog is full")
+
+// store keeps the rows. Atomically runs fn in one transaction, which the other
+// methods join under fn's context.
+type store interface {
+	Atomically(ctx context.Context, fn func(ctx context.Context) error) error
+	// Find locks the row until the transaction ends.
+	Find(ctx context.Context, slug string) (i Instance, found bool, err error)
+	Count(ctx context.Context) (int, error)
+	// Save writes the row and returns its new version.
+	Save(ctx context.Context, i Instance) (version int, err error)
+}
+
+// reader is what a list needs.
+type reader interface {
+	All(ctx context.Context) ([]Instance, error)
+}
+
+// announcer says a change in the transaction of its row.
+type announcer interface {
+	Announce(ctx context.Context, c Change) error
+}
+
+// Catalog applies the rules to the rows.
+type Catalog struct {
+	store Store
+	self  string
+	now   func() time.Time
+}
+
+// Store is all that a catalog needs of its rows.
+type Store interface {
+	store
+	reader
+	announcer
+}
+
+// NewCatalog returns the catalog of the instance self.
+func NewCatalog(s Store, self string, now func() time.Time) *Catalog {
+	return &Catalog{store: s, self: self, now: now}
+}
+
+// Hear takes a heartbeat in. It returns ErrFull for a new instance that there
+// is no room for; one that is old news changes nothing.
+func (c *Catalog) Hear(ctx context.Context, hb Heartbeat) error {
+	return c.store.Atomically(ctx, func(ctx context.Context) error {
+		was, found, err := c.store.Find(ctx, hb.Slug)
+		if err != nil {
+			return err
+		}
+		if !found && hb.Slug != c.self {
+			n, err := c.store.Count(ctx)
+			if err != nil {
+				return err
+			}
+			if n >= maxInstances {
+				return fmt.Errorf("%w: %d instances", ErrFull, n)
+			}
+		}
+		next, counts := was.hear(hb, c.now())
+		if !counts {
+			return nil
+		}
+		return c.save(ctx, was.Status, next)
+	})
+}
+
+// save writes the row, and says so when the status is another.
+func (c *Catalog) save(ctx context.Context, was Status, next Instance) error {
+	version, err := c.store.Save(ctx, next)
+	if err != nil || was == next.Status {
+		return err
+	}
+	next.Version = version
+	return c.store.Announce(ctx, Change{Instance: next, Previous: was})
+}
+
+// Sweep decides again about everybody, and returns how many changed.
+func (c *Catalog) Sweep(ctx context.Context) (changed int, err error) {
+	all, err := c.store.All(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, i := range all {
+		if i.Status == i.StatusAt(c.now()) {
+			continue
+		}
+		err := c.store.Atomically(ctx, func(ctx context.Context) error {
+			// A heartbeat may have come since: decide on the row as it is now.
+			i, found, err := c.store.Find(ctx, i.Slug)
+			if err != nil || !found {
+				return err
+			}
+			was := i.Status
+			if i.Status = i.StatusAt(c.now()); i.Status == was {
+				return nil
+			}
+			changed++
+			return c.save(ctx, was, i)
+		})
+		if err != nil {
+			return changed, fmt.Errorf("sweep %s: %w", i.Slug, err)
+		}
+	}
+	return changed, nil
+}
+
+// Entry is an instance as it stands now.
+type Entry struct {
+	Instance
+	Self bool
+}
+
+// List returns this instance first, then the others by slug; status "" means
+// all. A status is as of now, even when the sweep has not come by yet.
+func (c *Catalog) List(ctx context.Context, status Status) ([]Entry, error) {
+	all, err := c.store.All(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now := c.now()
+	var own, others []Entry
+	for _, i := range all {
+		i.Status = i.StatusAt(now)
+		if status != "" && i.Status != status {
+			continue
+		}
+		if i.Slug == c.self {
+			own = append(own, Entry{i, true})
+			continue
+		}
+		others = append(others, Entry{i, false})
+	}
+	return append(own, others...), nil
+}

@@ -1,0 +1,3 @@
+// Package instance is the catalog of instances: how a heartbeat is read, when
+// it counts, and what its absence means.
+package instance

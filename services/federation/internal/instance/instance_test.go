@@ -1,0 +1,278 @@
+package instance
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+const flat = `{"project_slug": "apollo", "hub_url": "https://apollo.example", "mesh_namespace": "hub.apollo", "timestamp": "2026-01-02T12:00:00.123456+00:00", "version": "0.9.0", "extra": 1}`
+
+func TestHeartbeatsOfEveryFormAreRead(t *testing.T) {
+	t.Parallel()
+	quoted, err := json.Marshal(flat)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b64 := base64.StdEncoding.EncodeToString([]byte(flat))
+	for name, body := range map[string]string{
+		"E0":             flat,
+		"E1":             `{"payload": ` + flat + `, "correlation_id": null}`,
+		"E2":             `{"payload":` + flat + `,"correlation_id":"x","hub_id":"h"}`,
+		"twice":          string(quoted),
+		"base64":         `"` + b64 + `"`,
+		"payload text":   `{"payload":` + string(quoted) + `,"correlation_id":null}`,
+		"payload base64": `{"payload":"` + b64 + `","correlation_id":null}`,
+		"upper case":     strings.Replace(flat, `"apollo"`, `"APOLLO"`, 1),
+		"naive time":     strings.Replace(flat, "+00:00", "", 1),
+		"with Z":         strings.Replace(flat, "+00:00", "Z", 1),
+		"blank in time":  strings.Replace(flat, "02T12", "02 12", 1),
+	} {
+		hb, err := Decode("apollo", []byte(body), noon)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		want := Heartbeat{Slug: "apollo", HubURL: "https://apollo.example", Namespace: "hub.apollo", Version: "0.9.0", Sent: noon.Add(123456 * time.Microsecond)}
+		if !hb.Sent.Equal(want.Sent) {
+			t.Errorf("%s: sent %s, want %s", name, hb.Sent, want.Sent)
+		}
+		hb.Sent = want.Sent
+		if hb != want {
+			t.Errorf("%s: %+v, want %+v", name, hb, want)
+		}
+	}
+	hb, err := Decode("host-1", []byte(`{"hubId":"host-1","ts":"2026-01-02T12:00:01Z","ttlSec":10,"version":"0.1","tools":[]}`), noon)
+	if err != nil || hb.Slug != "host-1" || hb.Version != "0.1" {
+		t.Errorf("prototype: %+v %v", hb, err)
+	}
+	hb, err = Decode("old_name", []byte(`{"project_slug":"old_name","hub_url":"ftp://x","timestamp":null,"version":7}`), noon)
+	if err != nil || hb.HubURL != "" || hb.Version != "" || !hb.Sent.IsZero() {
+		t.Errorf("wrong types lose their field and no more: %+v %v", hb, err)
+	}
+}
+
+func TestHeartbeatsThatCannotBeTrueAreRefused(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		token, body string
+		want        error
+	}{
+		"another's subject": {"gemini", flat, ErrForeign},
+		"late":              {"apollo", strings.Replace(flat, "T12:00", "T11:54", 1), ErrClock},
+		"early":             {"apollo", strings.Replace(flat, "T12:00", "T12:06", 1), ErrClock},
+		"no time":           {"apollo", strings.Replace(flat, "2026-01-02T12", "yesterday", 1), ErrUnreadable},
+		"namespace":         {"apollo", strings.Replace(flat, "hub.apollo", "veria.mesh", 1), ErrUnreadable},
+		"no slug":           {"apollo", `{"hub_url":"http://x"}`, ErrUnreadable},
+		"bad slug":          {"a b", `{"project_slug":"a b"}`, ErrUnreadable},
+		"not JSON":          {"apollo", `hello`, ErrUnreadable},
+		"null":              {"apollo", `null`, ErrUnreadable},
+		"a list":            {"apollo", `[1]`, ErrUnreadable},
+		"a word":            {"apollo", `"hello!"`, ErrUnreadable},
+		"payload a number":  {"apollo", `{"payload":4}`, ErrUnreadable},
+		"too deep":          {"apollo", `{"payload":{"payload":{"payload":{"payload":` + flat + `}}}}`, ErrUnreadable},
+	} {
+		if _, err := Decode(c.token, []byte(c.body), noon); !errors.Is(err, c.want) {
+			t.Errorf("%s: err = %v, want %v", name, err, c.want)
+		}
+	}
+}
+
+func TestOwnHeartbeatIsReadByItsOwnReaderAndIsFlat(t *testing.T) {
+	t.Parallel()
+	sent := Heartbeat{Slug: "us", HubURL: "http://us:8000", Version: "1", Sent: noon, Degraded: true}
+	data, err := sent.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Decode("us", data, noon)
+	sent.Namespace = "hub.us"
+	if err != nil || !got.Sent.Equal(noon) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+	got.Sent = noon
+	if got != sent {
+		t.Fatalf("got %+v, want %+v", got, sent)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(data, &m); err != nil || m["mesh_namespace"] != "hub.us" || m["timestamp"] != "2026-01-02T12:00:00.000000+00:00" {
+		t.Fatalf("on the wire: %s", data)
+	}
+	if !ValidSlug("a-1") || ValidSlug("a_1") || ValidSlug("") || ValidSlug(strings.Repeat("a", 51)) || ValidSlug("-a") {
+		t.Fatal("own slugs are 1 to 50 of a-z, 0-9 and -")
+	}
+}
+
+func TestSilenceMakesAnInstanceDegradedAndThenOffline(t *testing.T) {
+	t.Parallel()
+	i := Instance{LastHeartbeat: noon}
+	for _, c := range []struct {
+		after    time.Duration
+		reported bool
+		want     Status
+	}{
+		{0, false, Online}, {0, true, Degraded}, {60 * time.Second, false, Online}, {61 * time.Second, false, Degraded},
+		{89 * time.Second, true, Degraded}, {90 * time.Second, false, Offline}, {time.Hour, true, Offline},
+	} {
+		i.ReportedDegraded = c.reported
+		if got := i.StatusAt(noon.Add(c.after)); got != c.want {
+			t.Errorf("after %s, reported %v: %s, want %s", c.after, c.reported, got, c.want)
+		}
+	}
+}
+
+// memory is a store for the rules alone; the real one has the same tests of
+// behaviour in its own room.
+type memory struct {
+	rows    map[string]Instance
+	said    []Change
+	failing error
+}
+
+func (m *memory) Atomically(ctx context.Context, fn func(context.Context) error) error {
+	return fn(ctx)
+}
+
+func (m *memory) Find(_ context.Context, slug string) (Instance, bool, error) {
+	i, ok := m.rows[slug]
+	return i, ok, m.failing
+}
+func (m *memory) Count(context.Context) (int, error) { return len(m.rows), m.failing }
+func (m *memory) Save(_ context.Context, i Instance) (int, error) {
+	i.Version = m.rows[i.Slug].Version + 1
+	m.rows[i.Slug] = i
+	return i.Version, nil
+}
+func (m *memory) All(context.Context) ([]Instance, error) {
+	var out []Instance
+	for _, i := range m.rows {
+		out = append(out, i)
+	}
+	return out, m.failing
+}
+func (m *memory) Announce(_ context.Context, c Change) error {
+	m.said = append(m.said, c)
+	return nil
+}
+
+func TestCatalogSaysEachChangeOnce(t *testing.T) {
+	t.Parallel()
+	now := noon
+	m := &memory{rows: map[string]Instance{}}
+	c := NewCatalog(m, "us", func() time.Time { return now })
+	ctx := t.Context()
+	hear := func(slug string, sent time.Time) {
+		t.Helper()
+		if err := c.Hear(ctx, Heartbeat{Slug: slug, Sent: sent}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hear("apollo", now)
+	hear("apollo", now) // replayed
+	hear("apollo", now.Add(-time.Second))
+	hear("us", now)
+	if len(m.said) != 2 || m.rows["apollo"].Version != 1 {
+		t.Fatalf("said %+v, rows %+v", m.said, m.rows)
+	}
+	for range 3 {
+		now = now.Add(40 * time.Second)
+		hear("us", now)
+		if _, err := c.Sweep(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	hear("apollo", now)
+	var got []string
+	for _, s := range m.said {
+		got = append(got, s.Instance.Slug+":"+string(s.Previous)+">"+string(s.Instance.Status))
+	}
+	if want := "apollo:>online us:>online apollo:online>degraded apollo:degraded>offline apollo:offline>online"; strings.Join(got, " ") != want {
+		t.Fatalf("said %s\nwant %s", strings.Join(got, " "), want)
+	}
+	now = now.Add(2 * time.Minute)
+	list, err := c.List(ctx, "")
+	if err != nil || len(list) != 2 || list[0].Slug != "us" || !list[0].Self || list[1].Status != Offline {
+		t.Fatalf("list %+v, %v: want this instance first, and statuses as of now", list, err)
+	}
+	if list, err := c.List(ctx, Online); err != nil || len(list) != 0 {
+		t.Fatalf("online now: %+v, %v", list, err)
+	}
+}
+
+func TestCatalogIsBounded(t *testing.T) {
+	t.Parallel()
+	m := &memory{rows: map[string]Instance{}}
+	for i := range maxInstances {
+		m.rows[time.Duration(i).String()] = Instance{}
+	}
+	c := NewCatalog(m, "us", func() time.Time { return noon })
+	if err := c.Hear(t.Context(), Heartbeat{Slug: "one-more"}); !errors.Is(err, ErrFull) {
+		t.Fatalf("err = %v, want ErrFull", err)
+	}
+	if err := c.Hear(t.Context(), Heartbeat{Slug: "us"}); err != nil {
+		t.Fatalf("this instance is always taken in: %v", err)
+	}
+	m.failing = errors.New("no database")
+	for _, err := range []error{c.Hear(t.Context(), Heartbeat{Slug: "x"}), second(c.Sweep(t.Context())), second(c.List(t.Context(), ""))} {
+		if !errors.Is(err, m.failing) {
+			t.Fatalf("err = %v, want the store's", err)
+		}
+	}
+}
+
+func second[T any](_ T, err error) error { return err }
+
+func TestBeatSendsAtOnceAndAtIntervalsAndSurvivesAFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var sent []time.Time
+		b := &Beat{Slug: "us", HubURL: "http://us", Version: "1", Interval: 30 * time.Second, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+			Degraded: func(context.Context) bool { return false },
+			Announce: func(_ context.Context, slug string, data []byte) error {
+				if _, err := Decode(slug, data, time.Now()); err != nil {
+					t.Error(err)
+				}
+				sent = append(sent, time.Now())
+				if len(sent) == 2 {
+					return errors.New("no connection")
+				}
+				return nil
+			}}
+		if err := b.Start(t.Context()); err != nil || len(sent) != 1 {
+			t.Fatalf("after start: %d sent, err %v", len(sent), err)
+		}
+		time.Sleep(95 * time.Second)
+		synctest.Wait()
+		if err := b.Stop(t.Context()); err != nil || len(sent) != 4 {
+			t.Fatalf("after 95 s: %d sent, err %v", len(sent), err)
+		}
+	})
+}
+
+func TestSweeperLooksAtOnceAndAtIntervals(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := &memory{rows: map[string]Instance{"apollo": {Slug: "apollo", Status: Online, LastHeartbeat: time.Now().Add(-61 * time.Second)}}}
+		s := &Sweeper{Catalog: NewCatalog(m, "us", time.Now), Every: 5 * time.Second, Log: slog.New(slog.DiscardHandler)}
+		if err := s.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if len(m.said) != 1 {
+			t.Fatalf("at once: said %+v", m.said)
+		}
+		time.Sleep(31 * time.Second)
+		synctest.Wait()
+		if err := s.Stop(t.Context()); err != nil || len(m.said) != 2 {
+			t.Fatalf("later: said %+v, err %v", m.said, err)
+		}
+	})
+}

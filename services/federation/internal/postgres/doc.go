@@ -1,0 +1,2 @@
+// Package postgres is the only SQL of the federation service.
+package postgres
