@@ -8,8 +8,18 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
+// doubtful is how much of the latest work is published again after a doubt. A
+// server that died may have lost the end of a stream and have written over it
+// since, for another service, so its length alone proves nothing. What the
+// stream still has it recognises by the message's id and does not store again.
+const (
+	doubtful    = 30 * time.Second
+	doubtfulMax = 5000
+)
+
 // compare asks the stream how far it has got, and puts rows that it has lost
-// back into the queue: those of an earlier epoch, and those beyond its end.
+// back into the queue: those of an earlier epoch, those beyond its end, and the
+// latest.
 func (w *work) compare(ctx context.Context) error {
 	p, ok := w.pub.(StreamState)
 	if !ok {
@@ -25,21 +35,24 @@ func (w *work) compare(ctx context.Context) error {
 	w.epochs = map[string]string{w.conf.stream: epoch}
 	const q = `
 		UPDATE outbox SET published_at = NULL, stream_epoch = NULL, stream_seq = NULL
-		WHERE  published_at IS NOT NULL AND (stream_epoch <> $1 OR stream_seq > $2)`
-	var n int64
+		WHERE  published_at IS NOT NULL AND (stream_epoch <> $1 OR stream_seq > $2)
+		OR     id IN (SELECT id FROM outbox
+		              WHERE  published_at > (SELECT max(published_at) FROM outbox) - make_interval(secs => $3)
+		              ORDER  BY published_at DESC LIMIT $4)`
+	var lost int64
 	err = w.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		res, err := tx.ExecContext(ctx, q, epoch, int64(last)) //nolint:gosec // G115: sequences stay far below 2^63
-		if err != nil {
+		const count = `SELECT count(*) FROM outbox WHERE published_at IS NOT NULL AND (stream_epoch <> $1 OR stream_seq > $2)`
+		if err := tx.GetContext(ctx, &lost, count, epoch, int64(last)); err != nil { //nolint:gosec // G115: sequences stay far below 2^63
 			return err
 		}
-		n, err = res.RowsAffected()
+		_, err := tx.ExecContext(ctx, q, epoch, int64(last), doubtful.Seconds(), doubtfulMax) //nolint:gosec // G115: as above
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if n > 0 {
-		w.log.Warn("outbox.rebuild", "stream", w.conf.stream, "epoch", epoch, "last", last, "messages", n)
+	if lost > 0 {
+		w.log.Warn("outbox.rebuild", "stream", w.conf.stream, "epoch", epoch, "last", last, "lost", lost)
 	}
 	w.unsure = false
 	return nil
