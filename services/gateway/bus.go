@@ -1,0 +1,61 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	events "github.com/commandcenter/commandcenter/proto-events"
+
+	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
+)
+
+const name = "gateway"
+
+// Permissions is what the gateway may do on the bus. It follows from the HTTP
+// contract and from what the event catalogue lets it follow.
+func Permissions() (bus.Contract, error) {
+	doc, err := contract.Load(openapi)
+	if err != nil {
+		return bus.Contract{}, err
+	}
+	c := bus.Contract{
+		Calls:   []string{"auth.signingKeys", "auth.resolveAccess"},
+		Hears:   events.FollowedBy(name),
+		Objects: true, FollowsLive: true, Notes: true,
+	}
+	for _, op := range doc.Operations {
+		if op.Delivery == contract.Edge || op.Delivery == contract.Live {
+			continue
+		}
+		call := op.Service + "." + op.ID
+		if op.Delivery == contract.Request {
+			c.Calls = append(c.Calls, call)
+		} else {
+			c.Commands = append(c.Commands, call)
+		}
+		if health := op.Service + ".health"; !slices.Contains(c.Calls, health) {
+			c.Calls = append(c.Calls, health)
+		}
+	}
+	return c, nil
+}
+
+// health asks the services over the bus.
+func health(b *bus.Bus) serve.HealthOf {
+	return func(ctx context.Context, service string) ([]serve.Component, error) {
+		checks, err := b.Health(ctx, service)
+		if err != nil {
+			return nil, err
+		}
+		out := make([]serve.Component, len(checks))
+		for i, c := range checks {
+			out[i] = serve.Component{
+				Name: c.Name, Status: c.Status, Message: c.Message, Took: time.Duration(c.Millis * float64(time.Millisecond)),
+			}
+		}
+		return out, nil
+	}
+}

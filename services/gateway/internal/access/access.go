@@ -1,0 +1,154 @@
+package access
+
+import (
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+)
+
+// The refusals of this package.
+var (
+	ErrNoToken   = errs.New(errs.Unauthenticated, "Not authenticated: send Authorization: Bearer <access token>")
+	ErrBadToken  = errs.New(errs.Unauthenticated, "The access token is not valid")
+	ErrExpired   = errs.New(errs.Unauthenticated, "The access token has expired")
+	ErrSession   = errs.New(errs.Unauthenticated, "The session has ended")
+	ErrNoAccount = errs.New(errs.Unauthenticated, "The account does not exist any more")
+	ErrInactive  = errs.New(errs.Forbidden, "The account is inactive")
+	ErrNoProject = errs.New(errs.Forbidden, "The account belongs to no project")
+	errAway      = errs.New(errs.Unavailable, "Access cannot be checked at the moment").After(2 * time.Second)
+)
+
+// Claims is what a valid token says.
+type Claims struct {
+	UserID  int64
+	Email   string
+	Session string
+	Expires time.Time
+}
+
+// Key verifies tokens.
+type Key struct {
+	ID       string
+	Public   ed25519.PublicKey
+	NotAfter time.Time // zero: no end is known
+}
+
+// Standing is what the auth service says of a user, now.
+type Standing struct {
+	Known       bool // the account exists
+	Email       string
+	Active      bool
+	Superuser   bool
+	SessionLive bool
+	Project     tenant.Project // 0: no such project, or none at all
+	Role        tenant.Role
+}
+
+// Authority is the auth service, as this package needs it.
+type Authority interface {
+	SigningKeys(ctx context.Context) ([]Key, error)
+	// Standing asks for a user in a project; 0 is the user's default one.
+	Standing(ctx context.Context, userID int64, project tenant.Project, session string) (Standing, error)
+}
+
+// Config says what is accepted, and how long it is believed.
+type Config struct {
+	Issuer, Audience string
+	Keep             time.Duration // of a standing
+	KeepKeys         time.Duration // of the key set
+	KeyPause         time.Duration // between two askings for an unknown key
+	Entries          int           // tokens and standings remembered, each
+	Now              func() time.Time
+}
+
+// Guard verifies tokens and knows standings.
+type Guard struct {
+	c         Config
+	from      Authority
+	keys      keyring
+	tokens    *cache[string, Claims]
+	standings *cache[question, Standing]
+}
+
+type question struct {
+	user    int64
+	project tenant.Project
+	session string
+}
+
+// New returns a guard that asks from. Zero values of c get defaults: 60 s for
+// standings, 5 min for keys, 5 s between askings, 20,000 entries.
+func New(from Authority, c Config) (*Guard, error) {
+	if c.Issuer == "" || c.Audience == "" {
+		return nil, errors.New("access: issuer and audience of tokens have to be named")
+	}
+	for d, def := range map[*time.Duration]time.Duration{
+		&c.Keep: time.Minute, &c.KeepKeys: 5 * time.Minute, &c.KeyPause: 5 * time.Second,
+	} {
+		if *d <= 0 {
+			*d = def
+		}
+	}
+	if c.Entries <= 0 {
+		c.Entries = 20_000
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Guard{
+		c: c, from: from,
+		tokens:    newCache[string, Claims](c.Entries),
+		standings: newCache[question, Standing](c.Entries),
+	}, nil
+}
+
+// Standing returns the standing of the token's user in the project, 0 for the
+// default one. It refuses accounts and sessions that have ended; whether the
+// project is the caller's is for the caller of this method to judge.
+func (g *Guard) Standing(ctx context.Context, c Claims, project tenant.Project) (Standing, error) {
+	q := question{c.UserID, project, c.Session}
+	s, err := g.standings.get(ctx, q, g.c.Now(), func(ctx context.Context) (Standing, time.Time, error) {
+		s, err := g.from.Standing(ctx, q.user, q.project, q.session)
+		return s, g.c.Now().Add(g.c.Keep), err
+	})
+	switch {
+	case err != nil:
+		return Standing{}, away(ctx, err)
+	case !s.Known:
+		return Standing{}, ErrNoAccount
+	case !s.Active:
+		return Standing{}, ErrInactive
+	case !s.SessionLive:
+		return Standing{}, ErrSession
+	}
+	return s, nil
+}
+
+// away makes one refusal of whatever kept the auth service from answering; a
+// caller that gave up keeps its own reason.
+func away(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return err
+	}
+	return errAway.Because(err)
+}
+
+// ForgetUser drops every standing of a user.
+func (g *Guard) ForgetUser(id int64) {
+	g.standings.drop(func(q question, _ Standing) bool { return q.user == id })
+}
+
+// ForgetSession drops every standing of a session.
+func (g *Guard) ForgetSession(id string) {
+	g.standings.drop(func(q question, _ Standing) bool { return q.session == id })
+}
+
+// ForgetProject drops every standing in a project, asked for by number or as
+// somebody's default.
+func (g *Guard) ForgetProject(p tenant.Project) {
+	g.standings.drop(func(q question, s Standing) bool { return q.project == p || s.Project == p })
+}

@@ -1,0 +1,165 @@
+package access
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+)
+
+const (
+	headerType = "at+jwt" // RFC 9068
+	claimType  = "access"
+	leeway     = 5 * time.Second // by how much the clocks of replicas may differ
+	maxToken   = 4096            // bytes
+	maxKeyID   = 128             // bytes
+)
+
+type claims struct {
+	jwt.RegisteredClaims
+	Email   string `json:"email"`
+	Session string `json:"sid"`
+	Type    string `json:"type"`
+}
+
+// Authenticate verifies a bearer token and returns what it says.
+func (g *Guard) Authenticate(ctx context.Context, token string) (Claims, error) {
+	if token == "" {
+		return Claims{}, ErrNoToken
+	}
+	if len(token) > maxToken {
+		return Claims{}, ErrBadToken
+	}
+	now := g.c.Now()
+	if c, ok := g.tokens.find(token, now); ok {
+		return c, nil
+	}
+	var in claims
+	_, err := jwt.ParseWithClaims(token, &in, func(t *jwt.Token) (any, error) { return g.key(ctx, t) },
+		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
+		jwt.WithIssuer(g.c.Issuer), jwt.WithAudience(g.c.Audience), jwt.WithExpirationRequired(),
+		jwt.WithIssuedAt(), jwt.WithLeeway(leeway), jwt.WithTimeFunc(g.c.Now), jwt.WithStrictDecoding())
+	if err != nil {
+		return Claims{}, refusal(err)
+	}
+	user, err := strconv.ParseInt(in.Subject, 10, 64)
+	if err != nil || user <= 0 || in.Session == "" || in.Type != claimType {
+		return Claims{}, ErrBadToken
+	}
+	c := Claims{UserID: user, Email: in.Email, Session: in.Session, Expires: in.ExpiresAt.Time}
+	g.tokens.put(token, c, c.Expires, now)
+	return c, nil
+}
+
+func refusal(err error) error {
+	var e *errs.Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, jwt.ErrTokenExpired):
+		return ErrExpired.Because(err)
+	}
+	return ErrBadToken.Because(err)
+}
+
+// key finds the key of a token. Nothing of the header but the key's name is
+// believed, and the name only chooses among our own.
+func (g *Guard) key(ctx context.Context, t *jwt.Token) (any, error) {
+	if typ, ok := t.Header["typ"].(string); !ok || typ != headerType {
+		return nil, errors.New("not an access token")
+	}
+	if _, critical := t.Header["crit"]; critical {
+		return nil, errors.New("an extension that is not understood")
+	}
+	id, ok := t.Header["kid"].(string)
+	if !ok || id == "" || len(id) > maxKeyID {
+		return nil, errors.New("no key is named")
+	}
+	now := g.c.Now()
+	k, known, stale := g.keys.find(id, now, g.c)
+	if stale {
+		err := g.keys.refresh(ctx, g.from, g.c)
+		switch {
+		case err != nil && !known:
+			return nil, away(ctx, err)
+		case err == nil:
+			k, known, _ = g.keys.find(id, now, g.c)
+		}
+	}
+	switch {
+	case !known && g.keys.never():
+		return nil, errAway
+	case !known:
+		return nil, errors.New("the key is not one of ours")
+	}
+	return k.Public, nil
+}
+
+// keyring is the set of keys that the auth service has published.
+type keyring struct {
+	mu    sync.Mutex
+	set   map[string]Key
+	asked time.Time // when the set was last asked for
+	got   time.Time // when it last came
+
+	refreshing sync.Mutex
+}
+
+// find looks a key up. stale says that it is time to ask again: the set is old,
+// or the key is unknown and the last asking is long enough ago, so that made-up
+// key names cannot make us ask at every call.
+func (r *keyring) find(id string, now time.Time, c Config) (k Key, known, stale bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k, known = r.set[id]
+	if known && !k.NotAfter.IsZero() && now.After(k.NotAfter.Add(leeway)) {
+		known = false
+	}
+	pause := c.KeyPause
+	if r.got.IsZero() {
+		pause = min(pause, time.Second)
+	}
+	due := now.Sub(r.asked) >= pause
+	return k, known, due && (!known || now.Sub(r.got) >= c.KeepKeys)
+}
+
+// never reports that no set has come yet: nobody can be judged.
+func (r *keyring) never() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.got.IsZero()
+}
+
+func (r *keyring) refresh(ctx context.Context, from Authority, c Config) error {
+	began := c.Now()
+	r.refreshing.Lock()
+	defer r.refreshing.Unlock()
+	r.mu.Lock()
+	fresh := !r.got.IsZero() && !r.got.Before(began)
+	r.mu.Unlock()
+	if fresh { // somebody else has just asked
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWithin)
+	defer cancel()
+	list, err := from.SigningKeys(ctx)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.asked = c.Now()
+	if err != nil {
+		return err
+	}
+	set := make(map[string]Key, len(list))
+	for _, k := range list {
+		if len(k.Public) == 32 {
+			set[k.ID] = k
+		}
+	}
+	r.set, r.got = set, r.asked
+	return nil
+}

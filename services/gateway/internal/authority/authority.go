@@ -1,0 +1,58 @@
+package authority
+
+import (
+	"context"
+	"crypto/ed25519"
+	"math"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+
+	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
+)
+
+// Auth is the auth service at the other end of the bus.
+type Auth struct{ Bus *bus.Bus }
+
+// SigningKeys returns the keys that verify access tokens.
+func (a Auth) SigningKeys(ctx context.Context) ([]access.Key, error) {
+	res, err := bus.CallInternal[*authv1.SigningKeysResponse](ctx, a.Bus, "auth", "signingKeys", &authv1.SigningKeysRequest{})
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]access.Key, 0, len(res.GetKeys()))
+	for _, k := range res.GetKeys() {
+		key := access.Key{ID: k.GetKid(), Public: ed25519.PublicKey(k.GetPublicKey())}
+		if k.GetNotAfter() != nil {
+			key.NotAfter = k.GetNotAfter().AsTime()
+		}
+		keys = append(keys, key)
+	}
+	return keys, nil
+}
+
+// Standing returns how the user stands in the project. Ids beyond the width of
+// the contract's are nobody's and nothing's.
+func (a Auth) Standing(ctx context.Context, userID int64, project tenant.Project, session string) (access.Standing, error) {
+	if userID > math.MaxInt32 {
+		return access.Standing{}, nil
+	}
+	req := &authv1.ResolveAccessRequest{UserId: int32(userID), Session: session}
+	missing := project > math.MaxInt32
+	if !missing {
+		req.ProjectId = int32(project)
+	}
+	res, err := bus.CallInternal[*authv1.ResolveAccessResponse](ctx, a.Bus, "auth", "resolveAccess", req)
+	if err != nil {
+		return access.Standing{}, err
+	}
+	s := access.Standing{
+		Known: res.GetUserId() != 0, Email: res.GetEmail(), Active: res.GetActive(), Superuser: res.GetSuperuser(), SessionLive: res.GetSessionLive(),
+		Project: tenant.Project(res.GetProjectId()), Role: tenant.Role(res.GetRole()),
+	}
+	if missing {
+		s.Project, s.Role = tenant.Instance, tenant.NoRole
+	}
+	return s, nil
+}

@@ -1,0 +1,3 @@
+// Package authority asks the auth service, over the bus, what package access
+// wants to know.
+package authority

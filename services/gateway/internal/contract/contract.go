@@ -1,0 +1,245 @@
+package contract
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+)
+
+// Delivery is the way from the edge to the service that answers.
+type Delivery string
+
+// The deliveries.
+const (
+	Request Delivery = "request" // asked and answered
+	Command Delivery = "command" // durable before the service sees it
+	Upload  Delivery = "upload"  // a command whose bytes go by the object store
+	Live    Delivery = "live"    // server-sent events
+	Edge    Delivery = "edge"    // answered by the gateway itself
+)
+
+// Permission is the least standing that an operation takes.
+type Permission string
+
+// The permissions, lowest first. From Viewer on they are roles in the project.
+const (
+	Public        Permission = "public"
+	Authenticated Permission = "authenticated"
+	Viewer        Permission = "viewer"
+	Member        Permission = "member"
+	Admin         Permission = "admin"
+	Owner         Permission = "owner"
+	Superuser     Permission = "superuser"
+)
+
+// Scope says which project an operation works in.
+type Scope string
+
+// The scopes.
+const (
+	NoProject      Scope = "none"
+	CurrentProject Scope = "current" // X-Project-ID, else the caller's default
+	PathProject    Scope = "path"    // the path parameter project_id
+)
+
+// Rate is a limit of calls.
+type Rate struct {
+	N   int
+	Per time.Duration
+}
+
+// Watch says how a live operation learns what to tell.
+type Watch struct {
+	State string   // operation that answers the state
+	Job   string   // field of the state that names the job to follow
+	Field string   // field of the state that says where it stands
+	Until []string // values of Field that end the stream
+}
+
+// Operation is one row of the route table.
+type Operation struct {
+	ID         string
+	Method     string
+	Path       string // as in the contract, without a final slash
+	Tag        string
+	Service    string
+	Delivery   Delivery
+	Permission Permission
+	Project    Scope
+	Rate       *Rate // nil: the defaults of the instance apply
+	MaxBody    int64 // bytes; 0: the default of the instance
+	Timeout    time.Duration
+	Aliases    []string // other methods that mean the same
+	Success    int      // the first 2xx of the contract that is not 202
+	Produces   []string // media types of the 2xx answers, sorted
+	Body       Body
+	Watch      *Watch // of a live operation
+
+	Deprecated      bool
+	DeprecatedSince time.Time // zero when the contract does not say
+	Sunset          time.Time // zero when the contract does not say
+
+	PathParams []string // names, in the order of the path
+	params     []param
+}
+
+// Contract is the compiled file.
+type Contract struct {
+	Operations []*Operation // by path, then method
+	JSON       []byte       // the document as JSON, for /openapi.json
+	Document   *openapi3.T  // for tests that check answers; do not change it
+	byID       map[string]*Operation
+}
+
+// Operation returns the operation of this id, nil when there is none.
+func (c *Contract) Operation(id string) *Operation { return c.byID[id] }
+
+// Load reads and compiles a document. The error lists everything that is wrong.
+func Load(file []byte) (*Contract, error) {
+	doc, err := openapi3.NewLoader().LoadFromData(file)
+	if err != nil {
+		return nil, fmt.Errorf("read contract: %w", err)
+	}
+	if err := doc.Validate(context.Background(), openapi3.DisableExamplesValidation()); err != nil {
+		return nil, fmt.Errorf("contract: %w", err)
+	}
+	text, err := json.Marshal(doc)
+	if err != nil {
+		return nil, fmt.Errorf("contract as JSON: %w", err)
+	}
+	c := &Contract{JSON: text, Document: doc, byID: map[string]*Operation{}}
+	comp := &compiler{done: map[*openapi3.Schema]*schema{}}
+	var faulty []error
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			o, err := comp.operation(path, method, item, op)
+			if err != nil {
+				faulty = append(faulty, fmt.Errorf("%s %s: %w", method, path, err))
+				continue
+			}
+			c.byID[o.ID] = o
+			c.Operations = append(c.Operations, o)
+		}
+	}
+	faulty = append(faulty, c.checkAcross()...)
+	if len(faulty) > 0 {
+		return nil, fmt.Errorf("contract: %w", errors.Join(faulty...))
+	}
+	sort.Slice(c.Operations, func(i, j int) bool {
+		a, b := c.Operations[i], c.Operations[j]
+		return a.Path < b.Path || a.Path == b.Path && a.Method < b.Method
+	})
+	return c, nil
+}
+
+// checkAcross checks what one operation says of another.
+func (c *Contract) checkAcross() []error {
+	var faulty []error
+	for _, o := range c.Operations {
+		if o.Watch == nil {
+			continue
+		}
+		of := c.byID[o.Watch.State]
+		if of == nil || of.Delivery != Request || !slices.Equal(of.PathParams, o.PathParams) {
+			faulty = append(faulty, fmt.Errorf("%s: x-live-state %q is no request with the same path parameters", o.ID, o.Watch.State))
+		}
+	}
+	return faulty
+}
+
+func (c *compiler) operation(path, method string, item *openapi3.PathItem, op *openapi3.Operation) (*Operation, error) {
+	o := &Operation{ID: op.OperationID, Method: method, Path: canonical(path), Deprecated: op.Deprecated}
+	if o.ID == "" {
+		return nil, errors.New("operationId is missing")
+	}
+	if len(op.Tags) > 0 {
+		o.Tag = op.Tags[0]
+	}
+	for _, segment := range strings.Split(o.Path, "/") {
+		if strings.HasPrefix(segment, "{") {
+			o.PathParams = append(o.PathParams, strings.Trim(segment, "{}"))
+		}
+	}
+	if err := o.extensions(op.Extensions); err != nil {
+		return nil, err
+	}
+	params := append(openapi3.Parameters{}, op.Parameters...)
+	for _, shared := range item.Parameters {
+		if params.GetByInAndName(shared.Value.In, shared.Value.Name) == nil {
+			params = append(params, shared)
+		}
+	}
+	for _, ref := range params {
+		p, err := c.param(ref.Value)
+		if err != nil {
+			return nil, err
+		}
+		p.index = slices.Index(o.PathParams, p.name)
+		o.params = append(o.params, p)
+	}
+	var err error
+	if o.Body, err = c.body(op.RequestBody, o.ID); err != nil {
+		return nil, err
+	}
+	o.answers(op)
+	return o, o.check()
+}
+
+// canonical is the form of a path that the router knows: both slash forms are
+// one route.
+func canonical(path string) string {
+	if path == "/" {
+		return path
+	}
+	return strings.TrimSuffix(path, "/")
+}
+
+func (o *Operation) answers(op *openapi3.Operation) {
+	for code, ref := range op.Responses.Map() {
+		status, err := strconv.Atoi(code)
+		if err != nil || status < 200 || status > 299 {
+			continue
+		}
+		if status != http.StatusAccepted && (o.Success == 0 || status < o.Success) {
+			o.Success = status
+		}
+		for media := range ref.Value.Content {
+			if !slices.Contains(o.Produces, media) {
+				o.Produces = append(o.Produces, media)
+			}
+		}
+	}
+	if o.Success == 0 {
+		o.Success = http.StatusOK
+	}
+	slices.Sort(o.Produces)
+}
+
+// check refuses combinations that mean nothing.
+func (o *Operation) check() error {
+	role := o.Permission != Public && o.Permission != Authenticated && o.Permission != Superuser
+	switch {
+	case role && o.Project == NoProject:
+		return fmt.Errorf("%s: permission %s needs a project", o.ID, o.Permission)
+	case o.Project == PathProject && !slices.Contains(o.PathParams, "project_id"):
+		return fmt.Errorf("%s: x-project path without {project_id}", o.ID)
+	case o.Permission == Public && o.Project != NoProject:
+		return fmt.Errorf("%s: a public operation has no project", o.ID)
+	case o.Delivery == Live && o.Watch == nil:
+		return fmt.Errorf("%s: a live operation needs x-live-state", o.ID)
+	case o.Delivery != Upload && (o.Body.raw || len(o.Body.file) > 0):
+		return fmt.Errorf("%s: files need x-delivery upload", o.ID)
+	case (o.Delivery == Edge) != (o.Service == "gateway"):
+		return fmt.Errorf("%s: edge operations, and they alone, are of the service gateway", o.ID)
+	}
+	return nil
+}

@@ -1,0 +1,149 @@
+package serve
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+)
+
+var (
+	errForbidden = errs.New(errs.Forbidden, "Your role does not allow this")
+	errSuperuser = errs.New(errs.Forbidden, "This takes a superuser")
+	// errElsewhere is the answer for a project that is not there and for one
+	// that is somebody else's alike.
+	errElsewhere = errs.New(errs.NotFound, "Project not found")
+)
+
+// caller finds out who is calling, for which project, and whether that is
+// enough for the operation. Nothing else in the house checks x-permission.
+func (s *Edge) caller(ctx context.Context, r *http.Request, op *contract.Operation, path []string) (tenant.Identity, error) {
+	var none tenant.Identity
+	if op.Permission == contract.Public {
+		return none, nil
+	}
+	token, err := bearer(r)
+	if err != nil {
+		return none, err
+	}
+	claims, err := s.guard.Authenticate(ctx, token)
+	if err != nil {
+		return none, err
+	}
+	want, err := s.project(r, op, path)
+	if err != nil {
+		return none, err
+	}
+	standing, err := s.guard.Standing(ctx, claims, want)
+	if err != nil {
+		return none, err
+	}
+	who := tenant.Identity{
+		Principal: "user:" + strconv.FormatInt(claims.UserID, 10), UserID: claims.UserID,
+		Email: standing.Email, Superuser: standing.Superuser, Session: claims.Session,
+	}
+	if op.Project == contract.NoProject {
+		if op.Permission == contract.Superuser && !who.Superuser {
+			return none, errSuperuser
+		}
+		return who, nil
+	}
+	if err := inProject(op, want, standing); err != nil {
+		return none, err
+	}
+	who.Project, who.Role = standing.Project, standing.Role
+	return who, permit(op.Permission, who)
+}
+
+// project is the project that the call names, 0 for the caller's default.
+func (s *Edge) project(r *http.Request, op *contract.Operation, path []string) (tenant.Project, error) {
+	var text, in, name string
+	switch op.Project {
+	case contract.CurrentProject:
+		sent := r.Header[canonicalProject]
+		if len(sent) == 0 {
+			return 0, nil
+		}
+		text, in, name = strings.TrimSpace(sent[len(sent)-1]), "header", contract.HeaderProject
+	case contract.PathProject:
+		for i, p := range op.PathParams {
+			if p == "project_id" {
+				text, in, name = path[i], "path", p
+			}
+		}
+	default:
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		if isDigits(text) { // a number that no project has
+			return tooFar, nil
+		}
+		e := errs.InvalidField("int_parsing", "Input should be a valid integer, unable to parse string as an integer", in, name)
+		e.Fields[0].Input = short(text, 200)
+		return 0, e
+	}
+	if n < 1 {
+		e := errs.InvalidField("greater_than_equal", "Input should be greater than or equal to 1", in, name)
+		e.Fields[0].Input = n
+		return 0, e
+	}
+	return tenant.Project(n), nil
+}
+
+const (
+	canonicalProject = "X-Project-Id"
+	// tooFar stands for numbers beyond every project: ids are 32 bits wide.
+	tooFar = tenant.Project(1<<31 - 1)
+)
+
+func isDigits(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// inProject refuses callers who have no such project.
+func inProject(op *contract.Operation, want tenant.Project, st access.Standing) error {
+	switch {
+	case st.Project != tenant.Instance && (want == 0 || st.Project == want):
+		return nil
+	case op.Project == contract.PathProject:
+		return errElsewhere
+	case want == 0:
+		return access.ErrNoProject
+	}
+	return errs.Newf(errs.Forbidden, "You do not belong to project %d", want)
+}
+
+func permit(want contract.Permission, who tenant.Identity) error {
+	switch want {
+	case contract.Authenticated:
+		return nil
+	case contract.Superuser:
+		if who.Superuser {
+			return nil
+		}
+		return errSuperuser
+	}
+	if who.Superuser || who.Role.Allows(tenant.Role(want)) && who.Role != tenant.NoRole {
+		return nil
+	}
+	return errForbidden
+}
+
+// bearer takes the token out of the Authorization header.
+func bearer(r *http.Request) (string, error) {
+	h := r.Header.Get("Authorization")
+	if h == "" {
+		return "", access.ErrNoToken
+	}
+	scheme, token, ok := strings.Cut(h, " ")
+	if !ok || !strings.EqualFold(scheme, "Bearer") {
+		return "", access.ErrNoToken
+	}
+	return strings.TrimSpace(token), nil
+}

@@ -1,0 +1,267 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/labstack/echo/v4"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/obs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/problem"
+)
+
+// chain is the order in which every call is looked at, outermost first, also
+// one that has no route. After it, an operation goes through answer in
+// dispatch.go: rate limit, caller, project, input, delivery.
+func (s *Edge) chain() []echo.MiddlewareFunc {
+	return []echo.MiddlewareFunc{
+		s.recovered,   // of the chain itself
+		s.identified,  // request id
+		s.observed,    // trace, access log, metrics; writes failures
+		s.secured,     // security headers
+		s.crossOrigin, // CORS
+		s.admitted,    // load
+		s.recovered,   // of the handler: outer links then see an error
+	}
+}
+
+// call is what the links of the chain learn about one call.
+type call struct {
+	id      string // request id
+	addr    netip.Addr
+	op      *contract.Operation // nil without a route
+	who     tenant.Identity
+	err     error // what the caller was refused with
+	pending bool  // answered 202
+	long    bool  // an event stream: its duration is not a latency
+}
+
+const callKey = "call"
+
+func callOf(c echo.Context) *call {
+	if k, ok := c.Get(callKey).(*call); ok {
+		return k
+	}
+	return &call{}
+}
+
+// recovered turns a panic into an internal failure. A handler that aborts on
+// purpose is left alone.
+func (s *Edge) recovered(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) (err error) {
+		defer func() {
+			p := recover()
+			if p == nil {
+				return
+			}
+			if p == http.ErrAbortHandler {
+				panic(p)
+			}
+			s.m.panics.Inc()
+			s.log.ErrorContext(c.Request().Context(), "http.panic", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			err = errs.Newf(errs.Internal, "panic: %v", p)
+		}()
+		return next(c)
+	}
+}
+
+// identified gives the call its id: the caller's own when it is safe to repeat.
+func (s *Edge) identified(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		k := &call{id: requestID(r.Header.Get("X-Request-ID")), addr: s.clientAddr(r)}
+		if k.id == "" {
+			k.id = uuid.NewString()
+		}
+		c.Set(callKey, k)
+		c.Response().Header()["X-Request-Id"] = []string{k.id}
+		c.SetRequest(r.WithContext(obs.WithRequestID(r.Context(), k.id)))
+		return next(c)
+	}
+}
+
+// observed traces, counts and logs the call, and writes its failure.
+func (s *Edge) observed(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		began := time.Now()
+		r := c.Request()
+		route := s.routeOf(c)
+		ctx, span := s.tracer.Start(s.propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header)),
+			route.span, trace.WithSpanKind(trace.SpanKindServer), route.attrs)
+		defer span.End()
+		c.SetRequest(r.WithContext(ctx))
+		k := callOf(c)
+		k.op = route.op
+		s.m.inFlight.Inc()
+		defer s.m.inFlight.Dec()
+
+		if err := next(c); err != nil {
+			k.err = err
+			s.fail(c, k, err)
+		}
+		took, status := time.Since(began), c.Response().Status
+		if span.IsRecording() {
+			span.SetAttributes(attribute.Int("http.response.status_code", status))
+			if status >= http.StatusInternalServerError {
+				span.SetStatus(codes.Error, http.StatusText(status))
+			}
+		}
+		s.m.observe(route, r, status, c.Response().Size, took, k)
+		s.logCall(ctx, c, k, status, took)
+		return nil
+	}
+}
+
+// fail writes the problem document of err, unless an answer has begun.
+func (s *Edge) fail(c echo.Context, k *call, err error) {
+	if c.Response().Committed {
+		return
+	}
+	err = s.translate(c, err)
+	path := c.Request().URL.Path
+	if w := problem.From(err, path, k.id).Write(c.Response()); w != nil {
+		s.log.DebugContext(c.Request().Context(), "http.write", "err", w)
+	}
+}
+
+// translate makes the router's own failures ours.
+func (s *Edge) translate(c echo.Context, err error) error {
+	var he *echo.HTTPError
+	if !errors.As(err, &he) {
+		return err
+	}
+	switch he.Code {
+	case http.StatusNotFound:
+		return errNoRoute
+	case http.StatusMethodNotAllowed:
+		if allow := s.allow[c.Path()]; allow != "" {
+			c.Response().Header().Set("Allow", allow)
+		}
+		return &problem.Of{Status: he.Code, Detail: "Method Not Allowed"}
+	}
+	return errs.Newf(errs.Internal, "%w", err)
+}
+
+var errNoRoute = errs.New(errs.NotFound, "Not Found")
+
+func (s *Edge) logCall(ctx context.Context, c echo.Context, k *call, status int, took time.Duration) {
+	level := slog.LevelInfo
+	switch {
+	case status >= http.StatusInternalServerError && status != http.StatusServiceUnavailable:
+		level = slog.LevelError
+	case k.op != nil && k.op.Delivery == contract.Edge && status < 400 || !s.c.LogRequests:
+		level = slog.LevelDebug // probes would drown the rest
+	}
+	if !s.log.Enabled(ctx, level) {
+		return
+	}
+	r := c.Request()
+	attrs := make([]slog.Attr, 0, 16)
+	attrs = append(attrs,
+		slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Int("status", status),
+		slog.Float64("ms", float64(took.Microseconds())/1000), slog.Int64("bytes", c.Response().Size),
+		slog.String("client", k.addr.String()), slog.String("user_agent", short(r.UserAgent(), 200)))
+	if r.URL.RawQuery != "" {
+		attrs = append(attrs, slog.String("query", redactQuery(r.URL.RawQuery)))
+	}
+	if k.op != nil {
+		attrs = append(attrs, slog.String("operation", k.op.ID))
+	}
+	if !k.who.Anonymous() {
+		attrs = append(attrs, slog.String("principal", k.who.Principal), slog.Int64("project_id", int64(k.who.Project)))
+	}
+	if k.pending {
+		attrs = append(attrs, slog.Bool("pending", true))
+	}
+	if k.err != nil {
+		attrs = append(attrs, slog.String("err", short(k.err.Error(), 1000)))
+	}
+	s.log.LogAttrs(ctx, level, "http.request", attrs...)
+}
+
+// redactQuery keeps the names and blanks the values that may be secrets. What
+// is long is not a filter either.
+func redactQuery(raw string) string {
+	pairs := strings.Split(short(raw, 2000), "&")
+	for i, p := range pairs {
+		name, value, ok := strings.Cut(p, "=")
+		if ok && (obs.Secret(strings.ToLower(name)) || len(value) > 200) {
+			pairs[i] = name + "=" + obs.Redacted
+		}
+	}
+	return strings.Join(pairs, "&")
+}
+
+func short(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
+// admitted refuses what is more than this process can have in hand at once:
+// late answers to everybody help nobody.
+func (s *Edge) admitted(next echo.HandlerFunc) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		op := callOf(c).op
+		if op != nil && (op.Delivery == contract.Edge || op.Delivery == contract.Live) {
+			return next(c) // probes always pass; streams have their own limit
+		}
+		if s.busy.Add(1) > int64(s.c.MaxInFlight) {
+			s.busy.Add(-1)
+			return errBusy
+		}
+		defer s.busy.Add(-1)
+		return next(c)
+	}
+}
+
+var errBusy = errs.New(errs.Unavailable, "The gateway is busy").After(time.Second)
+
+// rate says which limit counts for a call: the operation's own, else the
+// default of its kind.
+func (s *Edge) rate(op *contract.Operation, anonymous bool) (rule string, r *contract.Rate) {
+	switch {
+	case op.Rate != nil:
+		return op.ID, op.Rate
+	case op.Delivery == contract.Edge && anonymous:
+		return "", nil
+	case anonymous:
+		return "anonymous", s.c.Anonymous
+	case op.Method == http.MethodGet || op.Delivery == contract.Request && op.Permission == contract.Viewer:
+		return "reads", s.c.Reads // a search is a POST, and a read
+	}
+	return "writes", s.c.Writes
+}
+
+// limit counts a call of who and refuses it above the rate.
+func (s *Edge) limit(h http.Header, rule string, r *contract.Rate, who string) error {
+	if r == nil {
+		return nil
+	}
+	d := s.take(rule, who, r)
+	h["Ratelimit-Limit"] = []string{strconv.Itoa(d.Limit)}
+	h["Ratelimit-Remaining"] = []string{strconv.Itoa(d.Remaining)}
+	h["Ratelimit-Reset"] = []string{strconv.Itoa(int((d.Reset + time.Second - 1) / time.Second))}
+	if d.OK {
+		return nil
+	}
+	s.m.limited.WithLabelValues(rule).Inc()
+	return errs.New(errs.RateLimited, "Rate limit exceeded: "+r.String()).After(d.Wait)
+}

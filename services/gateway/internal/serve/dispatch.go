@@ -1,0 +1,349 @@
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/problem"
+)
+
+// handler answers a call whose caller is known and allowed. params are the
+// members of the payload that came from path, query and header.
+type handler func(c echo.Context, op *contract.Operation, who tenant.Identity, params []byte) error
+
+// answer is the way of every operation: rate, caller, project, parameters,
+// then the delivery.
+func (s *Edge) answer(rt *route, deliver handler) echo.HandlerFunc {
+	op := rt.op
+	return func(c echo.Context) error {
+		r, h, k := c.Request(), c.Response().Header(), callOf(c)
+		for name, value := range rt.deprecated {
+			h.Set(name, value)
+		}
+		path, err := pathValues(c)
+		if err != nil {
+			return err
+		}
+		if err := s.identify(c, k, op, path); err != nil {
+			return err
+		}
+		if !acceptable(r.Header["Accept"], op.Produces) {
+			return &problem.Of{Status: http.StatusNotAcceptable, Detail: "This is answered as " + strings.Join(op.Produces, " or ")}
+		}
+		query, err := parseQuery(r.URL.RawQuery)
+		if err != nil {
+			return err
+		}
+		params, faults := op.Parameters(make([]byte, 0, 128), contract.Values{Path: path, Query: query, Header: r.Header})
+		if len(faults) > 0 {
+			return invalid(faults)
+		}
+		return deliver(c, op, k.who, params)
+	}
+}
+
+// identify counts the call and finds out who is calling. A caller who cannot
+// say who they are is counted by address, so that tokens cannot be guessed at.
+func (s *Edge) identify(c echo.Context, k *call, op *contract.Operation, path []string) error {
+	h := c.Response().Header()
+	if op.Permission == contract.Public {
+		rule, rate := s.rate(op, true)
+		return s.limit(h, rule, rate, bucket(k.addr))
+	}
+	who, err := s.caller(c.Request().Context(), c.Request(), op, path)
+	if errs.KindOf(err) == errs.Unauthenticated {
+		if limited := s.limit(h, "unauthenticated", s.c.Anonymous, bucket(k.addr)); limited != nil {
+			return limited
+		}
+	}
+	if err != nil {
+		return err
+	}
+	k.who = who
+	rule, rate := s.rate(op, false)
+	return s.limit(h, rule, rate, who.Principal)
+}
+
+func invalid(fields []errs.Field) error {
+	return &errs.Error{Kind: errs.Invalid, Msg: "the request is not valid", Fields: fields}
+}
+
+// pathValues returns the path parameters, unescaped. An empty one is no
+// resource.
+func pathValues(c echo.Context) ([]string, error) {
+	values := c.ParamValues()
+	for i, v := range values {
+		if c.Request().URL.RawPath != "" {
+			u, err := url.PathUnescape(v)
+			if err != nil {
+				return nil, errNoRoute
+			}
+			values[i] = u
+			v = u
+		}
+		if v == "" {
+			return nil, errNoRoute
+		}
+	}
+	return values, nil
+}
+
+// maxQuery bounds the number of parameters: parsing is linear, answers about
+// them are not.
+const maxQuery = 200
+
+func parseQuery(raw string) (url.Values, error) {
+	if raw == "" {
+		return nil, nil
+	}
+	if strings.Count(raw, "&") >= maxQuery {
+		return nil, errs.New(errs.Malformed, "too many query parameters")
+	}
+	q, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, errs.Wrap(errs.Malformed, err, "the query cannot be read")
+	}
+	return q, nil
+}
+
+// acceptable reports whether the caller takes one of what is produced.
+func acceptable(accept []string, produces []string) bool {
+	if len(accept) == 0 || len(produces) == 0 || accept[0] == "*/*" || accept[0] == "application/json" && produces[0] == accept[0] {
+		return true
+	}
+	for _, line := range accept {
+		for _, part := range strings.Split(line, ",") {
+			kind, params, _ := strings.Cut(part, ";")
+			kind = strings.ToLower(strings.TrimSpace(kind))
+			if q, ok := strings.CutPrefix(strings.ReplaceAll(params, " ", ""), "q="); ok && strings.Trim(q, "0.") == "" {
+				continue
+			}
+			for _, p := range produces {
+				major, _, _ := strings.Cut(p, "/")
+				if kind == "*/*" || kind == p || p == "*/*" || kind == major+"/*" {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// deliver puts the call on the bus.
+func (s *Edge) deliver(c echo.Context, op *contract.Operation, who tenant.Identity, params []byte) error {
+	if op.Delivery == contract.Live {
+		return s.watch(c, op, who, params)
+	}
+	form, options, err := s.form(c.Request(), op)
+	if err != nil {
+		return err
+	}
+	switch form {
+	case contract.Multipart, contract.RawBody:
+		return s.upload(c, op, who, params, form, options)
+	case contract.NoBody:
+		return s.ask(c, op, who, closed(open(params)))
+	}
+	payload, err := s.body(c, op, params, form)
+	if err != nil {
+		return err
+	}
+	return s.ask(c, op, who, payload)
+}
+
+// form says how the body is to be read.
+func (s *Edge) form(r *http.Request, op *contract.Operation) (contract.Form, map[string]string, error) {
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") && len(op.Body.Types) > 0 {
+		return contract.NoBody, nil, errs.New(errs.Unsupported, "a compressed body is not read here")
+	}
+	kind := r.Header.Get("Content-Type")
+	if r.ContentLength == 0 && r.Body == http.NoBody && !op.Body.Required {
+		return contract.NoBody, nil, nil
+	}
+	return op.Body.Read(kind)
+}
+
+// body reads a bounded body and adds it to the payload.
+func (s *Edge) body(c echo.Context, op *contract.Operation, params []byte, form contract.Form) ([]byte, error) {
+	raw, err := readAll(c, s.maxBody(op))
+	if err != nil {
+		return nil, err
+	}
+	payload := open(params)
+	if form == contract.URLForm {
+		values, err := parseQuery(string(raw))
+		if err != nil {
+			return nil, err
+		}
+		payload = append(member(payload, params), `"body":`...)
+		payload, faults := op.Body.Fields(payload, values, nil)
+		if len(faults) > 0 {
+			return nil, invalid(faults)
+		}
+		return closed(payload), nil
+	}
+	before := len(payload)
+	payload = append(member(payload, params), `"body":`...)
+	payload, present, faults, err := op.Body.JSON(payload, raw)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(faults) > 0:
+		return nil, invalid(faults)
+	case !present:
+		payload = payload[:before]
+	}
+	return closed(payload), nil
+}
+
+func open(params []byte) []byte {
+	return append(append(make([]byte, 0, len(params)+512), '{'), params...)
+}
+
+// member begins another member after the parameters.
+func member(payload, params []byte) []byte {
+	if len(params) > 0 {
+		return append(payload, ',')
+	}
+	return payload
+}
+
+func closed(payload []byte) []byte { return append(payload, '}') }
+
+func (s *Edge) maxBody(op *contract.Operation) int64 {
+	if op.MaxBody > 0 {
+		return op.MaxBody
+	}
+	return s.c.MaxBody
+}
+
+func tooLarge(most int64) error {
+	return errs.Newf(errs.TooLarge, "the body is larger than %d bytes", most)
+}
+
+// ask sends the payload and writes the answer.
+func (s *Edge) ask(c echo.Context, op *contract.Operation, who tenant.Identity, payload []byte) error {
+	a, err := s.call(c.Request(), op, who, payload)
+	if err != nil {
+		return err
+	}
+	return s.write(c, op, a)
+}
+
+// maxKey is the longest Idempotency-Key, as in the contract.
+const maxKey = 255
+
+// call delivers the payload as the contract says.
+func (s *Edge) call(r *http.Request, op *contract.Operation, who tenant.Identity, payload []byte) (*bus.Answer, error) {
+	timeout := s.c.RequestTimeout
+	if op.Timeout > 0 {
+		timeout = op.Timeout
+	}
+	target := bus.Target{Service: op.Service, Operation: op.ID, Project: who.Project}
+	var a *bus.Answer
+	var err error
+	if op.Delivery == contract.Request {
+		ctx, cancel := context.WithTimeout(r.Context(), timeout)
+		defer cancel()
+		a, err = s.bus.Request(ctx, target, who, payload)
+	} else {
+		wait := s.c.CommandWait
+		if op.Timeout > 0 {
+			wait = op.Timeout
+		}
+		key := r.Header.Get(contract.HeaderIdempotency)
+		if len(key) > maxKey {
+			return nil, errs.InvalidField("string_too_long", "String should have at most 255 characters", "header", contract.HeaderIdempotency)
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), wait+timeout)
+		defer cancel()
+		a, err = s.bus.Command(ctx, target, who, payload, bus.CommandOptions{Key: key, Wait: wait})
+	}
+	if err == nil && op.Service == authService && r.Method != http.MethodGet && !who.Anonymous() {
+		// What the caller has just changed about itself holds for its next
+		// call, before the event of it arrives.
+		s.guard.ForgetUser(who.UserID)
+	}
+	return a, err
+}
+
+const authService = "auth"
+
+// write writes an answer of a service.
+func (s *Edge) write(c echo.Context, op *contract.Operation, a *bus.Answer) error {
+	h := c.Response().Header()
+	for name, value := range a.Header {
+		h.Set(name, value)
+	}
+	if a.Replayed {
+		h.Set("Idempotent-Replayed", "true")
+	}
+	if a.Pending {
+		return s.writePending(c, op, a)
+	}
+	h["Cache-Control"] = valNoStore
+	if a.Status == http.StatusNoContent || a.Status == http.StatusNotModified {
+		c.Response().WriteHeader(a.Status)
+		return nil
+	}
+	if len(h["Content-Type"]) == 0 {
+		h["Content-Type"] = valJSON
+	}
+	return s.send(c, a.Status, a.Body)
+}
+
+func (s *Edge) writePending(c echo.Context, op *contract.Operation, a *bus.Answer) error {
+	k := callOf(c)
+	k.pending = true
+	id := operationID(k.who.Project, a.OperationID)
+	c.Response().Header().Set("Location", "/api/v1/operations/"+url.PathEscape(id))
+	return s.writeJSON(c, http.StatusAccepted, operation{
+		ID: id, Operation: op.ID, Status: "pending", CreatedAt: s.now().UTC(),
+	})
+}
+
+func (s *Edge) writeJSON(c echo.Context, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	h := c.Response().Header()
+	h["Content-Type"] = valJSON
+	if len(h["Cache-Control"]) == 0 {
+		h["Cache-Control"] = valNoStore
+	}
+	return s.send(c, status, body)
+}
+
+// send writes the body. That a caller has gone is nobody's failure.
+func (s *Edge) send(c echo.Context, status int, body []byte) error {
+	c.Response().Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
+	c.Response().WriteHeader(status)
+	if _, err := c.Response().Write(body); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
+		s.log.DebugContext(c.Request().Context(), "http.write", "err", err)
+	}
+	return nil
+}
+
+// operation is the contract's Operation.
+type operation struct {
+	ID         string          `json:"id"`
+	Operation  string          `json:"operation"`
+	Status     string          `json:"status"`
+	HTTPStatus *int            `json:"http_status"`
+	Answer     json.RawMessage `json:"answer"`
+	CreatedAt  time.Time       `json:"created_at"`
+	FinishedAt *time.Time      `json:"finished_at"`
+}

@@ -1,0 +1,376 @@
+package serve_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
+)
+
+// calls are one good call of every operation that a service answers.
+var calls = []struct {
+	op, method, path, body string
+	user                   int64
+	status                 int
+	project                tenant.Project
+	payload                string
+}{
+	{"register", "POST", "/api/v1/auth/register", `{"email":"a@b.io","password":"correct horse","is_superuser":true}`, 0, 201, 0,
+		`{"body":{"email":"a@b.io","password":"correct horse"}}`},
+	{"login", "POST", "/api/v1/auth/login", `{"email":"a@b.io","password":"correct horse"}`, 0, 200, 0, `{"body":{"email":"a@b.io","password":"correct horse"}}`},
+	{"refreshToken", "POST", "/api/v1/auth/refresh", `{"refresh_token":"r"}`, 0, 200, 0, `{"body":{"refresh_token":"r"}}`},
+	{"getCurrentUserInfo", "GET", "/api/v1/auth/me", "", owner, 200, 0, `{}`},
+	{"logout", "POST", "/api/v1/auth/logout", "", owner, 200, 0, `{}`},
+	{"createProject", "POST", "/api/v1/projects/", `{"name":"p"}`, owner, 201, 0, `{"body":{"name":"p"}}`},
+	{"listProjects", "GET", "/api/v1/projects/?limit=5", "", owner, 200, 0, `{"skip":0,"limit":5}`},
+	{"getProject", "GET", "/api/v1/projects/1", "", owner, 200, 1, `{"project_id":1}`},
+	{"updateProject", "PATCH", "/api/v1/projects/1", `{"description":null}`, owner, 200, 1, `{"project_id":1,"body":{"description":null}}`},
+	{"deleteProject", "DELETE", "/api/v1/projects/1", "", owner, 204, 1, `{"project_id":1}`},
+	{"getProjectStats", "GET", "/api/v1/projects/1/stats", "", viewer, 200, 1, `{"project_id":1}`},
+	{"queryKnowledgeBase", "POST", "/api/v1/knowledge/query?mode=keyword", `{"query":"x"}`, viewer, 200, 1,
+		`{"mode":"keyword","fusion":"convex","body":{"limit":5,"query":"x"}}`},
+	{"listDocuments", "GET", "/api/v1/knowledge/documents", "", viewer, 200, 1, `{"skip":0,"limit":50}`},
+	{"addTextDocument", "POST", "/api/v1/knowledge/documents/text", `{"title":"t","content":"c","category":"k"}`, member, 201, 1,
+		`{"body":{"category":"k","content":"c","title":"t"}}`},
+	{"getDocument", "GET", "/api/v1/knowledge/documents/7", "", viewer, 200, 1, `{"document_id":7}`},
+	{"deleteDocument", "DELETE", "/api/v1/knowledge/documents/7?repository_id=3", "", member, 204, 1, `{"repository_id":3,"document_id":7}`},
+	{"getKnowledgeStatistics", "GET", "/api/v1/knowledge/statistics?collection=default", "", viewer, 200, 1, `{"collection":"default"}`},
+	{"listCollections", "GET", "/api/v1/knowledge/collections", "", viewer, 200, 1, `{}`},
+	{"listCategories", "GET", "/api/v1/knowledge/categories", "", viewer, 200, 1, `{}`},
+	{"listInstances", "GET", "/api/v1/federation/instances?status=online", "", owner, 200, 0, `{"status":"online"}`},
+}
+
+func TestEveryOperationReachesItsServiceAsTheContractSays(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, c := range calls {
+		var changes []change
+		if c.user != 0 {
+			changes = append(changes, as(w.auth.token(c.user)))
+		}
+		got := w.call(c.method, c.path, c.body, changes...)
+		if got.status != c.status {
+			t.Errorf("%s: %d %s", c.op, got.status, got.body)
+			continue
+		}
+		a := w.bus.last(t)
+		if a.target.Operation != c.op || a.target.Project != c.project || a.who.Project != c.project {
+			t.Errorf("%s: asked %+v as %+v", c.op, a.target, a.who)
+		}
+		if !sameJSON(a.payload, c.payload) {
+			t.Errorf("%s: payload %s, want %s", c.op, a.payload, c.payload)
+		}
+		if c.user == 0 != a.who.Anonymous() {
+			t.Errorf("%s: asked as %+v", c.op, a.who)
+		}
+		want := sample(c.op)
+		if got.body != string(want.Body) {
+			t.Errorf("%s: %s", c.op, got.body)
+		}
+	}
+}
+
+func sameJSON(a, b string) bool {
+	var x, y any
+	if json.Unmarshal([]byte(a), &x) != nil || json.Unmarshal([]byte(b), &y) != nil {
+		return false
+	}
+	p, _ := json.Marshal(x)
+	q, _ := json.Marshal(y)
+	return string(p) == string(q)
+}
+
+func TestEveryOperationOfTheContractIsCalledByThisTest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	seen := map[string]bool{"addDocument": true, "watchDocument": true} // their own tests
+	for _, c := range calls {
+		seen[c.op] = true
+	}
+	for _, op := range contractOf(t).Operations {
+		if op.Delivery != contract.Edge && !seen[op.ID] {
+			t.Errorf("%s: no call in the table", op.ID)
+		}
+	}
+	_ = w
+}
+
+func TestEveryKindOfFailureBecomesItsStatus(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	token := w.auth.token(owner)
+	for kind, status := range map[errs.Kind]int{
+		errs.Malformed: 400, errs.Unauthenticated: 401, errs.Forbidden: 403, errs.NotFound: 404, errs.Conflict: 409, errs.Precondition: 412,
+		errs.TooLarge: 413, errs.Unsupported: 415, errs.Invalid: 422, errs.RateLimited: 429, errs.Internal: 500, errs.Upstream: 502,
+		errs.Unavailable: 503, errs.Timeout: 504,
+	} {
+		w.bus.request = func(bus.Target, tenant.Identity, []byte) (*bus.Answer, error) {
+			return nil, errs.New(kind, "the reason is pq: relation missing").After(3 * time.Second)
+		}
+		got := w.call("GET", "/api/v1/knowledge/collections", "", as(token), with("X-Request-ID", "req-1"))
+		if got.status != status {
+			t.Errorf("%s: %d", kind, got.status)
+			continue
+		}
+		d := got.json(t)
+		if d["request_id"] != "req-1" || got.header.Get("X-Request-ID") != "req-1" || d["instance"] != "/api/v1/knowledge/collections" {
+			t.Errorf("%s: %v", kind, d)
+		}
+		if kind == errs.Internal && strings.Contains(got.body, "pq:") {
+			t.Errorf("an internal text got out: %s", got.body)
+		}
+		if (status == 429 || status == 503) != (got.header.Get("Retry-After") == "3") {
+			t.Errorf("%s: Retry-After = %q", kind, got.header.Get("Retry-After"))
+		}
+	}
+	if logs := w.logs.String(); !strings.Contains(logs, "pq: relation missing") || !strings.Contains(logs, `"request_id"`) && !strings.Contains(logs, "http.request") {
+		t.Error("the reason is not in the log")
+	}
+}
+
+func TestACommandThatIsNotDoneYetIsAccepted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bus.command = func(bus.Target, tenant.Identity, []byte, bus.CommandOptions) (*bus.Answer, error) {
+		return &bus.Answer{Status: 202, Pending: true, OperationID: "knowledge.0198c0de-0000-7000-8000-000000000001"}, nil
+	}
+	got := w.call("DELETE", "/api/v1/knowledge/documents/7", "", as(w.auth.token(member)), with("Idempotency-Key", "k-1"))
+	if got.status != 202 || got.header.Get("Location") != "/api/v1/operations/p1.knowledge.0198c0de-0000-7000-8000-000000000001" {
+		t.Fatalf("%d %v", got.status, got.header)
+	}
+	if d := got.json(t); d["status"] != "pending" || d["operation"] != "deleteDocument" {
+		t.Errorf("%v", d)
+	}
+	if key := w.bus.last(t).key; key != "k-1" {
+		t.Errorf("key = %q", key)
+	}
+}
+
+func TestTheOutcomeOfACommandCanBeAskedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const id = "knowledge.0198c0de-0000-7000-8000-000000000001"
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var asked tenant.Identity
+	state := &bus.OperationState{ID: id, Operation: "deleteDocument", Pending: true, AcceptedAt: at}
+	w.bus.operation = func(who tenant.Identity, got string) (*bus.OperationState, error) {
+		asked = who
+		if got != id {
+			return nil, errs.New(errs.NotFound, "no such operation")
+		}
+		return state, nil
+	}
+	token := as(w.auth.token(member))
+	if d := w.call("GET", "/api/v1/operations/p1."+id, "", token).json(t); d["status"] != "pending" || d["finished_at"] != nil {
+		t.Errorf("%v", d)
+	}
+	if asked.Project != 1 || asked.Principal != "user:3" {
+		t.Errorf("asked as %+v", asked)
+	}
+	state = &bus.OperationState{ID: id, Operation: "deleteDocument", AcceptedAt: at, FinishedAt: at, Answer: &bus.Answer{Status: 204}}
+	if d := w.call("GET", "/api/v1/operations/p1."+id, "", token).json(t); d["status"] != "succeeded" || d["http_status"] != 204.0 || d["answer"] != nil {
+		t.Errorf("%v", d)
+	}
+	state = &bus.OperationState{ID: id, Operation: "deleteDocument", AcceptedAt: at, FinishedAt: at, Err: errs.New(errs.NotFound, "document not found")}
+	d := w.call("GET", "/api/v1/operations/p1."+id, "", token).json(t)
+	if d["status"] != "failed" || d["http_status"] != 404.0 || d["answer"].(map[string]any)["detail"] != "document not found" {
+		t.Errorf("%v", d)
+	}
+	for _, path := range []string{"p1.knowledge.other", "p9." + id, "x." + id, "p1"} {
+		if got := w.call("GET", "/api/v1/operations/"+path, "", token); got.status != 404 {
+			t.Errorf("%s: %d", path, got.status)
+		}
+	}
+}
+
+func TestAReplayedAnswerSaysSo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bus.command = func(tg bus.Target, _ tenant.Identity, _ []byte, _ bus.CommandOptions) (*bus.Answer, error) {
+		a := sample(tg.Operation)
+		a.Replayed, a.Header = true, map[string]string{"CC-Durability": "fsync"}
+		return a, nil
+	}
+	got := w.call("POST", "/api/v1/projects", `{"name":"p"}`, as(w.auth.token(owner)), with("Idempotency-Key", "k"))
+	if got.header.Get("Idempotent-Replayed") != "true" || got.header.Get("CC-Durability") != "fsync" {
+		t.Errorf("%v", got.header)
+	}
+	if got := w.call("POST", "/api/v1/projects", `{"name":"p"}`, as(w.auth.token(owner)), with("Idempotency-Key", strings.Repeat("k", 256))); got.status != 422 {
+		t.Errorf("a long key: %d", got.status)
+	}
+}
+
+func TestInputThatIsNotInOrderIsRefusedBeforeAnybodyIsAsked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	token := as(w.auth.token(owner))
+	for _, c := range []struct {
+		name, method, path, body string
+		changes                  []change
+		status                   int
+	}{
+		{"no such path", "GET", "/api/v1/nothing", "", nil, 404},
+		{"empty segment", "GET", "/api/v1/projects//stats", "", nil, 404},
+		{"encoded slash", "GET", "/api/v1/projects/1%2F2", "", nil, 422},
+		{"no such method", "PUT", "/api/v1/projects/1", "{}", nil, 405},
+		{"made-up method", "BREW", "/api/v1/projects/1", "", nil, 405},
+		{"not acceptable", "GET", "/api/v1/projects", "", []change{with("Accept", "text/html, application/json;q=0")}, 406},
+		{"media type", "POST", "/api/v1/projects", "name=x", []change{with("Content-Type", "text/plain")}, 415},
+		{"compressed", "POST", "/api/v1/projects", "{}", []change{with("Content-Encoding", "gzip")}, 415},
+		{"not JSON", "POST", "/api/v1/projects", "{", nil, 400},
+		{"too deep", "POST", "/api/v1/projects", `{"name":` + strings.Repeat("[", 100) + strings.Repeat("]", 100) + `}`, nil, 400},
+		{"too large", "POST", "/api/v1/projects", `{"name":"` + strings.Repeat("x", 70<<10) + `"}`, nil, 413},
+		{"no body", "POST", "/api/v1/projects", "", nil, 422},
+		{"null body", "POST", "/api/v1/projects", "null", nil, 422},
+		{"empty name", "POST", "/api/v1/projects", `{"name":""}`, nil, 422},
+		{"query", "GET", "/api/v1/projects?limit=0", "", nil, 422},
+		{"query escape", "GET", "/api/v1/projects?limit=%zz", "", nil, 400},
+		{"query size", "GET", "/api/v1/projects?" + strings.Repeat("a=1&", 300), "", nil, 400},
+		{"path", "GET", "/api/v1/projects/abc", "", nil, 422},
+		{"path below one", "GET", "/api/v1/projects/0", "", nil, 422},
+		{"path beyond all", "GET", "/api/v1/projects/99999999999999999999", "", nil, 404},
+		{"header", "GET", "/api/v1/knowledge/collections", "", []change{with("X-Project-ID", "one")}, 422},
+		{"header below one", "GET", "/api/v1/knowledge/collections", "", []change{with("X-Project-ID", "0")}, 422},
+	} {
+		got := w.call(c.method, c.path, c.body, append([]change{token}, c.changes...)...)
+		if got.status != c.status {
+			t.Errorf("%s: %d %s, want %d", c.name, got.status, got.body, c.status)
+		}
+		if got.header.Get("Content-Type") != "application/problem+json" {
+			t.Errorf("%s: content type %q", c.name, got.header.Get("Content-Type"))
+		}
+		if c.status == 405 && got.header.Get("Allow") != "DELETE, GET, HEAD, OPTIONS, PATCH" {
+			t.Errorf("%s: Allow = %q", c.name, got.header.Get("Allow"))
+		}
+	}
+	if n := w.bus.count(); n != 0 {
+		t.Errorf("%d calls got through", n)
+	}
+}
+
+func TestABodyOfUnknownLengthIsBoundedToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	got := w.call("POST", "/api/v1/projects", `{"name":"`+strings.Repeat("x", 70<<10)+`"}`, as(w.auth.token(owner)), func(r *http.Request) { r.ContentLength = -1 })
+	if got.status != 413 {
+		t.Errorf("%d", got.status)
+	}
+}
+
+func TestBothSlashFormsAndHeadAndOptionsAreServed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	token := as(w.auth.token(owner))
+	for _, path := range []string{"/api/v1/projects", "/api/v1/projects/", "/api/v1/projects/1", "/api/v1/projects/1/"} {
+		if got := w.call("GET", path, "", token); got.status != 200 {
+			t.Errorf("GET %s: %d", path, got.status)
+		}
+		got := w.call("HEAD", path, "", token)
+		if got.status != 200 || got.body != "" || got.header.Get("Content-Length") == "0" {
+			t.Errorf("HEAD %s: %d %v", path, got.status, got.header)
+		}
+		got = w.call("OPTIONS", path, "")
+		if got.status != 204 || !strings.Contains(got.header.Get("Allow"), "GET, HEAD") {
+			t.Errorf("OPTIONS %s: %d %v", path, got.status, got.header)
+		}
+	}
+	if got := w.call("OPTIONS", "/nothing", ""); got.status != 404 {
+		t.Errorf("OPTIONS of nothing: %d", got.status)
+	}
+}
+
+func TestNullAndNoBodyAreTakenWhereNobodyReadsOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for _, c := range []change{with("Content-Type", "application/json"), with("Content-Type", "application/x-www-form-urlencoded")} {
+		if got := w.call("DELETE", "/api/v1/knowledge/documents/7", "null", as(w.auth.token(member)), c); got.status != 204 {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	}
+}
+
+const fixture = `
+openapi: 3.0.3
+info: {title: Fixture, version: '1'}
+paths:
+  /old/{id}:
+    parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+    patch:
+      operationId: change
+      deprecated: true
+      x-deprecated-since: '2026-01-01'
+      x-sunset: '2026-12-31'
+      x-aliases: [put]
+      x-service: things
+      x-delivery: request
+      x-permission: public
+      x-project: none
+      x-timeout: 1s
+      requestBody:
+        content:
+          application/json: {schema: {type: object, properties: {name: {type: string}}}}
+          application/x-www-form-urlencoded: {schema: {type: object, properties: {name: {type: string}}}}
+      responses: {'200': {description: done, content: {application/json: {schema: {type: object}}}}}
+`
+
+func TestAnAliasMeansTheSameAndWhatWillGoSaysSo(t *testing.T) {
+	t.Parallel()
+	doc, err := contract.Load([]byte(fixture + edgeStubs))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, func(_ *serve.Config, d *serve.Deps) { d.Contract = doc })
+	w.bus.request = func(bus.Target, tenant.Identity, []byte) (*bus.Answer, error) {
+		return &bus.Answer{Status: 200, Body: []byte("{}")}, nil
+	}
+	for _, c := range []struct{ method, body, kind, payload string }{
+		{"PUT", `{"name":"x"}`, "application/json", `{"id":"a/b c","body":{"name":"x"}}`},
+		{"PATCH", `null`, "application/json", `{"id":"a/b c"}`},
+		{"PATCH", ``, "", `{"id":"a/b c"}`},
+		{"PATCH", `name=x+y&other=1`, "application/x-www-form-urlencoded", `{"id":"a/b c","body":{"name":"x y"}}`},
+	} {
+		got := w.call(c.method, "/old/a%2Fb%20c", c.body, with("Content-Type", c.kind))
+		if got.status != 200 {
+			t.Errorf("%s: %d %s", c.method, got.status, got.body)
+			continue
+		}
+		if got.header.Get("Deprecation") != "@1767225600" || got.header.Get("Sunset") != "Thu, 31 Dec 2026 00:00:00 GMT" {
+			t.Errorf("%v", got.header)
+		}
+		if a := w.bus.last(t); !sameJSON(a.payload, c.payload) {
+			t.Errorf("payload %s, want %s", a.payload, c.payload)
+		}
+	}
+}
+
+// edgeStubs are the edge operations that every contract has to declare.
+var edgeStubs = func() string {
+	var b strings.Builder
+	for id, path := range map[string]string{
+		"root": "/", "mainHealthCheck": "/health", "liveness": "/health/live", "readiness": "/health/ready", "detailedHealthCheck": "/health/detailed",
+		"docs": "/docs", "docsAsset": "/docs/{asset}", "openapi": "/openapi.json", "metrics": "/metrics", "getOperation": "/operations/{operation_id}",
+	} {
+		b.WriteString("  " + path + ":\n    get:\n      operationId: " + id + "\n")
+		if i := strings.IndexByte(path, '{'); i >= 0 {
+			b.WriteString("      parameters: [{name: " + strings.Trim(path[i:], "{}") + ", in: path, required: true, schema: {type: string}}]\n")
+		}
+		b.WriteString("      x-service: gateway\n      x-delivery: edge\n      x-permission: public\n      x-project: none\n      responses: {'200': {description: OK}}\n")
+	}
+	return b.String()
+}()
+
+func contractOf(t *testing.T) *contract.Contract {
+	t.Helper()
+	c, err := contract.Load(openAPI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}

@@ -1,0 +1,129 @@
+package serve
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/labstack/echo/v4"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/problem"
+)
+
+// edgeOperations are the operations of the contract that nobody behind the
+// gateway could answer, and who answers them.
+func (s *Edge) edgeOperations() map[string]handler {
+	return map[string]handler{
+		"root":                s.root,
+		"mainHealthCheck":     s.up,
+		"liveness":            s.up,
+		"readiness":           s.ready,
+		"detailedHealthCheck": s.detailed,
+		"docs":                s.docsPage,
+		"docsAsset":           s.docsAsset,
+		"openapi":             s.openapi,
+		"metrics":             s.metrics,
+		"getOperation":        s.getOperation,
+	}
+}
+
+func (s *Edge) root(c echo.Context, _ *contract.Operation, _ tenant.Identity, _ []byte) error {
+	return s.writeJSON(c, http.StatusOK, map[string]string{
+		"app": s.c.App, "version": s.c.Version, "docs": "/docs", "health": "/health",
+	})
+}
+
+// metrics shows the figures of this process to those who may see them; to all
+// others there is no such page.
+func (s *Edge) metrics(c echo.Context, _ *contract.Operation, _ tenant.Identity, _ []byte) error {
+	r := c.Request()
+	open := s.c.Metrics == MetricsPublic ||
+		s.c.Metrics == MetricsLoopback && peer(r).IsLoopback() && r.Header.Get("X-Forwarded-For") == "" && r.Header.Get("Forwarded") == ""
+	if !open || s.d.Gatherer == nil {
+		return errNoRoute
+	}
+	promhttp.HandlerFor(s.d.Gatherer, promhttp.HandlerOpts{}).ServeHTTP(c.Response(), r)
+	return nil
+}
+
+var errNoOperation = errs.New(errs.NotFound, "Operation not found")
+
+// operationID names a command to its caller: the project comes before what the
+// bus calls it, so that its state can be asked for without any other header.
+func operationID(p tenant.Project, id string) string { return p.Token() + "." + id }
+
+// operations is what the edge asks of the bus about commands.
+type operations interface {
+	Operation(ctx context.Context, who tenant.Identity, operationID string) (*bus.OperationState, error)
+}
+
+// getOperation tells how a command went that was answered 202. Whoever is not
+// in its project any more, or did not start it, is told that there is none.
+func (s *Edge) getOperation(c echo.Context, _ *contract.Operation, who tenant.Identity, _ []byte) error {
+	ctx, cancel := context.WithTimeout(c.Request().Context(), s.c.RequestTimeout)
+	defer cancel()
+	full := c.ParamValues()[0]
+	token, id, ok := strings.Cut(full, ".")
+	p, err := tenant.ParseToken(token)
+	if !ok || err != nil {
+		return errNoOperation
+	}
+	if p != tenant.Instance {
+		token, err := bearer(c.Request())
+		if err != nil {
+			return err
+		}
+		claims, err := s.guard.Authenticate(ctx, token)
+		if err != nil {
+			return err
+		}
+		standing, err := s.guard.Standing(ctx, claims, p)
+		if err != nil {
+			return err
+		}
+		if standing.Project != p {
+			return errNoOperation
+		}
+		who.Project, who.Role = p, standing.Role
+	}
+	state, err := s.bus.Operation(ctx, who, id)
+	if errs.KindOf(err) == errs.NotFound {
+		return errNoOperation
+	}
+	if err != nil {
+		return err
+	}
+	return s.writeJSON(c, http.StatusOK, s.outcome(c, full, state))
+}
+
+// outcome is the state of a command in the words of the contract: what the
+// call would have answered, failure or not.
+func (s *Edge) outcome(c echo.Context, id string, st *bus.OperationState) operation {
+	o := operation{ID: id, Operation: st.Operation, Status: "pending", CreatedAt: st.AcceptedAt.UTC()}
+	if st.Pending {
+		return o
+	}
+	finished := st.FinishedAt.UTC()
+	o.FinishedAt = &finished
+	var status int
+	if st.Err != nil {
+		p := problem.From(st.Err, c.Request().URL.Path, callOf(c).id)
+		o.Status, status, o.Answer = "failed", p.Status, p.Body
+	} else if st.Answer != nil {
+		o.Status, status = "succeeded", st.Answer.Status
+		if len(st.Answer.Body) > 0 {
+			o.Answer = st.Answer.Body
+		}
+	}
+	o.HTTPStatus = &status
+	return o
+}
+
+// stamp is the form of times in answers.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339Nano) }

@@ -1,0 +1,435 @@
+package serve_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/gateway"
+	"github.com/commandcenter/commandcenter/services/gateway/gatewaytest"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
+)
+
+const patience = 10 * time.Second
+
+// world is an edge with everything behind it made of functions.
+type world struct {
+	t      *testing.T
+	edge   *serve.Edge
+	bus    *fakeBus
+	auth   *fakeAuth
+	guard  *access.Guard
+	server *httptest.Server
+	client *http.Client
+	health serve.HealthOf
+	logs   *lockedBuffer
+}
+
+type option func(*serve.Config, *serve.Deps)
+
+func newWorld(t *testing.T, opts ...option) *world {
+	t.Helper()
+	w := &world{t: t, bus: newFakeBus(), auth: newFakeAuth(t), logs: &lockedBuffer{}}
+	w.health = func(context.Context, string) ([]serve.Component, error) { return nil, nil }
+	doc, err := contract.Load(gateway.OpenAPI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.guard, err = access.New(w.auth, access.Config{Issuer: "commandcenter", Audience: "commandcenter"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg := prometheus.NewRegistry()
+	d := serve.Deps{
+		Contract: doc, Bus: w.bus, Guard: w.guard, Registerer: reg, Gatherer: reg,
+		Log:    slog.New(slog.NewJSONHandler(w.logs, nil)),
+		Health: func(ctx context.Context, s string) ([]serve.Component, error) { return w.health(ctx, s) },
+	}
+	c := serve.Config{
+		App: "CommandCenter", Version: "1.2.3", Origins: []string{"http://localhost:3000"}, CORSMaxAge: time.Minute,
+		MaxBody: 64 << 10, MaxUpload: 1 << 20, MaxInFlight: 100, MaxStreams: 5, MaxPerUser: 2,
+		RequestTimeout: patience, CommandWait: patience, UploadTimeout: patience, UploadStall: patience,
+		HealthTimeout: 2 * time.Second, Heartbeat: time.Hour, Metrics: serve.MetricsLoopback, LogRequests: true,
+	}
+	for _, o := range opts {
+		o(&c, &d)
+	}
+	if w.edge, err = serve.New(d, c); err != nil {
+		t.Fatal(err)
+	}
+	w.server = httptest.NewServer(w.edge)
+	t.Cleanup(w.server.Close)
+	w.client = &http.Client{
+		Transport:     gatewaytest.For(t, w.server.Client().Transport, d.Contract),
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return w
+}
+
+// answer is an answer, read.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (a answer) json(t *testing.T) map[string]any {
+	t.Helper()
+	var v map[string]any
+	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
+		t.Fatalf("%d %s: %v", a.status, a.body, err)
+	}
+	return v
+}
+
+// change edits a request before it is sent.
+type change func(*http.Request)
+
+func as(token string) change {
+	return func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+token) }
+}
+
+func with(name, value string) change {
+	return func(r *http.Request) { r.Header.Set(name, value) }
+}
+
+func (w *world) call(method, path, body string, changes ...change) answer {
+	w.t.Helper()
+	var in io.Reader
+	if body != "" {
+		in = strings.NewReader(body)
+	}
+	r, err := http.NewRequestWithContext(w.t.Context(), method, w.server.URL+path, in)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, c := range changes {
+		c(r)
+	}
+	return w.send(r)
+}
+
+func (w *world) send(r *http.Request) answer {
+	w.t.Helper()
+	res, err := w.client.Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := res.Body.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	return answer{res.StatusCode, res.Header, string(b)}
+}
+
+// fakeBus records what is asked and answers with samples.
+type fakeBus struct {
+	mu        sync.Mutex
+	asked     []asked
+	request   func(bus.Target, tenant.Identity, []byte) (*bus.Answer, error)
+	command   func(bus.Target, tenant.Identity, []byte, bus.CommandOptions) (*bus.Answer, error)
+	operation func(tenant.Identity, string) (*bus.OperationState, error)
+	objects   map[string]string
+	putErr    error
+	ready     error
+	followed  chan string
+	live      func([]byte)
+	stopped   chan struct{}
+}
+
+type asked struct {
+	target  bus.Target
+	who     tenant.Identity
+	payload string
+	key     string
+}
+
+func newFakeBus() *fakeBus {
+	b := &fakeBus{objects: map[string]string{}, followed: make(chan string, 10), stopped: make(chan struct{}, 10)}
+	b.request = func(t bus.Target, _ tenant.Identity, _ []byte) (*bus.Answer, error) { return sample(t.Operation), nil }
+	b.command = func(t bus.Target, _ tenant.Identity, _ []byte, _ bus.CommandOptions) (*bus.Answer, error) {
+		return sample(t.Operation), nil
+	}
+	return b
+}
+
+func (b *fakeBus) Request(_ context.Context, t bus.Target, who tenant.Identity, payload []byte) (*bus.Answer, error) {
+	b.mu.Lock()
+	b.asked = append(b.asked, asked{t, who, string(payload), ""})
+	f := b.request
+	b.mu.Unlock()
+	return f(t, who, payload)
+}
+
+func (b *fakeBus) Command(_ context.Context, t bus.Target, who tenant.Identity, payload []byte, o bus.CommandOptions) (*bus.Answer, error) {
+	b.mu.Lock()
+	b.asked = append(b.asked, asked{t, who, string(payload), o.Key})
+	f := b.command
+	b.mu.Unlock()
+	return f(t, who, payload, o)
+}
+
+func (b *fakeBus) last(t *testing.T) asked {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.asked) == 0 {
+		t.Fatal("nothing was asked")
+	}
+	return b.asked[len(b.asked)-1]
+}
+
+func (b *fakeBus) count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.asked)
+}
+
+func (b *fakeBus) PutObject(_ context.Context, p tenant.Project, filename, contentType string, r io.Reader, most int64) (bus.ObjectRef, error) {
+	if b.putErr != nil {
+		return bus.ObjectRef{}, b.putErr
+	}
+	body, err := io.ReadAll(io.LimitReader(r, most+1))
+	if err != nil {
+		return bus.ObjectRef{}, errs.Wrap(errs.Malformed, err, "the file could not be read to its end")
+	}
+	if int64(len(body)) > most {
+		return bus.ObjectRef{}, errs.New(errs.TooLarge, "the file is too large")
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	name := p.Token() + "/" + uuid.NewString()
+	b.objects[name] = string(body)
+	return bus.ObjectRef{Bucket: "blobs", Name: name, Filename: filename, ContentType: contentType, Size: int64(len(body))}, nil
+}
+
+func (b *fakeBus) DeleteObject(_ context.Context, ref bus.ObjectRef) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	delete(b.objects, ref.Name)
+	return nil
+}
+
+func (b *fakeBus) stored() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.objects)
+}
+
+func (b *fakeBus) FollowLive(_ context.Context, _ tenant.Project, job string, fn func([]byte)) (func(), error) {
+	b.mu.Lock()
+	b.live = fn
+	b.mu.Unlock()
+	b.followed <- job
+	return func() { b.stopped <- struct{}{} }, nil
+}
+
+func (b *fakeBus) Operation(_ context.Context, who tenant.Identity, id string) (*bus.OperationState, error) {
+	return b.operation(who, id)
+}
+
+func (b *fakeBus) Ready(context.Context) error { return b.ready }
+
+// fakeAuth is an auth service with a handful of users.
+type fakeAuth struct {
+	t       *testing.T
+	key     ed25519.PrivateKey
+	mu      sync.Mutex
+	down    bool
+	users   map[int64]*fakeUser
+	revoked map[string]bool
+	asked   int
+}
+
+type fakeUser struct {
+	inactive, superuser bool
+	roles               map[tenant.Project]tenant.Role
+	home                tenant.Project
+}
+
+// The users of every world.
+const (
+	owner     = 1 // of project 1, member of 2
+	viewer    = 2 // of project 1
+	member    = 3 // of project 1
+	stranger  = 4 // owner of project 9
+	inactive  = 5
+	homeless  = 6 // in no project
+	superuser = 7
+)
+
+func newFakeAuth(t *testing.T) *fakeAuth {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := func(p tenant.Project, r tenant.Role) *fakeUser {
+		return &fakeUser{roles: map[tenant.Project]tenant.Role{p: r}, home: p}
+	}
+	a := &fakeAuth{t: t, key: key, revoked: map[string]bool{}, users: map[int64]*fakeUser{
+		owner: in(1, tenant.Owner), viewer: in(1, tenant.Viewer), member: in(1, tenant.Member), stranger: in(9, tenant.Owner),
+		inactive: {inactive: true}, homeless: {}, superuser: {superuser: true, home: 1, roles: map[tenant.Project]tenant.Role{1: tenant.Owner}},
+	}}
+	a.users[owner].roles[2] = tenant.Member
+	return a
+}
+
+func (a *fakeAuth) SigningKeys(context.Context) ([]access.Key, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.down {
+		return nil, errs.New(errs.Unavailable, "auth is not running")
+	}
+	return []access.Key{{ID: "k1", Public: a.key.Public().(ed25519.PublicKey)}}, nil
+}
+
+func (a *fakeAuth) Standing(_ context.Context, id int64, p tenant.Project, session string) (access.Standing, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.asked++
+	u := a.users[id]
+	switch {
+	case a.down:
+		return access.Standing{}, errs.New(errs.Unavailable, "auth is not running")
+	case u == nil:
+		return access.Standing{}, nil
+	}
+	if p == 0 {
+		p = u.home
+	}
+	s := access.Standing{Known: true, Email: "user@example.org", Active: !u.inactive, Superuser: u.superuser, SessionLive: !a.revoked[session], Role: u.roles[p]}
+	if u.superuser {
+		s.Role = tenant.Owner
+	}
+	if s.Role != "" {
+		s.Project = p
+	}
+	return s, nil
+}
+
+func (a *fakeAuth) token(user int64) string {
+	return a.sign("k1", "at+jwt", map[string]any{"sub": user})
+}
+
+// sign makes an access token with some claims replaced; nil removes one.
+func (a *fakeAuth) sign(kid, typ string, change map[string]any) string {
+	a.t.Helper()
+	now := time.Now()
+	c := jwt.MapClaims{
+		"iss": "commandcenter", "aud": "commandcenter", "type": "access", "sid": "s-1", "jti": "j-1", "email": "user@example.org",
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+	}
+	for k, v := range change {
+		if n, ok := v.(int64); ok && k == "sub" {
+			v = jsonInt(n)
+		}
+		if v == nil {
+			delete(c, k)
+			continue
+		}
+		c[k] = v
+	}
+	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, c)
+	t.Header["kid"], t.Header["typ"] = kid, typ
+	s, err := t.SignedString(a.key)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return s
+}
+
+func jsonInt(n int64) string {
+	b, _ := json.Marshal(n)
+	return string(b)
+}
+
+// sample is an answer of the operation that fits the contract.
+func sample(operation string) *bus.Answer {
+	const project = `"id":1,"name":"p","owner":"o","description":null,"role":"owner","created_at":"2026-01-02T03:04:05Z","updated_at":null`
+	const user = `{"id":1,"email":"a@b.io","full_name":null,"is_active":true,"is_superuser":false,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+	const upload = `{"id":1,"filename":"a.md","category":"c","repository_id":null,"collection":"c","chunks_added":2,"file_size":3,"status":"success","state":"indexing","version":1,"job_id":"j1"}`
+	status, body := 200, ""
+	switch operation {
+	case "register":
+		status, body = 201, user
+	case "login", "refreshToken":
+		body = `{"access_token":"a","refresh_token":"r","token_type":"bearer","expires_in":900}`
+	case "getCurrentUserInfo":
+		body = user
+	case "logout":
+		body = `{"message":"bye"}`
+	case "createProject":
+		status, body = 201, `{`+project+`}`
+	case "listProjects":
+		body = `[{` + project + `}]`
+	case "getProject", "updateProject":
+		body = `{` + project + `}`
+	case "getProjectStats":
+		body = `{` + project + `,"repository_count":0,"technology_count":0,"research_task_count":0,"knowledge_entry_count":3}`
+	case "deleteProject", "deleteDocument":
+		status = 204
+	case "queryKnowledgeBase":
+		body = `[{"content":"x","title":"t","category":"c","technology_id":null,"source_file":"a.md","score":0.5,"metadata":{}}]`
+	case "addDocument", "addTextDocument":
+		status, body = 201, upload
+	case "listDocuments":
+		body = `{"items":[` + document("indexed") + `],"total":1,"skip":0,"limit":50}`
+	case "getDocument":
+		body = document("indexing")
+	case "getKnowledgeStatistics":
+		body = `{"repository_id":null,"collection":"c","vector_db":{"total_chunks":1,"categories":{"c":1},"embedding_model":"m","backend":"memory","collection_name":"c","embedding_dimension":384,"embedded_chunks":1,"db_path":null},"database":{"total_entries":1,"categories":{}},"embedding_model":"m"}`
+	case "listCollections", "listCategories":
+		body = `["default"]`
+	case "listInstances":
+		body = `{"instances":[],"total":0}`
+	}
+	return &bus.Answer{Status: status, Body: []byte(body)}
+}
+
+func document(state string) string {
+	return `{"id":1,"title":"t","filename":"a.md","category":"c","collection":"default","repository_id":null,"technology_id":null,"content_type":"text/markdown","file_size":3,"sha256":"00","version":1,"state":"` + state +
+		`","error":null,"chunks":2,"chunks_embedded":1,"job_id":"j1","created_by":"a@b.io","created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func openAPI() []byte { return gateway.OpenAPI() }

@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	_ "embed" // the contract
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/obs"
+
+	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/authority"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/inbox"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
+)
+
+//go:embed openapi.yaml
+var openapi []byte
+
+// OpenAPI returns a copy of the contract as it is written.
+func OpenAPI() []byte { return slices.Clone(openapi) }
+
+// Deps is what the gateway needs of its process.
+type Deps struct {
+	Bus      *bus.Bus
+	Log      *slog.Logger
+	Registry *prometheus.Registry // takes the gateway's figures and is shown at /metrics; nil for none
+	// Listening is told the address once calls are answered: with port 0 in the
+	// configuration, the one that was given out. May be nil.
+	Listening func(addr string)
+}
+
+// New wires the gateway. Its parts hear events first and listen last, so that
+// nobody is answered from a memory that is not kept current.
+func New(d Deps, c Config) (*app.Module, error) {
+	if d.Bus == nil || d.Log == nil {
+		return nil, errors.New("gateway: bus and log are needed")
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	doc, err := contract.Load(openapi)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	guard, err := access.New(authority.Auth{Bus: d.Bus}, access.Config{Issuer: c.Issuer, Audience: c.Audience, Keep: c.AccessKept})
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	log := d.Log.With("service", "gateway")
+	deps := serve.Deps{Contract: doc, Bus: d.Bus, Guard: guard, Health: health(d.Bus), Log: log}
+	if d.Registry != nil {
+		deps.Registerer, deps.Gatherer = d.Registry, d.Registry
+	}
+	behaviour, err := c.serve()
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	edge, err := serve.New(deps, behaviour)
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	listen, err := c.listen()
+	if err != nil {
+		return nil, err
+	}
+	m := &app.Module{Name: "gateway", Checks: []app.Check{{Name: "bus", Check: d.Bus.Ready}}}
+	m.Parts = inbox.Followers(d.Bus, guard)
+	if c.MetricsAddr != "" && d.Registry != nil {
+		m.Parts = append(m.Parts, obs.NewOps(c.MetricsAddr, d.Registry, log, m.Checks...))
+	}
+	m.Parts = append(m.Parts, serve.NewListener(edge, listen, log, d.Listening))
+	for _, op := range doc.Operations {
+		if op.Delivery == contract.Edge {
+			m.Operations = append(m.Operations, op.ID)
+		}
+	}
+	return m, nil
+}
