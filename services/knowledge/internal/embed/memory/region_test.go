@@ -80,18 +80,23 @@ func TestWhatTheFileDoesNotHoldIsAnError(t *testing.T) {
 
 func TestAllocMakesWritableZeros(t *testing.T) {
 	t.Parallel()
-	r, err := Alloc(5000)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, v := range r.Floats {
-		if v != 0 {
-			t.Fatalf("%d is %v", i, v)
+	for _, n := range []int{5000, 2 << 20} {
+		r, err := Alloc(n)
+		if err != nil {
+			t.Fatal(err)
 		}
-		r.Floats[i] = 1
-	}
-	if err := r.Close(); err != nil {
-		t.Fatal(err)
+		if len(r.Floats) != n {
+			t.Fatalf("%d numbers, want %d", len(r.Floats), n)
+		}
+		for i, v := range r.Floats {
+			if v != 0 {
+				t.Fatalf("%d is %v", i, v)
+			}
+			r.Floats[i] = 1
+		}
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if r, err := Alloc(0); err != nil || r.Close() != nil {
 		t.Error("an empty region is allowed")
