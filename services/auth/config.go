@@ -32,6 +32,7 @@ type Password struct {
 	Iterations  int `config:"iterations" usage:"passes over the memory"`
 	Parallelism int `config:"parallelism" usage:"lanes"`
 	Concurrent  int `config:"concurrent" usage:"hashes at a time; each takes its memory and one processor"`
+	Waiting     int `config:"waiting" usage:"logins and registrations that may wait for a hash; more are told to try again"`
 }
 
 // Throttle is what failed logins of one account cost.
@@ -58,7 +59,7 @@ func DefaultConfig() Config {
 		TenantHolders: []string{"knowledge"},
 
 		// The parameters of OWASP's password storage cheat sheet.
-		Password: Password{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, Concurrent: 2},
+		Password: Password{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, Concurrent: 2, Waiting: 32},
 		Throttle: Throttle{Failures: 5, Window: 15 * time.Minute, Lock: 15 * time.Minute, MaxLock: 24 * time.Hour},
 	}
 }
@@ -91,6 +92,7 @@ func (c Config) Validate() error {
 	bad(p.Iterations >= 1 && p.Iterations <= 64, "password.iterations: %d, want 1 to 64", p.Iterations)
 	bad(p.Parallelism >= 1 && p.Parallelism <= 64, "password.parallelism: %d, want 1 to 64", p.Parallelism)
 	bad(p.Concurrent >= 1, "password.concurrent: %d, want at least 1", p.Concurrent)
+	bad(p.Waiting >= 0 && p.Waiting <= 1024, "password.waiting: %d, want 0 to 1024", p.Waiting)
 	t := c.Throttle
 	bad(t.Failures >= 1, "throttle.failures: %d, want at least 1", t.Failures)
 	bad(t.Window > 0, "throttle.window: %v, want above zero", t.Window)

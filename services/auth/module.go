@@ -32,6 +32,9 @@ import (
 // Name is the name of the service, of its schema and of its bus user.
 const Name = "auth"
 
+// otherWorkers answer what needs no password.
+const otherWorkers = 16
+
 //go:embed migrations/*.sql
 var files embed.FS
 
@@ -112,7 +115,12 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Projects: catalogue, Census: census, Deletion: deletion, Resolver: resolver, Issuer: issuer,
 		LoggedIn: func(outcome string) { counts.logins.WithLabelValues(outcome).Inc() },
 	}
-	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, DB: d.DB, Recheck: resolver.Recheck})
+	server := bus.NewServer(d.Bus, bus.ServerConfig{
+		Service: Name, DB: d.DB, Recheck: resolver.Recheck,
+		// Whoever waits for a hash holds a worker; the rest is for everybody else,
+		// above all for the gateway's questions of access.
+		Workers: otherWorkers + c.Password.Concurrent + c.Password.Waiting,
+	})
 	handlers.Register(server)
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
 	(&inbox.Handlers{Deletion: deletion}).Register(heard)
@@ -137,7 +145,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 func newHasher(p Password) (*password.Hasher, error) {
 	return password.New(password.Params{
 		MemoryKiB: uint32(p.MemoryKiB), Iterations: uint32(p.Iterations), Parallelism: uint8(p.Parallelism), //nolint:gosec // G115: bounded by Validate
-	}, p.Concurrent)
+	}, p.Concurrent, p.Waiting)
 }
 
 // clock returns time as the database keeps it, so that what was written equals

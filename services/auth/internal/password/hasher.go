@@ -8,10 +8,17 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"golang.org/x/crypto/argon2"
 	"golang.org/x/text/unicode/norm"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
 )
+
+// ErrBusy says that more callers wait for their turn than may.
+var ErrBusy = errs.New(errs.Unavailable, "too many logins at this moment, try again").After(time.Second)
 
 const (
 	saltBytes = 16
@@ -49,19 +56,21 @@ func (p Params) validate() error {
 type Hasher struct {
 	params Params
 	turns  chan struct{}
-	dummy  encoded // compared against when there is no account, for the time it takes
+	queue  int64        // how many may wait
+	wait   atomic.Int64 // how many do
+	dummy  encoded      // compared against when there is no account, for the time it takes
 }
 
 // New returns a hasher of these costs that runs at most concurrent hashes at a
-// time.
-func New(p Params, concurrent int) (*Hasher, error) {
+// time and lets at most queue callers wait.
+func New(p Params, concurrent, queue int) (*Hasher, error) {
 	if err := p.validate(); err != nil {
 		return nil, err
 	}
-	if concurrent < 1 {
-		return nil, fmt.Errorf("%d concurrent password hashes: want at least 1", concurrent)
+	if concurrent < 1 || queue < 0 {
+		return nil, fmt.Errorf("%d concurrent password hashes and %d waiting: want at least 1 and 0", concurrent, queue)
 	}
-	h := &Hasher{params: p, turns: make(chan struct{}, concurrent)}
+	h := &Hasher{params: p, turns: make(chan struct{}, concurrent), queue: int64(queue)}
 	h.dummy = encoded{params: p, salt: make([]byte, saltBytes), key: make([]byte, keyBytes)}
 	if _, err := rand.Read(h.dummy.salt); err != nil {
 		return nil, fmt.Errorf("read random salt: %w", err)
@@ -73,20 +82,36 @@ func New(p Params, concurrent int) (*Hasher, error) {
 }
 
 // InTurn runs work when one of the places is free, and returns its error. When
-// ctx ends before, work does not run and the error is that of ctx. Everything
-// that must not overtake the comparison (looking whether the account is locked,
-// counting the failure) belongs into work.
+// ctx ends before, work does not run and the error is that of ctx; when too many
+// wait already, it is [ErrBusy], so that a flood of logins fills no queue but
+// its own. Everything that must not overtake the comparison (looking whether the
+// account is locked, counting the failure) belongs into work.
 func (h *Hasher) InTurn(ctx context.Context, work func(ctx context.Context) error) error {
 	select {
 	case h.turns <- struct{}{}:
-	case <-ctx.Done():
-		return fmt.Errorf("wait for a turn to hash: %w", context.Cause(ctx))
+	default:
+		if err := h.await(ctx); err != nil {
+			return err
+		}
 	}
 	defer func() { <-h.turns }()
 	if ctx.Err() != nil {
 		return fmt.Errorf("wait for a turn to hash: %w", context.Cause(ctx))
 	}
 	return work(ctx)
+}
+
+func (h *Hasher) await(ctx context.Context) error {
+	defer h.wait.Add(-1)
+	if h.wait.Add(1) > h.queue {
+		return ErrBusy
+	}
+	select {
+	case h.turns <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for a turn to hash: %w", context.Cause(ctx))
+	}
 }
 
 // Hash returns the PHC string of plain under a fresh salt. Call it within

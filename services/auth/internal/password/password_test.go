@@ -15,7 +15,7 @@ var cheap = Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}
 
 func newHasher(t *testing.T, p Params, concurrent int) *Hasher {
 	t.Helper()
-	h, err := New(p, concurrent)
+	h, err := New(p, concurrent, 100)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,7 +109,7 @@ func TestNewRefusesImpossibleCosts(t *testing.T) {
 		{Params{MemoryKiB: 4, Iterations: 1, Parallelism: 1}, 1}, {Params{MemoryKiB: 64, Parallelism: 1}, 1},
 		{Params{MemoryKiB: 64, Iterations: 1}, 1}, {Params{MemoryKiB: 2 << 20, Iterations: 1, Parallelism: 1}, 1}, {cheap, 0},
 	} {
-		if _, err := New(c.p, c.n); err == nil {
+		if _, err := New(c.p, c.n, 0); err == nil {
 			t.Errorf("New(%+v, %d) succeeded", c.p, c.n)
 		}
 	}
@@ -161,6 +161,38 @@ func TestWhoGivesUpWaitingIsNotServed(t *testing.T) {
 	if err := h.InTurn(ctx, func(context.Context) error { t.Error("ran"); return nil }); !errors.Is(err, context.Canceled) {
 		t.Fatalf("err = %v, want cancelled", err)
 	}
+}
+
+func TestMoreThanMayWaitAreTurnedAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h, err := New(cheap, 1, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		release := make(chan struct{})
+		var served, busy atomic.Int32
+		var wg sync.WaitGroup
+		for range 6 {
+			wg.Go(func() {
+				err := h.InTurn(t.Context(), func(context.Context) error { <-release; served.Add(1); return nil })
+				if errors.Is(err, ErrBusy) {
+					busy.Add(1)
+				} else if err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(release)
+		wg.Wait()
+		if served.Load() != 3 || busy.Load() != 3 {
+			t.Fatalf("%d served, %d turned away; want 3 and 3", served.Load(), busy.Load())
+		}
+		if err := h.InTurn(t.Context(), func(context.Context) error { return nil }); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
 }
 
 func TestPolicy(t *testing.T) {
@@ -228,7 +260,7 @@ func TestEveryLineOfTheListIsFound(t *testing.T) {
 }
 
 func BenchmarkHashOfDefaultCosts(b *testing.B) {
-	h, err := New(Params{MemoryKiB: 19456, Iterations: 2, Parallelism: 1}, 1)
+	h, err := New(Params{MemoryKiB: 19456, Iterations: 2, Parallelism: 1}, 1, 1)
 	if err != nil {
 		b.Fatal(err)
 	}

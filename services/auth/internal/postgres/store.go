@@ -30,7 +30,7 @@ type (
 )
 
 // id32 is an id as events carry it; the sequences end at what fits.
-func id32[N ~int64](n N) int32 { return int32(n) } //nolint:gosec // G115: MAXVALUE of the sequences
+func id32[N ~int64](n N) int32 { return int32(n) }
 
 // utc gives a time the zone in which it is shown.
 func utc(t *time.Time) *time.Time {

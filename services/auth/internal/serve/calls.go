@@ -34,4 +34,4 @@ func (h *Handlers) signingKeys(context.Context, *authv1.SigningKeysRequest) (*au
 }
 
 // id32 is an id as messages carry it; the sequences end at what fits.
-func id32[N ~int64](n N) int32 { return int32(n) } //nolint:gosec // G115: MAXVALUE of the sequences
+func id32[N ~int64](n N) int32 { return int32(n) }
