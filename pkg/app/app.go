@@ -62,13 +62,13 @@ func Run(ctx context.Context, log *slog.Logger, stopWithin time.Duration, groups
 	defer endLife(nil)
 	detach := context.AfterFunc(ctx, func() { endLife(context.Cause(ctx)) })
 
-	err := r.startAll(life, groups)
+	err := r.startAll(ctx, life, groups)
 	if detach() && err == nil {
 		select {
 		case <-ctx.Done():
 		case err = <-r.failed:
 		}
-	} else if err != nil && ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+	} else if ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, context.Canceled)) {
 		err = nil // asked to stop while starting: not a failure
 	}
 	close(r.done)
@@ -87,12 +87,12 @@ type runner struct {
 	watchers sync.WaitGroup
 }
 
-func (r *runner) startAll(ctx context.Context, groups [][]Part) error {
+func (r *runner) startAll(asked, life context.Context, groups [][]Part) error {
 	for _, group := range groups {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+		if asked.Err() != nil {
+			return context.Cause(asked)
 		}
-		if err := r.startGroup(ctx, group); err != nil {
+		if err := r.startGroup(life, group); err != nil {
 			return err
 		}
 	}

@@ -90,3 +90,13 @@ func (l *Loaded) origin(f field) string {
 	}
 	return "default"
 }
+
+// Keys lists the keys of cfg's settings, in the order of the struct.
+func Keys(cfg any) ([]string, error) {
+	all, err := fields(cfg, "")
+	keys := make([]string, 0, len(all))
+	for _, f := range all {
+		keys = append(keys, f.key)
+	}
+	return keys, err
+}

@@ -93,8 +93,10 @@ func (h contextual) Handle(ctx context.Context, r slog.Record) error {
 	return h.Handler.Handle(ctx, r)
 }
 
-func (h contextual) WithAttrs(as []slog.Attr) slog.Handler { return contextual{h.Handler.WithAttrs(as)} }
-func (h contextual) WithGroup(name string) slog.Handler    { return contextual{h.Handler.WithGroup(name)} }
+func (h contextual) WithAttrs(as []slog.Attr) slog.Handler {
+	return contextual{h.Handler.WithAttrs(as)}
+}
+func (h contextual) WithGroup(name string) slog.Handler { return contextual{h.Handler.WithGroup(name)} }
 
 type requestIDKey struct{}
 
