@@ -17,9 +17,11 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
+	events "github.com/commandcenter/commandcenter/proto-events"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 
 	auth "github.com/commandcenter/commandcenter/services/auth"
+	"github.com/commandcenter/commandcenter/services/auth/internal/serve"
 )
 
 // world is the service as the binary builds it, on a bus and in a database of
@@ -65,7 +67,7 @@ func newWorld(t testing.TB, change ...func(*auth.Config)) *world {
 		f(&c)
 	}
 	w := &world{
-		TB: t, env: bustest.New(t, "auth", "knowledge"), db: pgtest.New(t, auth.Migrations),
+		TB: t, env: bustest.Start(t, []string{"auth", "knowledge"}, bustest.WithContract("auth", grants())), db: pgtest.New(t, auth.Migrations),
 		clock: &clock{at: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)},
 	}
 	w.edge = w.env.Bus(bustest.Edge)
@@ -78,6 +80,15 @@ func newWorld(t testing.TB, change ...func(*auth.Config)) *world {
 	}
 	w.env.Run(m.Part())
 	return w
+}
+
+// grants are what the service may do on the bus: what its contracts say, and no
+// more.
+func grants() bus.Contract {
+	return bus.Contract{
+		Serves: append(serve.Operations(), "resolveAccess", "signingKeys"), Calls: []string{"knowledge.countDocuments"},
+		Publishes: events.SaidBy("auth"), Hears: events.ConsumedBy("auth"), TakesCommands: true,
+	}
 }
 
 // answer is what came back: a body for success, an error for a refusal.
