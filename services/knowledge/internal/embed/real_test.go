@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/kernel"
@@ -71,7 +72,7 @@ func TestThePublishedModelAgreesWithTheReference(t *testing.T) {
 		e := realModel(t, set)
 		all := goldens(t)
 		if set == kernel.Plain() { // thirty times as slow
-			all = slices.DeleteFunc(all, func(g golden) bool { return len(g.Tokens) > 64 })
+			all = slices.DeleteFunc(all, func(g golden) bool { return len(g.Tokens) > 20 })
 		}
 		texts := make([]string, len(all))
 		for i, g := range all {
@@ -138,17 +139,23 @@ func TestThePublishedModelFindsWhatIsMeant(t *testing.T) {
 	}
 }
 
+func cpuMillis(before time.Duration) float64 {
+	return float64((cpuTime() - before).Microseconds()) / 1000
+}
+
 func BenchmarkEmbed(b *testing.B) {
 	for _, set := range kernel.Sets() {
 		e := realModel(b, set)
 		for _, n := range []int{10, 20, 50, 200, 256} {
 			text := strings.Repeat("message ", n-2)
 			b.Run(set.String()+"/tokens="+strconv.Itoa(n), func(b *testing.B) {
+				before := cpuTime()
 				for b.Loop() {
 					if _, err := e.EmbedQuery(b.Context(), text); err != nil {
 						b.Fatal(err)
 					}
 				}
+				b.ReportMetric(cpuMillis(before)/float64(b.N), "cpu-ms/text")
 			})
 		}
 	}
@@ -160,11 +167,13 @@ func BenchmarkEmbedBatch(b *testing.B) {
 		for _, n := range []int{20, 100, 200} {
 			texts := slices.Repeat([]string{strings.Repeat("message ", n-2)}, 2000/n)
 			b.Run(set.String()+"/tokens="+strconv.Itoa(n), func(b *testing.B) {
+				before := cpuTime()
 				for b.Loop() {
 					if _, err := e.EmbedBatch(b.Context(), texts, nil); err != nil {
 						b.Fatal(err)
 					}
 				}
+				b.ReportMetric(cpuMillis(before)/float64(b.N*len(texts)), "cpu-ms/text")
 				b.ReportMetric(float64(b.Elapsed().Microseconds())/1000/float64(b.N*len(texts)), "ms/text")
 			})
 		}
