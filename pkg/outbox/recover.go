@@ -26,6 +26,14 @@ func (w *work) compare(ctx context.Context) error {
 		w.unsure = false
 		return nil
 	}
+	var any bool
+	err := w.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		return tx.GetContext(ctx, &any, `SELECT EXISTS (SELECT 1 FROM outbox)`)
+	})
+	if err != nil || !any { // a service that says nothing need not be allowed to ask
+		w.unsure = err != nil
+		return err
+	}
 	asking, cancel := context.WithTimeout(ctx, w.conf.ackWithin)
 	defer cancel()
 	epoch, last, err := p.StreamState(asking, w.conf.stream)
