@@ -108,7 +108,7 @@ func load(dir string, o Options, set kernel.Set) (*Embedder, error) {
 // Name identifies model and revision: vectors of different names do not mix.
 func (e *Embedder) Name() string { return e.name }
 
-// Kernel names the arithmetic in use: "avx512", "avx2" or "plain".
+// Kernel names the arithmetic in use: "avx512", "avx2", "neon" or "plain".
 func (e *Embedder) Kernel() string { return e.set.String() }
 
 // Dim is the length of a vector.

@@ -16,19 +16,6 @@ func Sets() []Set {
 	return all
 }
 
-// tile is the work of one call: strides are in bytes.
-type tile struct {
-	a, b, c *float32
-	lda     uintptr // from one row of a to the next
-	ldb     uintptr // from one row of a panel to the next
-	next    uintptr // from one panel to the next
-	ldc     uintptr
-	k       uintptr
-	rows    uintptr
-	bias    *float32 // where the sums begin, or nil
-	add     uintptr  // not 0: they begin as what c holds
-}
-
 //go:noescape
 func tileAVX512(t *tile)
 
@@ -53,39 +40,19 @@ func addNormAVX512(x, y, gamma, beta *float32, rows, width int, eps float32)
 //go:noescape
 func addNormAVX2(x, y, gamma, beta *float32, rows, width int, eps float32)
 
-// matMulTiles cuts c into tiles. Two panels of b stay in the nearest caches
-// while all rows of a go past them, so b is read from memory once. The rows
-// are cut evenly: a rest of one row would cost as much as a full tile.
-func matMulTiles(l level, c []float32, ldc int, a []float32, lda, m int, b Matrix, bias []float32) {
-	most, columns := 12, Step
-	if l == avx2 {
-		most, columns = 6, Panel
+// tileSize is the number of rows and columns of the largest tile.
+func (l level) tileSize() (rows, columns int) {
+	if l == avx512 {
+		return 12, Step
 	}
-	tiles := (m + most - 1) / most
-	t := tile{
-		lda: uintptr(lda) * 4, ldb: Panel * 4, next: uintptr(b.K) * Panel * 4, ldc: uintptr(ldc) * 4,
-	}
-	for k := 0; k < b.K; k += depth {
-		t.k = uintptr(min(depth, b.K-k))
-		for n := 0; n < b.N; n += columns {
-			t.bias, t.add = nil, uintptr(k)
-			if k == 0 && bias != nil {
-				t.bias = &bias[n]
-			}
-			for i, row := 0, 0; i < tiles; i++ {
-				end := m * (i + 1) / tiles
-				t.rows = uintptr(end - row)
-				t.a = &a[row*lda+k]
-				t.b = &b.Data[n*b.K+k*Panel]
-				t.c = &c[row*ldc+n]
-				if l == avx512 {
-					tileAVX512(&t)
-				} else {
-					tileAVX2(&t)
-				}
-				row = end
-			}
-		}
+	return 6, Panel
+}
+
+func (l level) tile(t *tile) {
+	if l == avx512 {
+		tileAVX512(t)
+	} else {
+		tileAVX2(t)
 	}
 }
 

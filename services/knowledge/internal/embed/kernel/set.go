@@ -7,6 +7,7 @@ const (
 	plain level = iota
 	avx2
 	avx512
+	neon
 )
 
 // Set is one implementation of the arithmetic. The zero value is plain Go.
@@ -21,8 +22,8 @@ func Best() Set {
 // Plain is the set in Go alone.
 func Plain() Set { return Set{plain} }
 
-// String is the set's name: "plain", "avx2" or "avx512".
-func (s Set) String() string { return [...]string{"plain", "avx2", "avx512"}[s.level] }
+// String is the set's name: "plain", "avx2", "avx512" or "neon".
+func (s Set) String() string { return [...]string{"plain", "avx2", "avx512", "neon"}[s.level] }
 
 // depth is how many rows of b are read before the sums are put down: the part
 // of two panels that is in use stays in the first cache.
