@@ -2,6 +2,7 @@ package index
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -15,9 +16,13 @@ type Source interface {
 	// Changes calls put for every passage of every document that changed
 	// after generation since, the passages of one document one after another,
 	// and gone for every document that lost all its passages or was deleted. It
-	// returns the generation up to which that is everything.
+	// returns the generation up to which that is everything. ErrTooOld says
+	// that since lies before what is remembered: start from 0.
 	Changes(ctx context.Context, p tenant.Project, since int64, put func(Passage) error, gone func(document int64)) (int64, error)
 }
+
+// ErrTooOld says that the changes since a generation are not known any more.
+var ErrTooOld = errors.New("the index is older than what is remembered of changes")
 
 // Library keeps the indexes of the projects that are in use.
 type Library struct {
@@ -43,7 +48,13 @@ func NewLibrary(src Source, c Config, limit int) *Library {
 	return &Library{c: c.withDefaults(), src: src, a: &terms.Analyzer{}, limit: limit, shelf: map[tenant.Project]*book{}}
 }
 
-func (l *Library) book(p tenant.Project) *book {
+func (l *Library) current(b *book) *Index {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return b.index
+}
+
+func (l *Library) book(p tenant.Project) (*book, *Index) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b := l.shelf[p]
@@ -53,7 +64,7 @@ func (l *Library) book(p tenant.Project) *book {
 	}
 	l.clock++
 	b.used = l.clock
-	return b
+	return b, b.index
 }
 
 // Held reports whether the project's index is in memory; asking does not count
@@ -67,9 +78,9 @@ func (l *Library) Held(p tenant.Project) bool {
 // At returns the project's index with every change up to generation at least
 // want. Callers that need the same changes wait for one load.
 func (l *Library) At(ctx context.Context, p tenant.Project, want int64) (*Index, error) {
-	b := l.book(p)
-	if b.index.Generation() >= want {
-		return b.index, nil
+	b, x := l.book(p)
+	if x.Generation() >= want {
+		return x, nil
 	}
 	select {
 	case b.load <- struct{}{}:
@@ -77,14 +88,19 @@ func (l *Library) At(ctx context.Context, p tenant.Project, want int64) (*Index,
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	if b.index.Generation() >= want {
-		return b.index, nil
+	if x = l.current(b); x.Generation() >= want {
+		return x, nil
 	}
-	if err := l.update(ctx, p, b.index); err != nil {
+	err := l.update(ctx, p, x)
+	if errors.Is(err, ErrTooOld) {
+		x = New(l.c, l.a)
+		err = l.update(ctx, p, x)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("index of project %d: %w", p, err)
 	}
-	l.weigh(b)
-	return b.index, nil
+	l.weigh(b, x)
+	return x, nil
 }
 
 // Refresh brings an index that is in memory up to date, and does nothing for
@@ -146,13 +162,13 @@ func (l *Library) update(ctx context.Context, p tenant.Project, x *Index) error 
 	return nil
 }
 
-// weigh notes the size of a book and drops the least recently used others
+// weigh keeps the index of a book, notes its size, and drops the least recently used others
 // until all fit.
-func (l *Library) weigh(b *book) {
-	bytes := b.index.Bytes()
+func (l *Library) weigh(b *book, x *Index) {
+	bytes := x.Bytes()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b.bytes = bytes
+	b.index, b.bytes = x, bytes
 	for {
 		total := 0
 		var oldest tenant.Project
@@ -174,6 +190,13 @@ func (l *Library) Drop(p tenant.Project) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.shelf, p)
+}
+
+// Clear forgets all projects: what their indexes were built with has changed.
+func (l *Library) Clear() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	clear(l.shelf)
 }
 
 // Size is the number of indexes and their memory in bytes.

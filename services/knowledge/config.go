@@ -1,0 +1,61 @@
+package knowledge
+
+import (
+	"errors"
+	"time"
+)
+
+// Config is what can be set of the service. Begin with [DefaultConfig].
+type Config struct {
+	Model        bool   `config:"model" usage:"embed texts; without, search is by words only"`
+	ModelDir     string `config:"model_dir" usage:"directory with model.safetensors and tokenizer.json; empty looks in the user's cache"`
+	FetchModel   bool   `config:"fetch_model" usage:"fetch the model when it is not on this machine"`
+	ModelWorkers int    `config:"model_workers" usage:"forward passes at a time; 0 is one per processor"`
+
+	Wait          time.Duration `config:"wait" usage:"how long an upload waits for its text to be extracted and cut before it is answered 202"`
+	Extract       time.Duration `config:"extract" usage:"longest extraction of one document"`
+	Extractors    int           `config:"extractors" usage:"extractions at a time"`
+	MaxChunks     int           `config:"max_chunks" usage:"most chunks of one document"`
+	ChunkTokens   int           `config:"chunk_tokens" usage:"tokens of a chunk with its title and headings"`
+	IndexMemoryMB int           `config:"index_memory_mb" usage:"memory for indexes of projects; the least recently used are dropped"`
+	Jobs          int           `config:"jobs" usage:"documents that one process indexes at a time"`
+
+	Alpha  float64 `config:"alpha" usage:"weight of meaning against words in hybrid search, 0 to 1"`
+	Fusion string  `config:"fusion" usage:"how the legs are joined: convex or rrf"`
+
+	Housekeeping time.Duration `config:"housekeeping" usage:"how often unreferenced objects are removed and documents without vectors are queued"`
+	Removals     time.Duration `config:"removals" usage:"how long removals are remembered for indexes that were not used meanwhile"`
+}
+
+// DefaultConfig is right for an instance of any size.
+func DefaultConfig() Config {
+	return Config{
+		Model: true, FetchModel: true,
+		Wait: 3 * time.Second, Extract: time.Minute, Extractors: 2, MaxChunks: 30_000, ChunkTokens: 220, IndexMemoryMB: 512, Jobs: 2,
+		Alpha: 0.5, Fusion: "convex",
+		Housekeeping: 5 * time.Minute, Removals: 7 * 24 * time.Hour,
+	}
+}
+
+// Validate returns all faults at once.
+func (c Config) Validate() error {
+	var faults []error
+	fault := func(bad bool, msg string) {
+		if bad {
+			faults = append(faults, errors.New(msg))
+		}
+	}
+	fault(c.Wait < 100*time.Millisecond || c.Wait > 20*time.Second, "wait: from 100ms to 20s")
+	fault(c.Extract < c.Wait || c.Extract > 10*time.Minute, "extract: at least wait, at most 10m")
+	fault(c.Extractors < 1 || c.Extractors > 64, "extractors: from 1 to 64")
+	fault(c.MaxChunks < 1 || c.MaxChunks > 200_000, "max_chunks: from 1 to 200000")
+	fault(c.ChunkTokens < 32 || c.ChunkTokens > 254, "chunk_tokens: from 32 to 254, what the model sees")
+	fault(c.IndexMemoryMB < 1, "index_memory_mb: at least 1")
+	fault(c.Jobs < 1 || c.Jobs > 64, "jobs: from 1 to 64")
+	fault(c.ModelWorkers < 0, "model_workers: not below 0")
+	fault(!(c.Alpha > 0 && c.Alpha <= 1), "alpha: above 0, at most 1")
+	fault(c.Fusion != "convex" && c.Fusion != "rrf", "fusion: convex or rrf")
+	fault(c.Housekeeping < time.Second, "housekeeping: at least 1s")
+	fault(c.Removals < time.Minute, "removals: at least 1m")
+	return errors.Join(faults...)
+}

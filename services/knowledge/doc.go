@@ -1,0 +1,18 @@
+// Package knowledge is the knowledge service: documents in, answers out.
+//
+//	owns    documents, chunks, embeddings, the blobs of uploads
+//	hears   auth.project.deleting
+//	says    knowledge.document.received, .indexed, .failed, .deleted; project.purged
+//	serves  queryKnowledgeBase, addDocument, addTextDocument, getDocument,
+//	        listDocuments, deleteDocument, getKnowledgeStatistics,
+//	        listCollections, listCategories; to auth: countDocuments
+//
+// The main story: serve/documents.go takes the command; document/intake.go
+// reads the object, detects the format, extracts and cuts while the caller
+// waits; postgres/receive.go commits document, chunks, job and
+// document.received together with the command's answer: from then on the text
+// is found by words. The job (document/indexing.go) embeds in batches, each
+// saved, and ends with document.indexed. A question (search/search.go) is
+// ranked by an index in memory (index), which is brought up to the generation
+// that PostgreSQL is at, and answered from what is committed.
+package knowledge

@@ -1,0 +1,118 @@
+package knowledge
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/encoder"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/postgres"
+)
+
+// housekeeper removes objects that no document refers to, queues documents
+// that lack the vectors of the present model, and forgets old removals. Every
+// replica has one: each step is safe to run at the same time.
+type housekeeper struct {
+	every, remember time.Duration
+
+	store   *postgres.Store
+	library *index.Library
+	model   func() string
+	bus     *bus.Bus
+	log     *slog.Logger
+
+	ring chan struct{} // a round is wanted now
+	stop context.CancelFunc
+	done chan struct{}
+}
+
+// Name is "knowledge.housekeeper".
+func (h *housekeeper) Name() string { return Name + ".housekeeper" }
+
+// Start begins with a round soon.
+func (h *housekeeper) Start(ctx context.Context) error {
+	ctx, h.stop = context.WithCancel(context.WithoutCancel(ctx))
+	h.done = make(chan struct{})
+	go h.run(ctx)
+	return nil
+}
+
+// Stop waits for a running round, which it cuts short.
+func (h *housekeeper) Stop(ctx context.Context) error {
+	h.stop()
+	select {
+	case <-h.done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// modelReady is called when the model is loaded. Indexes that were built
+// meanwhile have no vectors, or those of another model.
+func (h *housekeeper) modelReady(encoder.Model) {
+	h.library.Clear()
+	select {
+	case h.ring <- struct{}{}:
+	default:
+	}
+}
+
+func (h *housekeeper) run(ctx context.Context) {
+	defer close(h.done)
+	tick := time.NewTicker(h.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-h.ring:
+		case <-tick.C:
+		}
+		if err := h.round(ctx); err != nil && ctx.Err() == nil {
+			h.log.ErrorContext(ctx, "knowledge.housekeeping", "err", err)
+		}
+	}
+}
+
+// perStep bounds one transaction of a round.
+const perStep = 100
+
+// round does everything once; a step that fails does not keep the others from
+// running.
+func (h *housekeeper) round(ctx context.Context) error {
+	began := time.Now()
+	removed, sweep := drain(ctx, func() (int, error) {
+		return h.store.Sweep(ctx, perStep, func(ctx context.Context, t postgres.Trash) error {
+			return h.bus.DeleteObject(ctx, bus.ObjectRef{Bucket: t.Bucket, Name: t.Name})
+		})
+	})
+	queued, backlog := 0, error(nil)
+	if model := h.model(); model != "" {
+		queued, backlog = drain(ctx, func() (int, error) { return h.store.Backlog(ctx, model, perStep) })
+	}
+	forget := h.store.Forget(ctx, began.Add(-h.remember))
+	if err := errors.Join(sweep, backlog, forget); err != nil {
+		return err
+	}
+	if removed+queued > 0 {
+		indexes, bytes := h.library.Size()
+		h.log.InfoContext(ctx, "knowledge.housekeeping", "objects_removed", removed, "documents_queued", queued, "indexes", indexes,
+			"index_bytes", bytes, "ms", time.Since(began).Milliseconds())
+	}
+	return nil
+}
+
+// drain repeats a step until it finds less than it may take.
+func drain(ctx context.Context, step func() (int, error)) (total int, err error) {
+	for {
+		n, err := step()
+		total += n
+		if err != nil || n < perStep || ctx.Err() != nil {
+			return total, err
+		}
+	}
+}

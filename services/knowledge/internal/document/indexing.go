@@ -1,0 +1,183 @@
+package document
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/chunk"
+)
+
+// Embedder makes vectors. Vectors of different names do not mix.
+type Embedder interface {
+	Name() string
+	Dim() int
+	EmbedBatch(ctx context.Context, texts []string, progress func(done int)) ([][]float32, error)
+}
+
+// Modelling gives the model.
+type Modelling interface {
+	// Settled waits until the model is loaded, or until it is known that it
+	// cannot be had for now; then it is nil. The error is that of ctx.
+	Settled(ctx context.Context) (Embedder, error)
+}
+
+// Task is the payload of an indexing job.
+type Task struct {
+	Document int64 `json:"document_id"`
+	Version  int   `json:"version"`
+}
+
+// Saving keeps what indexing yields. Every method is a transaction, and leaves
+// a document alone whose version has moved on: it then returns ErrMoved.
+type Saving interface {
+	// Open returns the document and its bytes, which are needed when it is not
+	// extracted. ErrMoved when it is gone or has another version.
+	Open(ctx context.Context, p tenant.Project, t Task) (Document, Blob, error)
+	// Extracted saves the chunks of a document that was accepted without.
+	Extracted(ctx context.Context, d Document, chunks []Chunk) (Document, error)
+	// Unembedded returns up to limit chunks that have no vector of the model,
+	// in order.
+	Unembedded(ctx context.Context, d Document, model string, limit int) ([]Chunk, error)
+	// Embedded saves vectors of chunks.
+	Embedded(ctx context.Context, d Document, model string, chunks []Chunk, vectors [][]float32) error
+	// Indexed ends the indexing; model is "" when there was none.
+	Indexed(ctx context.Context, d Document, model string) error
+	// Failed ends it with a stable word and a reason for people.
+	Failed(ctx context.Context, d Document, reason, detail string) error
+	// GaveUp ends it after faults of ours: what is extracted stays searchable
+	// by words, and is not tried again with the same model by itself.
+	GaveUp(ctx context.Context, p tenant.Project, t Task, detail string) error
+}
+
+// ErrMoved says that a document is gone or has another version by now.
+var ErrMoved = errors.New("the document has moved on")
+
+// Batch is how many chunks are embedded between two saves.
+const Batch = 32
+
+// Indexer does the work that follows the acceptance of a document.
+type Indexer struct {
+	intake *Intake
+	model  Modelling
+	store  Saving
+}
+
+// NewIndexer returns an indexer that reads as intake does.
+func NewIndexer(in *Intake, m Modelling, s Saving) *Indexer {
+	return &Indexer{intake: in, model: m, store: s}
+}
+
+// Index extracts the document if that is still to do, and gives its chunks
+// their vectors. Each batch is saved, so a second run goes on where the first
+// stopped; running it again on a finished document changes nothing. progress
+// is told how many chunks have vectors.
+func (x *Indexer) Index(ctx context.Context, p tenant.Project, t Task, progress func(ctx context.Context, done, total int) error) error {
+	err := x.index(ctx, p, t, progress)
+	if errors.Is(err, ErrMoved) {
+		return nil // a newer job has it, or nobody needs it
+	}
+	return err
+}
+
+// GiveUp ends the indexing of a document after the last try of its job failed.
+func (x *Indexer) GiveUp(ctx context.Context, p tenant.Project, t Task) error {
+	err := x.store.GaveUp(ctx, p, t, "indexing failed repeatedly by an internal error")
+	if errors.Is(err, ErrMoved) {
+		return nil
+	}
+	return err
+}
+
+func (x *Indexer) index(ctx context.Context, p tenant.Project, t Task, progress func(ctx context.Context, done, total int) error) error {
+	d, blob, err := x.store.Open(ctx, p, t)
+	if err != nil {
+		return err
+	}
+	if !d.Extracted {
+		if d, err = x.extract(ctx, d, blob); err != nil {
+			return err
+		}
+		if d.State == Failed {
+			return nil
+		}
+	}
+	model, err := x.model.Settled(ctx)
+	if err != nil {
+		return err
+	}
+	if model == nil {
+		return x.store.Indexed(ctx, d, "")
+	}
+	done := -1
+	for {
+		todo, err := x.store.Unembedded(ctx, d, model.Name(), Batch)
+		if err != nil {
+			return err
+		}
+		if done < 0 { // the first look says how far an earlier run came
+			done = max(0, d.Embedded)
+		}
+		if len(todo) == 0 {
+			return x.store.Indexed(ctx, d, model.Name())
+		}
+		texts := make([]string, len(todo))
+		for i, c := range todo {
+			texts[i] = c.Embedded(d.Title)
+		}
+		vectors, err := model.EmbedBatch(ctx, texts, nil)
+		if err != nil {
+			return fmt.Errorf("embed %d chunks: %w", len(texts), err)
+		}
+		if len(vectors) != len(texts) {
+			return fmt.Errorf("embed %d chunks: %d vectors came back", len(texts), len(vectors))
+		}
+		if err := x.store.Embedded(ctx, d, model.Name(), todo, vectors); err != nil {
+			return err
+		}
+		done = min(done+len(todo), d.Chunks)
+		if err := progress(ctx, done, d.Chunks); err != nil {
+			return err
+		}
+	}
+}
+
+// extract does in the job what was too much for the caller to wait for. What
+// cannot be read fails the document, not the job.
+func (x *Indexer) extract(ctx context.Context, d Document, b Blob) (Document, error) {
+	data, err := x.intake.read(ctx, b)
+	if err != nil {
+		return d, err
+	}
+	limited, cancel := context.WithTimeout(ctx, x.intake.c.Extract)
+	defer cancel()
+	title, chunks, err := x.intake.chunks(limited, d, data)
+	switch {
+	case err == nil:
+		d.Title = title
+		return x.store.Extracted(ctx, d, chunks)
+	case ctx.Err() != nil:
+		return d, ctx.Err()
+	case errors.Is(err, context.DeadlineExceeded):
+		d.State = Failed
+		return d, x.store.Failed(ctx, d, "too_slow", fmt.Sprintf("reading the document took longer than %v", x.intake.c.Extract))
+	case errs.KindOf(err) == errs.TooLarge:
+		d.State = Failed
+		return d, x.store.Failed(ctx, d, "too_large", errs.As(err).Msg)
+	case errs.KindOf(err).Refusal():
+		d.State = Failed
+		return d, x.store.Failed(ctx, d, "unreadable", errs.As(err).Msg)
+	}
+	return d, err
+}
+
+// MaxTokens makes chunk sizes of a model's window: the target, if it fits with
+// the two marks that the model puts around a text.
+func MaxTokens(c chunk.Config, window int) chunk.Config {
+	if window > 2 && (c.Target <= 0 || c.Target > window-2) {
+		c.Target = min(220, window-2)
+	}
+	return c
+}

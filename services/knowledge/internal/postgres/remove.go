@@ -1,0 +1,136 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/commandcenter/commandcenter/pkg/jobs"
+	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
+	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
+)
+
+// Delete removes a document if may agrees, whose error is returned as it is.
+func (s *Store) Delete(ctx context.Context, p tenant.Project, id int64, may func(document.Document) error) error {
+	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		d, err := s.get(ctx, tx, p, id, true)
+		if err != nil {
+			return err
+		}
+		if err := may(d); err != nil {
+			return err
+		}
+		const q = `DELETE FROM documents WHERE project_id = $1 AND id = $2` // chunks and vectors follow
+		if _, err := tx.ExecContext(ctx, q, int64(p), id); err != nil {
+			return fmt.Errorf("delete document %d: %w", id, err)
+		}
+		if err := releaseBlob(ctx, tx, p, d.SHA256); err != nil {
+			return err
+		}
+		generation, err := raise(ctx, tx, p, 0)
+		if err != nil {
+			return err
+		}
+		const note = `INSERT INTO removals (project_id, document_id, generation) VALUES ($1, $2, $3)`
+		if _, err := tx.ExecContext(ctx, note, int64(p), id, generation); err != nil {
+			return fmt.Errorf("note the removal of document %d: %w", id, err)
+		}
+		return outbox.Add(ctx, tx, &knowledgev1.DocumentDeleted{
+			ProjectId: int32(p), DocumentId: strconv.FormatInt(id, 10), Version: int32(d.Version + 1), Collection: d.Collection, Generation: int32(generation),
+		})
+	})
+}
+
+// Order is who was told to purge, by which message, for which version of the
+// project.
+type Order struct {
+	Consumer, Message string
+	Version           int
+}
+
+// Purge removes everything of a project and closes it: nothing is accepted
+// for it any more. It says so by ProjectPurged. Of what was heard only the
+// order itself is remembered, so that it is not carried out twice.
+func (s *Store) Purge(ctx context.Context, p tenant.Project, o Order) error {
+	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		const shut = `
+			INSERT INTO generations (project_id, generation, closed) VALUES ($1, 1, true)
+			ON CONFLICT (project_id) DO UPDATE SET generation = generations.generation + 1, closed = true, floor = generations.generation + 1`
+		if _, err := tx.ExecContext(ctx, shut, int64(p)); err != nil {
+			return fmt.Errorf("close project %d: %w", p, err)
+		}
+		for _, q := range []string{
+			`INSERT INTO trash (project_id, bucket, name, due_at) SELECT project_id, bucket, name, now() FROM blobs WHERE project_id = $1 AND name <> ''
+			 ON CONFLICT (bucket, name) DO NOTHING`,
+			`DELETE FROM documents WHERE project_id = $1`,
+			`DELETE FROM blobs WHERE project_id = $1`,
+			`DELETE FROM removals WHERE project_id = $1`,
+		} {
+			if _, err := tx.ExecContext(ctx, q, int64(p)); err != nil {
+				return fmt.Errorf("purge project %d: %w", p, err)
+			}
+		}
+		if err := jobs.Purge(ctx, tx, p); err != nil {
+			return err
+		}
+		if err := outbox.Purge(ctx, tx, p); err != nil {
+			return err
+		}
+		if _, err := outbox.Once(ctx, tx, o.Consumer, o.Message); err != nil {
+			return err
+		}
+		return outbox.Add(ctx, tx, &platformv1.ProjectPurged{ProjectId: int32(p), Version: int32(o.Version), Service: "knowledge"})
+	})
+}
+
+// Trash is an object that nobody refers to.
+type Trash struct {
+	Bucket string `db:"bucket"`
+	Name   string `db:"name"`
+}
+
+// Sweep hands trash that is due to remove, at most limit pieces, and forgets
+// what it removed. It returns how many there were.
+func (s *Store) Sweep(ctx context.Context, limit int, remove func(ctx context.Context, t Trash) error) (n int, err error) {
+	err = s.db.AcrossProjects(ctx, "sweep blobs", func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `SELECT bucket, name FROM trash WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED`
+		var due []Trash
+		if err := tx.SelectContext(ctx, &due, q, limit); err != nil {
+			return fmt.Errorf("find trash: %w", err)
+		}
+		for _, t := range due {
+			if err := remove(ctx, t); err != nil {
+				return fmt.Errorf("remove object %s: %w", t.Name, err)
+			}
+			const forget = `DELETE FROM trash WHERE bucket = $1 AND name = $2`
+			if _, err := tx.ExecContext(ctx, forget, t.Bucket, t.Name); err != nil {
+				return fmt.Errorf("forget object %s: %w", t.Name, err)
+			}
+		}
+		n = len(due)
+		return nil
+	})
+	return n, err
+}
+
+// Forget drops the memory of removals before the given time. Indexes that have
+// not been brought up to date since then are built anew.
+func (s *Store) Forget(ctx context.Context, before time.Time) error {
+	return s.db.AcrossProjects(ctx, "forget old removals", func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `
+			WITH old AS (DELETE FROM removals WHERE removed_at < $1 RETURNING project_id, generation)
+			UPDATE generations g SET floor = greatest(g.floor, o.last)
+			FROM   (SELECT project_id, max(generation) AS last FROM old GROUP BY project_id) o
+			WHERE  g.project_id = o.project_id`
+		if _, err := tx.ExecContext(ctx, q, before); err != nil {
+			return fmt.Errorf("forget old removals: %w", err)
+		}
+		return nil
+	})
+}

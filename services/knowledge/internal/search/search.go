@@ -1,0 +1,242 @@
+package search
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/fusion"
+)
+
+// Passage is a chunk with what its document says, as it is committed.
+type Passage struct {
+	ID         int64
+	Ordinal    int
+	Path       []string
+	Symbol     string
+	Kind       string
+	Language   string
+	Line       int
+	Text       string
+	Document   int64
+	Title      string
+	Category   string
+	Collection string
+	Source     string
+	Repository int64 // 0: none
+	Technology int64 // 0: none
+	Version    int
+	Chunks     int // of the document
+}
+
+// TitleField is what the index takes as the title of a passage.
+func TitleField(title string, path []string, symbol string) string {
+	parts := append([]string{title}, path...)
+	if symbol != "" {
+		parts = append(parts, symbol)
+	}
+	return strings.Join(parts, " \n")
+}
+
+// Statistics are counts of a collection or project.
+type Statistics struct {
+	TotalDocuments int
+	TotalChunks    int
+	Embedded       int            // chunks with a vector of the present model
+	Documents      map[string]int // by category
+	Chunks         map[string]int // by category
+}
+
+// Shelf reads passages by id. Ids that are gone are missing from the answer;
+// generation is the project's at that moment.
+type Shelf interface {
+	Passages(ctx context.Context, p tenant.Project, ids []int64) (found map[int64]Passage, generation int64, err error)
+}
+
+// Indexes gives a project's index, at generation want or later.
+type Indexes interface {
+	At(ctx context.Context, p tenant.Project, want int64) (*index.Index, error)
+}
+
+// Encoder makes the vector of a question.
+type Encoder interface {
+	EmbedQuery(ctx context.Context, text string) ([]float32, error)
+}
+
+// Encoders gives the encoder, or the reason why there is none.
+type Encoders interface {
+	Encoder() (e Encoder, missing string)
+}
+
+// Query is a question.
+type Query struct {
+	Text   string
+	Mode   index.Mode
+	Alpha  *float64 // weight of the vector leg; nil: the default
+	Method fusion.Method
+	Limit  int
+	Filter index.Filter
+}
+
+// Found is one passage of an answer with the account of its score.
+type Found struct {
+	Passage
+	index.Hit
+}
+
+// Answer is what was found, best first.
+type Answer struct {
+	Found      []Found
+	Mode       index.Mode // as used
+	Reason     string     // why it is not the mode that was asked for; "" when it is
+	Alpha      float64
+	Method     fusion.Method
+	Generation int64
+}
+
+// Defaults of a query.
+const (
+	DefaultLimit = 5
+	MaxLimit     = 50
+	MaxText      = 4096 // characters
+)
+
+// Config is the ranking. The zero value of a field takes its default.
+type Config struct {
+	Alpha  float64       // weight of the vector leg; 0.5
+	Method fusion.Method // fusion.Convex
+}
+
+// Engine answers queries.
+type Engine struct {
+	indexes  Indexes
+	shelf    Shelf
+	encoders Encoders
+	c        Config
+}
+
+// NewEngine returns an engine.
+func NewEngine(i Indexes, s Shelf, e Encoders, c Config) *Engine {
+	if c.Alpha <= 0 || c.Alpha > 1 {
+		c.Alpha = 0.5
+	}
+	if c.Method == "" {
+		c.Method = fusion.Convex
+	}
+	return &Engine{indexes: i, shelf: s, encoders: e, c: c}
+}
+
+func (e *Engine) check(q *Query) error {
+	q.Text = strings.TrimSpace(q.Text)
+	switch {
+	case q.Text == "":
+		return errs.InvalidField("string_too_short", "query must not be empty", "body", "query")
+	case len([]rune(q.Text)) > MaxText:
+		return errs.InvalidField("string_too_long", fmt.Sprintf("query has more than %d characters", MaxText), "body", "query")
+	case q.Limit < 0 || q.Limit > MaxLimit:
+		return errs.InvalidField("out_of_range", fmt.Sprintf("limit must be from 1 to %d", MaxLimit), "body", "limit")
+	case q.Alpha != nil && !(*q.Alpha >= 0 && *q.Alpha <= 1):
+		return errs.InvalidField("out_of_range", "alpha must be from 0 to 1", "query", "alpha")
+	}
+	switch q.Mode {
+	case "":
+		q.Mode = index.Hybrid
+	case index.Hybrid, index.Vector, index.Keyword:
+	default:
+		return errs.InvalidField("enum", "mode must be hybrid, vector or keyword", "query", "mode")
+	}
+	switch q.Method {
+	case "":
+		q.Method = e.c.Method
+	case fusion.Convex, fusion.RRF:
+	default:
+		return errs.InvalidField("enum", "fusion must be convex or rrf", "query", "fusion")
+	}
+	if q.Limit == 0 {
+		q.Limit = DefaultLimit
+	}
+	return nil
+}
+
+// attempts is how often an index that turns out to be old is asked again.
+// Under a stream of writes it is always a little old; the last answer then
+// stands, without what has gone.
+const attempts = 3
+
+// Search answers q for project p.
+func (e *Engine) Search(ctx context.Context, p tenant.Project, q Query) (Answer, error) {
+	if err := e.check(&q); err != nil {
+		return Answer{}, err
+	}
+	a := Answer{Mode: q.Mode, Alpha: e.c.Alpha, Method: q.Method}
+	if q.Alpha != nil {
+		a.Alpha = *q.Alpha
+	}
+	vector, err := e.vector(ctx, q, &a)
+	if err != nil {
+		return Answer{}, err
+	}
+	r := index.Request{Text: q.Text, Vector: vector, Mode: a.Mode, Alpha: a.Alpha, Method: q.Method, Limit: q.Limit, Filter: q.Filter}
+	want := int64(0)
+	for try := 1; ; try++ {
+		x, err := e.indexes.At(ctx, p, want)
+		if err != nil {
+			return Answer{}, err
+		}
+		res, err := x.Search(r)
+		if err != nil {
+			return Answer{}, fmt.Errorf("search project %d: %w", p, err)
+		}
+		ids := make([]int64, len(res.Hits))
+		for i, h := range res.Hits {
+			ids[i] = h.ID
+		}
+		found, generation, err := e.shelf.Passages(ctx, p, ids)
+		if err != nil {
+			return Answer{}, err
+		}
+		if generation > res.Generation && try < attempts {
+			want = generation
+			continue
+		}
+		a.Generation = res.Generation
+		for _, h := range res.Hits {
+			if s, ok := found[h.ID]; ok && passes(s, q.Filter) {
+				a.Found = append(a.Found, Found{Passage: s, Hit: h})
+			}
+		}
+		return a, nil
+	}
+}
+
+// passes repeats the filter on what is committed: a document may have moved to
+// another category since it was ranked.
+func passes(s Passage, f index.Filter) bool {
+	return (f.Collection == "" || s.Collection == f.Collection) && (f.Category == "" || s.Category == f.Category) &&
+		(f.Technology == 0 || s.Technology == f.Technology)
+}
+
+// vector encodes the question, and notes in a when the answer is by words
+// alone because it cannot be encoded.
+func (e *Engine) vector(ctx context.Context, q Query, a *Answer) ([]float32, error) {
+	if q.Mode == index.Keyword {
+		return nil, nil
+	}
+	enc, missing := e.encoders.Encoder()
+	if enc == nil {
+		a.Mode, a.Reason = index.Keyword, missing
+		return nil, nil
+	}
+	v, err := enc.EmbedQuery(ctx, q.Text)
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		a.Mode, a.Reason = index.Keyword, "the question could not be embedded"
+		return nil, nil
+	}
+	return v, nil
+}

@@ -1,0 +1,171 @@
+package serve
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/fusion"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/search"
+)
+
+func marshal(v any) ([]byte, error) { return json.Marshal(v) }
+
+// within is a collection, or that of a repository, or "" for the project.
+type within struct {
+	RepositoryID *int64  `json:"repository_id"`
+	Collection   *string `json:"collection"`
+}
+
+func (w within) collection() string {
+	switch {
+	case w.Collection != nil && *w.Collection != "":
+		return *w.Collection
+	case w.RepositoryID != nil:
+		return document.CollectionOf(*w.RepositoryID)
+	}
+	return ""
+}
+
+type queryKnowledgeBase struct {
+	within
+	Mode   *string                `json:"mode"`
+	Alpha  *float64               `json:"alpha"`
+	Fusion *string                `json:"fusion"`
+	Body   KnowledgeSearchRequest `json:"body"`
+}
+
+func (h *Handlers) query(ctx context.Context, r queryKnowledgeBase) (results, error) {
+	q := search.Query{
+		Text: r.Body.Query, Mode: index.Mode(value(r.Mode)), Alpha: r.Alpha, Method: fusion.Method(value(r.Fusion)), Limit: value(r.Body.Limit),
+		Filter: index.Filter{Collection: r.collection(), Category: value(r.Body.Category), Technology: value(r.Body.TechnologyId)},
+	}
+	a, err := h.Search.Search(ctx, tenant.From(ctx).Project, q)
+	if err != nil {
+		return results{}, err
+	}
+	return results{a}, nil
+}
+
+// results is an answer as the contract's array.
+type results struct{ a search.Answer }
+
+// Headers say how the answer was made: the legs that were used, why not those
+// that were asked for, and the generation of the index.
+func (r results) Headers() map[string]string {
+	h := map[string]string{
+		"CC-Search-Mode":      string(r.a.Mode),
+		"CC-Index-Generation": strconv.FormatInt(r.a.Generation, 10),
+	}
+	if r.a.Reason != "" {
+		h["CC-Search-Degraded"] = headerText(r.a.Reason)
+	}
+	return h
+}
+
+// headerText keeps what a header may hold.
+func headerText(s string) string {
+	b := []byte(s)
+	for i, c := range b {
+		if c < ' ' || c > '~' {
+			b[i] = '?'
+		}
+	}
+	return string(b[:min(len(b), 300)])
+}
+
+// leg is one leg's share of a score. Rank is null when the leg did not list
+// the passage among its candidates.
+type leg struct {
+	Score *float64 `json:"score"`
+	Rank  *int     `json:"rank"`
+}
+
+// MarshalJSON writes the array.
+func (r results) MarshalJSON() ([]byte, error) {
+	out := make([]KnowledgeSearchResult, len(r.a.Found))
+	for i, f := range r.a.Found {
+		meta := map[string]any{
+			"document_id": f.Passage.Document, "document_version": f.Version, "chunk_id": f.Passage.ID, "chunk_index": f.Ordinal, "chunk_count": f.Chunks,
+			"heading_path": orEmpty(f.Path), "kind": f.Kind, "collection": f.Collection, "repository_id": orNil(f.Repository),
+			"language": orNil(f.Language), "symbol": orNil(f.Symbol), "line": orNil(f.Line),
+			"mode": r.a.Mode, "index_generation": r.a.Generation,
+		}
+		if r.a.Reason != "" {
+			meta["degraded"] = r.a.Reason
+		}
+		if r.a.Mode != index.Vector {
+			meta["lexical"] = leg{Score: &f.Lexical, Rank: orNil(f.LexicalRank)}
+		}
+		if r.a.Mode != index.Keyword {
+			l := leg{Rank: orNil(f.VectorRank)}
+			if f.HasVector {
+				l.Score = &f.Cosine
+			}
+			meta["vector"] = l
+		}
+		if r.a.Mode == index.Hybrid {
+			meta["alpha"], meta["fusion"], meta["fused_score"] = r.a.Alpha, r.a.Method, f.Score
+		}
+		source := f.Source
+		out[i] = KnowledgeSearchResult{
+			Content: f.Text, Title: f.Title, Category: f.Category, TechnologyId: orNil(f.Technology), SourceFile: &source, Score: f.Score, Metadata: meta,
+		}
+	}
+	return marshal(out)
+}
+
+func orEmpty(s []string) []string {
+	if s == nil {
+		return []string{}
+	}
+	return s
+}
+
+// named is the collection in the words of the statistics, where the whole
+// project has none.
+func (w within) named() string {
+	if c := w.collection(); c != "" {
+		return c
+	}
+	return document.DefaultCollection
+}
+
+func (h *Handlers) statistics(ctx context.Context, r within) (KnowledgeStatistics, error) {
+	st, err := h.Census.Statistics(ctx, tenant.From(ctx).Project, r.collection())
+	if err != nil {
+		return KnowledgeStatistics{}, err
+	}
+	name, dim := h.Model.Model()
+	if name == "" {
+		name = "none: search is by words"
+	}
+	out := KnowledgeStatistics{RepositoryId: r.RepositoryID, Collection: r.named(), EmbeddingModel: name}
+	out.Database.TotalEntries, out.Database.Categories = st.TotalDocuments, st.Documents
+	out.VectorDb.TotalChunks, out.VectorDb.Categories, out.VectorDb.EmbeddedChunks = st.TotalChunks, st.Chunks, st.Embedded
+	out.VectorDb.EmbeddingModel, out.VectorDb.EmbeddingDimension = name, dim
+	out.VectorDb.Backend, out.VectorDb.CollectionName = "postgres", out.Collection
+	return out, nil
+}
+
+func (h *Handlers) collections(ctx context.Context, _ struct{}) ([]string, error) {
+	names, err := h.Census.Collections(ctx, tenant.From(ctx).Project)
+	return orEmpty(names), err
+}
+
+func (h *Handlers) categories(ctx context.Context, r within) ([]string, error) {
+	names, err := h.Census.Categories(ctx, tenant.From(ctx).Project, r.collection())
+	return orEmpty(names), err
+}
+
+func (h *Handlers) count(ctx context.Context, r *knowledgev1.CountDocumentsRequest) (*knowledgev1.CountDocumentsResponse, error) {
+	documents, chunks, err := h.Census.Count(ctx, tenant.Project(r.GetProjectId()))
+	if err != nil {
+		return nil, err
+	}
+	return &knowledgev1.CountDocumentsResponse{Documents: int32(documents), Chunks: int32(chunks)}, nil
+}

@@ -1,0 +1,150 @@
+package knowledge
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/jobs"
+	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
+
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/chunk"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/encoder"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/inbox"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/fusion"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/postgres"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/search"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/serve"
+)
+
+// Name is the name of the service, of its schema and of its bus user.
+const Name = "knowledge"
+
+//go:embed migrations/*.sql
+var files embed.FS
+
+// Migrations makes the schema of the service.
+var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations"}
+
+// Deps is what the service is built from. DB and Bus are needed.
+type Deps struct {
+	DB         *pg.DB
+	Bus        *bus.Bus
+	Log        *slog.Logger          // slog.Default() when nil
+	Registerer prometheus.Registerer // nil keeps no metrics
+	// Load loads the embedding model; nil takes the one that Config names.
+	Load func(ctx context.Context) (encoder.Model, error)
+	// Recheck decides the rights of a command's caller again when it runs late,
+	// see bus.ServerConfig.
+	Recheck func(ctx context.Context, id tenant.Identity, operation string) (tenant.Identity, error)
+}
+
+// New wires the service. Nothing runs before its parts are started.
+func New(d Deps, c Config) (*app.Module, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("knowledge: %w", err)
+	}
+	if d.DB == nil || d.Bus == nil {
+		return nil, errors.New("knowledge: a database and a bus are needed")
+	}
+	if d.Log == nil {
+		d.Log = slog.Default()
+	}
+	log := d.Log.With("service", Name)
+	load := d.Load
+	if load == nil {
+		load = loader(c, log)
+	}
+
+	keeper := &housekeeper{every: c.Housekeeping, remember: c.Removals, bus: d.Bus, log: log, ring: make(chan struct{}, 1)}
+	model := encoder.New(load, keeper.modelReady, log, encoder.Config{})
+	name := func() string { n, _ := model.Model(); return n }
+	store := postgres.New(d.DB, name)
+	library := index.NewLibrary(store, index.Config{}, c.IndexMemoryMB<<20)
+	keeper.store, keeper.library, keeper.model = store, library, name
+
+	intake := document.NewIntake(objects{d.Bus}, model, store, document.Config{
+		Wait: c.Wait, Extract: c.Extract, Cut: chunk.Config{Target: c.ChunkTokens, Chunks: c.MaxChunks},
+	}, c.Extractors)
+	indexer := document.NewIndexer(intake, model, store)
+	engine := search.NewEngine(library, store, model, search.Config{Alpha: c.Alpha, Method: fusion.Method(c.Fusion)})
+
+	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: c.Jobs, Window: c.Jobs, Log: log, Registerer: d.Registerer})
+	work.Handle(postgres.IndexJob, indexing(indexer))
+
+	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, DB: d.DB, Recheck: d.Recheck})
+	(&serve.Handlers{Intake: intake, Library: store, Census: store, Search: engine, Model: model}).Register(server)
+	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
+	(&inbox.Handlers{
+		Purge: func(ctx context.Context, p tenant.Project, version int, consumer, message string) error {
+			return store.Purge(ctx, p, postgres.Order{Consumer: consumer, Message: message, Version: version})
+		},
+		Drop: library.Drop,
+	}).Register(heard)
+	// A search brings its index up to date by itself; following the facts
+	// only does it earlier, and in every replica.
+	follow := func(ctx context.Context, p tenant.Project, generation int32) {
+		ctx, cancel := context.WithTimeout(ctx, index.Deadline)
+		defer cancel()
+		if err := library.Refresh(ctx, p, int64(generation)); err != nil && ctx.Err() == nil {
+			log.WarnContext(ctx, "index.refresh", "project", p.Token(), "err", err)
+		}
+	}
+	return &app.Module{
+		Name: Name,
+		Parts: []app.Part{
+			model, keeper, work, server, heard,
+			bus.Follow(d.Bus, func(ctx context.Context, m bus.Meta, e *knowledgev1.DocumentIndexed) {
+				follow(ctx, m.Project, e.GetGeneration())
+			}),
+			bus.Follow(d.Bus, func(ctx context.Context, m bus.Meta, e *knowledgev1.DocumentDeleted) {
+				follow(ctx, m.Project, e.GetGeneration())
+			}),
+			outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer)),
+		},
+		Checks: []app.Check{
+			{Name: "knowledge.database", Check: d.DB.Ping},
+			{Name: "knowledge.model", Check: model.Check},
+		},
+		Operations: serve.Operations,
+	}, nil
+}
+
+// indexing is the handler of the jobs that index a document. After the last
+// try that a fault has ended, the document is left as far as it came.
+func indexing(x *document.Indexer) func(ctx context.Context, r *jobs.Run) error {
+	return func(ctx context.Context, r *jobs.Run) error {
+		var t document.Task
+		if err := r.Decode(&t); err != nil {
+			return err
+		}
+		err := x.Index(ctx, r.Job.Project, t, func(ctx context.Context, done, total int) error {
+			r.Progress(ctx, done, total, "embedding")
+			return context.Cause(ctx)
+		})
+		if err != nil && ctx.Err() == nil && r.Job.Attempts >= r.Job.MaxAttempts {
+			return errors.Join(err, x.GiveUp(ctx, r.Job.Project, t))
+		}
+		return err
+	}
+}
+
+// objects reads and removes uploads.
+type objects struct{ b *bus.Bus }
+
+// Open opens an upload.
+func (o objects) Open(ctx context.Context, b document.Blob) (io.ReadCloser, error) {
+	return o.b.GetObject(ctx, bus.ObjectRef{Bucket: b.Bucket, Name: b.Name, SHA256: b.SHA256, Size: b.Size})
+}
