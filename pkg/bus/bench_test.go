@@ -95,4 +95,3 @@ func BenchmarkCommand(b *testing.B) {
 		})
 	})
 }
-

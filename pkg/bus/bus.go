@@ -65,6 +65,7 @@ type Bus struct {
 	spills  lazy[jetstream.ObjectStore]
 	ops     lazy[jetstream.KeyValue]
 	epochs  sync.Map // stream name -> string
+	hooks   sync.Map // of reconnections: *func() -> nothing
 	closed  atomic.Bool
 }
 
@@ -97,7 +98,7 @@ func Connect(ctx context.Context, c Config) (*Bus, error) {
 		return nil, fmt.Errorf("connect to the bus: %w", err)
 	}
 	// A server that comes back may have other streams.
-	if b.nc, err = dial(ctx, c, b.log, b.epochs.Clear); err != nil {
+	if b.nc, err = dial(ctx, c, b.log, b.reconnected); err != nil {
 		return nil, err
 	}
 	if b.js, err = jetstream.New(b.nc, jetstream.WithDefaultTimeout(c.Timeout)); err != nil {
@@ -112,6 +113,22 @@ func Connect(ctx context.Context, c Config) (*Bus, error) {
 	b.spills.open = func(ctx context.Context) (jetstream.ObjectStore, error) { return b.js.ObjectStore(ctx, BucketSpill) }
 	b.ops.open = func(ctx context.Context) (jetstream.KeyValue, error) { return b.js.KeyValue(ctx, BucketOperations) }
 	return b, nil
+}
+
+// reconnected runs when the connection is back.
+func (b *Bus) reconnected() {
+	b.epochs.Clear()
+	b.hooks.Range(func(hook, _ any) bool {
+		(*hook.(*func()))()
+		return true
+	})
+}
+
+// onReconnect runs fn, which must not block, whenever the connection is back,
+// until forget is called.
+func (b *Bus) onReconnect(fn func()) (forget func()) {
+	b.hooks.Store(&fn, nil)
+	return func() { b.hooks.Delete(&fn) }
 }
 
 // dial connects under the service's name and with its own inbox, so that

@@ -3,7 +3,6 @@ package bus
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -23,11 +22,10 @@ type Follower struct {
 	filter string
 	name   string
 	err    error
-	handle func(ctx context.Context, m *nats.Msg)
+	handle func(ctx context.Context, d *Delivery)
 
-	sub  *nats.Subscription
-	hard context.CancelCauseFunc
-	busy sync.WaitGroup
+	heard *ordered
+	hard  context.CancelCauseFunc
 }
 
 // Follow hears every fact of type E from the start of the part on, one after
@@ -42,21 +40,17 @@ func Follow[E proto.Message](b *Bus, h func(ctx context.Context, m Meta, e E)) *
 		return &Follower{b: b, err: err}
 	}
 	f := &Follower{b: b, filter: eventFilter(d), name: d.ID()}
-	f.handle = func(ctx context.Context, m *nats.Msg) {
+	f.handle = func(ctx context.Context, del *Delivery) {
 		began := time.Now()
-		del := &Delivery{Subject: m.Subject, Header: m.Header, Data: m.Data, Attempt: 1}
-		if md, err := m.Metadata(); err == nil {
-			del.Sequence, del.Time = md.Sequence.Stream, md.Timestamp
-		}
 		meta, e, err := decodeEvent[E](del)
 		outcome := "ok"
 		if err != nil {
 			outcome = "invalid"
-			b.log.Warn("event.followed", "filter", f.filter, "subject", m.Subject, "seq", del.Sequence, "outcome", outcome, "err", err)
+			b.log.Warn("event.followed", "filter", f.filter, "subject", del.Subject, "seq", del.Sequence, "outcome", outcome, "err", err)
 		} else {
-			ctx = b.prop.Extract(ctx, headerCarrier(m.Header))
+			ctx = b.prop.Extract(ctx, headerCarrier(del.Header))
 			h(tenant.With(ctx, AsService(b.service, meta.Project)), meta, e)
-			b.log.DebugContext(ctx, "event.followed", "subject", m.Subject, "seq", del.Sequence, "outcome", outcome, "ms", time.Since(began).Milliseconds())
+			b.log.DebugContext(ctx, "event.followed", "subject", del.Subject, "seq", del.Sequence, "outcome", outcome, "ms", time.Since(began).Milliseconds())
 		}
 		b.m.consumed.WithLabelValues("follow-"+b.service+"-"+f.name, outcome).Observe(time.Since(began).Seconds())
 	}
@@ -74,13 +68,11 @@ func (f *Follower) Start(ctx context.Context) error {
 	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	f.hard = cancel
 	var err error
-	f.sub, err = f.b.ordered(StreamEvents, f.filter, func(m *nats.Msg) {
-		f.busy.Add(1)
-		defer f.busy.Done()
+	f.heard, err = f.b.follow(ctx, StreamEvents, f.filter, false, func(m *nats.Msg, seq uint64, at time.Time) {
 		if run.Err() == nil {
-			f.handle(run, m)
+			f.handle(run, &Delivery{Subject: m.Subject, Header: m.Header, Data: m.Data, Sequence: seq, Time: at, Attempt: 1})
 		}
-	}, nats.DeliverNew())
+	})
 	if err != nil {
 		return fmt.Errorf("follow %s: %w", f.filter, err)
 	}
@@ -89,33 +81,11 @@ func (f *Follower) Start(ctx context.Context) error {
 
 // Stop ends the following and waits for a running handler until ctx ends.
 func (f *Follower) Stop(ctx context.Context) error {
-	if f.sub == nil {
+	if f.heard == nil {
 		return nil
 	}
 	defer f.hard(errStopped)
-	err := f.sub.Unsubscribe()
-	if errors.Is(err, nats.ErrConnectionClosed) || errors.Is(err, nats.ErrBadSubscription) {
-		err = nil
-	}
-	done := make(chan struct{})
-	go func() { defer close(done); f.busy.Wait() }()
-	select {
-	case <-done:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("follow %s: a handler did not finish: %w", f.filter, context.Cause(ctx))
-	}
-}
-
-// ordered hears a filter of a stream in order, resuming where it was after a
-// loss. The consumer's create subject carries the filter, to which the
-// service's permissions are bound.
-func (b *Bus) ordered(stream, filter string, h nats.MsgHandler, from nats.SubOpt) (*nats.Subscription, error) {
-	js, err := b.nc.JetStream(nats.MaxWait(b.timeout))
-	if err != nil {
-		return nil, err
-	}
-	return js.Subscribe(filter, h, nats.OrderedConsumer(), nats.BindStream(stream), from)
+	return f.heard.stop(ctx)
 }
 
 // Live says how far a job is, or a part of what it yields, to whoever follows
@@ -140,7 +110,7 @@ func (b *Bus) Live(p tenant.Project, job string, v any) error {
 
 // FollowLive hands fn what was said about the job in the last minutes and what
 // is said from now on, in order, until stop is called. stop returns when fn
-// will not be called any more.
+// will not be called any more, so fn must not call it.
 func (b *Bus) FollowLive(ctx context.Context, p tenant.Project, job string, fn func(data []byte)) (stop func(), err error) {
 	if !validToken(job) {
 		return nil, errs.Newf(errs.NotFound, "job %q is not a name", job)
@@ -148,24 +118,16 @@ func (b *Bus) FollowLive(ctx context.Context, p tenant.Project, job string, fn f
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("follow live: %w", context.Cause(ctx))
 	}
-	var mu sync.Mutex
-	over := false
-	sub, err := b.ordered(StreamLive, liveSubject(p, job), func(m *nats.Msg) {
-		mu.Lock()
-		defer mu.Unlock()
-		if !over {
-			fn(m.Data)
-		}
-	}, nats.DeliverAll())
+	o, err := b.follow(ctx, StreamLive, liveSubject(p, job), true, func(m *nats.Msg, _ uint64, _ time.Time) { fn(m.Data) })
 	if err != nil {
 		return nil, errs.Newf(errs.Unavailable, "follow live: %w", err)
 	}
+	var once sync.Once
 	return func() {
-		mu.Lock()
-		over = true
-		mu.Unlock()
-		if err := sub.Unsubscribe(); err != nil && !errors.Is(err, nats.ErrConnectionClosed) && !errors.Is(err, nats.ErrBadSubscription) {
-			b.log.Warn("bus.unfollow", "job", job, "err", err)
-		}
+		once.Do(func() {
+			if err := o.stop(context.Background()); err != nil {
+				b.log.Warn("bus.unfollow", "job", job, "err", err)
+			}
+		})
 	}, nil
 }

@@ -80,13 +80,6 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 		}
 		p.follow(StreamEvents, filter)
 	}
-	if len(c.Hears) > 0 {
-		for _, d := range events.Catalogue() {
-			for _, other := range d.Consumers {
-				p.deny("$JS.API.CONSUMER.DELETE." + StreamEvents + "." + EventDurable(other, d))
-			}
-		}
-	}
 	if c.TakesCommands {
 		takes = true
 		p.durable(StreamCommands, CommandDurable(service))
@@ -136,11 +129,10 @@ func (p *perms) durable(stream, name string) {
 }
 
 // follow lets the user make consumers of its own that see the filter and
-// nothing else, delivered to its inbox, and delete them again: without that a
-// follower waits in vain when it stops. Their names are random; those that are
-// not, of durables, are denied.
+// nothing else, delivered to its inbox. The server drops them when nobody
+// listens, so that no right to delete is needed.
 func (p *perms) follow(stream, filter string) {
-	p.pub("$JS.API.CONSUMER.CREATE."+stream+".*."+filter, "$JS.API.CONSUMER.DELETE."+stream+".*", "$JS.FC."+stream+".>")
+	p.pub("$JS.API.CONSUMER.CREATE."+stream+".*."+filter, "$JS.API.STREAM.INFO."+stream, "$JS.FC."+stream+".>")
 }
 
 // bucket lets the user put, get and delete objects. Its purge names its filter

@@ -367,7 +367,9 @@ func TestAServerSaysWhatIsWrongWithItsRegistrations(t *testing.T) {
 	bus.Request(s, "twice", nothing)
 	bus.Request(s, "no.name", nothing)
 	bus.Command(s, "homeless", nothing)
-	bus.Internal(s, "other", func(context.Context, *authv1.SigningKeysRequest) (*authv1.SigningKeysResponse, error) { return nil, nil })
+	bus.Internal(s, "other", func(context.Context, *authv1.SigningKeysRequest) (*authv1.SigningKeysResponse, error) {
+		return nil, nil
+	})
 	err := s.Start(t.Context())
 	for _, want := range []string{"twice", "no.name", "homeless needs a database", "signingKeys of auth"} {
 		if err == nil || !strings.Contains(err.Error(), want) {

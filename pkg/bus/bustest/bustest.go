@@ -31,6 +31,8 @@ type Env struct {
 	Registry *prometheus.Registry // of all its buses
 
 	t     testing.TB
+	conf  natsd.Config
+	tcp   bool
 	specs bus.Specs
 	log   *slog.Logger
 	mu    sync.Mutex
@@ -43,7 +45,7 @@ type Option func(*options)
 type options struct {
 	contracts map[string]bus.Contract
 	log       io.Writer
-	disk      bool
+	disk, tcp bool
 	hub       []string
 }
 
@@ -57,6 +59,10 @@ func WithLog(w io.Writer) Option { return func(o *options) { o.log = w } }
 
 // OnDisk keeps the streams in files, with fsync, as in production.
 func OnDisk() Option { return func(o *options) { o.disk = true } }
+
+// OverTCP connects through a port and keeps the streams in files, so that
+// [Env.Restart] can be called.
+func OverTCP() Option { return func(o *options) { o.tcp, o.disk = true, true } }
 
 // WithHub makes a user of account HUB for each service.
 func WithHub(services ...string) Option { return func(o *options) { o.hub = services } }
@@ -81,7 +87,7 @@ func Start(t testing.TB, services []string, opts ...Option) *Env {
 	// Whoever consumes a fact of the catalogue has a durable, whether the test
 	// runs it or not.
 	e := &Env{
-		t: t, buses: map[string]*bus.Bus{}, Registry: prometheus.NewRegistry(), log: slog.New(slog.DiscardHandler),
+		t: t, tcp: o.tcp, buses: map[string]*bus.Bus{}, Registry: prometheus.NewRegistry(), log: slog.New(slog.DiscardHandler),
 		specs: bus.Specs{Services: services, Events: events.Catalogue(), Memory: !o.disk},
 	}
 	if o.log != nil {
@@ -101,7 +107,11 @@ func Start(t testing.TB, services []string, opts ...Option) *Env {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	var err error
-	e.Server, err = natsd.Start(ctx, natsd.Config{Dir: t.TempDir(), Users: users, Log: e.log, NoSync: !o.disk, MaxMemory: 1 << 30})
+	e.conf = natsd.Config{Dir: t.TempDir(), Users: users, Log: e.log, NoSync: !o.disk, MaxMemory: 1 << 30}
+	if o.tcp {
+		e.conf.Addr = "127.0.0.1:0"
+	}
+	e.Server, err = natsd.Start(ctx, e.conf)
 	if err != nil {
 		t.Fatalf("bustest: %v", err)
 	}
@@ -114,6 +124,35 @@ func Start(t testing.TB, services []string, opts ...Option) *Env {
 	})
 	e.provision(ctx, o.hub)
 	return e
+}
+
+// Restart stops the server and starts it again with its files, on its port.
+// Connections come back by themselves.
+func (e *Env) Restart() {
+	e.t.Helper()
+	if !e.tcp {
+		e.t.Fatal("bustest: a restart needs OverTCP")
+	}
+	e.conf.Addr = "127.0.0.1:" + itoa(int64(e.Server.Port()))
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	if err := e.Server.Stop(ctx); err != nil {
+		e.t.Fatalf("bustest: %v", err)
+	}
+	var err error
+	if e.Server, err = natsd.Start(ctx, e.conf); err != nil {
+		e.t.Fatalf("bustest: %v", err)
+	}
+}
+
+// reach says how clients get to the server.
+func (e *Env) reach(c bus.Config) bus.Config {
+	if e.tcp {
+		c.URL = e.Server.ClientURL()
+	} else {
+		c.InProcess = e.Server.InProcess()
+	}
+	return c
 }
 
 func (e *Env) provision(ctx context.Context, hub []string) {
@@ -153,17 +192,17 @@ func (e *Env) Config(service string) bus.Config {
 	if err != nil {
 		e.t.Fatalf("bustest: %v", err)
 	}
-	return bus.Config{
-		InProcess: e.Server.InProcess(), CredsFile: e.Server.Trust.CredsFile(service), Service: service, Log: e.log, Registerer: e.Registry,
+	return e.reach(bus.Config{
+		CredsFile: e.Server.Trust.CredsFile(service), Service: service, Log: e.log, Registerer: e.Registry,
 		Issuers: e.Server.Trust.Issuers(), Edges: []string{Edge}, SigningSeed: seed,
-	}
+	})
 }
 
 // HubConfig is what a hub connection of the service connects with.
 func (e *Env) HubConfig(service string) bus.Config {
-	return bus.Config{
-		InProcess: e.Server.InProcess(), CredsFile: e.Server.Trust.CredsFile(bus.HubUser(service)), Service: service, Log: e.log, Registerer: e.Registry,
-	}
+	return e.reach(bus.Config{
+		CredsFile: e.Server.Trust.CredsFile(bus.HubUser(service)), Service: service, Log: e.log, Registerer: e.Registry,
+	})
 }
 
 // Bus is the service's connection, the same at every call; it is closed after

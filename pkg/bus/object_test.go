@@ -1,0 +1,151 @@
+package bus_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/natsd"
+)
+
+func read(t *testing.T, b *bus.Bus, ref bus.ObjectRef) string {
+	t.Helper()
+	r, err := b.GetObject(t.Context(), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := io.ReadAll(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	return string(data)
+}
+
+func TestAnObjectIsStoredWholeWithItsHash(t *testing.T) {
+	t.Parallel()
+	env := bustest.New(t, "knowledge")
+	edge, k, ctx := env.Bus(bustest.Edge), env.Bus("knowledge"), t.Context()
+	content := strings.Repeat("0123456789abcdef", 40_000) // several chunks
+	ref, err := edge.PutObject(ctx, 42, "a b.txt", "text/plain", iotest.OneByteReader(strings.NewReader(content[:1000])), 1000)
+	if err != nil || ref.Size != 1000 {
+		t.Fatalf("exactly the limit: %+v, %v", ref, err)
+	}
+	ref, err = edge.PutObject(ctx, 42, "a b.txt", "text/plain", strings.NewReader(content), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte(content))
+	if ref.Bucket != bus.BucketBlobs || !strings.HasPrefix(ref.Name, "p42/") || ref.Filename != "a b.txt" || ref.ContentType != "text/plain" || ref.SHA256 != hex.EncodeToString(sum[:]) || ref.Size != int64(len(content)) {
+		t.Errorf("ref %+v", ref)
+	}
+	if got := read(t, k, ref); got != content {
+		t.Errorf("%d bytes back", len(got))
+	}
+	for range 2 {
+		if err := k.DeleteObject(ctx, ref); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := k.GetObject(ctx, ref); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("a deleted object: %v", err)
+	}
+	for _, bad := range []bus.ObjectRef{{}, {Bucket: "spill", Name: "x"}, {Bucket: bus.BucketBlobs}} {
+		if _, err := k.GetObject(ctx, bad); errs.KindOf(err) != errs.Internal {
+			t.Errorf("%+v: %v", bad, err)
+		}
+		if err := k.DeleteObject(ctx, bad); errs.KindOf(err) != errs.Internal {
+			t.Errorf("%+v: %v", bad, err)
+		}
+	}
+}
+
+func TestAnUploadThatIsTooLargeOrBreaksOffLeavesNothing(t *testing.T) {
+	t.Parallel()
+	env := bustest.New(t)
+	edge := env.Bus(bustest.Edge)
+	if _, err := edge.PutObject(t.Context(), 42, "f", "", strings.NewReader(strings.Repeat("x", 300_001)), 300_000); errs.KindOf(err) != errs.TooLarge {
+		t.Errorf("one byte too many: %v", err)
+	}
+	hung := errors.New("connection reset")
+	_, err := edge.PutObject(t.Context(), 42, "f", "", io.MultiReader(strings.NewReader(strings.Repeat("x", 300_000)), iotest.ErrReader(hung)), 1<<20)
+	if errs.KindOf(err) != errs.Malformed || !errors.Is(err, hung) {
+		t.Errorf("broken off: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := edge.PutObject(ctx, 42, "f", "", strings.NewReader("x"), 10); err == nil {
+		t.Error("nobody there: no error")
+	}
+	s, err := jetStream(t, env.Conn(natsd.UserAdmin)).Stream(t.Context(), "OBJ_"+bus.BucketBlobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := s.CachedInfo().State.Msgs; n != 0 {
+		t.Errorf("%d messages left", n)
+	}
+}
+
+func TestPresenceGoesOverTheHubAndReachesItsDurableConsumer(t *testing.T) {
+	t.Parallel()
+	env := bustest.Start(t, []string{"federation"}, bustest.WithHub("federation"))
+	hub, err := bus.ConnectHub(t.Context(), env.HubConfig("federation"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(hub.Close)
+	if err := hub.Announce(t.Context(), "here", nats.Header{"X": {"1"}}, []byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	if err := hub.Announce(t.Context(), "a.b", nil, nil); err == nil {
+		t.Error("announced as two tokens")
+	}
+	heard := make(chan bus.Presence, 8)
+	env.Run(hub.Presences(func(_ context.Context, p bus.Presence) error {
+		if string(p.Data) == "rubbish" {
+			return errors.New("cannot be read")
+		}
+		heard <- p
+		return nil
+	}))
+	if p := bustest.Await(env, heard); p.Slug != "here" || string(p.Data) != "one" || p.Header.Get("X") != "1" || p.Time.IsZero() || p.Seq == 0 {
+		t.Errorf("caught up %+v", p)
+	}
+	neighbour := env.Conn(natsd.UserHubAdmin)
+	for _, data := range []string{"rubbish", "two"} {
+		if err := neighbour.Publish("hub.presence."+data, []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p := bustest.Await(env, heard); p.Slug != "two" {
+		t.Errorf("heard %+v", p)
+	}
+	if err := hub.Ready(t.Context()); err != nil {
+		t.Error(err)
+	}
+	denied := make(chan error, 4)
+	nc, err := nats.Connect("", nats.InProcessServer(env.Server.InProcess()), nats.UserCredentials(env.Server.Trust.CredsFile(bus.HubUser("federation"))),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) { denied <- err }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	if err := nc.Publish("hub.other", nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := bustest.Await(env, denied); !strings.Contains(strings.ToLower(err.Error()), "permissions violation") {
+		t.Errorf("another subject of the hub: %v", err)
+	}
+}
