@@ -1,7 +1,6 @@
 package embed
 
 import (
-	"container/list"
 	"encoding/binary"
 	"slices"
 	"sync"
@@ -10,20 +9,31 @@ import (
 // cache keeps the vectors of the latest queries, by their tokens: texts that
 // differ in case, accents or blanks are one query to the model.
 type cache struct {
-	mu    sync.Mutex
-	max   int
-	order list.List // of *cached, the latest first
-	by    map[string]*list.Element
+	mu  sync.Mutex
+	max int
+	by  map[string]*cached
+	end cached // of a ring: older than it is the latest, newer the oldest
 }
 
 type cached struct {
-	key    string
-	vector []float32
+	key          string
+	vector       []float32
+	newer, older *cached
 }
 
 func newCache(entries int) *cache {
-	return &cache{max: entries, by: map[string]*list.Element{}}
+	c := &cache{max: entries, by: map[string]*cached{}}
+	c.end.newer, c.end.older = &c.end, &c.end
+	return c
 }
+
+// toFront puts e, which is nowhere, before the latest.
+func (c *cache) toFront(e *cached) {
+	e.newer, e.older = &c.end, c.end.older
+	e.older.newer, c.end.older = e, e
+}
+
+func (e *cached) takeOut() { e.newer.older, e.older.newer = e.older, e.newer }
 
 // keyOf spells tokens as a string; a number of a token fits four bytes.
 func keyOf(tokens []int32) string {
@@ -42,8 +52,9 @@ func (c *cache) get(key string) ([]float32, bool) {
 	if !ok {
 		return nil, false
 	}
-	c.order.MoveToFront(e)
-	return slices.Clone(e.Value.(*cached).vector), true
+	e.takeOut()
+	c.toFront(e)
+	return slices.Clone(e.vector), true
 }
 
 // put keeps a copy of vector.
@@ -54,8 +65,11 @@ func (c *cache) put(key string, vector []float32) {
 		return
 	}
 	if len(c.by) >= c.max {
-		last := c.order.Back()
-		delete(c.by, c.order.Remove(last).(*cached).key)
+		oldest := c.end.newer
+		oldest.takeOut()
+		delete(c.by, oldest.key)
 	}
-	c.by[key] = c.order.PushFront(&cached{key, slices.Clone(vector)})
+	e := &cached{key: key, vector: slices.Clone(vector)}
+	c.by[key] = e
+	c.toFront(e)
 }

@@ -46,7 +46,7 @@ type Embedder struct {
 	workers int // parts of a batch at a time
 	gate    *gate
 	cache   *cache
-	scratch sync.Pool
+	scratch sync.Pool // of *minilm.Scratch
 
 	closing atomic.Bool
 	mu      sync.Mutex
@@ -99,7 +99,6 @@ func load(dir string, o Options, set kernel.Set) (*Embedder, error) {
 		workers: batches,
 		gate:    newGate(places, batches, cmp.Or(max(o.MaxQueries, 0), 256)),
 		cache:   newCache(cmp.Or(o.QueryCache, 1024)),
-		scratch: sync.Pool{New: func() any { return new(minilm.Scratch) }},
 	}
 	e.idle = sync.NewCond(&e.mu)
 	return e, nil
@@ -157,7 +156,10 @@ func (e *Embedder) pass(tokens [][]int32, out [][]float32, pause func() error) e
 		}
 		return pause()
 	}
-	s := e.scratch.Get().(*minilm.Scratch)
+	s, ok := e.scratch.Get().(*minilm.Scratch)
+	if !ok {
+		s = new(minilm.Scratch)
+	}
 	defer e.scratch.Put(s)
 	return e.model.Forward(s, tokens, out, stop)
 }

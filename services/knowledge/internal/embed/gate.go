@@ -1,8 +1,8 @@
 package embed
 
 import (
-	"container/list"
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
@@ -19,9 +19,18 @@ type gate struct {
 	free       int // places that nobody holds
 	batchRoom  int // batches that may still come in
 	maxQueries int // that may wait
-	queries    list.List
-	batches    list.List
+	queries    line
+	batches    line
 	passed     int // queries let in since a batch has been waiting
+}
+
+// line is who waits, the next one first: a turn comes when its channel closes.
+type line []chan struct{}
+
+// next calls the first one in.
+func (l *line) next() {
+	close((*l)[0])
+	*l = (*l)[1:]
 }
 
 func newGate(places, batches, maxQueries int) *gate {
@@ -31,32 +40,32 @@ func newGate(places, batches, maxQueries int) *gate {
 // enterQuery waits for a place for a query. When too many wait it refuses.
 func (g *gate) enterQuery(ctx context.Context) error {
 	g.mu.Lock()
-	if g.queries.Len() >= g.maxQueries {
+	if len(g.queries) >= g.maxQueries {
 		g.mu.Unlock()
 		return errBusy
 	}
 	turn := make(chan struct{})
-	place := g.queries.PushBack(turn)
+	g.queries = append(g.queries, turn)
 	g.admit()
 	g.mu.Unlock()
-	return g.wait(ctx, &g.queries, place, turn)
+	return g.wait(ctx, &g.queries, turn)
 }
 
 // enterBatch waits for a place for a part of a batch.
 func (g *gate) enterBatch(ctx context.Context) error {
 	g.mu.Lock()
 	turn := make(chan struct{})
-	place := g.batches.PushBack(turn)
+	g.batches = append(g.batches, turn)
 	g.admit()
 	g.mu.Unlock()
-	return g.wait(ctx, &g.batches, place, turn)
+	return g.wait(ctx, &g.batches, turn)
 }
 
 // yield gives a batch's place up if a query waits for one, and gets it back.
 // After an error the place is lost.
 func (g *gate) yield(ctx context.Context) error {
 	g.mu.Lock()
-	if g.queries.Len() == 0 {
+	if len(g.queries) == 0 {
 		g.mu.Unlock()
 		if err := ctx.Err(); err != nil {
 			g.leaveBatch()
@@ -67,10 +76,10 @@ func (g *gate) yield(ctx context.Context) error {
 	g.free++
 	g.batchRoom++
 	turn := make(chan struct{})
-	place := g.batches.PushFront(turn)
+	g.batches = slices.Insert(g.batches, 0, turn)
 	g.admit()
 	g.mu.Unlock()
-	return g.wait(ctx, &g.batches, place, turn)
+	return g.wait(ctx, &g.batches, turn)
 }
 
 func (g *gate) leaveQuery() {
@@ -91,20 +100,17 @@ func (g *gate) leaveBatch() {
 // admit lets in whoever is next, as long as there are places.
 func (g *gate) admit() {
 	for g.free > 0 {
-		query, batch := g.queries.Front(), g.batches.Front()
-		if g.batchRoom == 0 {
-			batch = nil
-		}
+		query, batch := len(g.queries) > 0, len(g.batches) > 0 && g.batchRoom > 0
 		switch {
-		case query != nil && (batch == nil || g.passed < patience):
-			if batch != nil {
+		case query && (!batch || g.passed < patience):
+			if batch {
 				g.passed++
 			}
-			close(g.queries.Remove(query).(chan struct{}))
-		case batch != nil:
+			g.queries.next()
+		case batch:
 			g.passed = 0
 			g.batchRoom--
-			close(g.batches.Remove(batch).(chan struct{}))
+			g.batches.next()
 		default:
 			return
 		}
@@ -113,7 +119,7 @@ func (g *gate) admit() {
 }
 
 // wait returns when it is the caller's turn, or with the context's error.
-func (g *gate) wait(ctx context.Context, in *list.List, place *list.Element, turn chan struct{}) error {
+func (g *gate) wait(ctx context.Context, in *line, turn chan struct{}) error {
 	select {
 	case <-turn:
 		return nil
@@ -129,7 +135,8 @@ func (g *gate) wait(ctx context.Context, in *list.List, place *list.Element, tur
 			g.leaveBatch()
 		}
 	default:
-		in.Remove(place)
+		at := slices.Index(*in, turn)
+		*in = slices.Delete(*in, at, at+1)
 		g.mu.Unlock()
 	}
 	return ctx.Err()

@@ -23,7 +23,7 @@ func waiting(t *testing.T, g *gate, n, m int) {
 	defer tick.Stop()
 	for {
 		g.mu.Lock()
-		there := g.queries.Len() == n && g.batches.Len() == m
+		there := len(g.queries) == n && len(g.batches) == m
 		g.mu.Unlock()
 		if there {
 			return

@@ -215,3 +215,47 @@ func BenchmarkTokenizer(b *testing.B) {
 		tok.Count(text)
 	}
 }
+
+// BenchmarkQueryDuringABatch is what a query waits for while documents are
+// being embedded, with a place of its own and without.
+func BenchmarkQueryDuringABatch(b *testing.B) {
+	for _, workers := range []int{2, 1} {
+		dir, err := realDir()
+		if err != nil {
+			b.Skip(err)
+		}
+		e, err := embed.Load(dir, embed.Options{Workers: workers, QueryCache: -1})
+		if err != nil {
+			b.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(b.Context())
+		ended := make(chan error, 1)
+		texts := slices.Repeat([]string{strings.Repeat("message ", 250)}, 1000)
+		go func() {
+			for ctx.Err() == nil {
+				if _, err := e.EmbedBatch(ctx, texts, nil); err != nil {
+					ended <- err
+					return
+				}
+			}
+		}()
+		b.Run("workers="+strconv.Itoa(workers), func(b *testing.B) {
+			var times []time.Duration
+			for b.Loop() {
+				began := time.Now()
+				if _, err := e.EmbedQuery(ctx, "how do I restart the gateway without losing messages"); err != nil {
+					b.Fatal(err)
+				}
+				times = append(times, time.Since(began))
+			}
+			slices.Sort(times)
+			b.ReportMetric(float64(times[len(times)/2].Microseconds())/1000, "p50-ms")
+			b.ReportMetric(float64(times[len(times)*99/100].Microseconds())/1000, "p99-ms")
+		})
+		cancel()
+		<-ended
+		if err := e.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

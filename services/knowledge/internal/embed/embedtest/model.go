@@ -45,7 +45,8 @@ func WriteModel(dir string, s Shape, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	err = errors.Join(safetensors.Write(weights, s.tables(rand.New(rand.NewPCG(seed, 1)))), weights.Close())
+	r := rand.New(rand.NewPCG(seed, 1))
+	err = errors.Join(safetensors.Write(weights, s.tables(r)), weights.Close())
 	if err != nil {
 		return err
 	}

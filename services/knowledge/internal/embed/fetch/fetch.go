@@ -109,7 +109,7 @@ func Fetch(ctx context.Context, o Options) (string, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, o.whole)
 	defer cancel()
-	if err := os.MkdirAll(o.CacheDir, 0o755); err != nil {
+	if err := os.MkdirAll(o.CacheDir, 0o750); err != nil {
 		return "", fmt.Errorf("directory for models: %w", err)
 	}
 	unlock, err := lock(ctx, filepath.Join(o.CacheDir, o.Model.dir()+".lock"))
@@ -127,7 +127,7 @@ func Fetch(ctx context.Context, o Options) (string, error) {
 // fetch tries the sources. The caller holds the lock.
 func (o Options) fetch(ctx context.Context) (string, error) {
 	part := filepath.Join(o.CacheDir, o.Model.dir()+".part")
-	if err := os.MkdirAll(part, 0o755); err != nil {
+	if err := os.MkdirAll(part, 0o750); err != nil {
 		return "", fmt.Errorf("directory for models: %w", err)
 	}
 	failed := &Error{Model: o.Model}

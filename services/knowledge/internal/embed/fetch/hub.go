@@ -67,7 +67,7 @@ func secureRedirect(req *http.Request, via []*http.Request) error {
 // download continues the file at path up to size bytes. resumed says that the
 // beginning is from an earlier download.
 func (o Options) download(ctx context.Context, client *http.Client, url, path string, size int64, report func(int64)) (resumed bool, err error) {
-	out, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	out, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return false, err
 	}

@@ -5,7 +5,7 @@ import "path"
 // The names of the files of a model.
 const (
 	WeightsFile   = "model.safetensors"
-	TokenizerFile = "tokenizer.json"
+	TokenizerFile = "tokenizer.json" //nolint:gosec // the name of a file, no secret
 )
 
 // File is one file of a model, pinned.

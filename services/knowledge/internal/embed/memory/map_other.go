@@ -2,8 +2,13 @@
 
 package memory
 
-import "os"
+import (
+	"errors"
+	"os"
+)
 
 func alloc(int) ([]byte, func() error, error) { return nil, nil, nil }
 
-func mapFile(*os.File, int64, int) ([]byte, func() error, error) { return nil, nil, nil }
+func mapFile(*os.File, int64, int) ([]byte, func() error, error) {
+	return nil, nil, errors.ErrUnsupported
+}

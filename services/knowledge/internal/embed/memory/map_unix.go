@@ -33,7 +33,7 @@ func alloc(bytes int) ([]byte, func() error, error) {
 func mapFile(f *os.File, offset int64, bytes int) ([]byte, func() error, error) {
 	b, err := syscall.Mmap(int(f.Fd()), offset, bytes, syscall.PROT_READ, syscall.MAP_SHARED)
 	if err != nil {
-		return nil, nil, nil // some file systems cannot: read instead
+		return nil, nil, err
 	}
 	return b, func() error { return syscall.Munmap(b) }, nil
 }
