@@ -63,8 +63,8 @@ func New(d Deps, c Config) (*app.Module, error) {
 		return nil, fmt.Errorf("federation: %w", err)
 	}
 	checks := []app.Check{
-		{Name: "federation.database", Check: d.DB.Ping},
-		{Name: "federation.hub", Check: func(ctx context.Context) error {
+		{Name: "database", Check: d.DB.Ping},
+		{Name: "hub", Check: func(ctx context.Context) error {
 			if d.Hub.Ready(ctx) != nil {
 				return app.Degraded("heartbeats can be neither sent nor heard at the moment; the catalog shows what was last known")
 			}

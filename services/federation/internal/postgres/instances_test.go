@@ -1,0 +1,137 @@
+package postgres_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"testing"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/federation/internal/instance"
+	"github.com/commandcenter/commandcenter/services/federation/internal/postgres"
+)
+
+func store(t *testing.T) (*postgres.Instances, *pg.DB) {
+	t.Helper()
+	db := pgtest.New(t, pg.Schema{Name: "federation", FS: os.DirFS("../../migrations")})
+	return postgres.NewInstances(db), db
+}
+
+func TestInstancesAreKeptAsTheyAre(t *testing.T) {
+	t.Parallel()
+	s, _ := store(t)
+	ctx := t.Context()
+	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
+	full := instance.Instance{
+		Slug: "apollo", Status: instance.Online, HubURL: "https://a", Namespace: "hub.apollo", ProductVersion: "1", ReportedDegraded: true,
+		LastHeartbeat: at, Sent: at.Add(-time.Second), FirstSeen: at.Add(-time.Hour), Version: 1,
+	}
+	bare := instance.Instance{Slug: "bare", Status: instance.Offline, LastHeartbeat: at, FirstSeen: at, Version: 1}
+	for _, i := range []instance.Instance{full, bare} {
+		if v, err := s.Save(ctx, i); err != nil || v != 1 {
+			t.Fatalf("save %s: version %d, %v", i.Slug, v, err)
+		}
+	}
+	all, err := s.All(ctx)
+	if err != nil || len(all) != 2 {
+		t.Fatalf("all: %+v %v", all, err)
+	}
+	for n, want := range []instance.Instance{full, bare} {
+		got := all[n]
+		got.LastHeartbeat, got.FirstSeen = got.LastHeartbeat.UTC(), got.FirstSeen.UTC()
+		if !got.Sent.IsZero() {
+			got.Sent = got.Sent.UTC()
+		}
+		if got != want {
+			t.Errorf("got  %+v\nwant %+v", got, want)
+		}
+	}
+	full.Status, full.FirstSeen = instance.Degraded, at // the first time stays
+	if v, err := s.Save(ctx, full); err != nil || v != 2 {
+		t.Fatalf("save again: version %d, %v", v, err)
+	}
+	got, found, err := s.Find(ctx, "apollo")
+	if err != nil || !found || got.Status != instance.Degraded || got.Version != 2 || !got.FirstSeen.Equal(at.Add(-time.Hour)) {
+		t.Fatalf("find: %+v %v %v", got, found, err)
+	}
+	if _, found, err := s.Find(ctx, "nobody"); found || err != nil {
+		t.Fatalf("find nobody: %v %v", found, err)
+	}
+	if n, err := s.Count(ctx); n != 2 || err != nil {
+		t.Fatalf("count: %d %v", n, err)
+	}
+}
+
+func TestAChangeAndItsEventCommitTogether(t *testing.T) {
+	t.Parallel()
+	s, db := store(t)
+	ctx := t.Context()
+	i := instance.Instance{Slug: "apollo", Status: instance.Online, LastHeartbeat: time.Now(), FirstSeen: time.Now()}
+	change := func(fail error) error {
+		return s.Atomically(ctx, func(ctx context.Context) error {
+			v, err := s.Save(ctx, i)
+			if err != nil {
+				return err
+			}
+			i.Version = v
+			return errors.Join(s.Announce(ctx, instance.Change{Instance: i, Previous: instance.Offline}), fail)
+		})
+	}
+	boom := errors.New("boom")
+	if err := change(boom); !errors.Is(err, boom) {
+		t.Fatal(err)
+	}
+	waiting := func() (subjects []string) {
+		t.Helper()
+		err := db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+			return tx.SelectContext(ctx, &subjects, `SELECT subject FROM outbox`)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return subjects
+	}
+	if n, err := s.Count(ctx); err != nil || n != 0 || len(waiting()) != 0 {
+		t.Fatalf("a failed change left %d rows and %v", n, waiting())
+	}
+	if err := change(nil); err != nil {
+		t.Fatal(err)
+	}
+	if got := waiting(); len(got) != 1 || got[0] != "evt.instance.federation.instance.status_changed.v1" {
+		t.Fatalf("outbox %v", got)
+	}
+}
+
+func TestWhatTheTableCannotHoldIsRefused(t *testing.T) {
+	t.Parallel()
+	s, _ := store(t)
+	for name, i := range map[string]instance.Instance{
+		"slug":   {Slug: "No Slug", Status: instance.Online, LastHeartbeat: time.Now(), FirstSeen: time.Now()},
+		"status": {Slug: "x", Status: "asleep", LastHeartbeat: time.Now(), FirstSeen: time.Now()},
+	} {
+		if _, err := s.Save(t.Context(), i); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+}
+
+func TestAnUnreachableDatabaseIsAnError(t *testing.T) {
+	t.Parallel()
+	s, _ := store(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, _, findErr := s.Find(ctx, "x")
+	_, countErr := s.Count(ctx)
+	_, allErr := s.All(ctx)
+	_, saveErr := s.Save(ctx, instance.Instance{})
+	for _, err := range []error{findErr, countErr, allErr, saveErr} {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("err = %v", err)
+		}
+	}
+}
