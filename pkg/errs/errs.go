@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -95,10 +96,11 @@ func (e *Error) Because(err error) *Error {
 }
 
 func (e *Error) Error() string {
-	if e.cause != nil && e.cause.Error() != e.Msg {
-		return e.Msg + ": " + e.cause.Error()
+	// A message of Newf ends with its cause already.
+	if e.cause == nil || strings.HasSuffix(e.Msg, e.cause.Error()) {
+		return e.Msg
 	}
-	return e.Msg
+	return e.Msg + ": " + e.cause.Error()
 }
 
 func (e *Error) Unwrap() error { return e.cause }

@@ -69,7 +69,7 @@ func TestServicesKeepTheArrowsOfTheHouse(t *testing.T) {
 			})
 		}
 	}
-	archtest.Check(t, m.Imports(rules...), m.Names(), m.Testing(), m.Docs(), m.Long(500))
+	archtest.Check(t, m.Imports(rules...), m.Names(), m.Testing(), m.Docs(), m.Long(450))
 }
 
 // services lists the services: the folders of the module, less the one binary,
