@@ -2,7 +2,9 @@ package bus_test
 
 import (
 	"context"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -36,23 +38,41 @@ func BenchmarkRequest(b *testing.B) {
 		}
 		ctx, cancel := context.WithTimeout(b.Context(), bustest.Patience*10)
 		defer cancel()
+		var took times
 		for b.Loop() {
+			began := time.Now()
 			if _, err := asking.RequestWithContext(ctx, "raw.auth.echo", payload); err != nil {
 				b.Fatal(err)
 			}
+			took = append(took, time.Since(began))
 		}
+		took.report(b)
 	})
 	b.Run("bus", func(b *testing.B) {
 		s := bus.NewServer(env.Bus("auth"), bus.ServerConfig{})
 		bus.Request(s, "echo", echo)
 		env.Run(s)
 		edge := env.Bus(bustest.Edge)
+		var took times
 		for b.Loop() {
+			began := time.Now()
 			if _, err := edge.Request(b.Context(), target, alice, payload); err != nil {
 				b.Fatal(err)
 			}
+			took = append(took, time.Since(began))
 		}
+		took.report(b)
 	})
+}
+
+// times are the durations of single calls.
+type times []time.Duration
+
+func (t times) report(b *testing.B) {
+	b.Helper()
+	slices.Sort(t)
+	b.ReportMetric(float64(t[len(t)/2].Nanoseconds()), "p50-ns")
+	b.ReportMetric(float64(t[len(t)*99/100].Nanoseconds()), "p99-ns")
 }
 
 // BenchmarkCommand compares a bare durable publish, fsync included, with a
@@ -82,9 +102,13 @@ func BenchmarkCommand(b *testing.B) {
 		}
 	}
 	b.Run("bus", func(b *testing.B) {
+		var took times
 		for b.Loop() {
+			began := time.Now()
 			run(b)
+			took = append(took, time.Since(began))
 		}
+		took.report(b)
 	})
 	b.Run("bus, 16 at a time", func(b *testing.B) {
 		b.SetParallelism(8)

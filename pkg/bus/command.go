@@ -365,7 +365,7 @@ func (b *Bus) askOperation(ctx context.Context, service string, identity tenant.
 	if err != nil {
 		return nil, fmt.Errorf("ask for an operation: %w", err)
 	}
-	o, err := b.ask(ctx, Target{Service: service, Operation: getOperation, Project: identity.Project}, identity, q, "application/json")
+	o, err := b.ask(ctx, Target{Service: service, Operation: getOperation, Project: identity.Project}, identity, q, "")
 	if err != nil {
 		return nil, err
 	}

@@ -28,7 +28,7 @@ type CheckResult struct {
 // Health asks a service how its checks go. It is for services only; the error
 // is Unavailable when nobody serves.
 func (b *Bus) Health(ctx context.Context, service string) ([]CheckResult, error) {
-	o, err := b.ask(ctx, Target{Service: service, Operation: askHealth}, AsService(b.service, tenant.Instance), []byte("{}"), "application/json")
+	o, err := b.ask(ctx, Target{Service: service, Operation: askHealth}, AsService(b.service, tenant.Instance), []byte("{}"), "")
 	if err != nil {
 		return nil, err
 	}

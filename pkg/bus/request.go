@@ -35,7 +35,7 @@ type Target struct {
 // t.Project. The error is an [errs.Error] for every refusal and fault,
 // Unavailable when nobody serves the target, Timeout when no answer came.
 func (b *Bus) Request(ctx context.Context, t Target, identity tenant.Identity, payload []byte) (*Answer, error) {
-	o, err := b.ask(ctx, t, identity, payload, "application/json")
+	o, err := b.ask(ctx, t, identity, payload, "")
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +128,9 @@ func (b *Bus) exchange(ctx context.Context, r *route, t Target, identity tenant.
 	if err != nil {
 		return outcome{}, err
 	}
-	m.Header[headerKind] = []string{contentType}
+	if contentType != "" { // JSON goes without saying
+		m.Header[headerKind] = []string{contentType}
+	}
 	timeout := b.timeout
 	if d, ok := ctx.Deadline(); ok {
 		timeout = time.Until(d)
