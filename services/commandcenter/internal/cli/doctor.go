@@ -258,7 +258,7 @@ func checkServices(ctx context.Context, nc *nats.Conn) finding {
 }
 
 func (e *env) checkHTTP(ctx context.Context, _ *datadir.Dir, running bool) []finding {
-	s, err := e.session()
+	s, err := e.sessionWith(client.Config{Once: true})
 	if err != nil {
 		return []finding{{"HTTP", findingFail, err.Error(), ""}}
 	}

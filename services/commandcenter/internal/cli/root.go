@@ -128,8 +128,12 @@ func (e *env) load(cmd *cobra.Command, _ []string) error {
 }
 
 // session is the server as the user.
-func (e *env) session() (*client.Session, error) {
+func (e *env) session() (*client.Session, error) { return e.sessionWith(client.Config{}) }
+
+// sessionWith fills in what the settings say.
+func (e *env) sessionWith(c client.Config) (*client.Session, error) {
 	s, err := client.New(client.Config{
+		Once:      c.Once,
 		Server:    e.cfg.ServerURL(),
 		Token:     e.cfg.Client.Token,
 		Project:   e.cfg.Client.Project,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
@@ -103,7 +104,7 @@ func sampleFiles() (files []ingest.File, from string, err error) {
 		if sample.IsRepository(dir) {
 			all, err := ingest.Walk(dir, nil)
 			for _, f := range all {
-				if ingest.Kind(f.Name) == "documentation" {
+				if strings.HasSuffix(f.Name, ".md") && !strings.Contains(f.Name, "testdata/") {
 					files = append(files, f)
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -95,7 +96,8 @@ func (e *env) printResults(found []client.KnowledgeSearchResult, full bool) {
 	width := e.width()
 	for i, r := range found {
 		title := oneLine(r.Title)
-		if h := heading(r.Metadata["heading_path"], title); h != "" {
+		within, content := leadingHeadings(r.Content)
+		if h := heading(r.Metadata["heading_path"], within, title); h != "" {
 			title += e.paint(e.Out, dim, " › "+h)
 		}
 		e.line("%s %s  %s", e.paint(e.Out, bold, fmt.Sprintf("%2d.", i+1)), e.paint(e.Out, bold, title), e.paint(e.Out, green, strconv.FormatFloat(r.Score, 'f', 3, 64)))
@@ -108,7 +110,7 @@ func (e *env) printResults(found []client.KnowledgeSearchResult, full bool) {
 			about = append(about, legs)
 		}
 		e.line("    %s", e.paint(e.Out, dim, strings.Join(about, " · ")))
-		text := snippet(r.Content, 3*(width-4))
+		text := snippet(content, 3*(width-4))
 		if full {
 			text = r.Content
 		}
@@ -122,20 +124,41 @@ func (e *env) printResults(found []client.KnowledgeSearchResult, full bool) {
 }
 
 // heading is the way to the passage, without the title that stands before it.
-func heading(v any, title string) string {
+// within are the headings that the passage itself begins with.
+func heading(path any, within []string, title string) string {
 	var parts []string
-	switch v := v.(type) {
+	switch p := path.(type) {
 	case string:
-		parts = strings.Split(v, " > ")
+		parts = strings.Split(p, " > ")
 	case []any:
-		for _, p := range v {
-			parts = append(parts, fmt.Sprint(p))
+		for _, v := range p {
+			parts = append(parts, fmt.Sprint(v))
+		}
+	}
+	for _, h := range within {
+		if !slices.Contains(parts, h) {
+			parts = append(parts, h)
 		}
 	}
 	if len(parts) > 0 && strings.EqualFold(parts[0], title) {
 		parts = parts[1:]
 	}
 	return oneLine(strings.Join(parts, " › "))
+}
+
+// leadingHeadings takes the Markdown headings off the beginning of a passage:
+// they are shown above it.
+func leadingHeadings(content string) (headings []string, rest string) {
+	rest = content
+	for {
+		line, after, _ := strings.Cut(rest, "\n")
+		text := strings.TrimLeft(line, "#")
+		if text == line || !strings.HasPrefix(text, " ") || strings.TrimSpace(after) == "" {
+			return headings, rest
+		}
+		headings = append(headings, strings.TrimSpace(text))
+		rest = strings.TrimLeft(after, "\n")
+	}
 }
 
 // legs shows what each leg gave, if the server says so.

@@ -23,6 +23,7 @@ type Config struct {
 	// data directory of this machine that we can read; ok is false otherwise.
 	Local func() (email, password string, ok bool)
 	HTTP  *http.Client // nil for one with sensible timeouts
+	Once  bool         // send every call once: who asks how the server is wants no patience
 }
 
 // Session is a server as a user. It is safe for concurrent use.

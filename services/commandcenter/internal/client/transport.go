@@ -51,7 +51,7 @@ func (s *Session) retry(r *http.Request, token string) (*http.Response, error) {
 	if s.cfg.UserAgent != "" {
 		r.Header.Set("User-Agent", s.cfg.UserAgent)
 	}
-	again := repeatable(r)
+	again := repeatable(r) && !s.cfg.Once
 	for try := 1; ; try++ {
 		resp, err := s.cfg.HTTP.Do(r)
 		if err != nil && r.Context().Err() != nil {

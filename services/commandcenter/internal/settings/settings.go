@@ -15,6 +15,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 	"github.com/commandcenter/commandcenter/services/federation"
 	"github.com/commandcenter/commandcenter/services/gateway"
+	"github.com/commandcenter/commandcenter/services/knowledge"
 )
 
 // EnvPrefix begins the variables of settings that have no name of their own.
@@ -34,6 +35,7 @@ type Config struct {
 
 	Gateway    Gateway           `config:"gateway"`
 	Auth       auth.Config       `config:"auth"`
+	Knowledge  knowledge.Config  `config:"knowledge"`
 	Federation federation.Config `config:"federation"`
 	Client     Client            `config:"client"`
 }
@@ -80,6 +82,7 @@ func Default() Config {
 			Anonymous: g.Anonymous, Reads: g.Reads, Writes: g.Writes, Metrics: g.Metrics, LogRequests: g.LogRequests,
 		},
 		Auth:       auth.DefaultConfig(),
+		Knowledge:  knowledge.DefaultConfig(),
 		Federation: federation.DefaultConfig(),
 	}
 }
@@ -120,7 +123,7 @@ func (c Config) Validate() error {
 	g := gateway.Defaults()
 	g.Origins, g.CertFile, g.KeyFile, g.TrustedProxies = c.Gateway.Origins, c.Gateway.CertFile, c.Gateway.KeyFile, c.Gateway.TrustedProxies
 	g.Anonymous, g.Reads, g.Writes, g.Metrics = c.Gateway.Anonymous, c.Gateway.Reads, c.Gateway.Writes, c.Gateway.Metrics
-	errs = append(errs, g.Validate(), below("auth", c.Auth.Validate()), below("federation", c.Federation.Validate()))
+	errs = append(errs, g.Validate(), below("auth", c.Auth.Validate()), below("knowledge", c.Knowledge.Validate()), below("federation", c.Federation.Validate()))
 	if c.Client.Server != "" && !hasScheme(c.Client.Server, "http", "https") {
 		bad("client.server", "want http(s)://host:port")
 	}

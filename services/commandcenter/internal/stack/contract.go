@@ -13,7 +13,7 @@ import (
 
 // Operation is one operation of the HTTP contract, as far as the bus is
 // concerned.
-type Operation struct{ ID, Service, Delivery string }
+type Operation struct{ ID, Service, Delivery, Permission string }
 
 // Operations lists the operations of the contract by id.
 func Operations() ([]Operation, error) { return operations() }
@@ -27,11 +27,12 @@ var operations = sync.OnceValues(func() ([]Operation, error) {
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			o := Operation{ID: op.OperationID}
-			var ok1, ok2 bool
+			var ok1, ok2, ok3 bool
 			o.Service, ok1 = op.Extensions["x-service"].(string)
 			o.Delivery, ok2 = op.Extensions["x-delivery"].(string)
-			if o.ID == "" || !ok1 || !ok2 {
-				return nil, fmt.Errorf("openapi.yaml: %s %s lacks operationId, x-service or x-delivery", method, path)
+			o.Permission, ok3 = op.Extensions["x-permission"].(string)
+			if o.ID == "" || !ok1 || !ok2 || !ok3 {
+				return nil, fmt.Errorf("openapi.yaml: %s %s lacks operationId, x-service, x-delivery or x-permission", method, path)
 			}
 			out = append(out, o)
 		}

@@ -48,7 +48,13 @@ func (p *natsPart) Start(ctx context.Context) error {
 			return errors.Join(err, p.Stop(ctx))
 		}
 	}
-	if err := p.provision(ctx); err != nil {
+	// Somebody else's may be starting still, and may be waiting for the trust
+	// that was written just now.
+	within := time.Duration(0)
+	if p.server == nil {
+		within = patience
+	}
+	if err := retry(ctx, p.env, "nats", within, p.provision); err != nil {
 		return errors.Join(err, p.Stop(context.WithoutCancel(ctx)))
 	}
 	p.env.notice("NATS", p.where(), began)

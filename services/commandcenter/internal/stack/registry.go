@@ -12,6 +12,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth"
 	"github.com/commandcenter/commandcenter/services/federation"
 	"github.com/commandcenter/commandcenter/services/gateway"
+	"github.com/commandcenter/commandcenter/services/knowledge"
 )
 
 // Service is what the registry knows of one.
@@ -34,7 +35,7 @@ func services() []service {
 		{name: auth.Name, schema: &auth.Migrations, conns: 12, build: func(b built) (*app.Module, error) {
 			return auth.New(auth.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Secret: b.env.Secret}, b.env.Config.Auth)
 		}},
-		// KNOWLEDGE
+		{name: knowledge.Name, schema: &knowledge.Migrations, conns: 16, jobs: true, live: true, files: true, build: buildKnowledge},
 		{name: federation.Name, schema: &federation.Migrations, conns: 4, hub: true, build: buildFederation},
 		{name: "gateway", edge: true, files: true, build: buildGateway},
 	}

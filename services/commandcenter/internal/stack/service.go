@@ -13,6 +13,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
 	"github.com/commandcenter/commandcenter/services/federation"
 	"github.com/commandcenter/commandcenter/services/gateway"
+	"github.com/commandcenter/commandcenter/services/knowledge"
 )
 
 // built is what a service is built from.
@@ -145,6 +146,10 @@ func buildFederation(b built) (*app.Module, error) {
 		c.HubURL = "http://" + settings.Reachable(b.env.Config.HTTP)
 	}
 	return federation.New(federation.Deps{DB: b.db, Bus: b.bus, Hub: b.hub, Log: b.env.Log, Registerer: b.env.Registry}, c)
+}
+
+func buildKnowledge(b built) (*app.Module, error) {
+	return knowledge.New(knowledge.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Recheck: recheck(b.bus)}, b.env.Config.Knowledge)
 }
 
 func buildGateway(b built) (*app.Module, error) {

@@ -1,0 +1,102 @@
+package settings
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/commandcenter/commandcenter/pkg/config"
+)
+
+func TestDefaultsAreValid(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	if err := c.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	if got := c.ServerURL(); got != "http://127.0.0.1:8000" {
+		t.Errorf("server %s", got)
+	}
+}
+
+func TestEveryFaultOfEverySectionIsReportedAtOnce(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	c.HTTP, c.NATS, c.Ops, c.DataDir, c.DatabaseURL, c.NATSURL, c.OTLP = "8000", "x:", "y", "", "mysql://x", "http://n", "collector:4318"
+	c.Log.Format, c.Gateway.Origins, c.Gateway.Reads = "xml", []string{"example.org"}, "many"
+	c.Auth.AccessLife, c.Knowledge.ChunkTokens, c.Federation.Slug = 0, 1, "No"
+	c.Client.Server, c.Client.Project = "x", -1
+	err := c.Validate()
+	if err == nil {
+		t.Fatal("no fault")
+	}
+	for _, want := range []string{
+		"http:", "nats:", "ops:", "data_dir:", "database_url:", "nats_url:", "otlp_endpoint:", "log.format:", "gateway.origins:", "gateway.reads:",
+		"auth.access_life:", "knowledge.chunk_tokens:", "federation.slug", "client.server:", "client.project:",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in:\n%v", want, err)
+		}
+	}
+}
+
+func TestAddressesOfDatabaseAndBusHaveManyForms(t *testing.T) {
+	t.Parallel()
+	for _, dsn := range []string{"postgres://u:p@h:5432/d", "postgresql:///d?host=/run/pg", "host=/run/pg dbname=d user=u"} {
+		c := Default()
+		c.DatabaseURL, c.NATSURL = dsn, "nats://a:4222, tls://b:4222"
+		if err := c.Validate(); err != nil {
+			t.Errorf("%s: %v", dsn, err)
+		}
+	}
+}
+
+func TestAnAddressToListenOnBecomesOneToCall(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{":80": "127.0.0.1:80", "0.0.0.0:80": "127.0.0.1:80", "[::]:80": "127.0.0.1:80", "host:80": "host:80", "10.0.0.1:80": "10.0.0.1:80", "odd": "odd"} {
+		if got := Reachable(in); got != want {
+			t.Errorf("%s: %s, want %s", in, got, want)
+		}
+	}
+	c := Default()
+	c.Client.Server = "https://x/"
+	if c.ServerURL() != "https://x" {
+		t.Errorf("server %s", c.ServerURL())
+	}
+}
+
+func TestNoTwoSettingsShareAFlagOrAVariable(t *testing.T) {
+	t.Parallel()
+	c := Default()
+	l, err := config.Load(&c, config.Source{EnvPrefix: EnvPrefix})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]string{}
+	for _, e := range l.List() {
+		for _, name := range []string{e.Env, "--" + e.Flag} {
+			if name == "--" {
+				continue
+			}
+			if other := seen[name]; other != "" {
+				t.Errorf("%s is of %s and of %s", name, other, e.Key)
+			}
+			seen[name] = e.Key
+		}
+		if e.Usage == "" {
+			t.Errorf("%s: no usage", e.Key)
+		}
+	}
+}
+
+func TestSettingsLiveInTheUsersConfigurationDirectory(t *testing.T) { // not parallel: the environment
+	t.Setenv("XDG_CONFIG_HOME", "/somewhere")
+	if got := DefaultFile(); got != filepath.FromSlash("/somewhere/commandcenter/config.yaml") {
+		t.Errorf("file %s", got)
+	}
+	t.Setenv("XDG_CONFIG_HOME", "relative")
+	t.Setenv("HOME", "/home/u")
+	if got := Home(); got != filepath.FromSlash("/home/u/.config/commandcenter") {
+		t.Errorf("home %s", got)
+	}
+}
