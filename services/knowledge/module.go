@@ -118,7 +118,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 			{Name: "knowledge.database", Check: d.DB.Ping},
 			{Name: "knowledge.model", Check: model.Check},
 		},
-		Operations: serve.Operations,
+		Operations: serve.Operations(),
 	}, nil
 }
 

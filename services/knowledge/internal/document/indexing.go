@@ -7,7 +7,6 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
-	"github.com/commandcenter/commandcenter/services/knowledge/internal/chunk"
 )
 
 // Embedder makes vectors. Vectors of different names do not mix.
@@ -171,13 +170,4 @@ func (x *Indexer) extract(ctx context.Context, d Document, b Blob) (Document, er
 		return d, x.store.Failed(ctx, d, "unreadable", errs.As(err).Msg)
 	}
 	return d, err
-}
-
-// MaxTokens makes chunk sizes of a model's window: the target, if it fits with
-// the two marks that the model puts around a text.
-func MaxTokens(c chunk.Config, window int) chunk.Config {
-	if window > 2 && (c.Target <= 0 || c.Target > window-2) {
-		c.Target = min(220, window-2)
-	}
-	return c
 }

@@ -50,9 +50,11 @@ type Handlers struct {
 
 // Operations are the names of what [Handlers.Register] registers, for the
 // service's module.
-var Operations = []string{
-	"queryKnowledgeBase", "addDocument", "addTextDocument", "getDocument", "listDocuments", "deleteDocument",
-	"getKnowledgeStatistics", "listCollections", "listCategories",
+func Operations() []string {
+	return []string{
+		"queryKnowledgeBase", "addDocument", "addTextDocument", "getDocument", "listDocuments", "deleteDocument",
+		"getKnowledgeStatistics", "listCollections", "listCategories",
+	}
 }
 
 // Register registers every operation of the service with s.
