@@ -110,7 +110,9 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 		return nil, err
 	}
 	sum, object := fingerprint(payload)
-	m, err := b.message(ctx, r, commandSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload)
+	m, err := b.message(ctx, r, commandSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload, func(ctx context.Context, body []byte) (string, error) {
+		return b.keep(ctx, &b.bodies, BucketBodies, body)
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -39,7 +39,7 @@ func newWorld(t *testing.T, opts ...bustest.Option) *world {
 // count leaves one trace per run that commits.
 func (w *world) count(ctx context.Context, text string) error {
 	return w.db.InTenant(ctx, tenant.From(ctx).Project, func(ctx context.Context, tx *sqlx.Tx) error {
-		_, err := outbox.Once(ctx, tx, "counted", text+bus.CallFrom(ctx).CommandID.String()+time.Now().String())
+		_, err := outbox.Once(ctx, tx, "counted", text[:min(8, len(text))]+bus.CallFrom(ctx).CommandID.String()+time.Now().String())
 		return err
 	})
 }
@@ -508,4 +508,89 @@ func TestAFullStreamRefusesACommand(t *testing.T) {
 	if !errors.As(err, &e) || e.Kind != errs.Unavailable || e.RetryAfter == 0 {
 		t.Errorf("error %v", err)
 	}
+}
+
+func TestACommandWaitsForADatabaseThatIsAwayWithoutUsingUpItsTries(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	away := errs.New(errs.Unavailable, "the database is not available")
+	w.Run(w.serve(bus.ServerConfig{Attempts: 2}, func(ctx context.Context, _ echoRequest) error {
+		if call := bus.CallFrom(ctx); call.Attempt != 1 {
+			t.Errorf("attempt %d", call.Attempt)
+		}
+		if w.runs.Load() < 20 {
+			return away
+		}
+		return nil
+	}))
+	a, err := w.give(t, `{}`, bus.CommandOptions{Wait: bustest.Patience})
+	if err != nil || string(a.Body) != `{"id":20}` {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	if n := w.counted(t); n != 1 {
+		t.Errorf("%d changes", n)
+	}
+}
+
+func TestACommandWhoseNeedsStayAwayIsGivenUpAfterItsPatience(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Run(w.serve(bus.ServerConfig{Attempts: 1, Patience: 20 * time.Millisecond}, func(context.Context, echoRequest) error {
+		return errs.New(errs.Unavailable, "away")
+	}))
+	if _, err := w.give(t, `{}`, bus.CommandOptions{}); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("error %v", err)
+	}
+	if d := w.deadLetters(t, 1)[0]; d.Error != "away" {
+		t.Errorf("dead letter %+v", d)
+	}
+}
+
+func TestAWaitingCommandIsGivenBackWhenItsReplicaStops(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	waiting := make(chan struct{}, 1000)
+	s := w.serve(bus.ServerConfig{Workers: 1, Backoff: []time.Duration{time.Hour}}, func(context.Context, echoRequest) error {
+		waiting <- struct{}{}
+		return errs.New(errs.Unavailable, "away")
+	})
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	answer := make(chan error, 1)
+	go func() {
+		_, err := w.give(t, `{}`, bus.CommandOptions{Wait: bustest.Patience})
+		answer <- err
+	}()
+	bustest.Await(w.Env, waiting)
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.Run(w.serve(bus.ServerConfig{}, nil))
+	if err := bustest.Await(w.Env, answer); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALargeCommandKeepsItsBodyUntilItHasRun(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	text := strings.Repeat("x", 2*bus.MaxJSON)
+	a, err := w.give(t, `{"text":"`+text+`"}`, bus.CommandOptions{Wait: -1})
+	if err != nil || !a.Pending {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	s, err := jetStream(t, w.Conn(natsd.UserAdmin)).Stream(t.Context(), "OBJ_"+bus.BucketBodies)
+	if err != nil || s.CachedInfo().State.Msgs == 0 {
+		t.Fatalf("kept %+v, %v", s, err)
+	}
+	got := make(chan int, 1)
+	w.Run(w.serve(bus.ServerConfig{}, func(_ context.Context, r echoRequest) error { got <- len(r.Text); return nil }))
+	if n := bustest.Await(w.Env, got); n != len(text) {
+		t.Errorf("%d bytes of %d", n, len(text))
+	}
+	w.eventually(t, func() bool {
+		info, err := s.Info(t.Context())
+		return err == nil && info.State.Msgs <= 1 // the mark of the deletion
+	})
 }

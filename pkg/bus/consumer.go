@@ -25,8 +25,11 @@ type ConsumerConfig struct {
 	// of the stream.
 	Workers int
 	// Attempts is how often a message is tried before it is a dead letter; 5
-	// when 0.
+	// when 0. A try that ends with errs.Unavailable does not count: what the
+	// message needs is away, not the message at fault. It is tried again, here
+	// and at growing intervals, for Patience; an hour when 0.
 	Attempts int
+	Patience time.Duration
 	// Backoff is the wait after each failed try; the last one repeats. Short:
 	// what must wait longer than a minute belongs into a row.
 	Backoff []time.Duration
@@ -53,9 +56,10 @@ type Delivery struct {
 	Time     time.Time // when the stream stored it
 	Attempt  int       // from 1
 
+	held    bool        // it will be tried again here when something is away
 	attrs   []slog.Attr // of the log line
 	outcome string      // for the line and the metric, when it is not the usual one
-	after   func()      // once the message is acknowledged
+	after   func()      // once the message is acknowledged, and only then
 }
 
 // Note adds to the log line of this delivery.
@@ -142,6 +146,9 @@ func NewConsumer(b *Bus, c ConsumerConfig, handle func(ctx context.Context, d *D
 	}
 	if len(c.Backoff) == 0 {
 		c.Backoff = defaultBackoff
+	}
+	if c.Patience <= 0 {
+		c.Patience = time.Hour
 	}
 	if c.Line == "" {
 		c.Line = "bus.consumed"
@@ -273,11 +280,11 @@ func (c *Consumer) one(run context.Context, m jetstream.Msg) {
 	if d.Attempt > c.c.Attempts+crashes {
 		err = Bury(fmt.Errorf("delivered %d times without an outcome", d.Attempt))
 	} else {
-		err = c.guarded(ctx, d)
+		err = c.patient(ctx, d)
 	}
 	progress()
 	outcome := c.settle(ctx, m, d, err)
-	if d.after != nil {
+	if d.after != nil && err == nil {
 		d.after()
 	}
 	took := time.Since(began)
@@ -292,6 +299,39 @@ func (c *Consumer) one(run context.Context, m jetstream.Msg) {
 	}
 	c.b.log.LogAttrs(ctx, level, c.c.Line, attrs...)
 }
+
+// patient runs the handler until it does not find the database or another
+// party away, holding the message meanwhile: were it given back each time, an
+// outage would use up its attempts.
+func (c *Consumer) patient(ctx context.Context, d *Delivery) error {
+	began := time.Now()
+	for try := 0; ; try++ {
+		d.held = time.Since(began) < c.c.Patience
+		err := c.guarded(ctx, d)
+		var drop *dropped
+		var bury *buried
+		var later *delayed
+		if errs.KindOf(err) != errs.Unavailable || errors.As(err, &drop) || errors.As(err, &bury) || errors.As(err, &later) ||
+			ctx.Err() != nil || !d.held {
+			return err
+		}
+		c.b.log.WarnContext(ctx, "bus.waiting", "consumer", c.c.Durable, "seq", d.Sequence, "for", time.Since(began).Round(time.Millisecond), "err", err)
+		pause := time.NewTimer(c.c.Backoff[min(try, len(c.c.Backoff)-1)])
+		select {
+		case <-pause.C:
+		case <-c.stopping:
+			pause.Stop()
+			return errGiveBack
+		case <-ctx.Done():
+			pause.Stop()
+			return err
+		}
+		d.attrs, d.outcome, d.after = nil, "", nil
+	}
+}
+
+// errGiveBack ends a wait because the part stops: another replica goes on.
+var errGiveBack = errors.New("given back while it waited")
 
 // guarded turns a panic of the handler into a failure of this message.
 func (c *Consumer) guarded(ctx context.Context, d *Delivery) (err error) {
@@ -358,7 +398,7 @@ func (c *Consumer) settle(ctx context.Context, m jetstream.Msg, d *Delivery, err
 	case errors.As(err, &drop):
 		report("term", m.TermWithReason(reason(err)))
 		return "dropped"
-	case context.Cause(ctx) == errStopped: //nolint:errorlint // the very value that Stop gives
+	case errors.Is(err, errGiveBack), context.Cause(ctx) == errStopped: //nolint:errorlint // the very value that Stop gives
 		report("nak", m.Nak())
 		return "stopped"
 	case errors.As(err, &bury), d.Attempt >= c.c.Attempts:

@@ -43,8 +43,9 @@ func ProvisionHub(ctx context.Context, admin *nats.Conn, services ...string) err
 	if err != nil {
 		return fmt.Errorf("provision hub: %w", err)
 	}
+	light := forgetful(1, false)
 	c := jetstream.StreamConfig{
-		Name: StreamPresence, Description: "which instances are there", Subjects: []string{presenceFilter}, Storage: jetstream.MemoryStorage,
+		Name: StreamPresence, Description: "which instances are there", Subjects: []string{presenceFilter}, Storage: light.Storage, PersistMode: light.PersistMode,
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxMsgsPerSubject: 1, MaxBytes: maxPresence, MaxAge: keepPresence, Replicas: 1,
 	}
 	if err := stream(ctx, js, c); err != nil {

@@ -37,8 +37,9 @@ type InboxConfig struct {
 	// DB keeps the record of what was heard, with its effect. Without it a
 	// handler must bear to hear a fact twice.
 	DB *pg.DB
-	// Attempts and Backoff are those of [ConsumerConfig].
+	// Attempts, Patience and Backoff are those of [ConsumerConfig].
 	Attempts int
+	Patience time.Duration
 	Backoff  []time.Duration
 }
 
@@ -73,7 +74,7 @@ func Handle[E proto.Message](in *Inbox, h func(ctx context.Context, m Meta, e E)
 	}
 	durable := EventDurable(in.c.Service, d)
 	in.consumers = append(in.consumers, NewConsumer(in.b, ConsumerConfig{
-		Stream: StreamEvents, Durable: durable, Workers: 1, Attempts: in.c.Attempts, Backoff: in.c.Backoff, Line: "event.handled",
+		Stream: StreamEvents, Durable: durable, Workers: 1, Attempts: in.c.Attempts, Patience: in.c.Patience, Backoff: in.c.Backoff, Line: "event.handled",
 	}, func(ctx context.Context, del *Delivery) error {
 		if only := get(del.Header, headerFor); only != "" && only != durable {
 			del.outcome = "not_for_us"

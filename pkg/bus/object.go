@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -101,31 +100,71 @@ func (b *Bus) bucket(ctx context.Context, ref ObjectRef) (jetstream.ObjectStore,
 	return store, nil
 }
 
-// spill keeps a body for minutes and returns its name.
+// spill keeps the body of a request or an answer for minutes, and returns its
+// name.
 func (b *Bus) spill(ctx context.Context, body []byte) (string, error) {
-	store, err := b.spills.get(ctx)
+	return b.keep(ctx, &b.spills, BucketSpill, body)
+}
+
+// keep stores a body and returns "<bucket>/<id>".
+func (b *Bus) keep(ctx context.Context, l *lazy[jetstream.ObjectStore], bucket string, body []byte) (string, error) {
+	store, err := l.get(ctx)
 	if err != nil {
 		return "", errs.Newf(errs.Unavailable, "object store: %w", err)
 	}
-	name := uuid.NewString()
-	if _, err := store.PutBytes(ctx, name, body); err != nil {
-		return "", errs.Newf(errs.Unavailable, "store a large body: %w", err)
+	id := uuid.NewString()
+	if _, err := store.PutBytes(ctx, id, body); err != nil {
+		return "", errs.Newf(errs.Unavailable, "store a large body: %w", err).After(time.Second)
 	}
-	return name, nil
+	return bucket + "/" + id, nil
 }
 
-// unspill reads a body that was too large for its message. The bucket forgets
-// it by itself.
+// kept opens the bucket of a name that [Bus.keep] gave.
+func (b *Bus) kept(ctx context.Context, name string) (jetstream.ObjectStore, string, error) {
+	bucket, id, _ := strings.Cut(name, "/")
+	l := &b.spills
+	switch bucket {
+	case BucketSpill:
+	case BucketBodies:
+		l = &b.bodies
+	default:
+		return nil, "", fmt.Errorf("large body %q is not ours", name)
+	}
+	store, err := l.get(ctx)
+	if err != nil {
+		return nil, "", errs.Newf(errs.Unavailable, "object store: %w", err)
+	}
+	return store, id, nil
+}
+
+// unspill reads a body that was too large for its message.
 func (b *Bus) unspill(ctx context.Context, name string) ([]byte, error) {
-	store, err := b.spills.get(ctx)
+	store, id, err := b.kept(ctx, name)
 	if err != nil {
-		return nil, fmt.Errorf("object store: %w", err)
+		return nil, err
 	}
-	body, err := store.GetBytes(ctx, name)
+	body, err := store.GetBytes(ctx, id)
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil, fmt.Errorf("the large body %s is gone", name)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read a large body: %w", err)
+		return nil, errs.Newf(errs.Unavailable, "read a large body: %w", err)
 	}
-	return bytes.Clone(body), nil
+	return body, nil
+}
+
+// unkeep deletes a body that is not needed any more. What is left behind by a
+// failure, the bucket forgets after weeks.
+func (b *Bus) unkeep(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	store, id, err := b.kept(ctx, name)
+	if err == nil {
+		err = store.Delete(ctx, id)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+		b.log.WarnContext(ctx, "bus.unkeep", "name", name, "err", err)
+	}
 }
 
 // decodeDigest turns the store's "SHA-256=<base64url>" into hex.

@@ -247,7 +247,7 @@ func TestTheStreamsAreWhatThePlanSays(t *testing.T) {
 		bus.StreamJobs:     {Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage, PersistMode: jetstream.AsyncPersistMode},
 		bus.StreamDead:     {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage},
 		bus.StreamExt:      {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage},
-		bus.StreamLive:     {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.MemoryStorage},
+		bus.StreamLive:     {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage, PersistMode: jetstream.AsyncPersistMode},
 	}
 	for _, s := range bus.Streams(bus.Specs{AsyncEvents: true}) {
 		w := want[s.Name]
@@ -260,7 +260,7 @@ func TestTheStreamsAreWhatThePlanSays(t *testing.T) {
 		t.Errorf("missing %v", want)
 	}
 	for _, s := range bus.Streams(bus.Specs{AsyncEvents: true, Replicas: 3}) {
-		if s.PersistMode == jetstream.AsyncPersistMode || s.Storage == jetstream.FileStorage && s.Replicas != 3 {
+		if s.PersistMode == jetstream.AsyncPersistMode || s.Replicas != 3 || (s.Storage == jetstream.MemoryStorage) != (s.Name == bus.StreamLive) {
 			t.Errorf("on a cluster: %+v", s)
 		}
 	}

@@ -104,6 +104,9 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	if len(c.Serves) > 0 || len(c.Calls) > 0 || len(c.Commands) > 0 || c.TakesCommands {
 		p.bucket(BucketSpill)
 	}
+	if len(c.Commands) > 0 || c.TakesCommands {
+		p.bucket(BucketBodies)
+	}
 	if c.Notes {
 		kv := "KV_" + BucketOperations
 		p.pub("$KV."+BucketOperations+".>", "$JS.API.STREAM.INFO."+kv, "$JS.API.DIRECT.GET."+kv+".$KV."+BucketOperations+".>")

@@ -124,7 +124,7 @@ func (b *Bus) exchange(ctx context.Context, r *route, t Target, identity tenant.
 	if err := ctx.Err(); err != nil { // nobody waits: nobody needs to work
 		return outcome{}, fmt.Errorf("ask %s: %w", r.audience, context.Cause(ctx))
 	}
-	m, err := b.message(ctx, r, requestSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload)
+	m, err := b.message(ctx, r, requestSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload, b.spill)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -158,7 +158,8 @@ func (b *Bus) exchange(ctx context.Context, r *route, t Target, identity tenant.
 
 // message is a message with everything that each kind of call carries. A
 // payload above the limit goes ahead through the object store.
-func (b *Bus) message(ctx context.Context, r *route, subject string, p tenant.Project, identity tenant.Identity, payload []byte) (*nats.Msg, error) {
+func (b *Bus) message(ctx context.Context, r *route, subject string, p tenant.Project, identity tenant.Identity, payload []byte,
+	keep func(ctx context.Context, body []byte) (string, error)) (*nats.Msg, error) {
 	obo := behalf(ctx, identity)
 	identity.Project = p
 	token, err := b.signer.token(identity, r.audience, obo)
@@ -172,7 +173,7 @@ func (b *Bus) message(ctx context.Context, r *route, subject string, p tenant.Pr
 	}
 	b.prop.Inject(ctx, headerCarrier(h))
 	if len(payload) > MaxJSON {
-		name, err := b.spill(ctx, payload)
+		name, err := keep(ctx, payload)
 		if err != nil {
 			return nil, err
 		}

@@ -157,11 +157,7 @@ func (s *Server) payload(ctx context.Context, h nats.Header, data []byte) ([]byt
 	if name == "" {
 		return data, nil
 	}
-	body, err := s.b.unspill(ctx, name)
-	if err != nil {
-		return nil, errs.Newf(errs.Upstream, "%w", err)
-	}
-	return body, nil
+	return s.b.unspill(ctx, name)
 }
 
 // enter gives the handler's context everything that a handler may ask it.

@@ -51,10 +51,14 @@ func (s *Server) command(ctx context.Context, d *Delivery) error {
 		}
 		id.Project = tenant.Project(who.Project)
 	}
-	if data, err := s.payload(ctx, d.Header, d.Data); err != nil {
+	if c.data, err = s.payload(ctx, d.Header, d.Data); err != nil {
 		return s.fault(ctx, c, d, id, err)
-	} else if c.data = data; len(c.sum) == 0 {
-		sum, object := fingerprint(data)
+	}
+	if body := get(d.Header, headerSpill); body != "" {
+		d.after = func() { s.b.unkeep(ctx, body) }
+	}
+	if len(c.sum) == 0 {
+		sum, object := fingerprint(c.data)
 		c.sum, c.object = sum[:], object
 	}
 	call := Call{
@@ -84,7 +88,7 @@ func (s *Server) decode(d *Delivery) (*incoming, error) {
 	if op == nil || op.delivery != asCommand {
 		// Put by an edge that knows more than this version; a newer replica of
 		// the service may know it too.
-		return nil, errs.Newf(errs.Unavailable, "this version of %s has no command %q", s.c.Service, a.rest)
+		return nil, RetryAfter(5*time.Second, fmt.Errorf("this version of %s has no command %q", s.c.Service, a.rest))
 	}
 	id, err := uuid.Parse(get(d.Header, headerCommand))
 	if err != nil {
@@ -154,7 +158,7 @@ func (s *Server) settled(ctx context.Context, c *incoming, d *Delivery, id tenan
 // answer, until somebody redrives the dead letter.
 func (s *Server) fault(ctx context.Context, c *incoming, d *Delivery, id tenant.Identity, err error) error {
 	s.count(c.op, outcome{err: err}, time.Since(c.began))
-	if d.Attempt < s.c.Attempts || errors.Is(context.Cause(ctx), errStopped) {
+	if d.Attempt < s.c.Attempts || d.held && errs.KindOf(err) == errs.Unavailable || errors.Is(context.Cause(ctx), errStopped) {
 		return err
 	}
 	o := outcome{err: err}

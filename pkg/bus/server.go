@@ -40,8 +40,10 @@ type ServerConfig struct {
 	// that the handler sees; its error is the command's answer. nil keeps what
 	// the edge decided.
 	Recheck func(ctx context.Context, id tenant.Identity, operation string) (tenant.Identity, error)
-	// Attempts and Backoff are those of [ConsumerConfig], for commands.
+	// Attempts, Patience and Backoff are those of [ConsumerConfig], for
+	// commands.
 	Attempts int
+	Patience time.Duration
 	Backoff  []time.Duration
 	// Timeout bounds a command's handler; 30 s when 0. A request is bounded by
 	// its caller.
@@ -321,7 +323,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return nil
 	}
 	s.commands = NewConsumer(s.b, ConsumerConfig{
-		Stream: StreamCommands, Durable: CommandDurable(s.c.Service), Workers: s.c.Workers, Attempts: s.c.Attempts, Backoff: s.c.Backoff, Line: "command.handled",
+		Stream: StreamCommands, Durable: CommandDurable(s.c.Service), Workers: s.c.Workers, Attempts: s.c.Attempts, Patience: s.c.Patience, Backoff: s.c.Backoff, Line: "command.handled",
 	}, s.command)
 	if err := s.commands.Start(ctx); err != nil {
 		s.commands = nil

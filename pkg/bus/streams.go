@@ -40,6 +40,7 @@ const (
 	maxPresence = 8 << 20
 	maxBlobs    = 8 << 30
 	maxSpill    = 512 << 20
+	maxBodies   = 512 << 20
 
 	keepEvents   = 7 * 24 * time.Hour
 	keepDead     = 30 * 24 * time.Hour
@@ -47,6 +48,7 @@ const (
 	keepPresence = 24 * time.Hour
 	keepNotes    = 24 * time.Hour
 	keepSpill    = 10 * time.Minute
+	keepBodies   = 30 * 24 * time.Hour
 	dedupeWindow = 2 * time.Minute
 
 	ackWait = 30 * time.Second
@@ -62,6 +64,7 @@ func Streams(s Specs) []jetstream.StreamConfig {
 	if s.AsyncEvents && replicas == 1 && !s.Memory {
 		persist = jetstream.AsyncPersistMode
 	}
+	light := forgetful(replicas, s.Memory)
 	streams := []jetstream.StreamConfig{
 		{
 			Name: StreamCommands, Description: "what callers want done", Subjects: []string{"cmd.>"}, Storage: disk, Replicas: replicas,
@@ -84,7 +87,7 @@ func Streams(s Specs) []jetstream.StreamConfig {
 			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxBytes: maxExt, MaxAge: keepEvents, Duplicates: dedupeWindow,
 		},
 		{
-			Name: StreamLive, Description: "progress, for minutes", Subjects: []string{"live.>"}, Storage: jetstream.MemoryStorage, Replicas: 1,
+			Name: StreamLive, Description: "progress, for minutes", Subjects: []string{"live.>"}, Storage: light.Storage, PersistMode: light.PersistMode, Replicas: replicas,
 			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxBytes: maxLive, MaxAge: keepLive, NoAck: true,
 		},
 	}
@@ -94,6 +97,17 @@ func Streams(s Specs) []jetstream.StreamConfig {
 		}
 	}
 	return streams
+}
+
+// forgetful is the storage of what may be lost. In memory on a cluster; on a
+// single node in files that are written in passing, because a memory stream
+// would be gone after a restart of the server, and its consumers with it, until
+// somebody provisions again.
+func forgetful(replicas int, memory bool) jetstream.StreamConfig {
+	if memory || replicas > 1 {
+		return jetstream.StreamConfig{Storage: jetstream.MemoryStorage}
+	}
+	return jetstream.StreamConfig{Storage: jetstream.FileStorage, PersistMode: jetstream.AsyncPersistMode}
 }
 
 // ConsumerSpec is one durable consumer of a stream.
@@ -204,13 +218,14 @@ func buckets(ctx context.Context, js jetstream.JetStream, s Specs) error {
 	if s.Memory {
 		disk = jetstream.MemoryStorage
 	}
-	blobs, spill := int64(maxBlobs), int64(maxSpill)
+	blobs, spill, bodies := int64(maxBlobs), int64(maxSpill), int64(maxBodies)
 	if s.Memory { // a test server has little
-		blobs, spill = 2*maxLive, maxLive
+		blobs, spill, bodies = 2*maxLive, maxLive, maxLive
 	}
 	for _, c := range []jetstream.ObjectStoreConfig{
 		{Bucket: BucketBlobs, Description: "uploaded files", Storage: disk, Replicas: replicas, MaxBytes: blobs},
 		{Bucket: BucketSpill, Description: "bodies too large for a message", Storage: disk, Replicas: replicas, MaxBytes: spill, TTL: keepSpill},
+		{Bucket: BucketBodies, Description: "bodies of commands too large for a message", Storage: disk, Replicas: replicas, MaxBytes: bodies, TTL: keepBodies},
 	} {
 		if _, err := js.ObjectStore(ctx, c.Bucket); err == nil {
 			continue

@@ -21,7 +21,8 @@ const (
 	StreamPresence = "PRESENCE" // in account HUB
 
 	BucketBlobs      = "blobs"      // what was uploaded
-	BucketSpill      = "spill"      // answers too large for a message, for minutes
+	BucketSpill      = "spill"      // requests and answers too large for a message, for minutes
+	BucketBodies     = "bodies"     // of commands that are too large for a message, until they have run
 	BucketOperations = "OPERATIONS" // what was answered 202
 )
 
