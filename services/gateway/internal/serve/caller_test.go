@@ -174,6 +174,17 @@ func TestTokensOfCallersWithoutOneAreAskedForEverywhere(t *testing.T) {
 			t.Errorf("%s: %d", c.op, got.status)
 		}
 	}
+	for _, path := range []string{"/api/v1/settings/api-keys", "/api/v1/nothing"} {
+		if got := w.call("GET", path, ""); got.status != 401 {
+			t.Errorf("%s: %d", path, got.status)
+		}
+		if got := w.call("GET", path, "", as("x.y.z")); got.status != 401 {
+			t.Errorf("%s: %d", path, got.status)
+		}
+		if got := w.call("GET", path, "", as(w.auth.token(owner))); got.status != 404 {
+			t.Errorf("%s: %d", path, got.status)
+		}
+	}
 }
 
 func TestWhenAuthIsAwayKnownCallersGoOnAndOthersAreToldToComeBack(t *testing.T) {

@@ -148,7 +148,7 @@ func (s *Edge) translate(c echo.Context, err error) error {
 	}
 	switch he.Code {
 	case http.StatusNotFound:
-		return errNoRoute
+		return s.noRoute(c)
 	case http.StatusMethodNotAllowed:
 		if allow := s.allow[c.Path()]; allow != "" {
 			c.Response().Header().Set("Allow", allow)
@@ -159,6 +159,28 @@ func (s *Edge) translate(c echo.Context, err error) error {
 }
 
 var errNoRoute = errs.New(errs.NotFound, "Not Found")
+
+// noRoute is the answer below /api where there is no operation: to callers who
+// do not say who they are it is the same 401 as everywhere else there.
+func (s *Edge) noRoute(c echo.Context) error {
+	r, k := c.Request(), callOf(c)
+	if !strings.HasPrefix(r.URL.Path, "/api/") {
+		return errNoRoute
+	}
+	token, err := bearer(r)
+	if err == nil {
+		_, err = s.guard.Authenticate(r.Context(), token)
+	}
+	if errs.KindOf(err) == errs.Unauthenticated {
+		if limited := s.limit(c.Response().Header(), "unauthenticated", s.c.Anonymous, bucket(k.addr)); limited != nil {
+			return limited
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return errNoRoute
+}
 
 func (s *Edge) logCall(ctx context.Context, c echo.Context, k *call, status int, took time.Duration) {
 	level := slog.LevelInfo

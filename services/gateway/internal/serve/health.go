@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -143,7 +144,8 @@ func (s *Edge) components(ctx context.Context) ([]Component, time.Time, time.Dur
 		results[len(services)] = []Component{component("bus", s.bus.Ready(ctx), time.Since(began))}
 	})
 	wg.Wait()
-	h.parts, h.at, h.took = slices.Concat(results...), s.now(), time.Since(began)
+	parts := slices.Concat(results...)
+	h.parts, h.at, h.took = append(parts, summaries(parts)...), s.now(), time.Since(began)
 	return h.parts, h.at, h.took
 }
 
@@ -165,13 +167,39 @@ func (s *Edge) service(ctx context.Context, name string) []Component {
 	parts, err := s.d.Health(ctx, name)
 	whole := component(name, err, time.Since(began))
 	for i := range parts {
-		whole.Status = worse(whole.Status, parts[i].Status)
-		if parts[i].Status != app.StatusHealthy && whole.Message == "" {
-			whole.Message = parts[i].Message
-		}
-		parts[i].Name = name + "." + parts[i].Name
+		whole.take(parts[i])
+		parts[i].Name = name + "." + strings.TrimPrefix(parts[i].Name, name+".")
 	}
 	return append([]Component{whole}, parts...)
+}
+
+// take makes c no better than one of its parts.
+func (c *Component) take(p Component) {
+	if worse(c.Status, p.Status) != c.Status {
+		c.Message = p.Message
+	}
+	c.Status, c.Took = worse(c.Status, p.Status), max(c.Took, p.Took)
+}
+
+// summaries are lines that monitors of the first system look for: the
+// databases of all services as one, and the heartbeat.
+func summaries(parts []Component) []Component {
+	database := Component{Name: "database", Status: app.StatusHealthy}
+	heartbeat := Component{Name: "federation_heartbeat", Status: app.StatusUnhealthy, Message: "no answer"}
+	asked := false
+	for _, p := range parts {
+		if strings.HasSuffix(p.Name, ".database") {
+			asked = true
+			database.take(p)
+		}
+		if p.Name == "federation" {
+			heartbeat.Status, heartbeat.Message, heartbeat.Took = p.Status, p.Message, p.Took
+		}
+	}
+	if !asked {
+		database.Status, database.Message = app.StatusUnhealthy, "no answer"
+	}
+	return []Component{database, heartbeat}
 }
 
 func component(name string, err error, took time.Duration) Component {

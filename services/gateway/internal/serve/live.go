@@ -143,8 +143,8 @@ func (w *watching) run(c echo.Context, state []byte) error {
 		if over || err != nil {
 			return err
 		}
-		if err := w.await(c, heartbeat); err != nil {
-			return err
+		if err := w.await(c, heartbeat); err != nil || ctx.Err() != nil {
+			return err // nil when the caller has gone
 		}
 		if w.s.draining() {
 			return w.write([]byte("retry: 1000\n\n"))
@@ -169,7 +169,7 @@ func (w *watching) await(c echo.Context, heartbeat *time.Ticker) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return nil //nolint:nilerr // the caller has gone, which ends the loop at its next question
+			return nil
 		case <-w.s.drain:
 			return nil
 		case <-heartbeat.C:

@@ -1,0 +1,221 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/nats-io/nats.go"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/obs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	events "github.com/commandcenter/commandcenter/proto-events"
+	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+
+	"github.com/commandcenter/commandcenter/services/gateway"
+)
+
+func TestCallsGoOverTheBusAndCommandsRunOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	h := map[string]string{"Authorization": "Bearer " + w.token("1", "s1"), "Idempotency-Key": "k-1"}
+	if got := w.call("GET", "/api/v1/projects/", "", h); got.status != 200 || !strings.Contains(got.body, `"name":"p"`) {
+		t.Fatalf("request: %d %s", got.status, got.body)
+	}
+	first := w.call("POST", "/api/v1/projects/", `{"name":"p"}`, h)
+	if first.status != 201 || first.header.Get("Idempotent-Replayed") != "" {
+		t.Fatalf("command: %d %s", first.status, first.body)
+	}
+	again := w.call("POST", "/api/v1/projects/", `{"name":"p"}`, h)
+	if again.status != 201 || again.header.Get("Idempotent-Replayed") != "true" || again.body != first.body {
+		t.Errorf("again: %d %v", again.status, again.header)
+	}
+	if got := w.call("POST", "/api/v1/projects/", `{"name":"other"}`, h); got.status != 422 || !strings.Contains(got.body, "Idempotency-Key") {
+		t.Errorf("another body under the same key: %d %s", got.status, got.body)
+	}
+}
+
+func TestAServiceThatIsAwayIsUnavailableAndItsCommandsWait(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	h := map[string]string{"Authorization": "Bearer " + w.token("1", "s1")}
+	got := w.call("GET", "/api/v1/federation/instances", "", h) // nobody serves federation here
+	if got.status != 503 || got.header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	health := w.call("GET", "/health/detailed", "", nil)
+	var d struct {
+		Status     string
+		Components map[string]struct {
+			Status  string
+			Message *string
+		}
+	}
+	if err := json.Unmarshal([]byte(health.body), &d); err != nil {
+		t.Fatal(err)
+	}
+	if health.status != 503 || d.Components["federation"].Status != "unhealthy" || d.Components["federation"].Message != nil {
+		t.Errorf("%d %s", health.status, health.body)
+	}
+	if d.Components["auth.database"].Status != "healthy" || d.Components["database"].Status != "healthy" || d.Components["bus"].Status != "healthy" {
+		t.Errorf("%s", health.body)
+	}
+	if m := d.Components["knowledge.model"]; m.Status != "degraded" || m.Message == nil || !strings.Contains(*m.Message, "lexical") {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestARevocationHoldsAsSoonAsItIsHeard(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	one := map[string]string{"Authorization": "Bearer " + w.token("1", "s1")}
+	two := map[string]string{"Authorization": "Bearer " + w.token("2", "s2")}
+	for _, h := range []map[string]string{one, two} {
+		if got := w.call("GET", "/api/v1/projects/1", "", h); got.status != 200 {
+			t.Fatal(got.status, got.body)
+		}
+	}
+	w.mu.Lock()
+	w.revoked["s1"] = true
+	delete(w.roles[1], 2)
+	w.mu.Unlock()
+	w.say(&authv1.SessionRevoked{SessionId: "s1", Version: 1, UserId: 1, Reason: "logout"})
+	w.eventually(func() bool { return w.call("GET", "/api/v1/projects/1", "", one).status == 401 })
+	if got := w.call("GET", "/api/v1/projects/1", "", two); got.status != 200 {
+		t.Errorf("another user was forgotten: %d", got.status)
+	}
+	w.say(&authv1.MembershipChanged{ProjectId: 1, MembershipId: "1:2", Version: 2, UserId: 2})
+	w.eventually(func() bool { return w.call("GET", "/api/v1/projects/1", "", two).status == 404 })
+}
+
+func TestADeletedProjectIsForgotten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	h := map[string]string{"Authorization": "Bearer " + w.token("1", "s1")}
+	for _, say := range []func(){
+		func() { w.say(&authv1.ProjectDeleting{ProjectId: 1, Version: 2}) },
+		func() { w.say(&authv1.ProjectDeleted{ProjectId: 1, Version: 3}) },
+	} {
+		w.mu.Lock()
+		w.roles[1] = map[int32]string{1: "owner"}
+		w.mu.Unlock()
+		w.say(&authv1.MembershipChanged{ProjectId: 1, MembershipId: "1:1", Version: 3, UserId: 1, Role: "owner"})
+		w.eventually(func() bool { return w.call("GET", "/api/v1/projects/1", "", h).status == 200 })
+		w.mu.Lock()
+		delete(w.roles, 1)
+		w.mu.Unlock()
+		say()
+		w.eventually(func() bool { return w.call("GET", "/api/v1/projects/1", "", h).status == 404 })
+	}
+}
+
+// say publishes a fact as auth's relay would: the gateway itself may not.
+func (w *world) say(m proto.Message) {
+	w.t.Helper()
+	d, err := events.Describe(m)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	k, err := events.Aggregate(m)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	id := uuid.NewString()
+	h, err := events.Headers(m, id, events.Source("test", d.Service), time.Now())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	data, err := events.Marshal(m)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if _, _, err := w.Bus("auth").Publish(w.t.Context(), d.Subject(tenant.Project(k.Project).Token()), id, nats.Header(h), data); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// eventually waits for what an event brings about.
+func (w *world) eventually(ok func() bool) {
+	w.t.Helper()
+	deadline := time.After(10 * time.Second)
+	for tick := time.NewTicker(5 * time.Millisecond); !ok(); {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			w.t.Fatal("it did not happen")
+		}
+	}
+}
+
+func TestTheGatewayMayNotDoWhatItsContractDoesNotSay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c, err := gateway.Permissions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := bus.PermissionsFor("gateway", c)
+	for _, subject := range spec.Pub {
+		if strings.HasPrefix(subject, "evt.") || subject == ">" || strings.HasPrefix(subject, "job.") {
+			t.Errorf("may publish %s", subject)
+		}
+	}
+	_ = w
+}
+
+func TestAConfigurationAtFaultIsRefusedWhole(t *testing.T) {
+	t.Parallel()
+	if err := gateway.Defaults().Validate(); err != nil {
+		t.Fatal(err)
+	}
+	c := gateway.Config{
+		Addr: "nowhere", MetricsAddr: "x", CertFile: "a.pem", Origins: []string{"*", "http://a/b"}, TrustedProxies: []string{"x"},
+		Anonymous: "often", Reads: "1/x", Writes: "0/hour", Metrics: "maybe", AccessKept: time.Hour,
+	}
+	err := c.Validate()
+	if err == nil {
+		t.Fatal("taken")
+	}
+	for _, word := range []string{
+		"gateway.addr", "gateway.metrics_addr", "gateway.cert_file", "gateway.origins", "gateway.trusted_proxies", "gateway.anonymous", "gateway.reads",
+		"gateway.writes", "gateway.metrics", "gateway.max_body", "gateway.command_wait", "gateway.access_kept",
+	} {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("nothing about %s in %v", word, err)
+		}
+	}
+	if _, err := gateway.New(gateway.Deps{}, gateway.Defaults()); err == nil {
+		t.Error("a gateway without a bus was made")
+	}
+}
+
+func TestWiringFailsWithAReason(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	d := gateway.Deps{Bus: w.Bus("gateway"), Log: obs.Discard()}
+	for name, change := range map[string]func(*gateway.Config){
+		"configuration": func(c *gateway.Config) { c.Metrics = "x" },
+		"certificate":   func(c *gateway.Config) { c.CertFile, c.KeyFile = "no.pem", "no.key" },
+		"issuer":        func(c *gateway.Config) { c.Issuer = "" },
+	} {
+		c := gateway.Defaults()
+		change(&c)
+		if _, err := gateway.New(d, c); err == nil {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	c := gateway.Defaults()
+	c.MetricsAddr, c.TrustedProxies = "127.0.0.1:0", []string{"127.0.0.1", "10.1.2.3/8"}
+	d.Registry = obs.Registry()
+	m, err := gateway.New(d, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Operations) == 0 || len(m.Checks) == 0 || m.Parts[len(m.Parts)-1].Name() != "gateway.http" {
+		t.Errorf("%+v", m)
+	}
+}

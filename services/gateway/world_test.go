@@ -1,0 +1,201 @@
+package gateway_test
+
+import (
+	"context"
+	"crypto/ed25519"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
+	"github.com/commandcenter/commandcenter/pkg/obs"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
+	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+
+	"github.com/commandcenter/commandcenter/services/gateway"
+	"github.com/commandcenter/commandcenter/services/gateway/gatewaytest"
+)
+
+// world is the gateway as main builds it, on a real bus and with no more than
+// its permissions; behind it stand services made of functions, whose commands
+// commit in a real database.
+type world struct {
+	*bustest.Env
+	t       *testing.T
+	address string
+	client  *http.Client
+	key     ed25519.PrivateKey
+
+	mu       sync.Mutex
+	roles    map[int32]map[int32]string // project, user
+	revoked  map[string]bool
+	payloads map[string]string // by operation, the latest
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	permissions, err := gateway.Permissions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{
+		Env: bustest.Start(t, []string{"auth", "knowledge", "federation"}, bustest.WithContract("gateway", permissions)),
+		t:   t, key: key, roles: map[int32]map[int32]string{1: {1: "owner", 2: "viewer"}}, revoked: map[string]bool{}, payloads: map[string]string{},
+	}
+	dbs := pgtest.NewAll(t, pg.Schema{Name: "auth"}, pg.Schema{Name: "knowledge"})
+	w.serveAuth(dbs["auth"])
+	w.serveKnowledge(dbs["knowledge"])
+	c := gateway.Defaults()
+	c.Addr, c.Anonymous, c.Reads, c.Writes = "127.0.0.1:0", "off", "off", "off"
+	m, err := gateway.New(gateway.Deps{Bus: w.Bus("gateway"), Log: obs.Discard(), Registry: obs.Registry(), Listening: func(a string) { w.address = a }}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := make([]bustest.Part, len(m.Parts))
+	for i, p := range m.Parts {
+		parts[i] = p
+	}
+	w.Run(parts...)
+	w.client = &http.Client{Transport: gatewaytest.New(t, nil)}
+	return w
+}
+
+func (w *world) serveAuth(db *pg.DB) {
+	s := bus.NewServer(w.Bus("auth"), bus.ServerConfig{DB: db, Checks: []app.Check{{Name: "auth.database", Check: db.Ping}}})
+	bus.Internal(s, "signingKeys", func(context.Context, *authv1.SigningKeysRequest) (*authv1.SigningKeysResponse, error) {
+		return &authv1.SigningKeysResponse{Keys: []*authv1.SigningKey{{Kid: "k1", PublicKey: w.key.Public().(ed25519.PublicKey)}}}, nil
+	})
+	bus.Internal(s, "resolveAccess", func(_ context.Context, r *authv1.ResolveAccessRequest) (*authv1.ResolveAccessResponse, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		project := r.GetProjectId()
+		if project == 0 {
+			project = 1
+		}
+		a := &authv1.ResolveAccessResponse{UserId: r.GetUserId(), Email: "a@b.io", Active: true, SessionLive: !w.revoked[r.GetSession()], Role: w.roles[project][r.GetUserId()]}
+		if a.Role != "" {
+			a.ProjectId = project
+		}
+		return a, nil
+	})
+	w.answer(s, "request", "listProjects", "getProject", "getProjectStats", "getCurrentUserInfo", "login", "register", "refreshToken", "logout")
+	w.answer(s, "command", "createProject", "updateProject", "deleteProject")
+	w.Run(s)
+}
+
+func (w *world) serveKnowledge(db *pg.DB) {
+	s := bus.NewServer(w.Bus("knowledge"), bus.ServerConfig{DB: db, Checks: []app.Check{
+		{Name: "knowledge.database", Check: db.Ping},
+		{Name: "knowledge.model", Check: func(context.Context) error { return app.Degraded("the embedding model is missing: search is lexical") }},
+	}})
+	w.answer(s, "request", "queryKnowledgeBase", "listDocuments", "getDocument", "getKnowledgeStatistics", "listCollections", "listCategories")
+	w.answer(s, "command", "addDocument", "addTextDocument", "deleteDocument")
+	w.Run(s)
+}
+
+// reply is an answer made of text.
+type reply struct {
+	status int
+	body   string
+}
+
+func (r reply) StatusCode() int              { return r.status }
+func (r reply) MarshalJSON() ([]byte, error) { return []byte(r.body), nil }
+
+func (w *world) answer(s *bus.Server, how string, operations ...string) {
+	for _, op := range operations {
+		h := func(_ context.Context, in json.RawMessage) (reply, error) {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.payloads[op] = string(in)
+			return samples[op], nil
+		}
+		if how == "command" {
+			bus.Command(s, op, h)
+		} else {
+			bus.Request(s, op, h)
+		}
+	}
+}
+
+const (
+	project = `"id":1,"name":"p","owner":"o","description":null,"role":"owner","created_at":"2026-01-02T03:04:05Z","updated_at":null`
+	user    = `{"id":1,"email":"a@b.io","full_name":null,"is_active":true,"is_superuser":false,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+	upload  = `{"id":1,"filename":"a.md","category":"c","repository_id":null,"collection":"default","chunks_added":2,"file_size":3,"status":"success","state":"indexing","version":1,"job_id":"j1"}`
+	doc     = `{"id":1,"title":"t","filename":"a.md","category":"c","collection":"default","repository_id":null,"technology_id":null,"content_type":"text/markdown","file_size":3,"sha256":"00","version":1,"state":"indexed","error":null,"chunks":2,"chunks_embedded":2,"job_id":null,"created_by":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+	token   = `{"access_token":"a","refresh_token":"r","token_type":"bearer","expires_in":900}`
+	stats   = `{"repository_id":null,"collection":"default","vector_db":{"total_chunks":1,"categories":{"c":1},"embedding_model":"m","backend":"memory","collection_name":"default","embedding_dimension":384,"embedded_chunks":1,"db_path":null},"database":{"total_entries":1,"categories":{}},"embedding_model":"m"}`
+)
+
+var samples = map[string]reply{
+	"register": {201, user}, "login": {200, token}, "refreshToken": {200, token}, "getCurrentUserInfo": {200, user}, "logout": {200, `{"message":"bye"}`},
+	"createProject": {201, `{` + project + `}`}, "listProjects": {200, `[{` + project + `}]`}, "getProject": {200, `{` + project + `}`},
+	"updateProject": {200, `{` + project + `}`}, "deleteProject": {204, ""},
+	"getProjectStats":    {200, `{` + project + `,"repository_count":0,"technology_count":0,"research_task_count":0,"knowledge_entry_count":3}`},
+	"queryKnowledgeBase": {200, `[{"content":"x","title":"t","category":"c","technology_id":null,"source_file":"a.md","score":0.5,"metadata":{}}]`},
+	"addDocument":        {201, upload}, "addTextDocument": {201, upload}, "deleteDocument": {204, ""}, "getDocument": {200, doc},
+	"listDocuments":          {200, `{"items":[` + doc + `],"total":1,"skip":0,"limit":50}`},
+	"getKnowledgeStatistics": {200, stats}, "listCollections": {200, `["default"]`}, "listCategories": {200, `["c"]`},
+}
+
+// token is an access token of the user in the session.
+func (w *world) token(user, session string) string {
+	w.t.Helper()
+	now := time.Now()
+	t := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.MapClaims{
+		"iss": "commandcenter", "aud": "commandcenter", "type": "access", "sub": user, "sid": session, "jti": "j", "email": "a@b.io",
+		"iat": now.Unix(), "nbf": now.Unix(), "exp": now.Add(time.Hour).Unix(),
+	})
+	t.Header["kid"], t.Header["typ"] = "k1", "at+jwt"
+	s, err := t.SignedString(w.key)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return s
+}
+
+// answer is an answer, read.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (w *world) call(method, path, body string, header map[string]string) answer {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), method, "http://"+w.address+path, strings.NewReader(body))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for k, v := range header {
+		r.Header.Set(k, v)
+	}
+	res, err := w.client.Do(r)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := res.Body.Close(); err != nil {
+		w.t.Fatal(err)
+	}
+	return answer{res.StatusCode, res.Header, string(b)}
+}
