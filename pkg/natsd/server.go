@@ -23,6 +23,12 @@ import (
 // MaxPayload is the largest message, headers included, in bytes.
 const MaxPayload = 1 << 20
 
+// maxControlLine is the longest line of the protocol, in bytes. A user shows
+// its permissions when it connects, and those of a service are more than the
+// 4096 that the server allows by itself. A stock server of this instance needs
+// max_control_line 64KB as well.
+const maxControlLine = 64 << 10
+
 // Config says where the server keeps its state and who may use it.
 type Config struct {
 	Dir   string // data directory: trust in <Dir>/keys, streams in <Dir>/nats
@@ -124,7 +130,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 
 func options(c Config, t *Trust) (*server.Options, error) {
 	opts := &server.Options{
-		ServerName: t.Domain(), NoSigs: true, NoLog: true, MaxPayload: MaxPayload, DontListen: c.Addr == "",
+		ServerName: t.Domain(), NoSigs: true, NoLog: true, MaxPayload: MaxPayload, MaxControlLine: maxControlLine, DontListen: c.Addr == "",
 		JetStream: true, StoreDir: filepath.Join(c.Dir, "nats"), JetStreamDomain: t.Domain(), SyncAlways: !c.NoSync,
 		JetStreamMaxMemory: orDefault(c.MaxMemory, 128<<20), JetStreamMaxStore: orDefault(c.MaxDisk, 16<<30),
 		SystemAccount: t.ids[AccountSys], TLSConfig: c.TLS, TLS: c.TLS != nil, TLSTimeout: 5,
