@@ -126,6 +126,9 @@ func (d *dispatcher) recover(ctx context.Context) error {
 		WHERE  state = 'released' AND released_at < now() - make_interval(secs => $1)`
 	var silent []Job
 	err := d.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, retake, d.conf.Retake.Seconds()); err != nil {
+			return err
+		}
 		rows, err := tx.QueryxContext(ctx, q)
 		if err != nil {
 			return err
@@ -138,11 +141,7 @@ func (d *dispatcher) recover(ctx context.Context) error {
 			}
 			silent = append(silent, j)
 		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, retake, d.conf.Retake.Seconds())
-		return err
+		return rows.Err()
 	})
 	if err != nil {
 		return err

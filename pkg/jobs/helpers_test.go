@@ -183,11 +183,11 @@ func receive[T any](t testing.TB, ch <-chan T) T {
 func TestMain(m *testing.M) {
 	if c := os.Getenv("JOBS_TEST_WORKER"); c != "" {
 		if err := worker(c); err != nil {
-			fmt.Println("error", err)
-			os.Exit(1)
+			fmt.Fprintln(os.Stdout, "error", err)
 		}
+		return
 	}
-	os.Exit(m.Run())
+	m.Run()
 }
 
 // workerConfig is what a worker in another process needs.
@@ -226,7 +226,7 @@ func worker(config string) error {
 			if err := effect(ctx, db, r.Job.Project, "two"); err != nil { // never committed
 				return err
 			}
-			fmt.Println("in step two")
+			fmt.Fprintln(os.Stdout, "in step two")
 			select {}
 		})
 	})

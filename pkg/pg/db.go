@@ -60,6 +60,9 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 		"statement_timeout":                   millis(c.StatementTimeout),
 		"lock_timeout":                        millis(c.StatementTimeout / 2),
 		"idle_in_transaction_session_timeout": millis(4 * c.StatementTimeout),
+		// A machine that vanished must not hold a leader's lock for the two
+		// hours that the kernel would give it. Unix sockets ignore these.
+		"tcp_keepalives_idle": "20", "tcp_keepalives_interval": "10", "tcp_keepalives_count": "3",
 	}, "commandcenter "+c.Service)
 	if err != nil {
 		return nil, fmt.Errorf("open database of %s: %w", c.Service, err)

@@ -163,10 +163,10 @@ func (m *migrator) up(name string, s step) error {
 	if err != nil {
 		return err
 	}
-	if present && version > int64(s.files.last) {
+	if present && version > s.files.last {
 		return fmt.Errorf("version %d of %s.%s, this program knows %d: %w", version, name, s.versions, s.files.last, ErrNewer)
 	}
-	if s.files.last == 0 || present && !dirty && version == int64(s.files.last) {
+	if s.files.last == 0 || present && !dirty && version == s.files.last {
 		return nil
 	}
 	conn, err := m.pool.Conn(m.ctx)
@@ -242,8 +242,8 @@ func (m *migrator) checkProtected(name string) error {
 type sourceSet struct {
 	fsys     fs.FS
 	dir      string
-	versions []uint
-	last     uint // 0 when there are no files
+	versions []int64
+	last     int64 // 0 when there are no files
 }
 
 func newSource(fsys fs.FS, dir string) (*sourceSet, error) {
@@ -266,8 +266,8 @@ func newSource(fsys fs.FS, dir string) (*sourceSet, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list the migrations: %w", err)
 		}
-		s.versions = append(s.versions, v)
-		s.last = v
+		s.last = int64(v) //nolint:gosec // G115: the number of a file
+		s.versions = append(s.versions, s.last)
 	}
 }
 
@@ -283,7 +283,7 @@ func (s *sourceSet) open() (source.Driver, error) {
 func (s *sourceSet) before(v int64) int {
 	prev := -1
 	for _, known := range s.versions {
-		if int64(known) < v {
+		if known < v {
 			prev = int(known)
 		}
 	}

@@ -253,3 +253,23 @@ func TestAMigrationStopsWaitingForAnotherWhenItsContextEnds(t *testing.T) {
 	must(t, db.Ping(t.Context()))
 	must(t, migrate(t, dsn, shop(up1, up2))) // what it left dirty is repaired
 }
+
+func TestAnAdministratorNeedNotBeASuperuser(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.AdminDSN(t)
+	super := pgtest.Connect(t, dsn)
+	super.MustExec(`CREATE ROLE managed_admin LOGIN CREATEROLE PASSWORD 'x'`)
+	var name string
+	must(t, super.Get(&name, `SELECT current_database()`))
+	super.MustExec(`ALTER DATABASE ` + name + ` OWNER TO managed_admin`)
+	// The server's other tests made this role before; on a server of its own the
+	// administrator would have.
+	super.MustExec(`DO $$ BEGIN CREATE ROLE platform_owner NOINHERIT; EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$`)
+	super.MustExec(`GRANT platform_owner TO managed_admin WITH ADMIN OPTION`)
+	managed := dsn + " user=managed_admin password=x"
+	schema := pg.Schema{Name: "managed", FS: files("000001_a.up.sql", up1)}
+	for range 2 {
+		must(t, migrate(t, managed, schema))
+	}
+	must(t, pgtest.Open(t, dsn, "managed", 1).Ping(t.Context()))
+}

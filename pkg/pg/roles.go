@@ -192,10 +192,10 @@ func (m *migrator) ensureLogin(role string, wrong, super bool) error {
 	return m.alterRole(role, super, `LOGIN PASSWORD `+pq.QuoteLiteral(verifier))
 }
 
-// alterRole sets all attributes that matter. Only a superuser may take
-// SUPERUSER, REPLICATION and BYPASSRLS away, and only it could have given them.
+// alterRole sets all attributes that matter. Only a superuser may touch some of
+// them, and only it could have given them; [Open] refuses what is left.
 func (m *migrator) alterRole(role string, super bool, login string) error {
-	q := `ALTER ROLE ` + role + ` NOINHERIT NOCREATEDB NOCREATEROLE ` + login
+	q := `ALTER ROLE ` + role + ` NOINHERIT NOCREATEROLE ` + login
 	if super {
 		q = `ALTER ROLE ` + role + ` NOSUPERUSER NOBYPASSRLS NOREPLICATION NOINHERIT NOCREATEDB NOCREATEROLE ` + login
 	}

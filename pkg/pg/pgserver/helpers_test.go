@@ -23,12 +23,11 @@ import (
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("PGSERVER_TEST_DIR"); dir != "" {
 		if err := program(dir); err != nil {
-			fmt.Println("error", strings.ReplaceAll(err.Error(), "\n", " "))
-			os.Exit(1)
+			fmt.Fprintln(os.Stdout, "error", strings.ReplaceAll(err.Error(), "\n", " "))
 		}
-		os.Exit(0)
+		return
 	}
-	os.Exit(m.Run())
+	m.Run()
 }
 
 // program runs a server until its input ends.
@@ -39,7 +38,7 @@ func program(dir string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println("ready", s.proc.pid, s.AdminDSN())
+	fmt.Fprintln(os.Stdout, "ready", s.proc.pid, s.AdminDSN())
 	_, err = io.Copy(io.Discard, os.Stdin)
 	return errors.Join(err, s.Stop(ctx))
 }

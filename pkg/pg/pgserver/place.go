@@ -90,11 +90,7 @@ func chooseHome(dir string, acc account, log *slog.Logger) (string, error) {
 		}
 		// By chance as well as by name: a data directory that was deleted and
 		// made again is a new instance and must not find the old cluster.
-		nonce := make([]byte, 8)
-		if _, err := rand.Read(nonce); err != nil {
-			return "", fmt.Errorf("name the cluster: %w", err)
-		}
-		sum := sha256.Sum256(append(nonce, dir...))
+		sum := sha256.Sum256([]byte(rand.Text() + dir))
 		home := filepath.Join(base, hex.EncodeToString(sum[:6]))
 		if err := writeFile(pointer, []byte(home+"\n"), 0o600); err != nil {
 			return "", err
@@ -160,8 +156,8 @@ func (p place) clusterVersion() int {
 // cluster to have another one.
 func (p place) password() (string, error) {
 	b, err := os.ReadFile(p.passwordFile)
-	if err == nil && len(strings.TrimSpace(string(b))) > 0 {
-		return strings.TrimSpace(string(b)), nil
+	if password := strings.TrimSpace(string(b)); err == nil && password != "" {
+		return password, nil
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("read the password: %w", err)
@@ -169,11 +165,7 @@ func (p place) password() (string, error) {
 	if p.clusterVersion() != 0 {
 		return "", fmt.Errorf("%s is missing, and the cluster in %s cannot be opened without it", p.passwordFile, p.cluster)
 	}
-	raw := make([]byte, 24)
-	if _, err := rand.Read(raw); err != nil {
-		return "", fmt.Errorf("make a password: %w", err)
-	}
-	password := hex.EncodeToString(raw)
+	password := rand.Text() // 128 bits or more
 	return password, writeFile(p.passwordFile, []byte(password+"\n"), 0o600)
 }
 

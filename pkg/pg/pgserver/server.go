@@ -120,7 +120,7 @@ func start(ctx context.Context, c Config) (*Server, error) {
 	if err := s.launch(ctx, bin, c); err != nil {
 		return nil, err
 	}
-	if err := s.ensureDatabase(ctx, password); err != nil {
+	if err := s.ensureDatabase(ctx); err != nil {
 		return nil, errors.Join(err, s.Stop(context.WithoutCancel(ctx)))
 	}
 	c.Log.Info("postgres.started", "version", bin.version, "binaries", bin.dir, "cluster", p.cluster,
@@ -177,7 +177,7 @@ func (s *Server) awaitReady(ctx context.Context, proc *process) error {
 
 // ensureDatabase makes the database of a new cluster; after a crash in the
 // middle of the first start it is done by the second.
-func (s *Server) ensureDatabase(ctx context.Context, password string) (err error) {
+func (s *Server) ensureDatabase(ctx context.Context) (err error) {
 	cfg, err := pq.NewConfig(s.dsn)
 	if err != nil {
 		return fmt.Errorf("own DSN: %w", err)

@@ -18,12 +18,15 @@ func TestAServerStartsStopsAndKeepsItsData(t *testing.T) {
 	execute(t, s.AdminDSN(), `CREATE TABLE kept AS SELECT 42 AS answer`)
 	for setting, want := range map[string]string{
 		"fsync": "on", "synchronous_commit": "on", "full_page_writes": "on", "data_checksums": "on",
-		"listen_addresses": "", "server_encoding": "UTF8", "lc_collate": "C.UTF-8", "password_encryption": "scram-sha-256",
+		"listen_addresses": "", "server_encoding": "UTF8", "password_encryption": "scram-sha-256",
 		"max_connections": "100", "unix_socket_permissions": "0700", "TimeZone": "UTC",
 	} {
 		if got := query[string](t, s.AdminDSN(), `SELECT current_setting('`+setting+`')`); got != want {
 			t.Errorf("%s = %q, want %q", setting, got, want)
 		}
+	}
+	if got := query[string](t, s.AdminDSN(), `SELECT datcollate FROM pg_database WHERE datname = current_database()`); got != "C.UTF-8" {
+		t.Errorf("collation %q", got)
 	}
 	must(t, s.Stop(t.Context()))
 	must(t, s.Stop(t.Context()))

@@ -57,7 +57,7 @@ func unpack(archive, dir string) (err error) {
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(out, r)
+		_, err = io.CopyN(out, r, h.Size)
 		if err := errors.Join(err, out.Close()); err != nil {
 			return err
 		}

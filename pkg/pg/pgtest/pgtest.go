@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -74,11 +75,12 @@ func AdminDSN(t testing.TB) string {
 // db must come from this package.
 func DSN(t testing.TB, db *pg.DB) string {
 	t.Helper()
-	dsn, ok := dsns.Load(db)
+	v, _ := dsns.Load(db)
+	dsn, ok := v.(string)
 	if !ok {
 		t.Fatal("pgtest.DSN: not a DB of this package")
 	}
-	return dsn.(string)
+	return dsn
 }
 
 // Admin connects to the database of db as superuser, past all policies. db
@@ -139,7 +141,8 @@ func openWith(ctx context.Context, t testing.TB, adminDSN, service string, maxCo
 
 // server is the one server of the process.
 type server struct {
-	admin *sql.DB // to its maintenance database
+	admin *sql.DB  // to its maintenance database
+	leash *os.File // what the reaper waits for the end of
 	dsn   string
 	next  atomic.Int64
 
@@ -178,6 +181,8 @@ func (s *server) template(ctx context.Context, schemas []pg.Schema) (string, err
 }
 
 // create makes a database for t and drops it at its end.
+//
+//nolint:contextcheck // the clean-up comes after the context of the making
 func (s *server) create(ctx context.Context, t testing.TB, template string) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", s.next.Add(1))

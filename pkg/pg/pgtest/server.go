@@ -2,6 +2,8 @@ package pgtest
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -40,7 +42,11 @@ func startServer(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("directory of the server: %w", err)
 	}
-	if err := reapWithUs(dir); err != nil {
+	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // G302: the server's account passes through
+		return nil, fmt.Errorf("directory of the server: %w", err)
+	}
+	leash, err := reapWithUs(dir)
+	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	data := filepath.Join(dir, "pg")
@@ -55,7 +61,7 @@ func startServer(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &server{admin: admin, dsn: s.AdminDSN(), templates: map[string]*template{}}, nil
+	return &server{admin: admin, leash: leash, dsn: s.AdminDSN(), templates: map[string]*template{}}, nil
 }
 
 // workDir is where the servers of this user's test processes live. The
@@ -87,8 +93,10 @@ func copyBase(ctx context.Context, root, data string) error {
 		return err
 	}
 	defer unlock()
-	base := filepath.Join(root, "base")
-	done := filepath.Join(root, "base.done")
+	// Whoever names other binaries gets another cluster.
+	sum := sha256.Sum256([]byte(os.Getenv("CC_PG_BIN")))
+	base := filepath.Join(root, "base-"+hex.EncodeToString(sum[:4]))
+	done := base + ".done"
 	if _, err := os.Stat(done); err != nil {
 		if err := os.RemoveAll(base); err != nil {
 			return fmt.Errorf("prepare a cluster: %w", err)
@@ -116,7 +124,7 @@ func lock(path string) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock: %w", err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil { //nolint:gosec // G115: a descriptor
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
 		return nil, errors.Join(fmt.Errorf("lock %s: %w", path, err), f.Close())
 	}
 	return func() { _ = f.Close() }, nil // which gives the lock up
@@ -130,22 +138,19 @@ const reaper = `cat >/dev/null
 pid=$(head -n 1 "$1/pg/data/postmaster.pid" 2>/dev/null) && kill -QUIT "$pid" 2>/dev/null
 for i in 1 2 3 4 5; do rm -rf "$1" 2>/dev/null && exit; sleep 1; done`
 
-// held keeps the other end of the reaper's input from being collected.
-var held *os.File
-
-func reapWithUs(dir string) error {
+// reapWithUs starts the reaper of dir and returns the other end of its input.
+func reapWithUs(dir string) (leash *os.File, err error) {
 	r, w, err := os.Pipe()
 	if err != nil {
-		return fmt.Errorf("start the reaper: %w", err)
+		return nil, fmt.Errorf("start the reaper: %w", err)
 	}
 	defer r.Close()
-	cmd := exec.Command("/bin/sh", "-c", reaper, "pgtest-reaper", dir)
+	cmd := exec.Command("/bin/sh", "-c", reaper, "pgtest-reaper", dir) //nolint:noctx // it outlives the process on purpose
 	cmd.Dir = "/"
 	cmd.Stdin = r
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // outlives a Ctrl-C
 	if err := cmd.Start(); err != nil {
-		return errors.Join(fmt.Errorf("start the reaper: %w", err), w.Close())
+		return nil, errors.Join(fmt.Errorf("start the reaper: %w", err), w.Close())
 	}
-	held = w
-	return cmd.Process.Release()
+	return w, cmd.Process.Release()
 }
