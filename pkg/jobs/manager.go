@@ -133,8 +133,13 @@ func (m *Manager) Start(ctx context.Context) error {
 	return nil
 }
 
-// Failed is the consumer's.
-func (m *Manager) Failed() <-chan error { return m.consumer.Failed() }
+// Failed delivers an error when the consumer of tickets is gone.
+func (m *Manager) Failed() <-chan error {
+	if m.consumer == nil {
+		return nil
+	}
+	return m.consumer.Failed()
+}
 
 // Stop releases nothing more, gives running handlers a moment to end a step,
 // and interrupts them; their jobs go on later, here or elsewhere.

@@ -232,7 +232,7 @@ func (w *work) mark(ctx context.Context, batch []waiting, fates []fate) error {
 		switch {
 		case f.err == nil:
 			done = append(done, batch[i].ID)
-			seqs = append(seqs, int64(f.seq)) //nolint:gosec // G115: sequences stay far below 2^63
+			seqs = append(seqs, int64(f.seq))
 			epochs = append(epochs, f.epoch)
 		case permanent(f.err):
 			parked = append(parked, batch[i].ID)

@@ -50,10 +50,10 @@ func (w *work) compare(ctx context.Context) error {
 	var lost int64
 	err = w.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		const count = `SELECT count(*) FROM outbox WHERE published_at IS NOT NULL AND (stream_epoch <> $1 OR stream_seq > $2)`
-		if err := tx.GetContext(ctx, &lost, count, epoch, int64(last)); err != nil { //nolint:gosec // G115: sequences stay far below 2^63
+		if err := tx.GetContext(ctx, &lost, count, epoch, int64(last)); err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, q, epoch, int64(last), doubtful.Seconds(), doubtfulMax) //nolint:gosec // G115: as above
+		_, err := tx.ExecContext(ctx, q, epoch, int64(last), doubtful.Seconds(), doubtfulMax)
 		return err
 	})
 	if err != nil {

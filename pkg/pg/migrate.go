@@ -266,7 +266,7 @@ func newSource(fsys fs.FS, dir string) (*sourceSet, error) {
 		if err != nil {
 			return nil, fmt.Errorf("list the migrations: %w", err)
 		}
-		s.last = int64(v) //nolint:gosec // G115: the number of a file
+		s.last = int64(v)
 		s.versions = append(s.versions, s.last)
 	}
 }

@@ -131,5 +131,5 @@ func (db *DB) lead(ctx context.Context, name string, fn func(ctx context.Context
 func lockKey(name string) int64 {
 	h := fnv.New64a()
 	h.Write([]byte("commandcenter/" + name))
-	return int64(h.Sum64()) //nolint:gosec // G115: any 64 bits are a key
+	return int64(h.Sum64())
 }

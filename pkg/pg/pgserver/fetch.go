@@ -165,7 +165,7 @@ func freePort(ctx context.Context) (uint32, error) {
 	if !ok {
 		return 0, errors.New("find a free port: no TCP address")
 	}
-	return uint32(addr.Port), nil //nolint:gosec // G115: a port
+	return uint32(addr.Port), nil
 }
 
 // npmPackage is the bundle's name in the registry, "" where there is none.

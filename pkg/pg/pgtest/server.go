@@ -42,7 +42,7 @@ func startServer(ctx context.Context) (*server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("directory of the server: %w", err)
 	}
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // G302: the server's account passes through
+	if err := os.Chmod(dir, 0o711); err != nil {
 		return nil, fmt.Errorf("directory of the server: %w", err)
 	}
 	leash, err := reapWithUs(dir)
@@ -72,7 +72,7 @@ func workDir() (string, error) {
 		base = "/tmp" // root's TMPDIR may be closed to others
 	}
 	dir := filepath.Join(base, fmt.Sprintf("commandcenter-pgtest-%d", os.Geteuid()))
-	if err := os.MkdirAll(dir, 0o711); err != nil { //nolint:gosec // G301: the server's account passes through
+	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return "", fmt.Errorf("directory of the servers: %w", err)
 	}
 	st, err := os.Lstat(dir)
@@ -145,7 +145,7 @@ func reapWithUs(dir string) (leash *os.File, err error) {
 		return nil, fmt.Errorf("start the reaper: %w", err)
 	}
 	defer r.Close()
-	cmd := exec.Command("/bin/sh", "-c", reaper, "pgtest-reaper", dir) //nolint:noctx // it outlives the process on purpose
+	cmd := exec.Command("/bin/sh", "-c", reaper, "pgtest-reaper", dir)
 	cmd.Dir = "/"
 	cmd.Stdin = r
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // outlives a Ctrl-C
