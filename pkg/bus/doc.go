@@ -5,6 +5,8 @@
 //
 //   - [Bus.Request] asks and waits. Nothing is stored. A service that is full
 //     refuses at once with a time to come back.
+//   - [Bus.Stream] asks for many replies. The service is never ahead of the
+//     caller by more than it has credit for, and ends when the caller does.
 //   - [Bus.Command] is durable before the service sees it. It runs once as far
 //     as anybody can tell: the handler's changes, its events and the answer
 //     commit together, and whoever brings the same command again, be it the

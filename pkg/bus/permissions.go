@@ -54,7 +54,7 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	}
 	for _, call := range c.Calls {
 		if to, op, ok := strings.Cut(call, "."); ok {
-			p.pub("req.*." + to + "." + op)
+			p.pub("req.*."+to+"."+op, "rsp."+to+".>") // the latter for the credit of streams
 		}
 	}
 	for _, command := range c.Commands {

@@ -208,6 +208,7 @@ func (b *Bus) read(ctx context.Context, m *nats.Msg, t Target) (outcome, error) 
 
 // mux hears every reply to this bus on one subscription.
 type mux struct {
+	nc      *nats.Conn
 	prefix  string
 	sub     *nats.Subscription
 	mu      sync.Mutex
@@ -221,7 +222,7 @@ type waiter struct {
 }
 
 func (x *mux) start(nc *nats.Conn, prefix string) error {
-	x.prefix, x.waiting = prefix, map[string]*waiter{}
+	x.nc, x.prefix, x.waiting = nc, prefix, map[string]*waiter{}
 	var err error
 	x.sub, err = nc.Subscribe(prefix+"*", x.deliver)
 	if err != nil {
@@ -238,8 +239,13 @@ func (x *mux) deliver(m *nats.Msg) {
 	x.mu.Lock()
 	w := x.waiting[token]
 	x.mu.Unlock()
-	if w == nil {
-		return // too late: the caller has gone
+	if w == nil { // too late: the caller has gone
+		if control := get(m.Header, headerControl); control != "" {
+			// A stream would go on until it has heard nothing for a while. If
+			// this does not reach it, it does.
+			_ = x.nc.Publish(control, []byte(controlCancel))
+		}
+		return
 	}
 	select {
 	case w.ch <- m:

@@ -40,7 +40,7 @@ var (
 
 // accept hands a request to the pool. It runs on the subscription's only
 // goroutine, so it never waits: a full pool is an answer.
-func (s *Server) accept(op *operation, r micro.Request) {
+func (s *Server) accept(run context.Context, op *operation, r micro.Request) {
 	j := job{op: op, subject: r.Subject(), reply: r.Reply(), header: nats.Header(r.Headers()), data: r.Data(), arrived: time.Now()}
 	if j.reply == "" {
 		return // nobody to answer
@@ -52,12 +52,33 @@ func (s *Server) accept(op *operation, r micro.Request) {
 		s.finished()
 		return
 	}
+	if op.delivery == asStream {
+		s.acceptStream(run, j)
+		return
+	}
 	select {
 	case s.queue <- j:
 	default:
 		s.full.Inc()
 		s.respond(context.Background(), j.reply, outcome{err: errBusy}, false)
 		s.count(op, outcome{err: errBusy}, time.Since(j.arrived))
+		s.finished()
+	}
+}
+
+// acceptStream gives a stream its own goroutine, or refuses it.
+func (s *Server) acceptStream(run context.Context, j job) {
+	select {
+	case s.streams <- struct{}{}:
+		s.workers.Go(func() {
+			s.stream(run, j)
+			<-s.streams
+			s.finished()
+		})
+	default:
+		s.full.Inc()
+		s.respond(context.Background(), j.reply, outcome{err: errBusy}, false)
+		s.count(j.op, outcome{err: errBusy}, time.Since(j.arrived))
 		s.finished()
 	}
 }
@@ -123,7 +144,7 @@ func (s *Server) request(ctx context.Context, j job) (outcome, *claims) {
 	ctx = s.enter(ctx, who, j.header, who.identity(), Call{
 		Service: s.c.Service, Operation: j.op.name, AcceptedAt: j.arrived, RequestID: get(j.header, headerRequestID), Attempt: 1, Caller: who.Issuer,
 	})
-	return s.guarded(ctx, j.op, data), who
+	return s.guarded(ctx, j.op.run, data), who
 }
 
 // caller verifies who is asking, and that the subject says the same.
@@ -176,13 +197,13 @@ func (s *Server) enter(ctx context.Context, who *claims, h nats.Header, id tenan
 }
 
 // guarded runs the handler; a panic is a fault of this call alone.
-func (s *Server) guarded(ctx context.Context, op *operation, data []byte) (o outcome) {
+func (s *Server) guarded(ctx context.Context, run func(ctx context.Context, data []byte) outcome, data []byte) (o outcome) {
 	defer func() {
 		if r := recover(); r != nil {
 			o = outcome{err: panicked(r)}
 		}
 	}()
-	return op.run(ctx, data)
+	return run(ctx, data)
 }
 
 // respond publishes the outcome to the caller's reply subject. An answer that

@@ -113,7 +113,7 @@ func (s *Server) run(ctx context.Context, c *incoming, d *Delivery, id tenant.Id
 	}
 	work, unit := s.c.DB.Unit(ctx)
 	defer unit.Rollback()
-	o := s.guarded(work, c.op, c.data)
+	o := s.guarded(work, c.op.run, c.data)
 	if o.err != nil {
 		unit.Rollback()
 		if !errs.KindOf(o.err).Refusal() {

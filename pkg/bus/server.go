@@ -32,6 +32,8 @@ type ServerConfig struct {
 	// the same time; 16 when 0. Queue is how many requests may wait for a
 	// worker; 4 × Workers when 0. What is more is refused with 503 at once.
 	Workers, Queue int
+	// Streams is how many streams may be open at the same time; 64 when 0.
+	Streams int
 	// DB is where commands run and their answers are kept. Without it there
 	// can be no commands.
 	DB *pg.DB
@@ -59,6 +61,7 @@ const (
 	asRequest  delivery = "request"
 	asCommand  delivery = "command"
 	asInternal delivery = "internal"
+	asStream   delivery = "stream"
 )
 
 // operation is one thing that a server answers.
@@ -69,20 +72,12 @@ type operation struct {
 	span     string
 	callers  []string // of an internal call; nil for anybody
 	run      func(ctx context.Context, data []byte) outcome
+	// stream is run's counterpart for an operation with many replies.
+	stream func(ctx context.Context, data []byte, send func(body []byte) error) outcome
 
 	requests, faults, refusals atomic.Int64
 	nanos                      atomic.Int64
 	observers                  sync.Map // outcome -> prometheus.Observer
-}
-
-// OperationStats are the counters of one operation since the start.
-type OperationStats struct {
-	Operation      string  `json:"operation"`
-	Delivery       string  `json:"delivery"`
-	Requests       int64   `json:"num_requests"`
-	Refusals       int64   `json:"num_refusals"` // answered with an error of the caller
-	Faults         int64   `json:"num_errors"`   // answered with, or failed by, one of ours
-	AverageSeconds float64 `json:"average_seconds"`
 }
 
 // Server answers the operations of one service. It is a part: Start returns
@@ -98,6 +93,7 @@ type Server struct {
 	micro    micro.Service
 	commands *Consumer
 	queue    chan job
+	streams  chan struct{} // holds one token per open stream
 	inflight atomic.Int64
 	idle     chan struct{} // signalled when inflight falls to zero
 	stopping atomic.Bool
@@ -120,6 +116,9 @@ func NewServer(b *Bus, c ServerConfig) *Server {
 	if c.Queue <= 0 {
 		c.Queue = 4 * c.Workers
 	}
+	if c.Streams <= 0 {
+		c.Streams = 64
+	}
 	if c.Timeout <= 0 {
 		c.Timeout = 30 * time.Second
 	}
@@ -133,7 +132,7 @@ func NewServer(b *Bus, c ServerConfig) *Server {
 	return s
 }
 
-// Request registers an operation that is asked and answered without a trace.
+// Request registers an operation that is asked and answered, and not stored.
 // The payload is decoded into Req; the answer is Res as JSON, with status 200,
 // or 204 when Res is struct{}, or what its method StatusCode() int says; a
 // method Headers() map[string]string adds headers.
@@ -256,42 +255,6 @@ func (s *Server) Operations() []string {
 // Failed delivers an error when commands cannot be taken any more.
 func (s *Server) Failed() <-chan error { return s.failed }
 
-// Stats returns the counters of every operation, in order of registration.
-func (s *Server) Stats() []OperationStats {
-	out := make([]OperationStats, 0, len(s.order))
-	for _, op := range s.order {
-		out = append(out, op.stats())
-	}
-	return out
-}
-
-func (op *operation) stats() OperationStats {
-	st := OperationStats{Operation: op.name, Delivery: string(op.delivery), Requests: op.requests.Load(), Refusals: op.refusals.Load(), Faults: op.faults.Load()}
-	if st.Requests > 0 {
-		st.AverageSeconds = time.Duration(op.nanos.Load() / st.Requests).Seconds()
-	}
-	return st
-}
-
-// count adds one outcome to the operation's figures.
-func (s *Server) count(op *operation, o outcome, took time.Duration) {
-	class := statusClass(o)
-	op.requests.Add(1)
-	op.nanos.Add(int64(took))
-	if o.err != nil {
-		if errs.KindOf(o.err).Refusal() {
-			op.refusals.Add(1)
-		} else {
-			op.faults.Add(1)
-		}
-	}
-	obs, ok := op.observers.Load(class)
-	if !ok {
-		obs, _ = op.observers.LoadOrStore(class, s.b.m.served.WithLabelValues(s.c.Service, op.name, string(op.delivery), class))
-	}
-	obs.(prometheus.Observer).Observe(took.Seconds())
-}
-
 // Start registers every operation with the services framework, so that
 // $SRV.PING, INFO and STATS tell of it, and begins to take commands.
 func (s *Server) Start(ctx context.Context) error {
@@ -306,11 +269,12 @@ func (s *Server) Start(ctx context.Context) error {
 	s.full = s.b.m.refused.WithLabelValues(s.c.Service)
 	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	s.hard = cancel
+	s.streams = make(chan struct{}, s.c.Streams)
 	s.queue = make(chan job, s.c.Queue)
 	for range s.c.Workers {
 		s.workers.Go(func() { s.work(run) })
 	}
-	if err := s.register(); err != nil {
+	if err := s.register(run); err != nil {
 		return errors.Join(fmt.Errorf("server of %s: %w", s.c.Service, err), s.Stop(ctx))
 	}
 	// After one round trip the server knows every subscription.
@@ -348,7 +312,7 @@ func (s *Server) hasCommands() bool {
 	return false
 }
 
-func (s *Server) register() error {
+func (s *Server) register(run context.Context) error {
 	var commands []string
 	for _, op := range s.order {
 		if op.delivery == asCommand {
@@ -372,7 +336,7 @@ func (s *Server) register() error {
 		if op.delivery == asInternal {
 			project = tenant.Instance.Token()
 		}
-		err := s.micro.AddEndpoint(op.name, micro.HandlerFunc(func(r micro.Request) { s.accept(op, r) }),
+		err := s.micro.AddEndpoint(op.name, micro.HandlerFunc(func(r micro.Request) { s.accept(run, op, r) }),
 			micro.WithEndpointSubject("req."+project+"."+s.c.Service+"."+op.name),
 			micro.WithEndpointMetadata(map[string]string{"delivery": string(op.delivery)}))
 		if err != nil {
@@ -380,33 +344,6 @@ func (s *Server) register() error {
 		}
 	}
 	return nil
-}
-
-// endpointStats are the figures that $SRV.STATS shows beside the framework's
-// own, which see only how long it took to hand a request over.
-func (s *Server) endpointStats(e *micro.Endpoint) any {
-	op := s.ops[e.Name]
-	if op == nil {
-		return nil
-	}
-	if op.name != getOperation {
-		return op.stats()
-	}
-	var commands []OperationStats
-	for _, c := range s.order {
-		if c.delivery == asCommand {
-			commands = append(commands, c.stats())
-		}
-	}
-	return map[string]any{"commands": commands, "checks": s.checks()}
-}
-
-func (s *Server) checks() map[string]app.Status {
-	out := map[string]app.Status{}
-	for _, r := range app.RunChecks(context.Background(), time.Second, s.c.Checks...) {
-		out[r.Name] = r.Status
-	}
-	return out
 }
 
 // semver returns v when the framework takes it.
