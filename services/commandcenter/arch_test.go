@@ -69,7 +69,7 @@ func TestServicesKeepTheArrowsOfTheHouse(t *testing.T) {
 			})
 		}
 	}
-	archtest.Check(t, m.Imports(rules...), m.Names(), m.Testing(), m.Docs(), m.Long(450))
+	archtest.Check(t, m.Imports(rules...), m.Names(), m.Testing(), m.Docs(), m.Long(450), m.Sleeps())
 }
 
 // services lists the services: the folders of the module, less the one binary,

@@ -101,7 +101,7 @@ func (p *process) lock(ctx context.Context, names []string) error {
 // logger writes to standard error, or to a file when a person is watching.
 func (p *process) logger(e *env, service string) (*slog.Logger, error) {
 	format := e.cfg.Log.Format
-	var w io.Writer = e.Err
+	w := e.Err
 	if format == settings.FormatAuto {
 		format = obs.FormatJSON
 		if terminal(e.Err) {

@@ -111,7 +111,7 @@ func (e *env) split(p *process, show *display) *stack.Split {
 			if err != nil {
 				self = os.Args[0]
 			}
-			cmd := exec.Command(self, args...) //nolint:gosec // ourselves
+			cmd := exec.Command(self, args...) //nolint:gosec,noctx // ourselves, and stopped in order
 			cmd.Env = append(os.Environ(), e.childEnv(role, addr)...)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us to pass on, in order
 			return cmd

@@ -81,7 +81,7 @@ func (s *Store) read() (map[string]Credentials, error) {
 }
 
 func (s *Store) write(all map[string]Credentials) error {
-	data, err := json.MarshalIndent(all, "", "  ")
+	data, err := json.MarshalIndent(all, "", "  ") //nolint:gosec // G117: this file, of mode 0600, is where they are kept
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ func Open(path string) (*Dir, error) {
 	d := &Dir{abs}
 	// 0711: PostgreSQL runs as another user when we are root, and must reach
 	// its own directory through this one.
-	if err := os.MkdirAll(abs, 0o711); err != nil {
+	if err := os.MkdirAll(abs, 0o711); err != nil { //nolint:gosec // G301: as said
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	for _, sub := range []string{d.Keys(), d.Logs()} {

@@ -66,7 +66,8 @@ type Client struct {
 	Project int64  `config:"project" env:"CC_PROJECT" flag:"project" usage:"project id; 0 takes the chosen one (project use), else the server's default"`
 }
 
-// Log formats, beside those of the logger.
+// FormatAuto is a log format beside those of the logger: it looks whether a
+// person is watching.
 const FormatAuto = "auto"
 
 // Default returns the settings of a machine where nothing was configured.
