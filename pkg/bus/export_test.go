@@ -1,0 +1,9 @@
+package bus
+
+import "time"
+
+// SignAt makes b sign its tokens as if it were now, and forget those it has.
+func (b *Bus) SignAt(now func() time.Time) {
+	b.signer.made = newCache[signKey, signed](tokenCache)
+	b.signer.now = now
+}
