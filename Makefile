@@ -80,7 +80,7 @@ vet: ## go vet, also with each module on its own
 .PHONY: lint
 lint: vet $(TOOLS)/golangci-lint-v2.15.0 ## vet, gofmt and golangci-lint; reasons in .golangci.yml
 	@unformatted=$$(gofmt -l $(MODULES) .ci); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
-	@$(TOOLS)/golangci-lint-v2.15.0 run --timeout 10m $(PACKAGES)
+	@$(TOOLS)/golangci-lint-v2.15.0 run --timeout 10m --allow-parallel-runners $(PACKAGES)
 
 .PHONY: deployments
 deployments: ## containers, manifests, alerts and dashboards agree with the code
@@ -116,7 +116,7 @@ breaking: $(TOOLS)/buf-v1.75.0 $(TOOLS)/oasdiff-v1.37.0 ## neither contract brea
 check-new-service: ## what `make new-service` writes compiles, is tested and is clean
 	@trap 'rm -rf services/newcomer' EXIT INT TERM; sh .ci/new-service.sh newcomer > /dev/null && \
 		$(GO) vet ./services/newcomer/... && $(GO) test -run "" ./services/newcomer/... && \
-		$(TOOLS)/golangci-lint-v2.15.0 run ./services/newcomer/...
+		$(TOOLS)/golangci-lint-v2.15.0 run --allow-parallel-runners ./services/newcomer/...
 
 .PHONY: ci
 ci: ## everything that must hold before a merge

@@ -201,6 +201,26 @@ func TestALongFileIsFoundUnlessItIsGenerated(t *testing.T) {
 	}
 }
 
+func TestASleepIsFoundUnlessTimeIsNotReal(t *testing.T) {
+	t.Parallel()
+	nap := "\n\nfunc nap() { time." + "Sleep(1) }\n" // in two, or it would be found in this file
+	m := module(t, map[string]string{
+		"a/a.go":      "package a\n\nimport \"time\"" + nap,
+		"a/a_test.go": "package a\n\nimport \"time\"" + nap,
+		"a/b_test.go": "package a\n\nimport (\n\t_ \"testing/synctest\"\n\t\"time\"\n)" + nap,
+		"a/b.go":      "package a\n\nimport (\n\t_ \"testing/synctest\"\n\t\"time\"\n)" + nap,
+		"a/c.go":      "package a\n",
+		"a/c_test.go": "package a\n" + strings.TrimSuffix(nap, "\n") + " // the pace is the test\n",
+		"a/d.go":      "package a\n" + strings.TrimSuffix(nap, "\n") + " // why not\n",
+	})
+	if got := where(m.Sleeps()); !slices.Equal(got, []string{"a/a.go", "a/a_test.go", "a/b.go", "a/d.go"}) {
+		t.Errorf("found %v", got)
+	}
+	if got := m.Sleeps()[0].Where; got != "a/a.go:5" {
+		t.Errorf("found at %s", got)
+	}
+}
+
 // recorder is a testing.TB that keeps errors.
 type recorder struct {
 	testing.TB

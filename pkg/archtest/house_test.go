@@ -39,5 +39,5 @@ func TestPkgKeepsTheArrowsOfTheHouse(t *testing.T) {
 			Deny:    []string{"github.com/stretchr/...", "github.com/golang/mock/...", "go.uber.org/mock/..."},
 			Because: "a second vocabulary of assertions and mocks of our own parts hide what is tested",
 		},
-	), m.Names(), m.Testing(), m.Docs(), m.Long(450))
+	), m.Names(), m.Testing(), m.Docs(), m.Long(450), m.Sleeps())
 }

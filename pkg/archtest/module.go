@@ -33,6 +33,7 @@ type File struct {
 	Package   string // of the package clause; a test from outside has "_test"
 	Doc       bool   // there is a comment on the package clause
 	Generated bool   // marked "Code generated ... DO NOT EDIT."
+	Sleeps    int    // line of the first time.Sleep; 0 when there is none
 	Lines     int
 	Imports   []Import
 }
@@ -154,6 +155,7 @@ func readFile(name string) (File, error) {
 		Generated: strings.Contains(string(source[:set.Position(parsed.Package).Offset]), "DO NOT EDIT."),
 		Lines:     strings.Count(string(source), "\n"),
 	}
+	f.Sleeps = firstSleep(string(source), f.Test())
 	for _, spec := range parsed.Imports {
 		p, err := strconv.Unquote(spec.Path.Value)
 		if err != nil {
@@ -162,6 +164,20 @@ func readFile(name string) (File, error) {
 		f.Imports = append(f.Imports, Import{Path: p, Line: set.Position(spec.Pos()).Line})
 	}
 	return f, nil
+}
+
+// firstSleep is the line of the first time.Sleep, 0 when there is none. In a test
+// one with a reason beside it does not count: a load has a pace, a crash a moment.
+func firstSleep(source string, test bool) int {
+	const call = "time." + "Sleep(" // in two, or it would be found in this file
+	line := 0
+	for text := range strings.Lines(source) {
+		line++
+		if _, after, found := strings.Cut(text, call); found && !(test && strings.Contains(after, "// ")) {
+			return line
+		}
+	}
+	return 0
 }
 
 // ImportPath is the import path of the package in dir.

@@ -183,3 +183,22 @@ func (m *Module) Long(limit int) []Violation {
 	}
 	return out
 }
+
+// Sleeps returns the files that pause by time.Sleep, except tests that run in a
+// bubble of testing/synctest, where no time passes, and lines of tests that say
+// why.
+func (m *Module) Sleeps() []Violation {
+	var out []Violation
+	for _, p := range m.Packages {
+		for _, f := range p.Files {
+			bubble := f.Test() && slices.ContainsFunc(f.Imports, func(i Import) bool { return i.Path == "testing/synctest" })
+			if f.Sleeps > 0 && !bubble {
+				out = append(out, Violation{
+					fmt.Sprintf("%s:%d", path.Join(p.Dir, f.Name), f.Sleeps),
+					"sleeps: wait for a signal with a deadline, or for a timer beside ctx.Done()",
+				})
+			}
+		}
+	}
+	return out
+}

@@ -54,7 +54,7 @@ func Decode(token string, data []byte, now time.Time) (Heartbeat, error) {
 	if !slugPattern.MatchString(hb.Slug) {
 		return hb, fmt.Errorf("%w: slug %.60q", ErrUnreadable, f.slug)
 	}
-	if hb.Slug != strings.ToLower(token) {
+	if !strings.EqualFold(hb.Slug, token) {
 		return hb, fmt.Errorf("%w: %.60q and %.60q", ErrForeign, token, f.slug)
 	}
 	if f.namespace != "" && f.namespace != "hub."+hb.Slug {

@@ -70,7 +70,7 @@ func (s *Edge) recovered(next echo.HandlerFunc) echo.HandlerFunc {
 			if p == nil {
 				return
 			}
-			if p == http.ErrAbortHandler {
+			if p == http.ErrAbortHandler { //nolint:errorlint // it is thrown as it is, and net/http compares so too
 				panic(p)
 			}
 			s.m.panics.Inc()

@@ -121,7 +121,7 @@ func deprecation(o *contract.Operation) map[string]string {
 // requestID returns the caller's id when it is safe to repeat everywhere, else
 // "".
 func requestID(sent string) string {
-	if len(sent) == 0 || len(sent) > 128 {
+	if sent == "" || len(sent) > 128 {
 		return ""
 	}
 	for i := range len(sent) {
