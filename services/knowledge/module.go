@@ -81,11 +81,18 @@ func New(d Deps, c Config) (*app.Module, error) {
 	indexer := document.NewIndexer(intake, model, store)
 	engine := search.NewEngine(library, store, model, search.Config{Alpha: c.Alpha, Method: fusion.Method(c.Fusion)})
 
+	counts, err := newMetrics(d.Registerer, library, name)
+	if err != nil {
+		return nil, fmt.Errorf("knowledge: %w", err)
+	}
+
 	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: c.Jobs, Window: c.Jobs, Log: log, Registerer: d.Registerer})
 	work.Handle(postgres.IndexJob, indexing(indexer))
 
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, DB: d.DB, Recheck: d.Recheck})
-	(&serve.Handlers{Intake: intake, Library: store, Census: store, Search: engine, Model: model}).Register(server)
+	(&serve.Handlers{
+		Intake: counted{intake, counts}, Library: store, Census: store, Search: timed{engine, counts}, Model: model,
+	}).Register(server)
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
 	(&inbox.Handlers{
 		Purge: func(ctx context.Context, p tenant.Project, version int, consumer, message string) error {

@@ -67,7 +67,8 @@ CREATE TABLE IF NOT EXISTS documents (
     created_at    timestamptz NOT NULL DEFAULT now(),
     updated_at    timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT documents_of_project UNIQUE (project_id, id),
-    CONSTRAINT documents_have_bytes FOREIGN KEY (project_id, sha256) REFERENCES blobs (project_id, sha256)
+    -- Deferred, so that every change locks the document before its bytes.
+    CONSTRAINT documents_have_bytes FOREIGN KEY (project_id, sha256) REFERENCES blobs (project_id, sha256) DEFERRABLE INITIALLY DEFERRED
 );
 -- A hash, because a name may be longer than an index entry.
 CREATE UNIQUE INDEX IF NOT EXISTS documents_by_source ON documents (project_id, collection, md5(source));

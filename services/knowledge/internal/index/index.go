@@ -14,16 +14,13 @@ import (
 // Config is the ranking of an index. The zero value of a field takes its
 // default.
 type Config struct {
-	Dim     int // of the vectors; 384
+	Dim     int // of the vectors; 0: that of the first one
 	Lexical lexical.Config
 	Fusion  fusion.Config
 	Depth   int // fewest candidates of a leg; 100
 }
 
 func (c Config) withDefaults() Config {
-	if c.Dim <= 0 {
-		c.Dim = 384
-	}
 	if c.Depth <= 0 {
 		c.Depth = 100
 	}

@@ -169,6 +169,7 @@ type table struct {
 	at     int64
 	loads  atomic.Int64
 	fail   error
+	old    int64         // changes before this generation are forgotten
 	inside chan struct{} // when set, a load says here that it has begun, and waits for block
 	block  chan struct{}
 }
@@ -191,6 +192,9 @@ func (s *table) Changes(_ context.Context, _ tenant.Project, since int64, put fu
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if since > 0 && since < s.old {
+		return 0, index.ErrTooOld
+	}
 	for d, ps := range s.docs {
 		if s.gen[d] <= since {
 			continue
@@ -292,6 +296,31 @@ func TestLibraryDropsTheLeastRecentlyUsed(t *testing.T) {
 	}
 	if n, bytes := l.Size(); n != 1 || bytes == 0 || !l.Held(3) {
 		t.Errorf("%d indexes of %d bytes; held 3: %v", n, bytes, l.Held(3))
+	}
+}
+
+func TestIndexThatIsTooOldIsBuiltAnew(t *testing.T) {
+	t.Parallel()
+	s := &table{}
+	s.set(10, fruit...)
+	s.set(12, index.Passage{ID: 50, Document: 12, Body: "forgotten"})
+	l := index.NewLibrary(s, index.Config{Dim: 2}, 1<<20)
+	if _, err := l.At(t.Context(), 1, 2); err != nil {
+		t.Fatal(err)
+	}
+	delete(s.docs, 12) // nobody remembers that it was removed
+	s.set(10, fruit...)
+	s.old = 3
+	x, err := l.At(t.Context(), 1, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := find(t, x, index.Request{Text: "forgotten", Mode: index.Keyword}); got != nil {
+		t.Errorf("found %v", got)
+	}
+	l.Clear()
+	if l.Held(1) {
+		t.Error("holds an index after clearing")
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
+	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/jobs"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
@@ -50,35 +51,34 @@ func (s *Store) Receive(ctx context.Context, n document.Document, chunks []docum
 	return d, changed, err
 }
 
-// place makes or replaces the row of the document.
+// place makes or replaces the row of the document. It locks the row before
+// anything else, and bytes after it, so that two calls never wait for each
+// other.
 func (s *Store) place(ctx context.Context, tx *sqlx.Tx, n document.Document, b document.Blob) (document.Document, bool, error) {
 	old, found, err := s.bySource(ctx, tx, n, true)
 	if err != nil {
 		return old, false, err
 	}
-	if found && old.Same(n) {
-		return old, false, nil
-	}
-	if err := keepBlob(ctx, tx, n.Project, b); err != nil {
-		return old, false, err
-	}
 	if !found {
 		d, inserted, err := s.insert(ctx, tx, n)
-		if err != nil || inserted {
-			return d, inserted, err
+		if err != nil {
+			return d, false, err
+		}
+		if inserted {
+			return d, true, keepBlob(ctx, tx, n.Project, b)
 		}
 		// Somebody else inserted it between the two looks.
 		if old, found, err = s.bySource(ctx, tx, n, true); err != nil {
 			return old, false, err
 		}
 		if !found {
-			return old, false, fmt.Errorf("the document of %q came and went", n.Source)
-		}
-		if old.Same(n) {
-			return old, false, nil
+			return old, false, errs.Newf(errs.Unavailable, "the document %q came and went", n.Source)
 		}
 	}
-	return s.replace(ctx, tx, old, n)
+	if old.Same(n) {
+		return old, false, nil
+	}
+	return s.replace(ctx, tx, old, n, b)
 }
 
 func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, n document.Document) (document.Document, bool, error) {
@@ -102,7 +102,7 @@ func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, n document.Document) (d
 
 // replace gives the row of old the content of n. Its chunks stay until those
 // of n are there.
-func (s *Store) replace(ctx context.Context, tx *sqlx.Tx, old, n document.Document) (document.Document, bool, error) {
+func (s *Store) replace(ctx context.Context, tx *sqlx.Tx, old, n document.Document, b document.Blob) (document.Document, bool, error) {
 	const q = `
 		UPDATE documents SET title = $3, titled = $4, category = $5, repository_id = $6, technology_id = $7, kind = $8, language = $9,
 			content_type = $10, size = $11, sha256 = $12, version = version + 1, state = 'indexing', extracted = false, reason = '', error = '', model = ''
@@ -116,6 +116,9 @@ func (s *Store) replace(ctx context.Context, tx *sqlx.Tx, old, n document.Docume
 	if err := tx.QueryRowxContext(ctx, q, int64(n.Project), n.ID, n.Title, n.Titled, n.Category, orNull(n.Repository), orNull(n.Technology),
 		string(n.Format.Kind), n.Format.Language, n.ContentType, n.Size, n.SHA256).Scan(&n.Version); err != nil {
 		return n, false, fmt.Errorf("replace document %d: %w", n.ID, err)
+	}
+	if err := keepBlob(ctx, tx, n.Project, b); err != nil {
+		return n, false, err
 	}
 	if old.SHA256 != n.SHA256 {
 		if err := releaseBlob(ctx, tx, n.Project, old.SHA256); err != nil {

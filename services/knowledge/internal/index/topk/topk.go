@@ -1,4 +1,3 @@
-// Package topk keeps the best of many.
 package topk
 
 import "sort"

@@ -26,14 +26,22 @@ type Flat struct {
 	n      int
 }
 
-// New returns an empty Flat of vectors with dim elements.
+// New returns an empty Flat of vectors with dim elements; with 0 it takes the
+// dimension of the first vector.
 func New(dim int) *Flat {
-	return &Flat{dim: dim, stride: (dim + lanes - 1) / lanes * lanes}
+	f := &Flat{}
+	f.measure(dim)
+	return f
 }
+
+func (f *Flat) measure(dim int) { f.dim, f.stride = dim, (dim+lanes-1)/lanes*lanes }
 
 // Add puts the vector of slot; it is copied, and brought to unit length. The
 // error says that the vector has the wrong dimension or no direction.
 func (f *Flat) Add(slot uint32, v []float32) error {
+	if f.dim == 0 {
+		f.measure(len(v))
+	}
 	u, err := f.unit(v)
 	if err != nil {
 		return err
@@ -127,6 +135,9 @@ type Query struct {
 
 // Query prepares v; the error is as in [Flat.Add].
 func (f *Flat) Query(v []float32) (*Query, error) {
+	if f.dim == 0 {
+		return &Query{f, nil}, nil // there is nothing to find
+	}
 	u, err := f.unit(v)
 	if err != nil {
 		return nil, err

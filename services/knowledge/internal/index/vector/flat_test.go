@@ -141,6 +141,24 @@ func TestVectorsWithoutUseAreRefused(t *testing.T) {
 	}
 }
 
+func TestDimensionIsThatOfTheFirstVector(t *testing.T) {
+	t.Parallel()
+	f := New(0)
+	q, err := f.Query([]float32{1, 2})
+	if err != nil || len(q.Search(3, nil, before)) != 0 {
+		t.Errorf("an empty index: %v", err)
+	}
+	if err := f.Add(1, []float32{1, 2, 3}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Add(2, []float32{1, 2}); err == nil {
+		t.Error("took a vector of another dimension")
+	}
+	if _, err := f.Query([]float32{1, 2}); err == nil {
+		t.Error("asked with a vector of another dimension")
+	}
+}
+
 func TestKernelsAgree(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(5, 5))

@@ -1,0 +1,2 @@
+// Package topk keeps the best of many.
+package topk

@@ -1,0 +1,63 @@
+package serve
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+)
+
+func extension(t *testing.T, op *openapi3.Operation, name string) string {
+	t.Helper()
+	b, err := json.Marshal(op.Extensions[name])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s string
+	if err := json.Unmarshal(b, &s); err != nil {
+		t.Fatalf("%s of %s: %v", name, op.OperationID, err)
+	}
+	return s
+}
+
+func TestEveryOperationOfTheContractIsAnsweredAsItSays(t *testing.T) {
+	t.Parallel()
+	doc, err := openapi3.NewLoader().LoadFromFile("../../../gateway/openapi.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{}
+	for _, item := range doc.Paths.Map() {
+		for _, op := range item.Operations() {
+			if extension(t, op, "x-service") != "knowledge" {
+				continue
+			}
+			switch d := extension(t, op, "x-delivery"); d {
+			case "live": // the gateway asks for the state of what is followed
+			case "upload":
+				want[op.OperationID] = "command"
+			default:
+				want[op.OperationID] = d
+			}
+		}
+	}
+	s := bus.NewServer(nil, bus.ServerConfig{Service: "knowledge", DB: &pg.DB{}})
+	(&Handlers{}).Register(s)
+	got := map[string]string{}
+	for _, st := range s.Stats() {
+		if st.Delivery != "internal" {
+			got[st.Operation] = st.Delivery
+		}
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("answered: %v\ncontract: %v", got, want)
+	}
+	if listed := slices.Sorted(slices.Values(Operations())); !slices.Equal(listed, slices.Sorted(maps.Keys(want))) {
+		t.Errorf("listed: %v", listed)
+	}
+}

@@ -1,0 +1,93 @@
+package knowledge
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/search"
+)
+
+// metrics are the service's own; labels are bounded sets, never projects.
+type metrics struct {
+	searches *prometheus.HistogramVec
+	accepted *prometheus.CounterVec
+}
+
+func newMetrics(r prometheus.Registerer, library *index.Library, model func() string) (*metrics, error) {
+	m := &metrics{
+		searches: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "knowledge_search_seconds", Help: "Time to answer a question, by the legs that were used.",
+			Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 5},
+		}, []string{"mode", "outcome"}),
+		accepted: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "knowledge_documents_submitted_total", Help: "Documents that were submitted, by what became of them.",
+		}, []string{"outcome"}),
+	}
+	gauge := func(name, help string, f func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
+	}
+	if r == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{
+		m.searches, m.accepted,
+		gauge("knowledge_indexes", "Indexes of projects in memory.", func() float64 { n, _ := library.Size(); return float64(n) }),
+		gauge("knowledge_index_bytes", "Memory of the indexes.", func() float64 { _, b := library.Size(); return float64(b) }),
+		gauge("knowledge_model_ready", "1 when the embedding model is loaded.", func() float64 {
+			if model() == "" {
+				return 0
+			}
+			return 1
+		}),
+	} {
+		if err := r.Register(c); err != nil {
+			return nil, fmt.Errorf("metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func outcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return string(errs.KindOf(err))
+}
+
+// timed measures searches.
+type timed struct {
+	*search.Engine
+	m *metrics
+}
+
+// Search is the engine's, measured.
+func (t timed) Search(ctx context.Context, p tenant.Project, q search.Query) (search.Answer, error) {
+	began := time.Now()
+	a, err := t.Engine.Search(ctx, p, q)
+	mode := string(a.Mode)
+	if mode == "" {
+		mode = "none"
+	}
+	t.m.searches.WithLabelValues(mode, outcome(err)).Observe(time.Since(began).Seconds())
+	return a, err
+}
+
+// counted counts submissions.
+type counted struct {
+	*document.Intake
+	m *metrics
+}
+
+// Accept is the intake's, counted.
+func (c counted) Accept(ctx context.Context, s document.Submission) (document.Document, error) {
+	d, err := c.Intake.Accept(ctx, s)
+	c.m.accepted.WithLabelValues(outcome(err)).Inc()
+	return d, err
+}
