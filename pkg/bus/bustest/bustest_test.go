@@ -41,7 +41,7 @@ func TestOnlyWithAContractIsAServiceBound(t *testing.T) {
 	if _, _, err := env.Bus("free").StreamState(t.Context(), bus.StreamEvents); err != nil {
 		t.Error(err)
 	}
-	if env.Bus("free") != env.Bus("free") {
+	if first, second := env.Bus("free"), env.Bus("free"); first != second {
 		t.Error("two buses of one service")
 	}
 	if nc := env.Conn(natsd.UserAdmin); !nc.IsConnected() {
