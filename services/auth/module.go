@@ -115,8 +115,12 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Projects: catalogue, Census: census, Deletion: deletion, Resolver: resolver, Issuer: issuer,
 		LoggedIn: func(outcome string) { counts.logins.WithLabelValues(outcome).Inc() },
 	}
+	checks := []app.Check{
+		{Name: "auth.database", Check: d.DB.Ping},
+		{Name: "auth.signing_keys", Check: func(context.Context) error { return keys.Ready(now()) }},
+	}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{
-		Service: Name, DB: d.DB, Recheck: resolver.Recheck,
+		Service: Name, DB: d.DB, Recheck: resolver.Recheck, Checks: checks,
 		// Whoever waits for a hash holds a worker; the rest is for everybody else,
 		// above all for the gateway's questions of access.
 		Workers: otherWorkers + c.Password.Concurrent + c.Password.Waiting,
@@ -133,11 +137,8 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Name: Name,
 		// Keys before anyone can log in; the relay last, so that it is the first
 		// to stop and leaves to the next leader what came after.
-		Parts: []app.Part{keeper, server, heard, outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))},
-		Checks: []app.Check{
-			{Name: "auth.database", Check: d.DB.Ping},
-			{Name: "auth.signing_keys", Check: func(context.Context) error { return keys.Ready(now()) }},
-		},
+		Parts:      []app.Part{keeper, server, heard, outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))},
+		Checks:     checks,
 		Operations: serve.Operations(),
 	}, nil
 }

@@ -89,7 +89,8 @@ func New(d Deps, c Config) (*app.Module, error) {
 	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: c.Jobs, Window: c.Jobs, Log: log, Registerer: d.Registerer})
 	work.Handle(postgres.IndexJob, indexing(indexer))
 
-	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, DB: d.DB, Recheck: d.Recheck})
+	checks := []app.Check{{Name: "knowledge.database", Check: d.DB.Ping}, {Name: "knowledge.model", Check: model.Check}}
+	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, DB: d.DB, Recheck: d.Recheck, Checks: checks})
 	(&serve.Handlers{
 		Intake: counted{intake, counts}, Library: store, Census: store, Search: timed{engine, counts}, Model: model,
 	}).Register(server)
@@ -121,10 +122,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 			}),
 			outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer)),
 		},
-		Checks: []app.Check{
-			{Name: "knowledge.database", Check: d.DB.Ping},
-			{Name: "knowledge.model", Check: model.Check},
-		},
+		Checks:     checks,
 		Operations: serve.Operations(),
 	}, nil
 }
