@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -52,7 +53,7 @@ func say(t testing.TB, db *pg.DB, p tenant.Project, version int, opts ...outbox.
 // start runs a relay until the test ends.
 func start(t testing.TB, db *pg.DB, pub outbox.Publisher, opts ...outbox.RelayOption) *outbox.Relay {
 	t.Helper()
-	r := outbox.NewRelay(db, pub, nil, opts...)
+	r := outbox.NewRelay(db, pub, slog.New(slog.NewTextHandler(t.Output(), nil)), opts...)
 	must(t, r.Start(t.Context()))
 	var once sync.Once
 	t.Cleanup(func() { once.Do(func() { stop(t, r) }) })

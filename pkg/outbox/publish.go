@@ -29,11 +29,12 @@ var errSession = errors.New("the relay's session is lost")
 // work is the lead of one relay.
 type work struct {
 	*Relay
-	s        *pg.Session
-	unsure   bool // the streams may have lost what they acknowledged
-	epochs   map[string]string
-	tidied   time.Time
-	measured time.Time
+	s          *pg.Session
+	unsure     bool // the streams may have lost what they acknowledged
+	reconnects uint64
+	epochs     map[string]string
+	tidied     time.Time
+	measured   time.Time
 }
 
 // waiting is a row to be published.
@@ -56,6 +57,7 @@ type fate struct {
 // round publishes one batch and returns how many rows left the queue. The
 // first failure that may pass is the error.
 func (w *work) round(ctx context.Context) (int, error) {
+	w.watch()
 	if w.unsure {
 		if err := w.compare(ctx); err != nil {
 			return 0, err

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/nats-io/nats.go"
 )
 
 // doubtful is how much of the latest work is published again after a doubt. A
@@ -64,6 +65,22 @@ func (w *work) compare(ctx context.Context) error {
 	}
 	w.unsure = false
 	return nil
+}
+
+// connected is a [Publisher] over one connection, whose loss is a doubt even
+// when nothing was being published: the server may have died and come back.
+type connected interface{ Conn() *nats.Conn }
+
+// watch becomes unsure after the connection was lost and made again.
+func (w *work) watch() {
+	c, ok := w.pub.(connected)
+	if !ok {
+		return
+	}
+	if n := c.Conn().Stats().Reconnects; n != w.reconnects {
+		w.reconnects = n
+		w.unsure = true
+	}
 }
 
 // Unpark puts parked messages back into the queue, all of them, and returns

@@ -154,11 +154,12 @@ func (r *Relay) lead(life, fetch context.Context, s *pg.Session) error {
 	w := &work{Relay: r, s: s, unsure: true}
 	var wait wait
 	for {
+		stopping := fetch.Err() != nil // asked before the round: what is committed by now, it sees
 		n, err := w.round(life)
 		if errors.Is(err, errSession) {
 			return err // and with it the lock: somebody else may be publishing
 		}
-		if fetch.Err() != nil && (err != nil || n == 0) {
+		if stopping && (err != nil || n == 0) {
 			return nil
 		}
 		if err != nil {

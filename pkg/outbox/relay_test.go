@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
@@ -18,6 +19,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/natsd"
 	"github.com/commandcenter/commandcenter/pkg/obs"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
@@ -311,6 +313,33 @@ func TestWhatAStreamHasLostIsPublishedAgain(t *testing.T) {
 		}
 	}
 	rows(t, db, "stream_epoch = 'e2'", 5)
+}
+
+func TestAServerThatCameBackWithoutItsStreamGetsItAgain(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, schema)
+	env, b := newBus(t)
+	start(t, db, b)
+	for i := range 3 {
+		say(t, db, 1, i+1)
+	}
+	before, _, err := b.StreamState(t.Context(), bus.StreamEvents)
+	must(t, err)
+	rows(t, db, "stream_epoch = '"+before+"'", 3)
+	admin := env.Conn(natsd.UserAdmin)
+	js, err := jetstream.New(admin)
+	must(t, err)
+	must(t, js.DeleteStream(t.Context(), bus.StreamEvents))
+	must(t, bus.Provision(t.Context(), admin, bus.Specs{Services: []string{"auth"}, Memory: true}))
+	after, _, err := b.StreamState(t.Context(), bus.StreamEvents)
+	must(t, err)
+	must(t, b.Conn().ForceReconnect()) // nothing is said meanwhile
+	rows(t, db, "stream_epoch = '"+after+"'", 3)
+	for i, e := range listen(t, b).next(3) {
+		if int(e.GetVersion()) != i+1 {
+			t.Fatalf("version %d at place %d", e.GetVersion(), i+1)
+		}
+	}
 }
 
 func TestOneRelayPublishesAndAnotherTakesOver(t *testing.T) {

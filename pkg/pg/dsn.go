@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"time"
 
 	"github.com/lib/pq"
 )
@@ -44,6 +45,9 @@ func connectorFor(dsn string, runtime map[string]string, application string) (*p
 	}
 	if cfg.ApplicationName == "" {
 		cfg.ApplicationName = application
+	}
+	if cfg.ConnectTimeout == 0 {
+		cfg.ConnectTimeout = 10 * time.Second // the handshake does not look at the context
 	}
 	if cfg.Runtime == nil {
 		cfg.Runtime = map[string]string{}
