@@ -74,9 +74,9 @@ func (s *shelf) Extracted(_ context.Context, d document.Document, chunks []docum
 	return d, nil
 }
 
-func (s *shelf) Unembedded(_ context.Context, _ document.Document, _ string, limit int) (out []document.Chunk, err error) {
+func (s *shelf) Unembedded(_ context.Context, _ document.Document, _ string, after, limit int) (out []document.Chunk, err error) {
 	for _, c := range s.chunks {
-		if s.vectors[c.ID] == nil && len(out) < limit {
+		if s.vectors[c.ID] == nil && c.Ordinal > after && len(out) < limit {
 			out = append(out, c)
 		}
 	}

@@ -37,9 +37,9 @@ type Saving interface {
 	Open(ctx context.Context, p tenant.Project, t Task) (Document, Blob, error)
 	// Extracted saves the chunks of a document that was accepted without.
 	Extracted(ctx context.Context, d Document, chunks []Chunk) (Document, error)
-	// Unembedded returns up to limit chunks that have no vector of the model,
-	// in order.
-	Unembedded(ctx context.Context, d Document, model string, limit int) ([]Chunk, error)
+	// Unembedded returns up to limit chunks behind the place after that have no
+	// vector of the model, in order.
+	Unembedded(ctx context.Context, d Document, model string, after, limit int) ([]Chunk, error)
 	// Embedded saves vectors of chunks.
 	Embedded(ctx context.Context, d Document, model string, chunks []Chunk, vectors [][]float32) error
 	// Indexed ends the indexing; model is "" when there was none.
@@ -110,14 +110,11 @@ func (x *Indexer) index(ctx context.Context, p tenant.Project, t Task, progress 
 	if model == nil {
 		return x.store.Indexed(ctx, d, "")
 	}
-	done := -1
+	done, after := d.Embedded, -1 // an earlier run may have come some way
 	for {
-		todo, err := x.store.Unembedded(ctx, d, model.Name(), Batch)
+		todo, err := x.store.Unembedded(ctx, d, model.Name(), after, Batch)
 		if err != nil {
 			return err
-		}
-		if done < 0 { // the first look says how far an earlier run came
-			done = max(0, d.Embedded)
 		}
 		if len(todo) == 0 {
 			return x.store.Indexed(ctx, d, model.Name())
@@ -136,7 +133,7 @@ func (x *Indexer) index(ctx context.Context, p tenant.Project, t Task, progress 
 		if err := x.store.Embedded(ctx, d, model.Name(), todo, vectors); err != nil {
 			return err
 		}
-		done = min(done+len(todo), d.Chunks)
+		done, after = min(done+len(todo), d.Chunks), todo[len(todo)-1].Ordinal
 		if err := progress(ctx, done, d.Chunks); err != nil {
 			return err
 		}

@@ -67,15 +67,15 @@ func (s *Store) Extracted(ctx context.Context, d document.Document, chunks []doc
 }
 
 // Unembedded returns chunks that lack a vector of the model.
-func (s *Store) Unembedded(ctx context.Context, d document.Document, model string, limit int) (out []document.Chunk, err error) {
+func (s *Store) Unembedded(ctx context.Context, d document.Document, model string, after, limit int) (out []document.Chunk, err error) {
 	err = s.db.InTenant(ctx, d.Project, func(ctx context.Context, tx *sqlx.Tx) (err error) {
 		const q = `
 			SELECT c.id, c.ordinal, c.path, c.symbol, c.kind, c.body, c.tokens
 			FROM   chunks c
-			WHERE  c.project_id = $1 AND c.document_id = $2
+			WHERE  c.project_id = $1 AND c.document_id = $2 AND c.ordinal > $4
 			AND    NOT EXISTS (SELECT 1 FROM embeddings e WHERE e.project_id = c.project_id AND e.chunk_id = c.id AND e.model = $3)
-			ORDER  BY c.ordinal LIMIT $4`
-		rows, err := tx.QueryContext(ctx, q, int64(d.Project), d.ID, model, limit)
+			ORDER  BY c.ordinal LIMIT $5`
+		rows, err := tx.QueryContext(ctx, q, int64(d.Project), d.ID, model, after, limit)
 		if err != nil {
 			return fmt.Errorf("find chunks without vector: %w", err)
 		}

@@ -65,7 +65,7 @@ func (w *world) receive(p tenant.Project, source string, texts ...string) docume
 // embed gives all chunks of a document a vector and ends its indexing.
 func (w *world) embed(d document.Document, model string) {
 	w.Helper()
-	todo, err := w.s.Unembedded(w.Context(), d, model, 100)
+	todo, err := w.s.Unembedded(w.Context(), d, model, -1, 100)
 	if err != nil {
 		w.Fatal(err)
 	}
@@ -201,7 +201,7 @@ func TestReplacementKeepsWhatBothVersionsShare(t *testing.T) {
 	w.want("chunks", lines, []string{
 		fmt.Sprintf("+%d:zero:false", d.ID), fmt.Sprintf("+%d:two:true", d.ID), fmt.Sprintf("+%d:one:true", d.ID), fmt.Sprintf("+%d:four:false", d.ID),
 	})
-	todo, err := w.s.Unembedded(t.Context(), n, model, 10)
+	todo, err := w.s.Unembedded(t.Context(), n, model, -1, 10)
 	if err != nil || len(todo) != 2 || todo[0].Text != "zero" || todo[1].Text != "four" || !slices.Equal(todo[0].Path, []string{"A", "B"}) {
 		t.Errorf("to embed: %+v, %v", todo, err)
 	}

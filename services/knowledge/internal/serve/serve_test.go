@@ -227,7 +227,7 @@ func TestLongExtractionIsAnswered202(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(_ *knowledge.Deps, c *knowledge.Config) { c.ChunkTokens = 32 })
 	me := member(1)
-	a := w.upload(me, "big.txt", "", strings.Repeat("one two three four five six seven eight nine ten eleven twelve. ", 9000), nil, obj{"category": "docs"}).ok(202)
+	a := w.upload(me, "big.txt", "", strings.Repeat("one two three four five six seven eight nine ten eleven twelve. ", 4600), nil, obj{"category": "docs"}).ok(202)
 	doc := a.body["answer"].(map[string]any)
 	if a.body["status"] != "pending" || doc["state"] != "indexing" || doc["chunks_added"] != 0.0 {
 		t.Errorf("%v", a.body)
