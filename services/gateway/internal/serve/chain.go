@@ -91,23 +91,23 @@ func (s *Edge) identified(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		c.Set(callKey, k)
 		c.Response().Header()["X-Request-Id"] = []string{k.id}
-		c.SetRequest(r.WithContext(obs.WithRequestID(r.Context(), k.id)))
 		return next(c)
 	}
 }
+
+var serverSpan = trace.WithSpanKind(trace.SpanKindServer)
 
 // observed traces, counts and logs the call, and writes its failure.
 func (s *Edge) observed(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		began := time.Now()
 		r := c.Request()
-		route := s.routeOf(c)
-		ctx, span := s.tracer.Start(s.propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header)),
-			route.span, trace.WithSpanKind(trace.SpanKindServer), route.attrs)
+		route, k := s.routeOf(c), callOf(c)
+		k.op = route.op
+		ctx := s.propagator.Extract(obs.WithRequestID(r.Context(), k.id), propagation.HeaderCarrier(r.Header))
+		ctx, span := s.tracer.Start(ctx, route.span, serverSpan)
 		defer span.End()
 		c.SetRequest(r.WithContext(ctx))
-		k := callOf(c)
-		k.op = route.op
 		s.m.inFlight.Inc()
 		defer s.m.inFlight.Dec()
 
@@ -117,7 +117,8 @@ func (s *Edge) observed(next echo.HandlerFunc) echo.HandlerFunc {
 		}
 		took, status := time.Since(began), c.Response().Status
 		if span.IsRecording() {
-			span.SetAttributes(attribute.Int("http.response.status_code", status))
+			// All at once, at the end: a span grows with every call that adds to it.
+			span.SetAttributes(route.method, route.path, route.operation, attribute.Int("http.response.status_code", status))
 			if status >= http.StatusInternalServerError {
 				span.SetStatus(codes.Error, http.StatusText(status))
 			}

@@ -327,12 +327,18 @@ func (s *Edge) writeJSON(c echo.Context, status int, v any) error {
 	return s.send(c, status, body)
 }
 
-// send writes the body. That a caller has gone is nobody's failure.
+// send writes the body and hands it to the connection at once: what is left to
+// do for this process (log, metrics, trace) is not the caller's to wait for.
+// That a caller has gone is nobody's failure.
 func (s *Edge) send(c echo.Context, status int, body []byte) error {
 	c.Response().Header()["Content-Length"] = []string{strconv.Itoa(len(body))}
 	c.Response().WriteHeader(status)
 	if _, err := c.Response().Write(body); err != nil && !errors.Is(err, http.ErrBodyNotAllowed) {
 		s.log.DebugContext(c.Request().Context(), "http.write", "err", err)
+		return nil
+	}
+	if f, ok := c.Response().Writer.(http.Flusher); ok {
+		f.Flush()
 	}
 	return nil
 }

@@ -69,9 +69,10 @@ type Edge struct {
 type route struct {
 	op         *contract.Operation
 	span       string
-	attrs      trace.SpanStartEventOption
 	deprecated map[string]string
 	series
+
+	method, path, operation attribute.KeyValue // of its spans
 }
 
 // New builds the edge of a contract. It fails when contract and edge
@@ -92,7 +93,7 @@ func New(d Deps, c Config) (*Edge, error) {
 		tracer:     otel.GetTracerProvider().Tracer("github.com/commandcenter/commandcenter/services/gateway"),
 		propagator: propagation.TraceContext{},
 		routes:     map[string]map[string]*route{}, allow: map[string]string{}, origins: map[string]bool{},
-		nowhere: &route{span: "HTTP", attrs: trace.WithAttributes()},
+		nowhere: &route{span: "HTTP"},
 		limits:  limit.New(100_000),
 		drain:   make(chan struct{}),
 		streams: newStreams(c.MaxStreams, c.MaxPerUser), document: newAsset("application/json", d.Contract.JSON),
@@ -118,7 +119,8 @@ func (s *Edge) mount() error {
 	for _, op := range s.contract.Operations {
 		rt := &route{
 			op: op, span: op.Method + " " + op.Path, deprecated: deprecation(op), series: s.m.series(op.Method, op.Path, op.Success),
-			attrs: trace.WithAttributes(attribute.String("http.request.method", op.Method), attribute.String("http.route", op.Path), attribute.String("cc.operation", op.ID)),
+			method: attribute.String("http.request.method", op.Method), path: attribute.String("http.route", op.Path),
+			operation: attribute.String("cc.operation", op.ID),
 		}
 		handler := s.answer(rt, s.deliver)
 		if op.Delivery == contract.Edge {
