@@ -17,37 +17,42 @@ import (
 // contract says, each with its reason. An operation that is not there yet is
 // no departure; what was only added is none either.
 var departures = map[string]string{
-	"addDocument: body.category: narrowed by minLength, maxLength":     "a category is a word of a list, not a text; an empty one was stored as such",
-	"addDocument: body.repository_id: default 1 is gone":               "repository 1 may be another project's, or nobody's; without one the document belongs to the project",
-	"addDocument: body.repository_id: narrowed by minimum":             ids,
-	"addDocument: query.repository_id: default 1 is gone":              "see its body",
-	"addDocument: query.repository_id: narrowed by minimum":            ids,
-	"addDocument: 201.repository_id: may be null":                      "a document need not belong to a repository",
-	"deleteDocument: path.document_id: narrowed by minimum":            ids,
-	"deleteDocument: query.repository_id: default 1 is gone":           "a document is found by its id",
-	"deleteDocument: query.repository_id: narrowed by minimum":         ids,
-	"getKnowledgeStatistics: query.repository_id: default 1 is gone":   "without one the whole project is counted",
-	"getKnowledgeStatistics: query.repository_id: narrowed by minimum": ids,
-	"getKnowledgeStatistics: 200.repository_id: may be null":           "see its query",
-	"listCategories: query.repository_id: default 1 is gone":           "without one the whole project is listed",
-	"listCategories: query.repository_id: narrowed by minimum":         ids,
-	"queryKnowledgeBase: query.repository_id: default 1 is gone":       "without one the whole project is searched",
-	"queryKnowledgeBase: query.repository_id: narrowed by minimum":     ids,
-	"listProjects: query.limit: narrowed by minimum, maximum":          pages,
-	"listProjects: query.skip: narrowed by minimum, maximum":           pages,
-	"getProject: path.project_id: narrowed by minimum":                 ids,
-	"updateProject: path.project_id: narrowed by minimum":              ids,
-	"deleteProject: path.project_id: narrowed by minimum":              ids,
-	"getProjectStats: path.project_id: narrowed by minimum":            ids,
-	"detailedHealthCheck: 200.components.redis: is not there":          "there is no Redis; the component bus stands for what does its work",
-	"detailedHealthCheck: 200.components.redis: may be missing":        "see above",
-	"detailedHealthCheck: 200.components.celery: is not there":         "there is no Celery; jobs run in the services, each a component",
-	"detailedHealthCheck: 200.components.celery: may be missing":       "see above",
+	"addDocument: body.category: narrowed by minLength, maxLength":             "a category is a word of a list, not a text; an empty one was stored as such",
+	"addDocument: body.repository_id: default 1 is gone":                       "repository 1 may be another project's, or nobody's; without one the document belongs to the project",
+	"addDocument: body.repository_id: narrowed by minimum":                     ids,
+	"addDocument: query.repository_id: default 1 is gone":                      "see its body",
+	"addDocument: query.repository_id: narrowed by minimum":                    ids,
+	"addDocument: 201.repository_id: may be null":                              "a document need not belong to a repository",
+	"deleteDocument: path.document_id: narrowed by minimum":                    ids,
+	"deleteDocument: query.repository_id: default 1 is gone":                   "a document is found by its id",
+	"deleteDocument: query.repository_id: narrowed by minimum":                 ids,
+	"getKnowledgeStatistics: query.repository_id: default 1 is gone":           "without one the whole project is counted",
+	"getKnowledgeStatistics: query.repository_id: narrowed by minimum":         ids,
+	"getKnowledgeStatistics: 200.repository_id: may be null":                   "see its query",
+	"listCategories: query.repository_id: default 1 is gone":                   "without one the whole project is listed",
+	"listCategories: query.repository_id: narrowed by minimum":                 ids,
+	"queryKnowledgeBase: query.repository_id: default 1 is gone":               "without one the whole project is searched",
+	"queryKnowledgeBase: query.repository_id: narrowed by minimum":             ids,
+	"listProjects: query.limit: narrowed by minimum, maximum":                  pages,
+	"listProjects: query.skip: narrowed by minimum, maximum":                   pages,
+	"getProject: path.project_id: narrowed by minimum":                         ids,
+	"updateProject: path.project_id: narrowed by minimum":                      ids,
+	"deleteProject: path.project_id: narrowed by minimum":                      ids,
+	"getProjectStats: path.project_id: narrowed by minimum":                    ids,
+	"detailedHealthCheck: 200.components.database: is not there":               open,
+	"detailedHealthCheck: 200.components.database: may be missing":             open,
+	"detailedHealthCheck: 200.components.federation_heartbeat: is not there":   open,
+	"detailedHealthCheck: 200.components.federation_heartbeat: may be missing": open,
+	"detailedHealthCheck: 200.components.redis: is not there":                  "there is no Redis; the component bus stands for what does its work",
+	"detailedHealthCheck: 200.components.redis: may be missing":                "see above",
+	"detailedHealthCheck: 200.components.celery: is not there":                 "there is no Celery; jobs run in the services, each a component",
+	"detailedHealthCheck: 200.components.celery: may be missing":               "see above",
 }
 
 // Reasons that hold for many.
 const (
 	ids   = "ids begin at 1"
+	open  = "components are a map, so that a new part needs no new contract; this one is always in it"
 	pages = "the seed took negative and unbounded limits, which its database refused with a 500"
 )
 
