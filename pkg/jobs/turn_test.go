@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/jobs"
@@ -78,10 +79,6 @@ func TestAProjectsWindowBoundsWhatRunsAtATime(t *testing.T) {
 func TestHigherPriorityGoesFirstAndRunAtIsKept(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	soon := time.Now().Add(300 * time.Millisecond)
-	w.enqueue(jobs.Job{Payload: json.RawMessage(`"later"`), Priority: 100, RunAt: soon})
-	w.enqueue(jobs.Job{Payload: json.RawMessage(`"low"`)})
-	w.enqueue(jobs.Job{Payload: json.RawMessage(`"high"`), Priority: 5})
 	order := make(chan string, 10)
 	c := quick()
 	c.Workers, c.Window = 1, 1
@@ -93,6 +90,20 @@ func TestHigherPriorityGoesFirstAndRunAtIsKept(t *testing.T) {
 		order <- name
 		return nil
 	}})
+	soon := time.Now().Add(500 * time.Millisecond)
+	must(t, w.db.InTenant(t.Context(), 1, func(ctx context.Context, tx *sqlx.Tx) error { // all at once
+		for _, j := range []jobs.Job{
+			{Payload: json.RawMessage(`"later"`), Priority: 100, RunAt: soon},
+			{Payload: json.RawMessage(`"low"`)},
+			{Payload: json.RawMessage(`"high"`), Priority: 5},
+		} {
+			j.Project, j.Kind = 1, "k"
+			if _, err := jobs.Enqueue(ctx, tx, j); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 	for _, want := range []string{"high", "low", "later"} {
 		if got := receive(t, order); got != want {
 			t.Fatalf("%s, want %s", got, want)
