@@ -98,12 +98,17 @@ GENERATED = find proto-events services \( -name '*.pb.go' -o -name '*.gen.go' -o
 	-o -path proto-events/EVENTS.md -o -path proto-events/asyncapi.yaml \) -type f -exec cksum {} + | sort -k 3
 
 .PHONY: drift
-drift: ## what is committed is what `make gen` writes
+drift: ## what is committed is what `make gen` and `make tidy` write
 	@mkdir -p .tools
 	@$(GENERATED) > .tools/generated.before
 	@$(MAKE) --no-print-directory gen
 	@$(GENERATED) > .tools/generated.after
 	@diff .tools/generated.before .tools/generated.after || { echo "drift: run make gen and commit what it wrote"; exit 1; }
+	@for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) mod tidy -diff) || { echo "drift: run make tidy"; exit 1; }; done
+
+.PHONY: tidy
+tidy: ## go.mod and go.sum of each module name what it needs, no more
+	@for m in $(MODULES); do (cd $$m && GOWORK=off $(GO) mod tidy) || exit 1; done
 
 .PHONY: breaking
 breaking: $(TOOLS)/buf-v1.75.0 $(TOOLS)/oasdiff-v1.37.0 ## neither contract breaks what the last release promised
