@@ -193,10 +193,17 @@ func commands(t *testing.T, p *product) {
 	if err := json.Unmarshal([]byte(out), &findings); err != nil || code != 0 {
 		t.Errorf("doctor: %d %s", code, out)
 	}
+	model := ""
 	for _, f := range findings {
 		if f.Status == "failed" {
 			t.Errorf("doctor: %+v", f)
 		}
+		if f.Part == "knowledge.model" {
+			model = f.Status
+		}
+	}
+	if want := map[bool]string{true: "warning", false: "ok"}[os.Getenv("CC_TEST_MODEL") == ""]; model != want {
+		t.Errorf("doctor says of the model %q, want %q: %s", model, want, out)
 	}
 	var instances struct {
 		Instances []struct {

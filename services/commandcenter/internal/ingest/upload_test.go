@@ -192,6 +192,8 @@ func TestNobodyTriesOnWhenNobodyMayUpload(t *testing.T) {
 	if !errors.As(err, &api) || api.Status != 403 {
 		t.Fatalf("err = %v", err)
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	if len(l.tries) > 10 {
 		t.Errorf("%d files were sent after the first refusal", len(l.tries))
 	}

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,9 +134,16 @@ func TestSilenceMakesAnInstanceDegradedAndThenOffline(t *testing.T) {
 // memory is a store for the rules alone; the real one has the same tests of
 // behaviour in its own room.
 type memory struct {
+	mu      sync.Mutex
 	rows    map[string]Instance
 	said    []Change
 	failing error
+}
+
+func (m *memory) changes() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.said)
 }
 
 func (m *memory) Atomically(ctx context.Context, fn func(context.Context) error) error {
@@ -159,6 +168,8 @@ func (m *memory) All(context.Context) ([]Instance, error) {
 	return out, m.failing
 }
 func (m *memory) Announce(_ context.Context, c Change) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.said = append(m.said, c)
 	return nil
 }
@@ -233,26 +244,25 @@ func second[T any](_ T, err error) error { return err }
 func TestBeatSendsAtOnceAndAtIntervalsAndSurvivesAFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var sent []time.Time
+		var sent atomic.Int32
 		b := &Beat{Slug: "us", HubURL: "http://us", Version: "1", Interval: 30 * time.Second, Now: time.Now, Log: slog.New(slog.DiscardHandler),
 			Degraded: func(context.Context) bool { return false },
 			Announce: func(_ context.Context, slug string, data []byte) error {
 				if _, err := Decode(slug, data, time.Now()); err != nil {
 					t.Error(err)
 				}
-				sent = append(sent, time.Now())
-				if len(sent) == 2 {
+				if sent.Add(1) == 2 {
 					return errors.New("no connection")
 				}
 				return nil
 			}}
-		if err := b.Start(t.Context()); err != nil || len(sent) != 1 {
-			t.Fatalf("after start: %d sent, err %v", len(sent), err)
+		if err := b.Start(t.Context()); err != nil || sent.Load() != 1 {
+			t.Fatalf("after start: %d sent, err %v", sent.Load(), err)
 		}
 		time.Sleep(95 * time.Second)
 		synctest.Wait()
-		if err := b.Stop(t.Context()); err != nil || len(sent) != 4 {
-			t.Fatalf("after 95 s: %d sent, err %v", len(sent), err)
+		if err := b.Stop(t.Context()); err != nil || sent.Load() != 4 {
+			t.Fatalf("after 95 s: %d sent, err %v", sent.Load(), err)
 		}
 	})
 }
@@ -266,13 +276,13 @@ func TestSweeperLooksAtOnceAndAtIntervals(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		if len(m.said) != 1 {
-			t.Fatalf("at once: said %+v", m.said)
+		if n := m.changes(); n != 1 {
+			t.Fatalf("at once: %d changes", n)
 		}
 		time.Sleep(31 * time.Second)
 		synctest.Wait()
-		if err := s.Stop(t.Context()); err != nil || len(m.said) != 2 {
-			t.Fatalf("later: said %+v, err %v", m.said, err)
+		if err := s.Stop(t.Context()); err != nil || m.changes() != 2 {
+			t.Fatalf("later: %d changes, err %v", m.changes(), err)
 		}
 	})
 }
