@@ -113,6 +113,7 @@ func TestTheMainStory(t *testing.T) {
 	p.owner().json("GET", fmt.Sprintf("/api/v1/knowledge/documents/%d", doc.ID), nil, 404, nil)
 
 	t.Run("commands", func(t *testing.T) { commands(t, p.in(t)) })
+	t.Run("dead letters", func(t *testing.T) { deadLetters(t, p.in(t), nc) })
 	t.Run("a second instance is refused", func(t *testing.T) {
 		code, _, errs := run(t, upArgs(dir)...)
 		if code != 8 || !strings.Contains(errs, strconv.Itoa(os.Getpid())) || !strings.Contains(errs, "in use") {
@@ -265,6 +266,52 @@ func commands(t *testing.T, p *product) {
 	}
 	if code, _, errs := run(t, "project", "list", "--server", "http://127.0.0.1:1", "--data-dir", p.dir, "--json"); code != 5 || !strings.Contains(errs, `"exit_code":5`) {
 		t.Errorf("nobody there: %d %s", code, errs)
+	}
+}
+
+// deadLetters puts a command on the stream that nobody can run, and follows it
+// to where such messages end.
+func deadLetters(t *testing.T, p *product, nc *nats.Conn) {
+	if err := nc.Publish("cmd.instance.auth.noSuchOperation", []byte("{}")); err != nil {
+		t.Fatal(err)
+	}
+	var letters []struct {
+		Seq      uint64 `json:"seq"`
+		Service  string `json:"service"`
+		Subject  string `json:"subject"`
+		Error    string `json:"error"`
+		Attempts int    `json:"attempts"`
+		Data     string `json:"data"`
+	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for len(letters) == 0 {
+		p.must(&letters, "bus", "dead", "list", "--service", "auth")
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("no dead letter\n%s", p.log)
+		}
+	}
+	if l := letters[0]; l.Service != "auth" || l.Subject != "cmd.instance.auth.noSuchOperation" || l.Error == "" {
+		t.Errorf("letter %+v", l)
+	}
+	seq := strconv.FormatUint(letters[0].Seq, 10)
+	p.must(&letters[0], "bus", "dead", "show", seq)
+	if letters[0].Data != "{}" {
+		t.Errorf("data %q", letters[0].Data)
+	}
+	if code, out, errs := p.cc("doctor"); code != 0 || !strings.Contains(out, "bus dead list") {
+		t.Errorf("doctor says nothing of it: %d %s%s", code, out, errs)
+	}
+	for _, args := range [][]string{{"list"}, {"discard", seq}} {
+		if code, out, errs := p.cc(append([]string{"bus", "dead"}, args...)...); code != 0 || !strings.Contains(out, seq) {
+			t.Errorf("%v: %d %s%s", args, code, out, errs)
+		}
+	}
+	if code, _, errs := p.cc("bus", "dead", "redrive", seq); code != 4 {
+		t.Errorf("redrive of what is gone: %d %s", code, errs)
 	}
 }
 

@@ -100,7 +100,11 @@ func (b *bars) Uploaded(r ingest.Result) {
 	}
 }
 
-func (b *bars) Indexed(ingest.Result) { b.index.Increment() }
+func (b *bars) Indexed(ingest.Result) {
+	if b.index != nil {
+		b.index.Increment()
+	}
+}
 
 func (b *bars) End() {
 	// What gave up is left as it stands, so that one sees how far it came.

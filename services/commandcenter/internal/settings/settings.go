@@ -29,6 +29,7 @@ type Config struct {
 	DataDir     string `config:"data_dir" flag:"data-dir" usage:"directory of everything that is kept"`
 	DatabaseURL string `config:"database_url" env:"DATABASE_URL,CC_DATABASE_URL" flag:"database-url" secret:"true" usage:"PostgreSQL to use instead of a private one (a role that may create roles and schemas)"`
 	NATSURL     string `config:"nats_url" env:"NATS_URL,CC_NATS_URL" flag:"nats-url" secret:"true" usage:"NATS to use instead of an embedded one"`
+	Replicas    int    `config:"nats_replicas" env:"CC_NATS_REPLICAS" usage:"copies of each stream: 1, or 3 on a cluster of NATS servers"`
 	Log         Log    `config:"log"`
 	OTLP        string `config:"otlp_endpoint" env:"CC_OTLP_ENDPOINT,OTEL_EXPORTER_OTLP_ENDPOINT" flag:"otlp-endpoint" usage:"where traces are sent by OTLP over HTTP, e.g. http://127.0.0.1:4318; empty sends none"`
 	Ops         string `config:"ops" flag:"ops" usage:"address of a listener for /metrics and /health of a process without the gateway; empty opens none"`
@@ -74,10 +75,11 @@ const FormatAuto = "auto"
 func Default() Config {
 	g := gateway.Defaults()
 	return Config{
-		HTTP:    "127.0.0.1:8000",
-		NATS:    "127.0.0.1:4222",
-		DataDir: datadir.Default(),
-		Log:     Log{Level: slog.LevelInfo, Format: FormatAuto},
+		HTTP:     "127.0.0.1:8000",
+		NATS:     "127.0.0.1:4222",
+		DataDir:  datadir.Default(),
+		Replicas: 1,
+		Log:      Log{Level: slog.LevelInfo, Format: FormatAuto},
 		Gateway: Gateway{
 			Origins:   g.Origins,
 			Anonymous: g.Anonymous, Reads: g.Reads, Writes: g.Writes, Metrics: g.Metrics, LogRequests: g.LogRequests,
@@ -114,6 +116,9 @@ func (c Config) Validate() error {
 		if c.NATSURL != "" && !hasScheme(strings.TrimSpace(u), "nats", "tls", "ws", "wss") {
 			bad("nats_url", "want nats://host:port, or several with commas")
 		}
+	}
+	if c.Replicas != 1 && c.Replicas != 3 && c.Replicas != 5 {
+		bad("nats_replicas", "%d, want 1, 3 or 5", c.Replicas)
 	}
 	if !slices.Contains([]string{FormatAuto, "json", "text"}, c.Log.Format) {
 		bad("log.format", "%q is not auto, json or text", c.Log.Format)

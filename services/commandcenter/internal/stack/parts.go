@@ -95,7 +95,7 @@ func (p *natsPart) provision(ctx context.Context) error {
 		}
 	}
 	return errors.Join(
-		bus.Provision(ctx, admin, bus.Specs{Services: names, Events: events.Catalogue(), AsyncEvents: true}),
+		bus.Provision(ctx, admin, bus.Specs{Services: names, Events: events.Catalogue(), AsyncEvents: true, Replicas: p.env.Config.Replicas}),
 		bus.ProvisionHub(ctx, hub, hubServices()...),
 	)
 }

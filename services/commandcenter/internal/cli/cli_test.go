@@ -1,0 +1,193 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/ingest"
+)
+
+func TestEachKindOfFailureHasItsExitCode(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{nil, 0},
+		{errors.New("x"), 1},
+		{usageError{errors.New("x")}, 2},
+		{fmt.Errorf("a: %w", usageError{fs.ErrNotExist}), 2},
+		{client.ErrNotLoggedIn, 3},
+		{&client.APIError{Status: 401}, 3},
+		{&client.APIError{Status: 403}, 3},
+		{&client.APIError{Status: 404}, 4},
+		{&client.APIError{Status: 410}, 4},
+		{codedError{errors.New("x"), 4}, 4},
+		{&client.APIError{Status: 429}, 5},
+		{&client.APIError{Status: 502}, 5},
+		{&client.APIError{Status: 503}, 5},
+		{&client.APIError{Status: 504}, 5},
+		{&client.UnreachableError{Err: errors.New("x")}, 5},
+		{context.DeadlineExceeded, 5},
+		{&client.APIError{Status: 409}, 6},
+		{&client.APIError{Status: 422}, 6},
+		{&datadir.NewerError{}, 6},
+		{partlyError{errors.New("x")}, 7},
+		{&datadir.InUseError{}, 8},
+		{&client.APIError{Status: 500}, 1},
+		{fmt.Errorf("gave up: %w", app.ErrSignal), 130},
+		{context.Canceled, 130},
+	} {
+		if got := exitCode(c.err); got != c.want {
+			t.Errorf("%v: %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+func TestResultsAreReadable(t *testing.T) {
+	t.Parallel()
+	var out, errs bytes.Buffer
+	e := &env{Streams: Streams{Out: &out, Err: &errs}}
+	file := "docs/a.md"
+	e.printResults([]client.KnowledgeSearchResult{
+		{
+			Title: "Guide", Category: "docs", SourceFile: &file, Score: 0.8126,
+			Content:  "# Guide\n\n## Start\n\nFirst " + strings.Repeat("word ", 200) + "\x1b[31mred",
+			Metadata: map[string]any{"heading_path": []any{"Guide"}, "lexical": map[string]any{"score": 2.5}, "vector": map[string]any{"score": 0.5}},
+		},
+		{Title: "Other", Category: "docs", Content: "short", Metadata: map[string]any{"heading_path": "Other > Deep"}},
+	}, false)
+	got := out.String()
+	for _, want := range []string{" 1. Guide › Start  0.813", "docs/a.md · docs · lexical 2.500, vector 0.500", "First word", "…", " 2. Other › Deep", "    short"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in\n%s", want, got)
+		}
+	}
+	if strings.Contains(got, "# Guide") || strings.Contains(got, "\x1b") {
+		t.Errorf("headings or control characters in\n%s", got)
+	}
+	for line := range strings.Lines(got) {
+		if len([]rune(line)) > 101 {
+			t.Errorf("a line of %d characters", len([]rune(line)))
+		}
+	}
+	e.printResults(nil, false)
+	if !strings.Contains(errs.String(), "Nothing found") {
+		t.Errorf("nothing: %s", errs.String())
+	}
+	if lines := wrap("a\n  b\x07\n", 50, true); !slices.Equal(lines, []string{"a", "  b"}) {
+		t.Errorf("whole: %q", lines)
+	}
+	if h, rest := leadingHeadings("#hash\ntext"); h != nil || rest != "#hash\ntext" {
+		t.Errorf("no heading: %v %q", h, rest)
+	}
+	if _, rest := leadingHeadings("# Only a heading"); rest != "# Only a heading" {
+		t.Errorf("nothing else: %q", rest)
+	}
+}
+
+func TestProgressIsBarsOrLinesOrNothing(t *testing.T) {
+	t.Parallel()
+	ok, bad := ingest.Result{Name: "a\nb.md", State: "indexed", Chunks: 3}, ingest.Result{Name: "c.md", State: "refused", Err: errors.New("x")}
+	play := func(p ingest.Progress) {
+		p.Begin(2, 2048)
+		p.Sent(1024)
+		p.Sent(1024)
+		p.Uploaded(ok)
+		p.Uploaded(bad)
+		p.Indexed(ok)
+		p.End()
+	}
+	var out bytes.Buffer
+	e := &env{Streams: Streams{Err: &out}}
+	play(e.progress(t.Context(), true))
+	if got := out.String(); !strings.Contains(got, "2 files, 2.0 KiB") || !strings.Contains(got, "[1/2] refused c.md") || !strings.Contains(got, "[2/2] indexed a b.md, 3 chunks") {
+		t.Errorf("lines:\n%s", got)
+	}
+	out.Reset()
+	e.json = true
+	play(e.progress(t.Context(), true))
+	if out.Len() > 0 {
+		t.Errorf("with --json: %s", out.String())
+	}
+	e.json = false
+	play(&bars{env: e, ctx: t.Context(), wait: true}) // it ends, although one file was refused
+	play(&bars{env: e, ctx: t.Context()})
+	if size(3<<20) != "3.0 MiB" || size(7) != "7 bytes" {
+		t.Error("sizes")
+	}
+}
+
+func TestATakenAddressIsFoundBeforeAnythingStarts(t *testing.T) {
+	t.Parallel()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close() //nolint:errcheck // a test
+	err = free(t.Context(), ln.Addr().String(), "--http", "CC_HTTP")
+	if exitCode(err) != exitInUse || !strings.Contains(err.Error(), "--http or CC_HTTP") {
+		t.Errorf("taken: %v", err)
+	}
+	if err := free(t.Context(), "127.0.0.1:0", "--http", "CC_HTTP"); err != nil {
+		t.Errorf("free: %v", err)
+	}
+	if err := free(t.Context(), "192.0.2.1:80", "--http", "CC_HTTP"); exitCode(err) != exitUsage {
+		t.Errorf("not ours: %v", err)
+	}
+}
+
+func TestProjectsArePickedByIdOrByAnUnambiguousName(t *testing.T) {
+	t.Parallel()
+	all := []client.ProjectResponse{{Id: 1, Name: "a"}, {Id: 2, Name: "b"}, {Id: 3, Name: "b"}, {Id: 4, Name: "1"}}
+	for want, id := range map[string]int64{"a": 1, "3": 3, "1": 1} {
+		if p, err := pick(all, want); err != nil || p.Id != id {
+			t.Errorf("%s: %+v %v", want, p, err)
+		}
+	}
+	if _, err := pick(all, "b"); exitCode(err) != exitUsage {
+		t.Errorf("two of a name: %v", err)
+	}
+	if _, err := pick(all, "c"); exitCode(err) != exitNotFound {
+		t.Errorf("none: %v", err)
+	}
+}
+
+func TestTheSampleIsTheRepositorysOwnDocuments(t *testing.T) { // not parallel: the working directory
+	files, from, err := sampleFiles()
+	if err != nil || from == "this program" {
+		t.Fatalf("from %s: %v", from, err)
+	}
+	for _, f := range files {
+		if !strings.HasSuffix(f.Name, ".md") || strings.Contains(f.Name, "testdata") {
+			t.Errorf("%s is in the sample", f.Name)
+		}
+	}
+	t.Chdir(os.TempDir())
+	files, from, err = sampleFiles()
+	if err != nil || from != "this program" || len(files) < 3 {
+		t.Errorf("elsewhere: %d files from %s, %v", len(files), from, err)
+	}
+}
+
+func TestCompletionKnowsTheSettings(t *testing.T) {
+	t.Parallel()
+	keys, _ := completeKeys(nil, nil, "")
+	if !slices.Contains(keys, "auth.access_life") {
+		t.Errorf("keys %v", keys)
+	}
+	if keys, _ := completeKeys(nil, []string{"http"}, ""); keys != nil {
+		t.Errorf("values are not completed: %v", keys)
+	}
+}
