@@ -416,7 +416,7 @@ func TestAStockServerCanBeGivenTheTrust(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"operator: ey", "system_account: A", "resolver: MEMORY", "# CC", "# HUB"} {
+	for _, want := range []string{"operator: ey", "system_account: A", "max_control_line: 65536", "max_payload: 1048576", "resolver: MEMORY", "# CC", "# HUB"} {
 		if !strings.Contains(string(b), want) {
 			t.Errorf("no %q in\n%s", want, b)
 		}

@@ -322,7 +322,8 @@ func (t *Trust) readIssuers() error {
 // users.
 func (t *Trust) serverConfig() []byte {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Written by commandcenter; include it in nats-server.conf.\noperator: %s\nsystem_account: %s\nresolver: MEMORY\nresolver_preload: {\n", t.operator, t.ids[AccountSys])
+	fmt.Fprintf(&b, "# Written by commandcenter; include it in nats-server.conf.\noperator: %s\nsystem_account: %s\nmax_control_line: %d\nmax_payload: %d\nresolver: MEMORY\nresolver_preload: {\n",
+		t.operator, t.ids[AccountSys], maxControlLine, MaxPayload)
 	for _, name := range slices.Sorted(maps.Keys(t.accounts)) {
 		fmt.Fprintf(&b, "  # %s\n  %s: %s\n", name, t.ids[name], t.accounts[name])
 	}

@@ -25,13 +25,13 @@ func TestEveryFaultOfEverySectionIsReportedAtOnce(t *testing.T) {
 	c.HTTP, c.NATS, c.Ops, c.DataDir, c.DatabaseURL, c.NATSURL, c.OTLP = "8000", "x:", "y", "", "mysql://x", "http://n", "collector:4318"
 	c.Log.Format, c.Gateway.Origins, c.Gateway.Reads = "xml", []string{"example.org"}, "many"
 	c.Auth.AccessLife, c.Knowledge.ChunkTokens, c.Federation.Slug = 0, 1, "No"
-	c.Client.Server, c.Client.Project = "x", -1
+	c.Client.Server, c.Client.Project, c.Replicas = "x", -1, 2
 	err := c.Validate()
 	if err == nil {
 		t.Fatal("no fault")
 	}
 	for _, want := range []string{
-		"http:", "nats:", "ops:", "data_dir:", "database_url:", "nats_url:", "otlp_endpoint:", "log.format:", "gateway.origins:", "gateway.reads:",
+		"http:", "nats:", "ops:", "data_dir:", "database_url:", "nats_url:", "nats_replicas:", "otlp_endpoint:", "log.format:", "gateway.origins:", "gateway.reads:",
 		"auth.access_life:", "knowledge.chunk_tokens:", "federation.slug", "client.server:", "client.project:",
 	} {
 		if !strings.Contains(err.Error(), want) {
