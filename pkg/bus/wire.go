@@ -71,7 +71,7 @@ type failure struct {
 // failure may quote anything, so it stays in the log of who failed.
 func encodeError(err error) (errs.Kind, []byte) {
 	e := errs.As(err)
-	f := failure{Kind: e.Kind, Msg: e.Msg, Fields: e.Fields, RetryAfter: e.RetryAfter.Seconds()}
+	f := failure{Kind: e.Kind, Msg: e.Public(), Fields: e.Fields, RetryAfter: e.RetryAfter.Seconds()}
 	if f.Kind == errs.Internal {
 		f.Msg = "internal error"
 	}

@@ -103,6 +103,27 @@ func (e *Error) Error() string {
 	return e.Msg + ": " + e.cause.Error()
 }
 
+// Public is the message as a caller may read it. What a fault wraps is ours to
+// know: of errs.Newf(Unavailable, "object store: %w", err) only "object store"
+// is said. A refusal is said in full, since it explains what to do better.
+func (e *Error) Public() string {
+	if e.cause == nil || e.Kind.Refusal() {
+		return e.Msg
+	}
+	if e.Msg == e.cause.Error() {
+		return faults[e.Kind]
+	}
+	return strings.TrimSuffix(e.Msg, ": "+e.cause.Error())
+}
+
+// faults are what is said of a fault that has no words of its own.
+var faults = map[Kind]string{
+	Internal:    "internal error",
+	Upstream:    "a part that this depends on answered wrongly",
+	Unavailable: "not available at the moment",
+	Timeout:     "no answer in time",
+}
+
 func (e *Error) Unwrap() error { return e.cause }
 
 // Is reports whether target is an [Error] of the same kind and message.

@@ -112,3 +112,21 @@ func TestAnyErrorHasAKind(t *testing.T) {
 		t.Error("no error is an error")
 	}
 }
+
+func TestWhatAFaultWrapsIsNotPublic(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err  *errs.Error
+		want string
+	}{
+		{errs.Newf(errs.Unavailable, "object store: %w", io.EOF), "object store"},
+		{errs.Newf(errs.Unavailable, "%w", io.EOF), "not available at the moment"},
+		{errs.New(errs.Unavailable, "no model: set one"), "no model: set one"},
+		{errs.Wrap(errs.Upstream, io.EOF, "the provider broke off"), "the provider broke off"},
+		{errs.Newf(errs.Malformed, "line 3: %w", io.ErrUnexpectedEOF), "line 3: unexpected EOF"},
+	} {
+		if got := c.err.Public(); got != c.want {
+			t.Errorf("%q is public as %q, want %q", c.err.Msg, got, c.want)
+		}
+	}
+}

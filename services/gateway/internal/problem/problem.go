@@ -83,7 +83,7 @@ func From(err error, instance, requestID string) Problem {
 		return build(document{Status: of.Status, Detail: of.Detail, Instance: instance, RequestID: requestID}, 0)
 	}
 	e := errs.As(err)
-	d := document{Status: Status(e.Kind), Detail: e.Msg, Instance: instance, RequestID: requestID}
+	d := document{Status: Status(e.Kind), Detail: e.Public(), Instance: instance, RequestID: requestID}
 	wait := time.Duration(0)
 	switch d.Status {
 	case http.StatusUnprocessableEntity:

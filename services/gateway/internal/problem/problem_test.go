@@ -41,6 +41,16 @@ func TestInternalTextIsNeverShown(t *testing.T) {
 	}
 }
 
+func TestWhatAFaultWrapsIsNotSaid(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []errs.Kind{errs.Upstream, errs.Unavailable, errs.Timeout} {
+		p := From(errs.Newf(kind, "object store: %w", errors.New("dial tcp 10.0.0.7: refused")), "/x", "r-1")
+		if d := read(t, p); d["detail"] != "object store" {
+			t.Errorf("%s: detail = %v", kind, d["detail"])
+		}
+	}
+}
+
 func TestInvalidListsItsFields(t *testing.T) {
 	t.Parallel()
 	err := &errs.Error{Kind: errs.Invalid, Fields: []errs.Field{{Type: "missing", Loc: []any{"body", "name"}, Msg: "Field required"}}}

@@ -14,7 +14,7 @@ import (
 // BenchmarkCall is the edge alone: no socket, no bus, no log.
 func BenchmarkCall(b *testing.B) {
 	quick := quickBus{newFakeBus(), sample("listCategories")}
-	w := newWorld(&testing.T{}, func(_ *serve.Config, d *serve.Deps) { d.Log, d.Bus = discard(), quick })
+	w := newWorld(b, func(_ *serve.Config, d *serve.Deps) { d.Log, d.Bus = discard(), quick })
 	defer w.server.Close()
 	r := httptest.NewRequest(http.MethodGet, "/api/v1/knowledge/categories?collection=default", nil)
 	r.Header.Set("Authorization", "Bearer "+w.auth.token(owner))

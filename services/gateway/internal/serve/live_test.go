@@ -70,7 +70,7 @@ func (s *stream) want(prefixes ...string) {
 	}
 }
 
-func await[T any](t *testing.T, ch <-chan T) T {
+func await[T any](t testing.TB, ch <-chan T) T {
 	t.Helper()
 	select {
 	case v := <-ch:

@@ -250,9 +250,11 @@ func FuzzForm(f *testing.F) {
 	f.Add(strings.ReplaceAll(good, bound, "B"))
 	f.Add("--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a\"\r\n\r\nx\r\n--B--")
 	f.Add("--B\r\n\r\n\r\n--B\r\nContent-Disposition: form-data; name=file; filename=../\x00\r\n\r\n")
+	house := newWorld(f)
+	token := house.auth.token(member)
 	f.Fuzz(func(t *testing.T, body string) {
-		w := newWorld(t)
-		got := w.call("POST", "/api/v1/knowledge/documents", body, as(w.auth.token(member)), with("Content-Type", "multipart/form-data; boundary=B"))
+		w := house.in(t)
+		got := w.call("POST", "/api/v1/knowledge/documents", body, as(token), with("Content-Type", "multipart/form-data; boundary=B"))
 		switch got.status {
 		case 201, 400, 413, 415, 422:
 		default:
@@ -261,5 +263,8 @@ func FuzzForm(f *testing.F) {
 		if left := w.bus.stored(); left > 0 && got.status != 201 {
 			t.Fatalf("%d objects left after %d", left, got.status)
 		}
+		w.bus.mu.Lock()
+		clear(w.bus.objects)
+		w.bus.mu.Unlock()
 	})
 }

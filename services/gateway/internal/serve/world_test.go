@@ -32,7 +32,7 @@ const patience = 10 * time.Second
 
 // world is an edge with everything behind it made of functions.
 type world struct {
-	t      *testing.T
+	t      testing.TB
 	edge   *serve.Edge
 	bus    *fakeBus
 	auth   *fakeAuth
@@ -41,11 +41,12 @@ type world struct {
 	client *http.Client
 	health serve.HealthOf
 	logs   *lockedBuffer
+	doc    *contract.Contract
 }
 
 type option func(*serve.Config, *serve.Deps)
 
-func newWorld(t *testing.T, opts ...option) *world {
+func newWorld(t testing.TB, opts ...option) *world {
 	t.Helper()
 	w := &world{t: t, bus: newFakeBus(), auth: newFakeAuth(t), logs: &lockedBuffer{}}
 	w.health = func(context.Context, string) ([]serve.Component, error) { return nil, nil }
@@ -75,6 +76,7 @@ func newWorld(t *testing.T, opts ...option) *world {
 	if w.edge, err = serve.New(d, c); err != nil {
 		t.Fatal(err)
 	}
+	w.doc = d.Contract
 	w.server = httptest.NewServer(w.edge)
 	t.Cleanup(w.server.Close)
 	w.client = &http.Client{
@@ -84,6 +86,14 @@ func newWorld(t *testing.T, opts ...option) *world {
 	return w
 }
 
+// in is the same world as seen by a part of a test.
+func (w *world) in(t testing.TB) *world {
+	c := *w
+	c.t = t
+	c.client = &http.Client{Transport: gatewaytest.For(t, w.server.Client().Transport, w.doc)}
+	return &c
+}
+
 // answer is an answer, read.
 type answer struct {
 	status int
@@ -91,7 +101,7 @@ type answer struct {
 	body   string
 }
 
-func (a answer) json(t *testing.T) map[string]any {
+func (a answer) json(t testing.TB) map[string]any {
 	t.Helper()
 	var v map[string]any
 	if err := json.Unmarshal([]byte(a.body), &v); err != nil {
@@ -193,7 +203,7 @@ func (b *fakeBus) Command(_ context.Context, t bus.Target, who tenant.Identity, 
 	return f(t, who, payload, o)
 }
 
-func (b *fakeBus) last(t *testing.T) asked {
+func (b *fakeBus) last(t testing.TB) asked {
 	t.Helper()
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -256,7 +266,7 @@ func (b *fakeBus) Ready(context.Context) error { return b.ready }
 
 // fakeAuth is an auth service with a handful of users.
 type fakeAuth struct {
-	t       *testing.T
+	t       testing.TB
 	key     ed25519.PrivateKey
 	mu      sync.Mutex
 	down    bool
@@ -282,7 +292,7 @@ const (
 	superuser = 7
 )
 
-func newFakeAuth(t *testing.T) *fakeAuth {
+func newFakeAuth(t testing.TB) *fakeAuth {
 	_, key, err := ed25519.GenerateKey(nil)
 	if err != nil {
 		t.Fatal(err)
