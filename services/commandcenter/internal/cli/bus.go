@@ -125,7 +125,10 @@ func subscribe(ctx context.Context, nc *nats.Conn, subject string, since time.Du
 		if err != nil {
 			return nil, usageError{fmt.Errorf("subject %q: %w", subject, err)}
 		}
-		if err := nc.FlushWithContext(ctx); err != nil && ctx.Err() == nil {
+		// The subscription is in force once the server has answered.
+		flushed, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		if err := nc.FlushWithContext(flushed); err != nil && ctx.Err() == nil {
 			return nil, err
 		}
 		return func() { _ = sub.Unsubscribe() }, nil // the connection is closed next
