@@ -3,6 +3,7 @@ package pg
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"strconv"
@@ -10,7 +11,6 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
-	"github.com/lib/pq"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
@@ -36,7 +36,7 @@ var ErrNotMigrated = errors.New("the schema is missing: run the migrations first
 type DB struct {
 	service   string
 	pool      *sqlx.DB
-	connector *pq.Connector // for connections beside the pool
+	connector driver.Connector // for connections beside the pool
 	metrics   prometheus.Collector
 	registry  prometheus.Registerer
 	bells     bells
@@ -55,7 +55,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if c.StatementTimeout <= 0 {
 		c.StatementTimeout = 30 * time.Second
 	}
-	connector, err := connectorFor(c.DSN, map[string]string{
+	direct, err := connectorFor(c.DSN, map[string]string{
 		"search_path":                         c.Service + ", extensions",
 		"statement_timeout":                   millis(c.StatementTimeout),
 		"lock_timeout":                        millis(c.StatementTimeout / 2),
@@ -67,6 +67,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open database of %s: %w", c.Service, err)
 	}
+	connector := preparing{direct}
 	pool := sql.OpenDB(connector)
 	pool.SetMaxOpenConns(c.MaxConns)
 	pool.SetMaxIdleConns(c.MaxConns)
