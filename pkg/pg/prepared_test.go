@@ -2,6 +2,7 @@ package pg_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -96,12 +97,13 @@ func TestATableThatChangesItsShapeCostsOneTry(t *testing.T) {
 	db := pgtest.Open(t, pgtest.DSN(t, home), home.Service(), 1)
 	admin := pgtest.Admin(t, home)
 	read := func() (err error) {
-		return db.InTenant(t.Context(), 1, func(ctx context.Context, tx *sqlx.Tx) error {
+		return db.InTenant(t.Context(), 1, func(ctx context.Context, tx *sqlx.Tx) (err error) {
 			rows, err := tx.QueryxContext(ctx, `SELECT * FROM notes WHERE $1`, true)
 			if err != nil {
 				return err
 			}
-			return rows.Close()
+			defer func() { err = errors.Join(err, rows.Close()) }()
+			return rows.Err()
 		})
 	}
 	if err := read(); err != nil {
