@@ -134,4 +134,6 @@ func (s *summary) end() bool {
 	return ok
 }
 
-func oneLine(lines []string) string { return strings.Join(strings.Fields(strings.Join(lines, " ")), " ") }
+func oneLine(lines []string) string {
+	return strings.Join(strings.Fields(strings.Join(lines, " ")), " ")
+}
