@@ -53,8 +53,8 @@ test: ## all tests, with a private PostgreSQL and NATS that they start
 	@$(GO) test $(TEST_FLAGS) $(PACKAGES)
 
 .PHONY: race
-race: ## all tests under the race detector, with coverage and a summary
-	@$(GO) test -json -race $(TEST_FLAGS) -covermode=atomic -coverprofile=coverage.out $(PACKAGES) | $(GO) run .ci/summary.go
+race: ## `make test` under the race detector, with coverage and a summary
+	@$(MAKE) --no-print-directory test TEST_FLAGS="-json -race $(TEST_FLAGS) -covermode=atomic -coverprofile=coverage.out" | $(GO) run .ci/summary.go
 
 .PHONY: cover
 cover: ## pkg and every noun are covered to MIN_COVER per cent (after `make race`)
