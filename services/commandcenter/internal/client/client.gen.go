@@ -982,7 +982,7 @@ type ClientInterface interface {
 
 	// RefreshTokenWithBody Trade a refresh token for a new pair
 	//
-	// A refresh token works once. Using it again ends the session that it belongs to.
+	// A refresh token works once. Using it again is refused and ends the session that it belongs to; within two seconds of the trade (a second tab, a client that tries twice at once) it is refused only.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -991,7 +991,7 @@ type ClientInterface interface {
 
 	// RefreshToken Trade a refresh token for a new pair
 	//
-	// A refresh token works once. Using it again ends the session that it belongs to.
+	// A refresh token works once. Using it again is refused and ends the session that it belongs to; within two seconds of the trade (a second tab, a client that tries twice at once) it is refused only.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1119,7 +1119,7 @@ type ClientInterface interface {
 
 	// CreateProjectWithBody Create a project
 	//
-	// The caller becomes its owner. `owner` is a display name and defaults to the caller's e-mail address.
+	// The caller becomes its owner; `owner` of the answer is the owner's e-mail address. A client of the original API may send `owner`; it is not needed and not used.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1128,7 +1128,7 @@ type ClientInterface interface {
 
 	// CreateProject Create a project
 	//
-	// The caller becomes its owner. `owner` is a display name and defaults to the caller's e-mail address.
+	// The caller becomes its owner; `owner` of the answer is the owner's e-mail address. A client of the original API may send `owner`; it is not needed and not used.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1149,7 +1149,7 @@ type ClientInterface interface {
 
 	// UpdateProjectWithBody Change a project
 	//
-	// Only the fields present are changed. Changing `owner` takes the owner role.
+	// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1158,7 +1158,7 @@ type ClientInterface interface {
 
 	// UpdateProject Change a project
 	//
-	// Only the fields present are changed. Changing `owner` takes the owner role.
+	// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1300,7 +1300,7 @@ func (c *Client) GetCurrentUserInfo(ctx context.Context, reqEditors ...RequestEd
 
 // RefreshTokenWithBody Trade a refresh token for a new pair
 //
-// A refresh token works once. Using it again ends the session that it belongs to.
+// A refresh token works once. Using it again is refused and ends the session that it belongs to; within two seconds of the trade (a second tab, a client that tries twice at once) it is refused only.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1319,7 +1319,7 @@ func (c *Client) RefreshTokenWithBody(ctx context.Context, contentType string, b
 
 // RefreshToken Trade a refresh token for a new pair
 //
-// A refresh token works once. Using it again ends the session that it belongs to.
+// A refresh token works once. Using it again is refused and ends the session that it belongs to; within two seconds of the trade (a second tab, a client that tries twice at once) it is refused only.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1627,7 +1627,7 @@ func (c *Client) ListProjects(ctx context.Context, params *ListProjectsParams, r
 
 // CreateProjectWithBody Create a project
 //
-// The caller becomes its owner. `owner` is a display name and defaults to the caller's e-mail address.
+// The caller becomes its owner; `owner` of the answer is the owner's e-mail address. A client of the original API may send `owner`; it is not needed and not used.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1646,7 +1646,7 @@ func (c *Client) CreateProjectWithBody(ctx context.Context, params *CreateProjec
 
 // CreateProject Create a project
 //
-// The caller becomes its owner. `owner` is a display name and defaults to the caller's e-mail address.
+// The caller becomes its owner; `owner` of the answer is the owner's e-mail address. A client of the original API may send `owner`; it is not needed and not used.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -1697,7 +1697,7 @@ func (c *Client) GetProject(ctx context.Context, projectId ProjectID, reqEditors
 
 // UpdateProjectWithBody Change a project
 //
-// Only the fields present are changed. Changing `owner` takes the owner role.
+// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1716,7 +1716,7 @@ func (c *Client) UpdateProjectWithBody(ctx context.Context, projectId ProjectID,
 
 // UpdateProject Change a project
 //
-// Only the fields present are changed. Changing `owner` takes the owner role.
+// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3529,7 +3529,7 @@ type ClientWithResponsesInterface interface {
 
 	// RefreshTokenWithBodyWithResponse Trade a refresh token for a new pair
 	//
-	// A refresh token works once. Using it again ends the session that it belongs to.
+	// A refresh token works once. Using it again is refused and ends the session that it belongs to; within two seconds of the trade (a second tab, a client that tries twice at once) it is refused only.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3538,7 +3538,7 @@ type ClientWithResponsesInterface interface {
 
 	// RefreshTokenWithResponse Trade a refresh token for a new pair
 	//
-	// A refresh token works once. Using it again ends the session that it belongs to.
+	// A refresh token works once. Using it again is refused and ends the session that it belongs to; within two seconds of the trade (a second tab, a client that tries twice at once) it is refused only.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3686,7 +3686,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateProjectWithBodyWithResponse Create a project
 	//
-	// The caller becomes its owner. `owner` is a display name and defaults to the caller's e-mail address.
+	// The caller becomes its owner; `owner` of the answer is the owner's e-mail address. A client of the original API may send `owner`; it is not needed and not used.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3695,7 +3695,7 @@ type ClientWithResponsesInterface interface {
 
 	// CreateProjectWithResponse Create a project
 	//
-	// The caller becomes its owner. `owner` is a display name and defaults to the caller's e-mail address.
+	// The caller becomes its owner; `owner` of the answer is the owner's e-mail address. A client of the original API may send `owner`; it is not needed and not used.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3720,7 +3720,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateProjectWithBodyWithResponse Change a project
 	//
-	// Only the fields present are changed. Changing `owner` takes the owner role.
+	// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3729,7 +3729,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateProjectWithResponse Change a project
 	//
-	// Only the fields present are changed. Changing `owner` takes the owner role.
+	// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4769,7 +4769,9 @@ func (r WatchDocumentResponse) ContentType() string {
 
 // QueryKnowledgeBaseResponse200Headers the declared response headers of an HTTP 200 response for QueryKnowledgeBase
 type QueryKnowledgeBaseResponse200Headers struct {
-	CCSearchMode *string
+	CCIndexGeneration *int64
+	CCSearchDegraded  *string
+	CCSearchMode      *string
 }
 
 type QueryKnowledgeBaseResponse struct {
@@ -5775,7 +5777,7 @@ func (c *ClientWithResponses) GetCurrentUserInfoWithResponse(ctx context.Context
 
 // RefreshTokenWithBodyWithResponse Trade a refresh token for a new pair
 //
-// A refresh token works once. Using it again ends the session that it belongs to.
+// A refresh token works once. Using it again is refused and ends the session that it belongs to; within two seconds of the trade (a second tab, a client that tries twice at once) it is refused only.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5790,7 +5792,7 @@ func (c *ClientWithResponses) RefreshTokenWithBodyWithResponse(ctx context.Conte
 
 // RefreshTokenWithResponse Trade a refresh token for a new pair
 //
-// A refresh token works once. Using it again ends the session that it belongs to.
+// A refresh token works once. Using it again is refused and ends the session that it belongs to; within two seconds of the trade (a second tab, a client that tries twice at once) it is refused only.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6046,7 +6048,7 @@ func (c *ClientWithResponses) ListProjectsWithResponse(ctx context.Context, para
 
 // CreateProjectWithBodyWithResponse Create a project
 //
-// The caller becomes its owner. `owner` is a display name and defaults to the caller's e-mail address.
+// The caller becomes its owner; `owner` of the answer is the owner's e-mail address. A client of the original API may send `owner`; it is not needed and not used.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6061,7 +6063,7 @@ func (c *ClientWithResponses) CreateProjectWithBodyWithResponse(ctx context.Cont
 
 // CreateProjectWithResponse Create a project
 //
-// The caller becomes its owner. `owner` is a display name and defaults to the caller's e-mail address.
+// The caller becomes its owner; `owner` of the answer is the owner's e-mail address. A client of the original API may send `owner`; it is not needed and not used.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6104,7 +6106,7 @@ func (c *ClientWithResponses) GetProjectWithResponse(ctx context.Context, projec
 
 // UpdateProjectWithBodyWithResponse Change a project
 //
-// Only the fields present are changed. Changing `owner` takes the owner role.
+// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6119,7 +6121,7 @@ func (c *ClientWithResponses) UpdateProjectWithBodyWithResponse(ctx context.Cont
 
 // UpdateProjectWithResponse Change a project
 //
-// Only the fields present are changed. Changing `owner` takes the owner role.
+// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7070,6 +7072,20 @@ func ParseQueryKnowledgeBaseResponse(rsp *http.Response) (*QueryKnowledgeBaseRes
 	switch {
 	case rsp.StatusCode == 200:
 		var headers QueryKnowledgeBaseResponse200Headers
+		if values := rsp.Header.Values("CC-Index-Generation"); len(values) > 0 {
+			var value int64
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Index-Generation", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			}
+			headers.CCIndexGeneration = &value
+		}
+		if values := rsp.Header.Values("CC-Search-Degraded"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Search-Degraded", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCSearchDegraded = &value
+		}
 		if values := rsp.Header.Values("CC-Search-Mode"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Search-Mode", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
