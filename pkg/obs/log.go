@@ -25,7 +25,7 @@ const Redacted = "[redacted]"
 // key=value when format is [FormatText]. Secrets are redacted by the name of
 // their attribute, and passwords in addresses by their form.
 func NewLogger(w io.Writer, level slog.Leveler, format string) *slog.Logger {
-	o := &slog.HandlerOptions{Level: level, ReplaceAttr: redact}
+	o := &slog.HandlerOptions{Level: level}
 	var h slog.Handler = slog.NewJSONHandler(w, o)
 	if format == FormatText {
 		h = slog.NewTextHandler(w, o)
@@ -37,17 +37,22 @@ func NewLogger(w io.Writer, level slog.Leveler, format string) *slog.Logger {
 func Discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // secretSuffixes end the names of attributes that are never written.
-var secretSuffixes = []string{"password", "passwd", "token", "secret", "authorization", "cookie", "credentials", "seed"}
+var secretSuffixes = []string{"password", "passwd", "token", "secret", "authorization", "cookie", "credentials", "seed", "_key", "-key", "apikey"}
 
 // Secret reports whether an attribute or setting of this name holds a secret.
 func Secret(name string) bool {
-	n := strings.ToLower(name)
 	for _, s := range secretSuffixes {
-		if strings.HasSuffix(n, s) {
+		if endsWith(name, s) {
 			return true
 		}
 	}
-	return n == "key" || strings.HasSuffix(n, "_key") || strings.HasSuffix(n, "-key") || strings.HasSuffix(n, "apikey")
+	return strings.EqualFold(name, "key")
+}
+
+// endsWith is strings.HasSuffix whatever the case; every attribute of every
+// line is asked, so it allocates nothing.
+func endsWith(name, suffix string) bool {
+	return len(name) >= len(suffix) && strings.EqualFold(name[len(name)-len(suffix):], suffix)
 }
 
 var userinfo = regexp.MustCompile(`://([^/\s:@]*):[^/\s@]+@`)
@@ -60,41 +65,95 @@ func RedactText(s string) string {
 	return userinfo.ReplaceAllString(s, "://$1:"+Redacted+"@")
 }
 
-func redact(_ []string, a slog.Attr) slog.Attr {
-	if a.Value.Kind() != slog.KindGroup && Secret(a.Key) {
-		return slog.String(a.Key, Redacted)
+// redact returns a as it may be written. The second result is false when that
+// is a itself.
+func redact(a slog.Attr) (slog.Attr, bool) {
+	switch a.Value.Kind() {
+	case slog.KindGroup:
+		return redactGroup(a)
+	case slog.KindLogValuer:
+		r, _ := redact(slog.Attr{Key: a.Key, Value: a.Value.Resolve()})
+		return r, true
+	}
+	if Secret(a.Key) {
+		return slog.String(a.Key, Redacted), true
 	}
 	switch a.Value.Kind() {
 	case slog.KindString:
 		if s := a.Value.String(); strings.Contains(s, "://") {
-			return slog.String(a.Key, RedactText(s))
+			return slog.String(a.Key, RedactText(s)), true
 		}
 	case slog.KindAny:
 		if err, ok := a.Value.Any().(error); ok {
-			return slog.String(a.Key, RedactText(err.Error()))
+			return slog.String(a.Key, RedactText(err.Error())), true
 		}
 	}
-	return a
+	return a, false
 }
 
-// contextual adds what the context knows to each record.
+func redactGroup(a slog.Attr) (slog.Attr, bool) {
+	members, changed := redactAll(a.Value.Group())
+	if !changed {
+		return a, false
+	}
+	return slog.Attr{Key: a.Key, Value: slog.GroupValue(members...)}, true
+}
+
+func redactAll(as []slog.Attr) (clean []slog.Attr, changed bool) {
+	clean = make([]slog.Attr, len(as))
+	for i, a := range as {
+		var c bool
+		clean[i], c = redact(a)
+		changed = changed || c
+	}
+	return clean, changed
+}
+
+// contextual adds what the context knows to each record and takes secrets out.
+// The handler's own ReplaceAttr would do the latter too, at twice the price of
+// the whole line.
 type contextual struct{ slog.Handler }
 
 func (h contextual) Handle(ctx context.Context, r slog.Record) error {
+	clean := true
+	r.Attrs(func(a slog.Attr) bool {
+		_, changed := redact(a)
+		clean = !changed
+		return clean
+	})
+	if !clean {
+		dirty := r
+		r = slog.NewRecord(r.Time, r.Level, r.Message, r.PC)
+		dirty.Attrs(func(a slog.Attr) bool {
+			a, _ = redact(a)
+			r.AddAttrs(a)
+			return true
+		})
+	}
+	r.Message = RedactText(r.Message)
+	var known [4]slog.Attr
+	n := 0
+	add := func(key, value string) {
+		known[n] = slog.String(key, value)
+		n++
+	}
 	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
-		r.AddAttrs(slog.String("trace_id", sc.TraceID().String()))
+		add("trace_id", sc.TraceID().String())
 	}
 	if id := RequestID(ctx); id != "" {
-		r.AddAttrs(slog.String("request_id", id))
+		add("request_id", id)
 	}
 	if id := tenant.From(ctx); id.Project != tenant.Instance || id.Principal != "" {
-		r.AddAttrs(slog.String("project", id.Project.Token()), slog.String("principal", id.Principal))
+		add("project", id.Project.Token())
+		add("principal", id.Principal)
 	}
+	r.AddAttrs(known[:n]...)
 	return h.Handler.Handle(ctx, r)
 }
 
 func (h contextual) WithAttrs(as []slog.Attr) slog.Handler {
-	return contextual{h.Handler.WithAttrs(as)}
+	clean, _ := redactAll(as)
+	return contextual{h.Handler.WithAttrs(clean)}
 }
 func (h contextual) WithGroup(name string) slog.Handler { return contextual{h.Handler.WithGroup(name)} }
 

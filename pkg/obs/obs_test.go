@@ -21,6 +21,13 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
+// hidden is a value that says itself what is written of it.
+type hidden struct{}
+
+func (hidden) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("token", "hush11"), slog.String("name", "Ada"))
+}
+
 func TestSecretsNeverReachTheLog(t *testing.T) {
 	t.Parallel()
 	for _, format := range []string{obs.FormatJSON, obs.FormatText} {
@@ -30,6 +37,7 @@ func TestSecretsNeverReachTheLog(t *testing.T) {
 			"url", "postgres://me:hush6@db/x", "err", errors.New("dial nats://u:hush7@n:4222: refused"), "key", "hush8", "client-secret", "hush9",
 			"tokens", 7, "keyboard", "qwerty", "note", "a plain word")
 		log.Debug("not written")
+		log.Warn("cannot reach postgres://me:hush10@db/x", "who", hidden{}, "member", slog.GroupValue(slog.Any("inner", hidden{})))
 		s := out.String()
 		if strings.Contains(s, "hush") || strings.Contains(s, "not written") {
 			t.Errorf("%s: %s", format, s)
