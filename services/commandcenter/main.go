@@ -9,6 +9,7 @@ import (
 )
 
 func main() {
+	app.RelaxGC()
 	ctx, release := app.Signals(context.Background(), func() { os.Exit(130) })
 	code := cli.Run(ctx, os.Args[1:], cli.Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr})
 	release()
