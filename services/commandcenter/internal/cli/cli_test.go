@@ -43,6 +43,7 @@ func TestEachKindOfFailureHasItsExitCode(t *testing.T) {
 		{&client.APIError{Status: 409}, 6},
 		{&client.APIError{Status: 422}, 6},
 		{&datadir.NewerError{}, 6},
+		{&datadir.DamagedError{}, 6},
 		{partlyError{errors.New("x")}, 7},
 		{&datadir.InUseError{}, 8},
 		{&client.APIError{Status: 500}, 1},

@@ -64,6 +64,7 @@ func exitCode(err error) int {
 		gone   *client.UnreachableError
 		inUse  *datadir.InUseError
 		newer  *datadir.NewerError
+		spoilt *datadir.DamagedError
 	)
 	switch {
 	case err == nil:
@@ -76,7 +77,7 @@ func exitCode(err error) int {
 		return coded.code
 	case errors.As(err, &inUse):
 		return exitInUse
-	case errors.As(err, &newer):
+	case errors.As(err, &newer), errors.As(err, &spoilt):
 		return exitRefused
 	case errors.Is(err, app.ErrSignal), errors.Is(err, context.Canceled):
 		return exitInterrupted

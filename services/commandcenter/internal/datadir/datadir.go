@@ -33,7 +33,8 @@ func Default() string {
 }
 
 // Open makes the directory if it is missing and checks that this version may
-// write there. An error of [NewerError] says that it may not.
+// write there. An error of [NewerError] says that it may not, one of
+// [DamagedError] that nobody can tell.
 func Open(path string) (*Dir, error) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -84,6 +85,18 @@ func (e *NewerError) Error() string {
 	return fmt.Sprintf("data directory %s was written by version %s, this is %s: run a version that is at least as new, or choose another --data-dir", e.Dir, e.Found, e.This)
 }
 
+// DamagedError says that the file with the version is not one that a version
+// of this program wrote.
+type DamagedError struct{ File, Found string }
+
+func (e *DamagedError) Error() string {
+	found := e.Found
+	if len(found) > 40 {
+		found = found[:40] + "…"
+	}
+	return fmt.Sprintf("%s holds %q, which is no version: restore it from a back-up, or choose another --data-dir", e.File, found)
+}
+
 func (d *Dir) checkVersion() error {
 	data, err := os.ReadFile(d.versionFile())
 	if errors.Is(err, fs.ErrNotExist) {
@@ -92,7 +105,11 @@ func (d *Dir) checkVersion() error {
 	if err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
-	if found := strings.TrimSpace(string(data)); version.Newer(found, version.Product) {
+	switch found := strings.TrimSpace(string(data)); {
+	case found == version.Product:
+	case !version.Valid(found):
+		return &DamagedError{d.versionFile(), found}
+	case version.Newer(found, version.Product):
 		return &NewerError{d.path, found, version.Product}
 	}
 	return nil
@@ -112,7 +129,7 @@ func (d *Dir) versionFile() string { return filepath.Join(d.path, "VERSION") }
 // Secret returns the instance secret, made at the first call.
 func (d *Dir) Secret() ([]byte, error) {
 	path := filepath.Join(d.Keys(), "secret")
-	text, err := keepOrMake(path, func() string { return hex.EncodeToString(random(32)) })
+	text, _, err := keepOrMake(path, func() string { return hex.EncodeToString(random(32)) })
 	if err != nil {
 		return nil, err
 	}
@@ -131,32 +148,50 @@ func (d *Dir) ReadOwnerPassword() (string, error) {
 
 // OwnerPassword is ReadOwnerPassword, and makes the password if there is none.
 func (d *Dir) OwnerPassword() (password string, made bool, err error) {
-	made = d.Fresh()
-	password, err = keepOrMake(d.OwnerPasswordFile(), func() string {
+	return keepOrMake(d.OwnerPasswordFile(), func() string {
 		// Groups are easier to read and to type; 26 letters and digits are 130 bits.
 		t := strings.ToLower(rand.Text())
 		return strings.Join([]string{t[:7], t[7:14], t[14:20], t[20:26]}, "-")
 	})
-	return password, made, err
 }
 
 // OwnerPasswordFile is where the password of the first account is.
 func (d *Dir) OwnerPasswordFile() string { return filepath.Join(d.path, "owner-password") }
 
 // keepOrMake reads a one-line file, or makes it readable by its owner alone.
-func keepOrMake(path string, gen func() string) (string, error) {
-	data, err := os.ReadFile(path)
-	if err == nil {
-		if s := strings.TrimSpace(string(data)); s != "" {
-			return s, nil
-		}
-		return "", fmt.Errorf("%s is empty; restore it from a back-up", path)
-	}
+// Processes that start together agree on what one of them made.
+func keepOrMake(path string, gen func() string) (text string, made bool, err error) {
+	text, err = keep(path)
 	if !errors.Is(err, fs.ErrNotExist) {
+		return text, false, err
+	}
+	unlock, err := alone(filepath.Dir(path))
+	if err != nil {
+		return "", false, err
+	}
+	defer unlock()
+	// Whoever was alone before may have made it.
+	text, err = keep(path)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return text, false, err
+	}
+	text = gen()
+	if err := writeFile(path, []byte(text+"\n"), 0o600); err != nil {
+		return "", false, err
+	}
+	return text, true, nil
+}
+
+func keep(path string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
 		return "", err
 	}
-	s := gen()
-	return s, writeFile(path, []byte(s+"\n"), 0o600)
+	s := strings.TrimSpace(string(data))
+	if s == "" {
+		return "", fmt.Errorf("%s is empty; restore it from a back-up", path)
+	}
+	return s, nil
 }
 
 // writeFile replaces path in one durable step: a crash leaves the old file or

@@ -69,6 +69,22 @@ func TestDirectoryOfANewerVersionIsRefused(t *testing.T) {
 	}
 }
 
+func TestDirectoryOfNoVersionIsRefused(t *testing.T) {
+	t.Parallel()
+	d := open(t)
+	file := filepath.Join(d.Path(), "VERSION")
+	for _, text := range []string{"", "garbage\n", "\x00\xff", strings.Repeat("long ", 1000)} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := Open(d.Path())
+		var damaged *DamagedError
+		if !errors.As(err, &damaged) || !strings.Contains(err.Error(), file) || len(err.Error()) > 300 {
+			t.Errorf("%.20q: err = %v, want a short one that names the file", text, err)
+		}
+	}
+}
+
 func TestSecretsAreMadeOnceAndPrivate(t *testing.T) {
 	t.Parallel()
 	d := open(t)

@@ -110,3 +110,16 @@ func (l *Lock) Release() error {
 	l.files = nil
 	return errors.Join(errs...)
 }
+
+// alone waits until nobody else makes something in dir. The kernel ends it when
+// the process dies.
+func alone(dir string) (end func(), err error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", dir, err), f.Close())
+	}
+	return func() { _ = f.Close() }, nil // it was only read
+}

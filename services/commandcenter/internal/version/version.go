@@ -1,6 +1,7 @@
 package version
 
 import (
+	"regexp"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -40,6 +41,12 @@ func Get() Info {
 	}
 	return i
 }
+
+// Valid reports whether v is a version at all: numbers with dots, perhaps after
+// a v, and what may follow a hyphen or plus.
+func Valid(v string) bool { return valid.MatchString(v) }
+
+var valid = regexp.MustCompile(`^v?[0-9]+(\.[0-9]+)*([-+][0-9A-Za-z.+-]+)?$`)
 
 // Newer reports whether version a is above b. Versions are numbers with dots;
 // what follows a hyphen or plus does not count, and what is no number is zero.

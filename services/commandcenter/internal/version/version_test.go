@@ -23,3 +23,18 @@ func TestInfoNamesTheToolchain(t *testing.T) {
 		t.Fatalf("info = %+v", i)
 	}
 }
+
+func TestAVersionIsNumbersWithDots(t *testing.T) {
+	t.Parallel()
+	for v, want := range map[string]bool{
+		"0.1.0": true, "v1.2": true, "999": true, "1.2.3-rc.1+abc": true,
+		"": false, "garbage": false, "1..2": false, "1.2 ": false, "\x00\x01": false, "1.2\n3": false, "-1": false,
+	} {
+		if got := Valid(v); got != want {
+			t.Errorf("Valid(%q) = %v, want %v", v, got, want)
+		}
+	}
+	if !Valid(Product) {
+		t.Errorf("our own version %q is none", Product)
+	}
+}
