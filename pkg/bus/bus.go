@@ -289,9 +289,8 @@ func (b *Bus) StreamState(ctx context.Context, stream string) (epoch string, las
 
 // publishError gives a failed publish the kind that the caller can act on.
 func publishError(err error, subject string) error {
-	var api *jetstream.APIError
 	switch {
-	case errors.As(err, &api) && (api.ErrorCode == 10077 || api.ErrorCode == 10122 || api.ErrorCode == 10047 || api.ErrorCode == 10028): // stream or account at its limit
+	case full(err):
 		return errs.Newf(errs.Unavailable, "the stream is full: %w", err).After(5 * time.Second)
 	case errors.Is(err, nats.ErrMaxPayload):
 		return errs.Wrap(errs.TooLarge, err, "the message is too large")
@@ -299,6 +298,12 @@ func publishError(err error, subject string) error {
 		return fmt.Errorf("publish to %s: %w", subject, err)
 	}
 	return errs.Newf(errs.Unavailable, "the stream does not answer: %w", err).After(time.Second)
+}
+
+// full reports whether a stream or the account is at its limit.
+func full(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && (api.ErrorCode == 10077 || api.ErrorCode == 10122 || api.ErrorCode == 10047 || api.ErrorCode == 10028)
 }
 
 // bounded gives ctx the default timeout when it has no deadline.

@@ -30,24 +30,31 @@ type ObjectRef struct {
 const (
 	metaFilename    = "filename"
 	metaContentType = "content-type"
+
+	// chunkSize is how many bytes of an object one message carries: each
+	// message is a write that waits for the disk.
+	chunkSize = 128 << 10
 )
 
 // PutObject streams r into the object store and returns when every byte is
 // stored. More than max bytes is errs.TooLarge; then, and after any failure,
 // nothing is left behind. An object that no row refers to is its creator's to
-// delete.
+// delete; what a creator forgets, [Bus.SweepObjects] finds.
 func (b *Bus) PutObject(ctx context.Context, p tenant.Project, filename, contentType string, r io.Reader, max int64) (ObjectRef, error) {
 	store, err := b.objects.get(ctx)
 	if err != nil {
-		return ObjectRef{}, errs.Newf(errs.Unavailable, "object store: %w", err)
+		return ObjectRef{}, errNoStore.Because(err)
 	}
-	bounded := &boundedReader{r: r, left: max}
-	info, err := store.Put(ctx, jetstream.ObjectMeta{
+	file := &fileReader{ctx: ctx, r: r, left: max}
+	// Its reader ends a put whose caller has gone: the store then still has a
+	// context in which it can clear away what it has begun.
+	info, err := store.Put(context.WithoutCancel(ctx), jetstream.ObjectMeta{
 		Name:     p.Token() + "/" + uuid.NewString(),
 		Metadata: map[string]string{metaFilename: filename, metaContentType: contentType},
-	}, bounded)
+		Opts:     &jetstream.ObjectMetaOptions{ChunkSize: chunkSize},
+	}, file)
 	if err != nil {
-		return ObjectRef{}, bounded.explain(err, max)
+		return ObjectRef{}, file.explain(err, max)
 	}
 	sum, err := decodeDigest(info.Digest)
 	if err != nil {
@@ -95,7 +102,7 @@ func (b *Bus) bucket(ctx context.Context, ref ObjectRef) (jetstream.ObjectStore,
 	}
 	store, err := b.objects.get(ctx)
 	if err != nil {
-		return nil, errs.Newf(errs.Unavailable, "object store: %w", err)
+		return nil, errNoStore.Because(err)
 	}
 	return store, nil
 }
@@ -110,7 +117,7 @@ func (b *Bus) spill(ctx context.Context, body []byte) (string, error) {
 func (b *Bus) keep(ctx context.Context, l *lazy[jetstream.ObjectStore], bucket string, body []byte) (string, error) {
 	store, err := l.get(ctx)
 	if err != nil {
-		return "", errs.Newf(errs.Unavailable, "object store: %w", err)
+		return "", errNoStore.Because(err)
 	}
 	id := uuid.NewString()
 	if _, err := store.PutBytes(ctx, id, body); err != nil {
@@ -132,7 +139,7 @@ func (b *Bus) kept(ctx context.Context, name string) (jetstream.ObjectStore, str
 	}
 	store, err := l.get(ctx)
 	if err != nil {
-		return nil, "", errs.Newf(errs.Unavailable, "object store: %w", err)
+		return nil, "", errNoStore.Because(err)
 	}
 	return store, id, nil
 }
@@ -180,44 +187,60 @@ func decodeDigest(d string) (string, error) {
 	return hex.EncodeToString(sum), nil
 }
 
-// boundedReader fails as soon as there is more than it may pass on.
-type boundedReader struct {
+// fileReader reads a file on its way into the store, and fails as soon as there
+// is more than it may pass on, or nobody waits any more. It fills the buffer
+// that it is given, since the store makes a message of every read: the parts of
+// a form come in pieces of 4 KiB.
+type fileReader struct {
+	ctx  context.Context //nolint:containedctx // of the one call that the reader lives for
 	r    io.Reader
 	left int64
 	over bool
-	err  error // of r, which is the sender's and not the store's
+	err  error // of r or ctx, which is the sender's and not the store's
 }
 
-// Read reads from the underlying reader.
-func (l *boundedReader) Read(p []byte) (int, error) {
-	if l.over {
+// Read reads from the underlying reader until p is full or there is no more.
+func (f *fileReader) Read(p []byte) (n int, err error) {
+	if int64(len(p)) > f.left+1 {
+		p = p[:f.left+1]
+	}
+	for n < len(p) && err == nil {
+		if f.ctx.Err() != nil {
+			err = context.Cause(f.ctx)
+			break
+		}
+		var k int
+		k, err = f.r.Read(p[n:])
+		n += k
+	}
+	if int64(n) > f.left {
+		f.over = true
 		return 0, errOverLimit
 	}
-	if int64(len(p)) > l.left+1 {
-		p = p[:l.left+1]
-	}
-	n, err := l.r.Read(p)
-	if int64(n) > l.left {
-		l.over = true
-		return 0, errOverLimit
-	}
-	l.left -= int64(n)
+	f.left -= int64(n)
 	if err != nil && !errors.Is(err, io.EOF) {
-		l.err = err
+		f.err = err
 	}
 	return n, err
 }
 
-var errOverLimit = errors.New("over the limit")
+var (
+	errOverLimit = errors.New("over the limit")
+	errNoStore   = errs.New(errs.Unavailable, "the object store does not answer").After(time.Second)
+	errFullStore = errs.New(errs.Unavailable, "the object store is full").After(time.Minute)
+)
 
-func (l *boundedReader) explain(err error, max int64) error {
+// explain says what has ended the put.
+func (f *fileReader) explain(err error, max int64) error {
 	switch {
-	case l.over:
+	case f.over:
 		return errs.Newf(errs.TooLarge, "the file is larger than %d bytes", max)
-	case l.err != nil:
-		return errs.Wrap(errs.Malformed, l.err, "the file could not be read to its end")
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return fmt.Errorf("store object: %w", err)
+	case f.err != nil && f.ctx.Err() != nil:
+		return fmt.Errorf("store object: %w", f.err)
+	case f.err != nil:
+		return errs.Wrap(errs.Malformed, f.err, "the file could not be read to its end")
+	case full(err):
+		return errFullStore.Because(err)
 	}
-	return errs.Newf(errs.Unavailable, "store object: %w", err).After(time.Second)
+	return errNoStore.Because(err)
 }

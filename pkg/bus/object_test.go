@@ -11,6 +11,7 @@ import (
 	"testing/iotest"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
@@ -89,14 +90,90 @@ func TestAnUploadThatIsTooLargeOrBreaksOffLeavesNothing(t *testing.T) {
 	if _, err := edge.PutObject(ctx, 42, "f", "", strings.NewReader("x"), 10); err == nil {
 		t.Error("nobody there: no error")
 	}
-	s, err := jetStream(t, env.Conn(natsd.UserAdmin)).Stream(t.Context(), "OBJ_"+bus.BucketBlobs)
+	if _, info := bucket(t, env); info.State.Msgs != 0 {
+		t.Errorf("%d messages left", info.State.Msgs)
+	}
+}
+
+// pieces reads at most n bytes at a time, as the part of a form does.
+type pieces struct {
+	r io.Reader
+	n int
+}
+
+func (p pieces) Read(b []byte) (int, error) { return p.r.Read(b[:min(len(b), p.n)]) }
+
+// bucket is the stream of the uploaded files, seen by the administrator.
+func bucket(t *testing.T, env *bustest.Env) (jetstream.JetStream, *jetstream.StreamInfo) {
+	t.Helper()
+	js := jetStream(t, env.Conn(natsd.UserAdmin))
+	s, err := js.Stream(t.Context(), "OBJ_"+bus.BucketBlobs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := s.CachedInfo().State.Msgs; n != 0 {
-		t.Errorf("%d messages left", n)
+	return js, s.CachedInfo()
+}
+
+func TestAFileThatComesInSmallPiecesIsStoredInLargeOnes(t *testing.T) {
+	t.Parallel()
+	env := bustest.New(t, "knowledge")
+	const size = 20<<20 - 1
+	content := strings.Repeat("0123456789abcde\n", 20<<16)[:size]
+	ref, err := env.Bus(bustest.Edge).PutObject(t.Context(), 42, "f", "", pieces{strings.NewReader(content), 4096}, 20<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ref.Size != size || read(t, env.Bus("knowledge"), ref) != content {
+		t.Errorf("%d bytes back", ref.Size)
+	}
+	if _, info := bucket(t, env); info.State.Msgs > size/(64<<10) {
+		t.Errorf("%d messages for %d bytes", info.State.Msgs, size)
 	}
 }
+
+func TestAStoreThatCannotTakeAFileSaysWhy(t *testing.T) {
+	t.Parallel()
+	env := bustest.New(t)
+	js, info := bucket(t, env)
+	info.Config.MaxBytes = 1 << 20
+	if _, err := js.UpdateStream(t.Context(), info.Config); err != nil {
+		t.Fatal(err)
+	}
+	put := func() error {
+		_, err := env.Bus(bustest.Edge).PutObject(t.Context(), 42, "f", "", strings.NewReader(strings.Repeat("x", 2<<20)), 4<<20)
+		return err
+	}
+	if e := errs.As(put()); e.Kind != errs.Unavailable || e.Public() != "the object store is full" || e.RetryAfter == 0 {
+		t.Errorf("full: %+v", e)
+	}
+	if _, info := bucket(t, env); info.State.Msgs != 0 {
+		t.Errorf("%d messages left", info.State.Msgs)
+	}
+	if err := js.DeleteStream(t.Context(), info.Config.Name); err != nil {
+		t.Fatal(err)
+	}
+	if e := errs.As(put()); e.Kind != errs.Unavailable || e.Public() != "the object store does not answer" {
+		t.Errorf("gone: %+v", e)
+	}
+}
+
+func TestAnUploadWhoseCallerHasGoneLeavesNothing(t *testing.T) {
+	t.Parallel()
+	env := bustest.New(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := readerFunc(func([]byte) (int, error) { cancel(); return 0, ctx.Err() })
+	_, err := env.Bus(bustest.Edge).PutObject(ctx, 42, "f", "", io.MultiReader(strings.NewReader(strings.Repeat("x", 300_000)), gone), 1<<20)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
+	}
+	if _, info := bucket(t, env); info.State.Msgs != 0 {
+		t.Errorf("%d messages left", info.State.Msgs)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func TestPresenceGoesOverTheHubAndReachesItsDurableConsumer(t *testing.T) {
 	t.Parallel()
