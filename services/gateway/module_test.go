@@ -1,19 +1,17 @@
 package gateway_test
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"io"
+	"mime/multipart"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-	"github.com/nats-io/nats.go"
-	"google.golang.org/protobuf/proto"
-
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/obs"
-	"github.com/commandcenter/commandcenter/pkg/tenant"
-	events "github.com/commandcenter/commandcenter/proto-events"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 
 	"github.com/commandcenter/commandcenter/services/gateway"
@@ -69,6 +67,39 @@ func TestAServiceThatIsAwayIsUnavailableAndItsCommandsWait(t *testing.T) {
 	}
 }
 
+func TestALargeFileIsStoredWholeAndALargerOneIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const most = 20 << 20
+	for _, c := range []struct{ size, status int }{{most - 1, 201}, {most + 1, 413}, {25 << 20, 413}} {
+		var form bytes.Buffer
+		m := multipart.NewWriter(&form)
+		file, err := m.CreateFormFile("file", "large.txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(file, strings.Repeat("0123456789abcde\n", c.size/16+1)[:c.size]); err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(m.WriteField("category", "docs"), m.Close()); err != nil {
+			t.Fatal(err)
+		}
+		got := w.call("POST", "/api/v1/knowledge/documents", form.String(), map[string]string{
+			"Authorization": "Bearer " + w.token("1", "s1"), "Content-Type": m.FormDataContentType(), "Expect": "100-continue",
+		})
+		if got.status != c.status || c.status == 413 && !strings.Contains(got.body, "larger than 20971520 bytes") {
+			t.Errorf("%d bytes: %d %s", c.size, got.status, got.body)
+		}
+		w.mu.Lock()
+		payload := w.payloads["addDocument"]
+		w.mu.Unlock()
+		var p struct{ Upload bus.ObjectRef }
+		if err := json.Unmarshal([]byte(payload), &p); err != nil || p.Upload.Size != most-1 {
+			t.Errorf("%d bytes: the service got %+v, %v", c.size, p.Upload, err)
+		}
+	}
+}
+
 func TestARevocationHoldsAsSoonAsItIsHeard(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -83,12 +114,12 @@ func TestARevocationHoldsAsSoonAsItIsHeard(t *testing.T) {
 	w.revoked["s1"] = true
 	delete(w.roles[1], 2)
 	w.mu.Unlock()
-	w.say(&authv1.SessionRevoked{SessionId: "s1", Version: 1, UserId: 1, Reason: "logout"})
+	w.Say(&authv1.SessionRevoked{SessionId: "s1", Version: 1, UserId: 1, Reason: "logout"})
 	w.eventually(func() bool { return w.call("GET", "/api/v1/projects/1", "", one).status == 401 })
 	if got := w.call("GET", "/api/v1/projects/1", "", two); got.status != 200 {
 		t.Errorf("another user was forgotten: %d", got.status)
 	}
-	w.say(&authv1.MembershipChanged{ProjectId: 1, MembershipId: "1:2", Version: 2, UserId: 2})
+	w.Say(&authv1.MembershipChanged{ProjectId: 1, MembershipId: "1:2", Version: 2, UserId: 2})
 	w.eventually(func() bool { return w.call("GET", "/api/v1/projects/1", "", two).status == 404 })
 }
 
@@ -97,44 +128,19 @@ func TestADeletedProjectIsForgotten(t *testing.T) {
 	w := newWorld(t)
 	h := map[string]string{"Authorization": "Bearer " + w.token("1", "s1")}
 	for _, say := range []func(){
-		func() { w.say(&authv1.ProjectDeleting{ProjectId: 1, Version: 2}) },
-		func() { w.say(&authv1.ProjectDeleted{ProjectId: 1, Version: 3}) },
+		func() { w.Say(&authv1.ProjectDeleting{ProjectId: 1, Version: 2}) },
+		func() { w.Say(&authv1.ProjectDeleted{ProjectId: 1, Version: 3}) },
 	} {
 		w.mu.Lock()
 		w.roles[1] = map[int32]string{1: "owner"}
 		w.mu.Unlock()
-		w.say(&authv1.MembershipChanged{ProjectId: 1, MembershipId: "1:1", Version: 3, UserId: 1, Role: "owner"})
+		w.Say(&authv1.MembershipChanged{ProjectId: 1, MembershipId: "1:1", Version: 3, UserId: 1, Role: "owner"})
 		w.eventually(func() bool { return w.call("GET", "/api/v1/projects/1", "", h).status == 200 })
 		w.mu.Lock()
 		delete(w.roles, 1)
 		w.mu.Unlock()
 		say()
 		w.eventually(func() bool { return w.call("GET", "/api/v1/projects/1", "", h).status == 404 })
-	}
-}
-
-// say publishes a fact as auth's relay would: the gateway itself may not.
-func (w *world) say(m proto.Message) {
-	w.t.Helper()
-	d, err := events.Describe(m)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	k, err := events.Aggregate(m)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	id := uuid.NewString()
-	h, err := events.Headers(m, id, events.Source("test", d.Service), time.Now())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	data, err := events.Marshal(m)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	if _, _, err := w.Bus("auth").Publish(w.t.Context(), d.Subject(tenant.Project(k.Project).Token()), id, nats.Header(h), data); err != nil {
-		w.t.Fatal(err)
 	}
 }
 

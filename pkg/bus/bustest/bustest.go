@@ -101,6 +101,11 @@ func Start(t testing.TB, services []string, opts ...Option) *Env {
 		}
 		users = append(users, u)
 	}
+	for _, d := range events.Catalogue() { // whoever says a fact, so that the test can say it
+		if d.Service != events.Any && !slices.ContainsFunc(users, func(u natsd.UserSpec) bool { return u.Name == d.Service }) {
+			users = append(users, bus.PermissionsFor(d.Service, bus.Contract{Publishes: events.SaidBy(d.Service)}))
+		}
+	}
 	for _, s := range o.hub {
 		users = append(users, bus.HubPermissions(s))
 	}

@@ -5,7 +5,9 @@ import (
 	"context"
 	"testing"
 
+	events "github.com/commandcenter/commandcenter/proto-events"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
@@ -30,6 +32,23 @@ func TestAFactThatIsSaidIsHeardAlsoAfterARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	hub.Close()
+}
+
+func TestAFactIsSaidByItsOwner(t *testing.T) {
+	t.Parallel()
+	// Neither the edge nor a service that only hears may say anything.
+	env := bustest.Start(t, []string{"knowledge"}, bustest.WithContract(bustest.Edge, bus.Contract{}), bustest.WithContract("knowledge", bus.Contract{
+		Hears: events.ConsumedBy("knowledge"),
+	}))
+	heard := make(chan string, 1)
+	in := bus.NewInbox(env.Bus("knowledge"), bus.InboxConfig{})
+	bus.Handle(in, func(_ context.Context, m bus.Meta, _ *authv1.ProjectDeleting) error { heard <- m.ID; return nil })
+	env.Run(in)
+	id := env.Say(&authv1.ProjectDeleting{ProjectId: 42, Version: 1})
+	if got := bustest.Await(env, heard); got != id {
+		t.Errorf("heard %s, said %s", got, id)
+	}
+	env.Say(&platformv1.ProjectPurged{ProjectId: 42, Version: 1, Service: "federation"})
 }
 
 func TestOnlyWithAContractIsAServiceBound(t *testing.T) {

@@ -16,8 +16,9 @@ import (
 
 func itoa(n int64) string { return strconv.FormatInt(n, 10) }
 
-// Say publishes the fact as its owner's relay would and returns its message
-// id.
+// Say publishes the fact as its owner's relay would, which need not be one of
+// the test's services, and returns its message id. An owner with a contract
+// must be allowed to say it.
 func (e *Env) Say(m proto.Message) string {
 	e.t.Helper()
 	id := uuid.NewString()
@@ -48,7 +49,7 @@ func (e *Env) SayAs(id string, m proto.Message) {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
 	subject := d.Subject(tenant.Project(k.Project).Token())
-	if _, _, err := e.Bus(Edge).Publish(ctx, subject, id, nats.Header(h), data); err != nil {
+	if _, _, err := e.Bus(d.Service).Publish(ctx, subject, id, nats.Header(h), data); err != nil {
 		e.t.Fatalf("bustest: say %s: %v", subject, err)
 	}
 }
