@@ -62,6 +62,7 @@ type Bus struct {
 	mux     mux
 	routes  sync.Map // Target without project -> *route
 	objects lazy[jetstream.ObjectStore]
+	blobs   lazy[jetstream.Stream] // behind objects
 	spills  lazy[jetstream.ObjectStore]
 	bodies  lazy[jetstream.ObjectStore]
 	ops     lazy[jetstream.KeyValue]
@@ -111,6 +112,7 @@ func Connect(ctx context.Context, c Config) (*Bus, error) {
 		return nil, fmt.Errorf("connect to the bus: %w", err)
 	}
 	b.objects.open = func(ctx context.Context) (jetstream.ObjectStore, error) { return b.js.ObjectStore(ctx, BucketBlobs) }
+	b.blobs.open = func(ctx context.Context) (jetstream.Stream, error) { return b.js.Stream(ctx, "OBJ_"+BucketBlobs) }
 	b.spills.open = func(ctx context.Context) (jetstream.ObjectStore, error) { return b.js.ObjectStore(ctx, BucketSpill) }
 	b.bodies.open = func(ctx context.Context) (jetstream.ObjectStore, error) { return b.js.ObjectStore(ctx, BucketBodies) }
 	b.ops.open = func(ctx context.Context) (jetstream.KeyValue, error) { return b.js.KeyValue(ctx, BucketOperations) }

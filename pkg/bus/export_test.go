@@ -7,3 +7,10 @@ func (b *Bus) SignAt(now func() time.Time) {
 	b.signer.made = newCache[signKey, signed](tokenCache)
 	b.signer.now = now
 }
+
+// Quantile is what is shown of one duration.
+func Quantile(d time.Duration) time.Duration {
+	var t times
+	t.add(d)
+	return t.quantile(.5)
+}

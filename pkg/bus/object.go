@@ -48,12 +48,14 @@ func (b *Bus) PutObject(ctx context.Context, p tenant.Project, filename, content
 	file := &fileReader{ctx: ctx, r: r, left: max}
 	// Its reader ends a put whose caller has gone: the store then still has a
 	// context in which it can clear away what it has begun.
+	name := p.Token() + "/" + uuid.NewString()
 	info, err := store.Put(context.WithoutCancel(ctx), jetstream.ObjectMeta{
-		Name:     p.Token() + "/" + uuid.NewString(),
+		Name:     name,
 		Metadata: map[string]string{metaFilename: filename, metaContentType: contentType},
 		Opts:     &jetstream.ObjectMetaOptions{ChunkSize: chunkSize},
 	}, file)
 	if err != nil {
+		b.forget(ctx, name)
 		return ObjectRef{}, file.explain(err, max)
 	}
 	sum, err := decodeDigest(info.Digest)
@@ -89,11 +91,56 @@ func (b *Bus) DeleteObject(ctx context.Context, ref ObjectRef) error {
 	if err != nil {
 		return err
 	}
-	err = store.Delete(ctx, ref.Name)
-	if err != nil && !errors.Is(err, jetstream.ErrObjectNotFound) {
+	info, err := store.GetInfo(ctx, ref.Name, jetstream.GetObjectInfoShowDeleted())
+	if errors.Is(err, jetstream.ErrObjectNotFound) {
+		return nil
+	}
+	if err == nil {
+		err = b.erase(ctx, info.Name, info.NUID)
+	}
+	if err != nil {
 		return errs.Newf(errs.Unavailable, "delete object: %w", err)
 	}
 	return nil
+}
+
+// The subjects of the bucket, as the object store of NATS (ADR-20) names them:
+// one message that describes each object, and its chunks.
+const (
+	describedBy = "$O." + BucketBlobs + ".M."
+	chunksOf    = "$O." + BucketBlobs + ".C."
+)
+
+func description(name string) string {
+	return describedBy + base64.URLEncoding.EncodeToString([]byte(name))
+}
+
+// erase removes an object without a trace. The client library would leave a
+// mark behind for good, for whoever puts another object under the same name,
+// which nobody does. The description goes first: without it there is no object.
+func (b *Bus) erase(ctx context.Context, name, nuid string) error {
+	s, err := b.blobs.get(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.Purge(ctx, jetstream.WithPurgeSubject(description(name))); err != nil {
+		return err
+	}
+	return s.Purge(ctx, jetstream.WithPurgeSubject(chunksOf+nuid))
+}
+
+// forget removes the description of an object whose put has failed: the client
+// library removes the chunks, and knows too late that not all were stored.
+func (b *Bus) forget(ctx context.Context, name string) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), b.timeout)
+	defer cancel()
+	s, err := b.blobs.get(ctx)
+	if err == nil {
+		err = s.Purge(ctx, jetstream.WithPurgeSubject(description(name)))
+	}
+	if err != nil {
+		b.log.WarnContext(ctx, "bus.forget", "object", name, "err", err)
+	}
 }
 
 func (b *Bus) bucket(ctx context.Context, ref ObjectRef) (jetstream.ObjectStore, error) {

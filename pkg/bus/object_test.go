@@ -60,6 +60,9 @@ func TestAnObjectIsStoredWholeWithItsHash(t *testing.T) {
 			t.Error(err)
 		}
 	}
+	if _, info := bucket(t, env); info.State.Msgs != 2 {
+		t.Errorf("%d messages of one small object", info.State.Msgs)
+	}
 	if _, err := k.GetObject(ctx, ref); errs.KindOf(err) != errs.NotFound {
 		t.Errorf("a deleted object: %v", err)
 	}

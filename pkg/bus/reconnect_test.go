@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -99,19 +101,19 @@ func TestTheServicesFrameworkListsEveryOperation(t *testing.T) {
 	}
 	var stats micro.Stats
 	ask(t, admin, "$SRV.STATS.auth", &stats)
-	found := false
+	var got []string
 	for _, e := range stats.Endpoints {
-		if e.Name != "getOperation" {
-			continue
-		}
-		var data struct{ Commands []bus.OperationStats }
-		if err := json.Unmarshal(e.Data, &data); err != nil {
+		all, err := bus.StatsOf(e)
+		if err != nil {
 			t.Fatal(err)
 		}
-		found = len(data.Commands) == 1 && data.Commands[0].Operation == "count" && data.Commands[0].Requests == 1
+		for _, st := range all {
+			got = append(got, fmt.Sprint(st.Operation, " ", st.Delivery, " ", st.Requests, " ", st.AverageSeconds > 0 && st.P99Seconds >= st.P50Seconds && st.P50Seconds > 0))
+		}
 	}
-	if !found {
-		t.Errorf("stats %+v", stats)
+	slices.Sort(got)
+	if want := []string{"count command 1 true", "echo request 0 false", "getOperation request 0 false", "health internal 0 false"}; !slices.Equal(got, want) {
+		t.Errorf("stats %q, want %q", got, want)
 	}
 	if n, err := testutil.GatherAndCount(w.Registry, "cc_bus_served_seconds", "cc_bus_call_seconds", "cc_bus_consumed_seconds"); err != nil || n < 3 {
 		t.Errorf("%d metrics, %v", n, err)

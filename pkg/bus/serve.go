@@ -121,7 +121,9 @@ func (s *Server) serve(run context.Context, j job) {
 	if ctx.Err() != nil {
 		o = outcome{err: errs.New(errs.Timeout, "it waited too long for a worker")}
 	} else {
+		began := time.Now()
 		o, who = s.request(ctx, j)
+		j.op.work.add(time.Since(began))
 	}
 	if o.err != nil {
 		span.SetStatus(codes.Error, statusClass(o))

@@ -157,7 +157,7 @@ func (s *Server) settled(ctx context.Context, c *incoming, d *Delivery, id tenan
 // fault lets the command be tried again. After the last try its failure is its
 // answer, until somebody redrives the dead letter.
 func (s *Server) fault(ctx context.Context, c *incoming, d *Delivery, id tenant.Identity, err error) error {
-	s.count(c.op, outcome{err: err}, time.Since(c.began))
+	s.tried(c, outcome{err: err})
 	if d.Attempt < s.c.Attempts || d.held && errs.KindOf(err) == errs.Unavailable || errors.Is(context.Cause(ctx), errStopped) {
 		return err
 	}
@@ -184,8 +184,15 @@ func (s *Server) refuse(ctx context.Context, c *incoming, d *Delivery, err error
 }
 
 func (s *Server) reply(ctx context.Context, c *incoming, d *Delivery, o outcome, replayed bool) {
+	s.tried(c, o)
 	s.respond(ctx, get(d.Header, headerReply), o, replayed)
-	s.count(c.op, o, time.Since(c.began))
+}
+
+// tried counts one try of a command.
+func (s *Server) tried(c *incoming, o outcome) {
+	took := time.Since(c.began)
+	c.op.work.add(took)
+	s.count(c.op, o, took)
 }
 
 // replayed is for the loser of a race: the winner's answer is there.

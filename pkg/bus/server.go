@@ -50,7 +50,7 @@ type ServerConfig struct {
 	// Timeout bounds a command's handler; 30 s when 0. A request is bounded by
 	// its caller.
 	Timeout time.Duration
-	// Checks are answered in $SRV.STATS beside the counters, and to [Bus.Health].
+	// Checks are answered to [Bus.Health].
 	Checks []app.Check
 }
 
@@ -76,7 +76,7 @@ type operation struct {
 	stream func(ctx context.Context, data []byte, send func(body []byte) error) outcome
 
 	requests, faults, refusals atomic.Int64
-	nanos                      atomic.Int64
+	work                       times
 	observers                  sync.Map // outcome -> prometheus.Observer
 }
 

@@ -213,6 +213,7 @@ func (s *Server) stream(run context.Context, j job) {
 	defer cancel(nil)
 	o, who := s.streamed(ctx, cancel, j)
 	took := time.Since(j.arrived)
+	j.op.work.add(took)
 	s.count(j.op, o, took)
 	s.line(ctx, j, who, o, took)
 }
