@@ -51,6 +51,8 @@ type Deps struct {
 	// the signing keys is derived from it.
 	Secret []byte
 	Now    func() time.Time // time.Now when nil
+	// Version of the build, as $SRV.PING shows it.
+	Version string
 }
 
 // New wires the service. Nothing runs before its parts are started.
@@ -120,7 +122,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		{Name: "auth.signing_keys", Check: func(context.Context) error { return keys.Ready(now()) }},
 	}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{
-		Service: Name, DB: d.DB, Recheck: resolver.Recheck, Checks: checks,
+		Service: Name, Version: d.Version, DB: d.DB, Recheck: resolver.Recheck, Checks: checks,
 		// Whoever waits for a hash holds a worker; the rest is for everybody else,
 		// above all for the gateway's questions of access.
 		Workers: otherWorkers + c.Password.Concurrent + c.Password.Waiting,

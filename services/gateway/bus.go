@@ -22,6 +22,7 @@ func Permissions() (bus.Contract, error) {
 		return bus.Contract{}, err
 	}
 	c := bus.Contract{
+		Serves:  []string{"health"},
 		Calls:   []string{"auth.signingKeys", "auth.resolveAccess"},
 		Hears:   events.FollowedBy(name),
 		Objects: true, FollowsLive: true, Notes: true,

@@ -53,7 +53,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	log := d.Log.With("service", "gateway")
+	log := d.Log.With("service", name)
 	deps := serve.Deps{Contract: doc, Bus: d.Bus, Guard: guard, Health: health(d.Bus), Log: log}
 	if d.Registry != nil {
 		deps.Registerer, deps.Gatherer = d.Registry, d.Registry
@@ -70,8 +70,10 @@ func New(d Deps, c Config) (*app.Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &app.Module{Name: "gateway", Checks: []app.Check{{Name: "bus", Check: d.Bus.Ready}}}
-	m.Parts = inbox.Followers(d.Bus, guard)
+	m := &app.Module{Name: name, Checks: []app.Check{{Name: "bus", Check: d.Bus.Ready}}}
+	// Nobody asks it anything over the bus but how it is; that makes it one of
+	// the services that can be seen there.
+	m.Parts = append(inbox.Followers(d.Bus, guard), bus.NewServer(d.Bus, bus.ServerConfig{Version: c.Version, Workers: 1, Checks: m.Checks}))
 	if c.MetricsAddr != "" && d.Registry != nil {
 		m.Parts = append(m.Parts, obs.NewOps(c.MetricsAddr, d.Registry, log, m.Checks...))
 	}

@@ -10,7 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/micro"
+
+	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
+	"github.com/commandcenter/commandcenter/pkg/natsd"
 	"github.com/commandcenter/commandcenter/pkg/obs"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 
@@ -97,6 +102,22 @@ func TestALargeFileIsStoredWholeAndALargerOneIsRefused(t *testing.T) {
 		if err := json.Unmarshal([]byte(payload), &p); err != nil || p.Upload.Size != most-1 {
 			t.Errorf("%d bytes: the service got %+v, %v", c.size, p.Upload, err)
 		}
+	}
+}
+
+func TestTheGatewayIsSeenOnTheBusWithItsVersion(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	m, err := w.Conn(natsd.UserAdmin).Request("$SRV.PING.gateway", nil, bustest.Patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ping micro.Ping
+	if err := json.Unmarshal(m.Data, &ping); err != nil || ping.Name != "gateway" || ping.Version != gateway.Defaults().Version {
+		t.Errorf("%s, %v", m.Data, err)
+	}
+	if health, err := w.Bus("auth").Health(t.Context(), "gateway"); err != nil || len(health) != 1 || health[0].Status != app.StatusHealthy {
+		t.Errorf("%+v, %v", health, err)
 	}
 }
 

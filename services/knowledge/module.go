@@ -49,6 +49,8 @@ type Deps struct {
 	// Recheck decides the rights of a command's caller again when it runs late,
 	// see bus.ServerConfig.
 	Recheck func(ctx context.Context, id tenant.Identity, operation string) (tenant.Identity, error)
+	// Version of the build, as $SRV.PING shows it.
+	Version string
 }
 
 // New wires the service. Nothing runs before its parts are started.
@@ -90,7 +92,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	work.Handle(postgres.IndexJob, indexing(indexer))
 
 	checks := []app.Check{{Name: "knowledge.database", Check: d.DB.Ping}, {Name: "knowledge.model", Check: model.Check}}
-	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, DB: d.DB, Recheck: d.Recheck, Checks: checks})
+	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Recheck: d.Recheck, Checks: checks})
 	(&serve.Handlers{
 		Intake: counted{intake, counts}, Library: store, Census: store, Search: timed{engine, counts}, Model: model,
 	}).Register(server)
