@@ -5,13 +5,17 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/commandcenter/commandcenter/pkg/natsd"
+	"github.com/commandcenter/commandcenter/pkg/pg/pgserver"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/cli"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
 )
 
 // serving is one `serve` in this process.
@@ -79,6 +83,77 @@ func TestPartsFindEachOtherInAnyOrder(t *testing.T) {
 	}
 	for _, p := range []*product{edge, inner, postgres, nats} {
 		p.stop()
+	}
+}
+
+// TestPartsWaitForServersOfOthers: NATS runs and knows nobody's streams, the
+// database has no roles; each part is started before the migrations.
+func TestPartsWaitForServersOfOthers(t *testing.T) {
+	t.Parallel()
+	dir := dataDir(t)
+	users, err := stack.Users()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nats, err := natsd.Start(t.Context(), natsd.Config{Dir: dir, Addr: "127.0.0.1:0", Users: users, NoSync: true, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = nats.Stop(context.Background()) }) // a test
+	// Roles belong to the whole server, and other tests use that of pgtest.
+	postgres, err := pgserver.Start(t.Context(), pgserver.Config{DataDir: filepath.Join(dir, "theirs"), Unsafe: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = postgres.Stop(context.Background()) }) // a test
+	where := []string{"--nats-url", nats.ClientURL(), "--database-url", postgres.AdminDSN()}
+	var parts []*product
+	for _, name := range []string{"knowledge", "federation", "auth", "gateway"} {
+		parts = append(parts, serving(t, dir, append([]string{name, "--http", "127.0.0.1:0"}, where...)...))
+	}
+	for _, p := range parts {
+		p.log.await(t, "stack.waiting")
+	}
+	if code, out, errs := run(t, append([]string{"migrate", "--data-dir", dir}, where...)...); code != 0 {
+		t.Fatalf("migrate: %d %s%s", code, out, errs)
+	}
+	for _, p := range parts {
+		p.awaitReady()
+	}
+	edge := parts[len(parts)-1]
+	edge.must(nil, "project", "list")
+	for _, p := range parts {
+		p.stop()
+	}
+}
+
+func TestServersThatDoNotAnswerAreNamedAtOnceAndNothingIsSetUpForThem(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		args []string
+		say  string
+	}{
+		"both":     {[]string{"--nats-url", "nats://u:hush@127.0.0.1:1", "--database-url", "postgres://u:hush@127.0.0.1:2/d"}, "127.0.0.1:2"},
+		"NATS":     {[]string{"--nats-url", "nats://u:hush@127.0.0.1:1"}, "127.0.0.1:1"},
+		"database": {[]string{"--database-url", "postgres://u:hush@127.0.0.1:2/d"}, "127.0.0.1:2"},
+		"split":    {[]string{"--split", "--nats-url", "nats://u:hush@127.0.0.1:1"}, "127.0.0.1:1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := dataDir(t)
+			args := append([]string{"up", "--data-dir", dir, "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0", "--wait", "2s"}, c.args...)
+			code, _, errs := run(t, args...)
+			if code != 5 || !strings.Contains(errs, "waiting for") || !strings.Contains(errs, c.say) || !strings.Contains(errs, "refused") || strings.Contains(errs, "hush") {
+				t.Errorf("exit code %d, want 5: %s", code, errs)
+			}
+			if _, err := os.Stat(filepath.Join(dir, "postgres")); !os.IsNotExist(err) {
+				t.Errorf("a private PostgreSQL was set up: %v", err)
+			}
+		})
+	}
+	code, _, errs := run(t, "serve", "auth", "--data-dir", dataDir(t), "--wait", "2s")
+	if code != 5 || !strings.Contains(errs, "stack.waiting") || !strings.Contains(errs, "migrate") {
+		t.Errorf("serve without keys: %d %s", code, errs)
 	}
 }
 

@@ -117,6 +117,21 @@ func (l *tail) String() string {
 	return string(l.text)
 }
 
+// await waits until the log has a line with text.
+func (l *tail) await(t testing.TB, text string) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(patience)
+	for !strings.Contains(l.String(), text) {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("no %q in\n%s", text, l)
+		}
+	}
+}
+
 // dataDir is an empty data directory that a PostgreSQL of another user can
 // reach: the folders of t.TempDir are closed to others.
 func dataDir(t testing.TB) string {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -348,6 +349,10 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(newer, "VERSION"), []byte("999.0.0\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	garbled := t.TempDir()
+	if err := os.WriteFile(filepath.Join(garbled, "VERSION"), []byte("\x00\x01what\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		code int
 		say  []string
@@ -355,6 +360,7 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 	}{
 		"HTTP port":     {8, []string{taken, "--http", "CC_HTTP"}, []string{"up", "--http", taken}},
 		"NATS port":     {8, []string{taken, "--nats", "CC_NATS"}, []string{"up", "--http", "127.0.0.1:0", "--nats", taken}},
+		"no version":    {6, []string{"VERSION", "--data-dir"}, []string{"up", "--data-dir", garbled}},
 		"newer version": {6, []string{"999.0.0", "--data-dir"}, []string{"up", "--data-dir", newer}},
 		"settings":      {2, []string{"log.format", "http:"}, []string{"up", "--http", "8000", "--log-format", "xml"}},
 		"file":          {2, []string{"no such file"}, []string{"up", "--config", "/does/not/exist.yaml"}},
@@ -363,7 +369,7 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 		"two buses":     {2, []string{"--nats-url"}, []string{"serve", "nats", "--nats-url", "nats://x:1"}},
 	} {
 		args := append(c.args, "--json")
-		if name != "newer version" {
+		if !slices.Contains(args, "--data-dir") {
 			args = append(args, "--data-dir", filepath.Join(t.TempDir(), "data"))
 		}
 		code, out, errs := run(t, args...)

@@ -16,6 +16,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/ingest"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
 )
 
 func TestEachKindOfFailureHasItsExitCode(t *testing.T) {
@@ -40,6 +41,7 @@ func TestEachKindOfFailureHasItsExitCode(t *testing.T) {
 		{&client.APIError{Status: 504}, 5},
 		{&client.UnreachableError{Err: errors.New("x")}, 5},
 		{context.DeadlineExceeded, 5},
+		{fmt.Errorf("start nats: %w", &stack.AbsentError{}), 5},
 		{&client.APIError{Status: 409}, 6},
 		{&client.APIError{Status: 422}, 6},
 		{&datadir.NewerError{}, 6},

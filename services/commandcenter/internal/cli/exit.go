@@ -8,6 +8,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
 )
 
 // The exit codes. They are part of the contract of the command line.
@@ -65,6 +66,7 @@ func exitCode(err error) int {
 		inUse  *datadir.InUseError
 		newer  *datadir.NewerError
 		spoilt *datadir.DamagedError
+		absent *stack.AbsentError
 	)
 	switch {
 	case err == nil:
@@ -83,7 +85,7 @@ func exitCode(err error) int {
 		return exitInterrupted
 	case errors.Is(err, client.ErrNotLoggedIn):
 		return exitAuth
-	case errors.As(err, &gone), errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &gone), errors.As(err, &absent), errors.Is(err, context.DeadlineExceeded):
 		return exitUnavailable
 	case errors.As(err, &api):
 		return statusCode(api.Status)

@@ -30,6 +30,7 @@ schemas.`,
 			return p.finish(cmd.Context(), e.migrate(cmd.Context(), p, skipNATS, skipOwner))
 		},
 	}
+	e.waitFlag(c, stack.UpWait)
 	c.Flags().BoolVar(&skipNATS, "no-nats", false, "leave NATS alone")
 	c.Flags().BoolVar(&skipOwner, "no-owner", false, "make no owner's account")
 	e.bind(c, false, "database_url", "nats_url")
@@ -38,6 +39,9 @@ schemas.`,
 
 func (e *env) migrate(ctx context.Context, p *process, skipNATS, skipOwner bool) error {
 	report := map[string]any{"schemas": schemaNames(), "streams": false, "owner_created": false}
+	if err := stack.AwaitDatabase(ctx, p.Env); err != nil {
+		return err
+	}
 	if err := stack.Migrate(ctx, p.Env); err != nil {
 		return err
 	}

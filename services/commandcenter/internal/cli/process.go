@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/spf13/cobra"
+
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/obs"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
@@ -25,19 +27,38 @@ import (
 // locked and checked, a log, traces. Its closers run in reverse.
 type process struct {
 	*stack.Env
+	service string // its name in logs and traces
 	began   time.Time
 	logFile string // "" when the log goes to standard error
 	logs    io.Writer
 	closers []func() error
 }
 
-// open prepares the process; service is its name in logs and traces.
+// open prepares the process.
 func (e *env) open(ctx context.Context, service string, locks ...string) (*process, error) {
-	p := &process{Env: &stack.Env{Config: e.cfg, Version: version.Product}, began: time.Now()}
+	p := &process{Env: &stack.Env{Config: e.cfg, Version: version.Product, Wait: e.wait}, service: service, began: time.Now()}
+	p.Waiting = func(w stack.Waiting) { e.waiting(p, w) }
 	if err := p.prepare(ctx, e, service, locks); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
 	return p, nil
+}
+
+// waitFlag declares how long the command waits for what others run.
+func (e *env) waitFlag(c *cobra.Command, d time.Duration) {
+	c.Flags().DurationVar(&e.wait, "wait", d, "how long to wait for servers and parts that others run")
+}
+
+// waiting tells a person what is waited for; the log has it too.
+func (e *env) waiting(p *process, w stack.Waiting) {
+	if e.json || p.logFile == "" && p.service != "up" && p.service != "migrate" {
+		return
+	}
+	why := ""
+	if w.Why != nil {
+		why = ": " + obs.RedactText(oneLine(w.Why.Error()))
+	}
+	e.say("  %s waiting for %s, up to %s more%s", e.paint(e.Err, yellow, "…"), w.For, w.Left, why)
 }
 
 func (p *process) prepare(ctx context.Context, e *env, service string, locks []string) error {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
@@ -56,6 +57,7 @@ type env struct {
 	loaded *config.Loaded
 	file   string // of the settings
 	json   bool
+	wait   time.Duration // for what others run
 }
 
 func (e *env) root() *cobra.Command {

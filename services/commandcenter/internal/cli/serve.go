@@ -24,9 +24,9 @@ func (e *env) serveCommand() *cobra.Command {
 
 Parts find each other at --nats-url and --database-url, else through the data
 directory, where nats and postgres write down where they are. Credentials come
-from the data directory (or a copy of its keys). Start order does not matter; a
-part waits a minute for what it needs. Run ` + "`commandcenter migrate`" + ` first, and after
-each upgrade.`,
+from the data directory (or a copy of its keys). Start order does not matter: a
+part waits for what it needs, the migrations included, as long as --wait says,
+and tells what it is. Run ` + "`commandcenter migrate`" + ` once, and after each upgrade.`,
 		Example: `  commandcenter serve nats
   commandcenter serve auth knowledge --database-url postgres://cc:secret@db/cc --nats-url nats://nats:4222
   commandcenter serve gateway --http :8000 --ops 127.0.0.1:9090`,
@@ -34,6 +34,7 @@ each upgrade.`,
 		ValidArgs: stack.Roles(),
 		RunE:      func(cmd *cobra.Command, args []string) error { return e.serve(cmd.Context(), args) },
 	}
+	e.waitFlag(c, stack.ServeWait)
 	e.bind(c, false, serverKeys...)
 	return c
 }

@@ -48,6 +48,7 @@ dies. The data directory is the same.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return e.up(cmd.Context(), noSample, split) },
 	}
 	c.Flags().BoolVar(&noSample, "no-sample", false, "add no documents at the first start")
+	e.waitFlag(c, stack.UpWait)
 	c.Flags().BoolVar(&split, "split", false, "run each part as a process of its own")
 	e.bind(c, false, serverKeys...)
 	return c

@@ -20,6 +20,11 @@ type Env struct {
 	Secret   []byte // of the instance
 	Version  string
 	HTTP     atomic.Pointer[string] // address of the gateway, once it listens
+	// Wait is how long is waited for what others run; 0 means not at all.
+	Wait time.Duration
+	// Waiting is told of that after a second and every few seconds then; it may
+	// be nil.
+	Waiting func(w Waiting)
 	// Notice is told what has been started, for people; it may be nil.
 	Notice func(n Notice)
 }

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/lib/pq"
 	"github.com/nats-io/nats.go"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/natsd"
-	"github.com/commandcenter/commandcenter/pkg/obs"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgserver"
 	events "github.com/commandcenter/commandcenter/proto-events"
@@ -50,11 +52,11 @@ func (p *natsPart) Start(ctx context.Context) error {
 	}
 	// Somebody else's may be starting still, and may be waiting for the trust
 	// that was written just now.
-	within := time.Duration(0)
-	if p.server == nil {
-		within = patience
+	what, within := natsAt(p.env.Config.NATSURL), p.env.Wait
+	if p.server != nil {
+		what, within = "NATS", 0
 	}
-	if err := retry(ctx, p.env, "nats", within, p.provision); err != nil {
+	if err := p.env.await(ctx, what, within, p.provision); err != nil {
 		return errors.Join(err, p.Stop(context.WithoutCancel(ctx)))
 	}
 	p.env.notice("NATS", p.where(), began)
@@ -63,25 +65,20 @@ func (p *natsPart) Start(ctx context.Context) error {
 
 func (p *natsPart) where() string {
 	if p.server == nil {
-		return obs.RedactText(p.env.Config.NATSURL)
+		return strings.Join(natsHosts(p.env.Config.NATSURL), ", ")
 	}
 	return p.server.ClientURL()
 }
 
-// provision makes streams and consumers, which no service may do.
+// provision makes streams and consumers, which no service may do. Those of the
+// account CC come last: who finds them finds the others.
 func (p *natsPart) provision(ctx context.Context) error {
-	var admin *nats.Conn
-	connect := func(context.Context) (err error) {
-		admin, err = p.connect(natsd.UserAdmin)
-		return err
-	}
-	// Somebody else's server may start beside us, or wait for the trust that was
-	// just written.
-	if err := retry(ctx, p.env, RoleNATS, patience, connect); err != nil {
+	admin, err := p.connect(ctx, natsd.UserAdmin)
+	if err != nil {
 		return err
 	}
 	defer admin.Close()
-	hub, err := p.connect(natsd.UserHubAdmin)
+	hub, err := p.connect(ctx, natsd.UserHubAdmin)
 	if err != nil {
 		return err
 	}
@@ -95,24 +92,32 @@ func (p *natsPart) provision(ctx context.Context) error {
 		}
 	}
 	return errors.Join(
-		bus.Provision(ctx, admin, bus.Specs{Services: names, Events: events.Catalogue(), AsyncEvents: true, Replicas: p.env.Config.Replicas}),
 		bus.ProvisionHub(ctx, hub, hubServices()...),
+		bus.Provision(ctx, admin, bus.Specs{Services: names, Events: events.Catalogue(), AsyncEvents: true, Replicas: p.env.Config.Replicas}),
 	)
 }
 
-func (p *natsPart) connect(user string) (*nats.Conn, error) {
-	opts := []nats.Option{nats.Name("provision"), nats.UserCredentials(p.trust.CredsFile(user)), nats.Timeout(10 * time.Second)}
+func (p *natsPart) connect(ctx context.Context, user string) (*nats.Conn, error) {
+	opts := []nats.Option{nats.Name("provision"), nats.UserCredentials(p.trust.CredsFile(user)), nats.Timeout(tryWithin)}
 	url := p.env.Config.NATSURL
 	if p.server != nil {
 		url = ""
 		opts = append(opts, nats.InProcessServer(p.server.InProcess()))
 	}
 	nc, err := nats.Connect(url, opts...)
-	if err != nil {
+	switch {
+	case errors.Is(err, nats.ErrAuthorization):
+		return nil, fmt.Errorf("the server lets nobody of this instance in: it must include %s: %w", filepath.Join(p.env.Dir.Keys(), trustFile), err)
+	case err != nil && p.server == nil:
+		return nil, unreachable(ctx, url, err)
+	case err != nil:
 		return nil, fmt.Errorf("connect as %s to %s: %w", user, p.where(), err)
 	}
 	return nc, nil
 }
+
+// trustFile is what a NATS server of somebody else has to include.
+const trustFile = "nats-trust.conf"
 
 func (p *natsPart) Stop(ctx context.Context) error {
 	if p.server == nil {
@@ -155,18 +160,15 @@ func natsURL(e *Env) string {
 	return "nats://" + e.Config.NATS
 }
 
-// postgresPart is PostgreSQL: private, or somebody else's.
+// postgresPart is a private PostgreSQL.
 type postgresPart struct {
 	env    *Env
-	server *pgserver.Server // nil when it is somebody else's
+	server *pgserver.Server
 }
 
 func (p *postgresPart) Name() string { return RolePostgres }
 
 func (p *postgresPart) Start(ctx context.Context) error {
-	if p.env.Config.DatabaseURL != "" {
-		return nil
-	}
 	began := time.Now()
 	var err error
 	p.server, err = pgserver.Start(ctx, pgserver.Config{DataDir: p.env.Dir.Postgres(), Log: p.env.Log.With("service", RolePostgres)})
@@ -180,19 +182,9 @@ func (p *postgresPart) Start(ctx context.Context) error {
 	return nil
 }
 
-func (p *postgresPart) Stop(ctx context.Context) error {
-	if p.server == nil {
-		return nil
-	}
-	return p.server.Stop(ctx)
-}
+func (p *postgresPart) Stop(ctx context.Context) error { return p.server.Stop(ctx) }
 
-func (p *postgresPart) Failed() <-chan error {
-	if p.server == nil {
-		return nil
-	}
-	return p.server.Failed()
-}
+func (p *postgresPart) Failed() <-chan error { return p.server.Failed() }
 
 // adminDSN is the database as its administrator, "" when nobody runs one.
 func adminDSN(e *Env) string {
@@ -202,12 +194,25 @@ func adminDSN(e *Env) string {
 	return e.Dir.Endpoint(datadir.EndpointPostgres)
 }
 
+// errNoDatabase says that nobody has said where the database is.
+var errNoDatabase = errors.New("no database: give --database-url, or start one with `commandcenter serve postgres`")
+
+// AwaitDatabase waits for the database that somebody else runs, if there is
+// one, and returns why it does not let us in.
+func AwaitDatabase(ctx context.Context, e *Env) error {
+	dsn := e.Config.DatabaseURL
+	if dsn == "" {
+		return nil
+	}
+	return e.await(ctx, databaseAt(dsn), e.Wait, func(ctx context.Context) error { return reachDatabase(ctx, dsn) })
+}
+
 // Migrate brings the database to this version.
 func Migrate(ctx context.Context, e *Env) error {
 	began := time.Now()
 	dsn := adminDSN(e)
 	if dsn == "" {
-		return errors.New("no database: give --database-url, or start one with `commandcenter serve postgres`")
+		return errNoDatabase
 	}
 	secrets, err := pg.InstanceSecrets(e.Secret)
 	if err != nil {
@@ -218,7 +223,7 @@ func Migrate(ctx context.Context, e *Env) error {
 	}
 	detail := fmt.Sprintf("%d schemas up to date", len(Schemas()))
 	if e.Config.DatabaseURL != "" {
-		detail += ", " + obs.RedactText(e.Config.DatabaseURL)
+		detail += ", " + databaseAt(e.Config.DatabaseURL)
 	}
 	e.notice("Database", detail, began)
 	return nil
@@ -232,13 +237,19 @@ func open(ctx context.Context, e *Env, s service) (*pg.DB, error) {
 	}
 	admin := adminDSN(e)
 	if admin == "" {
-		return nil, errors.New("no database: give --database-url, or start one with `commandcenter serve postgres`")
+		return nil, errNoDatabase
 	}
 	dsn, err := pg.ServiceDSN(admin, s.name, secrets)
 	if err != nil {
 		return nil, err
 	}
-	return pg.Open(ctx, pg.Config{DSN: dsn, Service: s.name, MaxConns: s.conns})
+	db, err := pg.Open(ctx, pg.Config{DSN: dsn, Service: s.name, MaxConns: s.conns})
+	var refused *pq.Error
+	if errors.As(err, &refused) && refused.Code.Class() == "28" {
+		// The role is made by the migrations, with a password that follows from the secret.
+		err = fmt.Errorf("%w: run `commandcenter migrate` with the same %s", err, filepath.Join(e.Dir.Keys(), "secret"))
+	}
+	return db, err
 }
 
 // Owner makes sure that the instance has one. made reports that this call made

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/natsd"
@@ -50,7 +49,7 @@ func Serve(ctx context.Context, e *Env, roles []string, after ...app.Part) error
 			return err
 		}
 		p := newServicePart(e, s, nats)
-		p.patience = patience
+		p.wait = e.Wait
 		checks = append(checks, p.check())
 		if s.edge {
 			edge = append(edge, p)
@@ -71,36 +70,13 @@ func Serve(ctx context.Context, e *Env, roles []string, after ...app.Part) error
 	return app.Run(ctx, e.Log, stopWithin, groups...)
 }
 
-// patience is how long a process waits for the others that it needs.
-const patience = time.Minute
-
 // attach reads the trust that the process with NATS has written.
 func attach(ctx context.Context, e *Env, n *natsPart) error {
-	return retry(ctx, e, "trust", patience, func(context.Context) error {
+	return e.await(ctx, "the keys in "+e.Dir.Keys(), e.Wait, func(context.Context) error {
 		var err error
 		if n.trust, err = natsd.LoadTrust(e.Dir.Path()); err != nil {
-			return fmt.Errorf("%w (the keys are written by `commandcenter serve nats`, `migrate` or `up`)", err)
+			return fmt.Errorf("%w (they are written by `commandcenter serve nats`, `migrate` or `up`)", err)
 		}
 		return nil
 	})
-}
-
-// retry calls fn until it succeeds or the time is over, and returns the last
-// failure.
-func retry(ctx context.Context, e *Env, what string, within time.Duration, fn func(context.Context) error) error {
-	deadline := time.Now().Add(within)
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		err := fn(ctx)
-		if err == nil || time.Now().After(deadline) {
-			return err
-		}
-		e.Log.DebugContext(ctx, "stack.waiting", "for", what, "err", err)
-		t := time.NewTimer(pause)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return context.Cause(ctx)
-		}
-	}
 }

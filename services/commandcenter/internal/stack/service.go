@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/bus"
@@ -34,9 +37,9 @@ type servicePart struct {
 	module *app.Module
 	part   app.Part
 	up     atomic.Bool
-	// patience is how long it waits for database and bus, which other
-	// processes may still be starting; 0 when they are here.
-	patience time.Duration
+	// wait is how long it waits for database and bus, which other processes may
+	// still be starting; 0 when they are here.
+	wait time.Duration
 }
 
 func newServicePart(e *Env, s service, n *natsPart) *servicePart {
@@ -46,7 +49,7 @@ func newServicePart(e *Env, s service, n *natsPart) *servicePart {
 func (p *servicePart) Name() string { return p.service.name }
 
 func (p *servicePart) Start(ctx context.Context) error {
-	if err := retry(ctx, p.env, p.service.name, p.patience, p.connect); err != nil {
+	if err := p.env.await(ctx, "what "+p.service.name+" stands on", p.wait, p.connect); err != nil {
 		return err
 	}
 	var err error
@@ -85,6 +88,38 @@ func (p *servicePart) connect(ctx context.Context) (err error) {
 		c.CredsFile = p.nats.trust.CredsFile(bus.HubUser(p.service.name))
 		if p.hub, err = bus.ConnectHub(ctx, c); err != nil {
 			return err
+		}
+	}
+	if p.wait > 0 {
+		return p.provisioned(ctx)
+	}
+	return nil
+}
+
+// provisioned looks for the streams and consumers that the service uses: a NATS
+// that runs may have none of them yet. Which they are follows from its rights.
+func (p *servicePart) provisioned(ctx context.Context) error {
+	c, err := p.service.contract()
+	if err != nil {
+		return err
+	}
+	js, err := jetstream.New(p.bus.Conn())
+	if err != nil {
+		return err
+	}
+	for _, subject := range bus.PermissionsFor(p.service.name, c).Pub {
+		if stream, ok := strings.CutPrefix(subject, "$JS.API.STREAM.INFO."); ok {
+			if _, err := js.Stream(ctx, stream); err != nil {
+				return fmt.Errorf("stream %s: %w (`commandcenter migrate` makes it)", stream, err)
+			}
+		}
+		name, ok := strings.CutPrefix(subject, "$JS.API.CONSUMER.INFO.")
+		stream, durable, _ := strings.Cut(name, ".")
+		if !ok || durable == "*" {
+			continue
+		}
+		if _, err := js.Consumer(ctx, stream, durable); err != nil {
+			return fmt.Errorf("consumer %s of stream %s: %w (`commandcenter migrate` makes it)", durable, stream, err)
 		}
 	}
 	return nil
@@ -149,7 +184,7 @@ func buildFederation(b built) (*app.Module, error) {
 }
 
 func buildKnowledge(b built) (*app.Module, error) {
-	return knowledge.New(knowledge.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Recheck: recheck(b.bus)}, b.env.Config.Knowledge)
+	return knowledge.New(knowledge.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Recheck: recheck(b.bus), Version: b.env.Version}, b.env.Config.Knowledge)
 }
 
 func buildGateway(b built) (*app.Module, error) {

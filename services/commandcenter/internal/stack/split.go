@@ -56,11 +56,11 @@ func (s *Split) Run(ctx context.Context, after ...app.Part) error {
 			inner = append(inner, s.child(svc.name))
 		}
 	}
-	infra := []app.Part{s.child(RoleNATS)}
-	if e.Config.DatabaseURL == "" {
-		infra = append(infra, s.child(RolePostgres))
+	var nats app.Part = s.child(RoleNATS)
+	if e.Config.NATSURL != "" {
+		nats = &natsPart{env: e}
 	}
-	groups := [][]app.Part{infra, setUp(e), inner, edge}
+	groups := append(infrastructure(e, nats, s.child(RolePostgres)), setUp(e), inner, edge)
 	for _, p := range after {
 		groups = append(groups, []app.Part{p})
 	}

@@ -26,7 +26,7 @@ func Up(ctx context.Context, e *Env, after ...app.Part) error {
 			inner = append(inner, p)
 		}
 	}
-	groups := [][]app.Part{{nats, postgres}, setUp(e), inner, edge}
+	groups := append(infrastructure(e, nats, postgres), setUp(e), inner, edge)
 	if e.Config.Ops != "" {
 		groups = append(groups, []app.Part{obs.NewOps(e.Config.Ops, e.Registry, e.Log, checks...)})
 	}
@@ -45,4 +45,21 @@ func setUp(e *Env) []app.Part {
 			return err
 		}, nil),
 	)}
+}
+
+// infrastructure is NATS and PostgreSQL, each given or ours. What was given is
+// looked at first: if it does not answer, nothing of ours is set up for nothing.
+func infrastructure(e *Env, nats, postgres app.Part) [][]app.Part {
+	var given, ours []app.Part
+	if e.Config.NATSURL != "" {
+		given = append(given, nats)
+	} else {
+		ours = append(ours, nats)
+	}
+	if e.Config.DatabaseURL != "" {
+		given = append(given, app.Func("database", func(ctx context.Context) error { return AwaitDatabase(ctx, e) }, nil))
+	} else {
+		ours = append(ours, postgres)
+	}
+	return [][]app.Part{given, ours}
 }
