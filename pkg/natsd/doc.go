@@ -8,7 +8,9 @@
 //   - HUB holds what instances tell each other. Leaf connections of others bind
 //     HUB and nothing else: no subject is imported from or exported to CC, so
 //     that what a neighbour sends cannot reach this instance's streams. Whoever
-//     speaks in both accounts holds a user, and so a connection, in each.
+//     speaks in both accounts holds a user, and so a connection, in each. Who
+//     takes leaf connections is guarded by the user that he issues for it, who
+//     makes them by a list of what never crosses.
 //   - SYS is the server's own.
 //
 // [Provision] writes the keys and one credentials file per user under

@@ -29,8 +29,15 @@ var storeFaults = []string{
 	"Detected orphaned", "Error restoring", "Detected corrupt", "Error adding stream",
 }
 
-// Noticef logs at debug: the server's life is told by this product's own lines.
-func (l *serverLog) Noticef(f string, a ...any) { l.say(slog.LevelDebug, f, a) }
+// Noticef logs at debug: the server's life is told by this product's own lines,
+// but for whom it is joined with.
+func (l *serverLog) Noticef(f string, a ...any) {
+	level := slog.LevelDebug
+	if msg := fmt.Sprintf(f, a...); strings.Contains(msg, "Leafnode connection ") {
+		level = slog.LevelInfo
+	}
+	l.say(level, f, a)
+}
 
 // Warnf logs a warning and keeps it when it says that something stored is lost.
 func (l *serverLog) Warnf(f string, a ...any) {

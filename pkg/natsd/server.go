@@ -45,8 +45,12 @@ type Config struct {
 	Plain bool
 
 	// LeafAddr opens a port for leaf connections of other instances; they bind
-	// account HUB. "" opens none.
+	// account HUB, as a user of it. "" opens none. LeafTLS is TLS when nil.
 	LeafAddr string
+	LeafTLS  *tls.Config
+	// Remotes are hubs that this instance joins. They need not be there: the
+	// server goes on trying.
+	Remotes []Remote
 
 	// NoSync leaves fsync to the operating system. For tests: a message that
 	// was acknowledged may then be lost.
@@ -149,21 +153,16 @@ func options(c Config, t *Trust) (*server.Options, error) {
 	}
 	opts.AccountResolver = resolver
 	if c.Addr != "" {
-		if opts.Host, opts.Port, err = split(c.Addr, c); err != nil {
+		if opts.Host, opts.Port, err = split(c.Addr, c.TLS != nil || c.Plain); err != nil {
 			return nil, fmt.Errorf("nats address: %w", err)
 		}
 	}
-	if c.LeafAddr != "" {
-		if opts.LeafNode.Host, opts.LeafNode.Port, err = split(c.LeafAddr, c); err != nil {
-			return nil, fmt.Errorf("nats leaf address: %w", err)
-		}
-		opts.LeafNode.TLSConfig = c.TLS
-	}
-	return opts, nil
+	return opts, c.leaf(opts, t)
 }
 
-// split parses an address for the server, where -1 is "any free port".
-func split(addr string, c Config) (host string, port int, err error) {
+// split parses an address for the server, where -1 is "any free port". One
+// beyond this machine has to be safe.
+func split(addr string, safe bool) (host string, port int, err error) {
 	h, p, err := net.SplitHostPort(addr)
 	if err != nil {
 		return "", 0, err
@@ -174,8 +173,8 @@ func split(addr string, c Config) (host string, port int, err error) {
 	if port == 0 {
 		port = server.RANDOM_PORT
 	}
-	if ip := net.ParseIP(h); c.TLS == nil && !c.Plain && h != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return "", 0, fmt.Errorf("%q leaves this machine without TLS: give a certificate, or listen on 127.0.0.1", addr)
+	if !safe && !loopback(h) {
+		return "", 0, fmt.Errorf("%q %w", addr, errPlain)
 	}
 	return h, port, nil
 }
@@ -190,11 +189,11 @@ func orDefault(v, d int64) int64 {
 func startError(c Config, opts *server.Options, fatal, lost []string) error {
 	for _, msg := range fatal {
 		if strings.Contains(msg, "address already in use") {
-			addr := c.Addr
+			addr, flag := c.Addr, "--nats or CC_NATS"
 			if strings.Contains(strings.ToLower(msg), "leaf") {
-				addr = c.LeafAddr
+				addr, flag = c.LeafAddr, "--hub-listen or CC_HUB_LISTEN"
 			}
-			return fmt.Errorf("nats: port %s is taken: stop the program that listens there, or choose another address with --nats or CC_NATS", addr)
+			return fmt.Errorf("nats: port %s is taken: stop the program that listens there, or choose another address with %s", addr, flag)
 		}
 	}
 	if len(fatal) > 0 {
@@ -245,6 +244,7 @@ func (s *Server) Failed() <-chan error { return s.failed }
 // Stats are figures for health checks.
 type Stats struct {
 	Connections                   int
+	Leafs                         int    // leaf connections, of either direction
 	Memory, Disk                  uint64 // bytes in use by streams
 	MaxMemory, MaxDisk            int64  // bytes allowed
 	Streams, Consumers, APIErrors int
@@ -257,7 +257,7 @@ func (s *Server) Stats() (Stats, error) {
 		return Stats{}, fmt.Errorf("jetstream: %w", err)
 	}
 	return Stats{
-		Connections: s.ns.NumClients(), Memory: j.Memory, Disk: j.Store, MaxMemory: j.Config.MaxMemory, MaxDisk: j.Config.MaxStore,
+		Connections: s.ns.NumClients(), Leafs: s.ns.NumLeafNodes(), Memory: j.Memory, Disk: j.Store, MaxMemory: j.Config.MaxMemory, MaxDisk: j.Config.MaxStore,
 		Streams: j.Streams, Consumers: j.Consumers, APIErrors: int(j.API.Errors),
 	}, nil
 }

@@ -39,6 +39,9 @@ type UserSpec struct {
 	Pub     []string // subjects that it may publish to
 	Sub     []string // subjects that it may subscribe to
 	PubDeny []string
+	// Leaf lets another instance join with the user by a leaf connection; for
+	// AccountHub.
+	Leaf bool
 	// Replies lets the user answer any message that it received, once and
 	// within half a minute, whatever its reply subject.
 	Replies bool
@@ -241,7 +244,10 @@ func (t *Trust) signUser(u UserSpec, signers map[string]nkeys.KeyPair) error {
 		c.Permissions.Resp = &jwt.ResponsePermission{MaxMsgs: 1, Expires: 30 * time.Second}
 	}
 	c.AllowedConnectionTypes = jwt.StringList{jwt.ConnectionTypeStandard, jwt.ConnectionTypeWebsocket, jwt.ConnectionTypeInProcess}
-	if account == AccountHub {
+	if u.Leaf {
+		if account != AccountHub {
+			return fmt.Errorf("a leaf connection binds %s, not %s", AccountHub, account)
+		}
 		c.AllowedConnectionTypes = append(c.AllowedConnectionTypes, jwt.ConnectionTypeLeafnode)
 	}
 	token, err := t.keep(u.Name+".jwt", c, signer, func(old string) (any, any, error) {
