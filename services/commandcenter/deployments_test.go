@@ -111,6 +111,33 @@ func TestEveryServiceRunsInContainersAsWell(t *testing.T) {
 	}
 }
 
+// TestVariablesNamedInContainersAndAdviceAreSettings: one that nobody reads is
+// worse than none.
+func TestVariablesNamedInContainersAndAdviceAreSettings(t *testing.T) {
+	t.Parallel()
+	known := map[string]bool{"CC_CONFIG": true, "CC_PG_BIN": true}
+	var entries []struct{ Env string }
+	code, out, errs := run(t, "config", "list", "--json")
+	if err := json.Unmarshal([]byte(out), &entries); err != nil || code != 0 || len(entries) == 0 {
+		t.Fatalf("config list: %d %s%s", code, out, errs)
+	}
+	for _, e := range entries {
+		known[e.Env] = true
+	}
+	names := append(deployed(t, ".yaml", ".md"), "docker-compose.yml", "deployments/Dockerfile", "README.md", "CONTRIBUTING.md", "services/knowledge/internal/embed/fetch/fetch.go")
+	found := 0
+	for _, name := range names {
+		for _, v := range regexp.MustCompile(`\bCC_[A-Z0-9_]+\b`).FindAllString(string(read(t, name)), -1) {
+			if found++; !known[v] {
+				t.Errorf("%s: nobody reads %s", name, v)
+			}
+		}
+	}
+	if found < 10 {
+		t.Errorf("only %d variables found: the test looks at the wrong files", found)
+	}
+}
+
 func TestTheImageIsBuiltFromFilesThatExist(t *testing.T) {
 	t.Parallel()
 	copies := regexp.MustCompile(`(?m)^COPY ((?:--\S+ )*)(.+)$`).FindAllStringSubmatch(string(read(t, "deployments/Dockerfile")), -1)

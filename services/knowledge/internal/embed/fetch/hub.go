@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -29,9 +30,9 @@ func (o Options) fromHub(ctx context.Context, dir string) error {
 	var before int64
 	for _, f := range o.Model.Files {
 		path := filepath.Join(dir, f.Name)
-		url := o.Hub + "/" + o.Model.Repository + "/resolve/" + o.Model.Revision + "/" + f.Name
+		address := o.Hub + "/" + o.Model.Repository + "/resolve/" + o.Model.Revision + "/" + f.Name
 		report := func(n int64) { o.Progress(before+n, o.Model.size()) }
-		resumed, err := o.download(ctx, client, url, path, f.Size, report)
+		resumed, err := o.download(ctx, client, address, path, f.Size, report)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.Name, err)
 		}
@@ -41,7 +42,7 @@ func (o Options) fromHub(ctx context.Context, dir string) error {
 			if err := os.Remove(path); err != nil {
 				return err
 			}
-			if _, err := o.download(ctx, client, url, path, f.Size, report); err != nil {
+			if _, err := o.download(ctx, client, address, path, f.Size, report); err != nil {
 				return fmt.Errorf("%s: %w", f.Name, err)
 			}
 			err = f.check(path)
@@ -66,7 +67,7 @@ func secureRedirect(req *http.Request, via []*http.Request) error {
 
 // download continues the file at path up to size bytes. resumed says that the
 // beginning is from an earlier download.
-func (o Options) download(ctx context.Context, client *http.Client, url, path string, size int64, report func(int64)) (resumed bool, err error) {
+func (o Options) download(ctx context.Context, client *http.Client, address, path string, size int64, report func(int64)) (resumed bool, err error) {
 	out, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return false, err
@@ -87,7 +88,7 @@ func (o Options) download(ctx context.Context, client *http.Client, url, path st
 	defer cancel(nil)
 	alarm := time.AfterFunc(o.stall, func() { cancel(fmt.Errorf("nothing came for %v", o.stall)) })
 	defer alarm.Stop()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return false, err
 	}
@@ -129,10 +130,15 @@ func (o Options) download(ctx context.Context, client *http.Client, url, path st
 	return resumed, out.Sync()
 }
 
-// reason is why the context ended, if it did, else err.
+// reason is why the context ended, if it did, else err without the address,
+// which the name of the source tells.
 func reason(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
+	}
+	var u *url.Error
+	if errors.As(err, &u) {
+		return u.Err
 	}
 	return err
 }
