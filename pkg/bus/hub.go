@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,14 +25,43 @@ const (
 // HubUser is the name of a service's user in account HUB.
 func HubUser(service string) string { return service + "-hub" }
 
-// HubPermissions derives that user: it may say its own presence and take those
-// of all others from its durable consumer.
-func HubPermissions(service string) natsd.UserSpec {
+// HubPermissions derives that user: it may say the presence of the slugs, and
+// take those of all others from its durable consumer. Without slugs, where who
+// provisions does not know them, it may say any.
+func HubPermissions(service string, slugs ...string) natsd.UserSpec {
 	p := &perms{}
 	p.sub("_INBOX_"+HubUser(service)+".>", presenceFilter)
-	p.pub(presencePrefix + "*")
+	if len(slugs) == 0 {
+		slugs = []string{"*"}
+	}
+	for _, s := range slugs {
+		p.pub(presencePrefix + s)
+	}
 	p.durable(StreamPresence, presenceDurable(service))
 	return natsd.UserSpec{Name: HubUser(service), Account: natsd.AccountHub, Pub: p.allow, Sub: p.hear}
+}
+
+// NeighbourUser is the user of account HUB whose credentials another instance
+// is given, to join this one.
+const NeighbourUser = "neighbour"
+
+// hubFilter is what instances tell each other.
+const hubFilter = "hub.>"
+
+// NeighbourPermissions derives that user: it may say and hear what belongs to
+// the hub, over a leaf connection or as a client, and nothing else.
+func NeighbourPermissions() natsd.UserSpec {
+	return natsd.UserSpec{Name: NeighbourUser, Account: natsd.AccountHub, Pub: []string{hubFilter}, Sub: []string{hubFilter}, Leaf: true}
+}
+
+// HubPrivate are the subjects that the services use in account HUB for
+// themselves: a leaf connection must not carry them.
+func HubPrivate(services ...string) []string {
+	out := []string{"_INBOX_" + natsd.UserHubAdmin + ".>"}
+	for _, s := range services {
+		out = append(out, "_INBOX_"+HubUser(s)+".>")
+	}
+	return out
 }
 
 func presenceDurable(service string) string { return "presence-" + service }
@@ -113,6 +143,11 @@ func (h *Hub) Announce(ctx context.Context, slug string, header nats.Header, dat
 	defer cancel()
 	if err := h.b.nc.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("announce: %w", err)
+	}
+	// The server refuses before it answers the flush. It is the only subject that
+	// this connection publishes to by its own choice.
+	if err := h.b.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+presencePrefix+slug+`"`) {
+		return fmt.Errorf("announce: %w (the user was provisioned for another slug: provision again)", err)
 	}
 	return nil
 }
