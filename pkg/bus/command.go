@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
@@ -128,10 +128,12 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 	m.Header[headerReply] = []string{reply.subject}
 	m.Reply = stored.subject
 	began := time.Now()
+	accepted := began.UTC().Truncate(time.Microsecond) // as a database keeps it
+	m.Header[headerAccepted] = []string{accepted.Format(time.RFC3339Nano)}
 	if err := b.nc.PublishMsg(m); err != nil {
 		return nil, publishError(err, m.Subject)
 	}
-	p := pendingCommand{b: b, t: t, identity: identity, id: id, sum: sum, object: object, accepted: began}
+	p := pendingCommand{b: b, t: t, identity: identity, id: id, sum: sum, object: object, accepted: accepted}
 
 	// The service may be quicker than the stream's own acknowledgement; its
 	// answer says that the command was stored as well.
@@ -208,10 +210,7 @@ func (p *pendingCommand) answered(ctx context.Context, m *nats.Msg) (*Answer, er
 	if o.err != nil {
 		return nil, o.err
 	}
-	a := o.answer()
-	a.OperationID = p.operationID()
-	a.Replayed = get(m.Header, headerReplayed) != ""
-	return a, nil
+	return p.answer(o, get(m.Header, headerReplayed) != ""), nil
 }
 
 // replay is for a command that the stream has had before: its answer went, or
@@ -239,11 +238,6 @@ func (p *pendingCommand) replay(ctx context.Context, until time.Time) (*Answer, 
 		}
 		pause = min(2*pause, 250*time.Millisecond)
 	}
-	// Whoever was answered 202 left a note of the body.
-	n, err := p.b.note(ctx, p.operationID())
-	if err == nil && n != nil && n.Fingerprint != "" && n.Fingerprint != hex.EncodeToString(p.sum[:]) {
-		return nil, errOtherBody
-	}
 	return p.pending(ctx)
 }
 
@@ -255,10 +249,14 @@ func (p *pendingCommand) again(st *operationReply) (*Answer, error) {
 	if o.err != nil {
 		return nil, o.err
 	}
+	o.accepted = st.AcceptedAt
+	return p.answer(o, st.Object != p.object || p.object == ""), nil
+}
+
+func (p *pendingCommand) answer(o outcome, replayed bool) *Answer {
 	a := o.answer()
-	a.OperationID = p.operationID()
-	a.Replayed = st.Object != p.object || p.object == ""
-	return a, nil
+	a.OperationID, a.Replayed, a.Pending = p.operationID(), replayed, o.status == outbox.Unfinished
+	return a
 }
 
 // pending writes down that the command was accepted, for as long as the
@@ -268,12 +266,15 @@ func (p *pendingCommand) pending(ctx context.Context) (*Answer, error) {
 	// the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.b.timeout)
 	defer cancel()
-	err := p.b.takeNote(ctx, p.operationID(), note{
-		Operation: p.t.Operation, Project: int64(p.t.Project), Principal: p.identity.Principal,
-		AcceptedAt: p.accepted.UTC(), Fingerprint: hex.EncodeToString(p.sum[:]),
+	sum := hex.EncodeToString(p.sum[:])
+	n, err := p.b.takeNote(ctx, p.operationID(), note{
+		Operation: p.t.Operation, Project: int64(p.t.Project), Principal: p.identity.Principal, AcceptedAt: p.accepted, Fingerprint: sum,
 	})
 	if err != nil {
 		return nil, err
 	}
-	return &Answer{Status: http.StatusAccepted, Pending: true, OperationID: p.operationID()}, nil
+	if n.Fingerprint != "" && n.Fingerprint != sum {
+		return nil, errOtherBody
+	}
+	return p.answer(outcome{status: outbox.Unfinished, accepted: n.AcceptedAt}, false), nil
 }

@@ -175,7 +175,7 @@ func (n *Neighbour) Announce(slug string, header nats.Header, data []byte) error
 	n.mu.Lock()
 	n.last, n.said = m, time.Now()
 	n.mu.Unlock()
-	if !n.nc.IsConnected() {
+	if n.nc == nil || !n.nc.IsConnected() {
 		return nil
 	}
 	if err := n.nc.PublishMsg(m); err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
@@ -30,10 +31,10 @@ var errNoOperation = errs.New(errs.NotFound, "no such operation")
 type OperationState struct {
 	ID         string // "<service>.<uuid>"
 	Operation  string
-	Pending    bool // accepted, not answered yet
-	AcceptedAt time.Time
+	Pending    bool      // accepted, not answered yet
+	AcceptedAt time.Time // the same in every answer
 	FinishedAt time.Time // zero while pending
-	Answer     *Answer   // nil while pending, and after a refusal or failure
+	Answer     *Answer   // nil after a refusal or failure; provisional, or nil, while pending
 	Err        error     // of kind Refusal: refused; otherwise: given up after every try
 }
 
@@ -48,6 +49,9 @@ func (b *Bus) Operation(ctx context.Context, identity tenant.Identity, operation
 	st, aerr := b.askOperation(ctx, service, identity, id)
 	if aerr == nil && st != nil {
 		s := &OperationState{ID: operationID, Operation: st.Operation, AcceptedAt: st.AcceptedAt, FinishedAt: st.FinishedAt}
+		if s.Pending = st.Answer.Status == outbox.Unfinished; s.Pending {
+			s.FinishedAt = time.Time{}
+		}
 		if o := st.Answer.outcome(); o.err != nil {
 			s.Err = o.err
 		} else {
@@ -127,19 +131,31 @@ type note struct {
 	Fingerprint string    `json:"fingerprint"`
 }
 
-func (b *Bus) takeNote(ctx context.Context, operationID string, n note) error {
+// takeNote keeps n, unless there is a note of the operation already, and returns
+// the one that is kept.
+func (b *Bus) takeNote(ctx context.Context, operationID string, n note) (note, error) {
 	kv, err := b.ops.get(ctx)
 	if err != nil {
-		return errs.Newf(errs.Unavailable, "operations: %w", err)
+		return note{}, errs.Newf(errs.Unavailable, "operations: %w", err)
 	}
 	data, err := json.Marshal(n)
 	if err != nil {
-		return fmt.Errorf("operations: %w", err)
+		return note{}, fmt.Errorf("operations: %w", err)
 	}
-	if _, err := kv.Put(ctx, operationID, data); err != nil {
-		return errs.Newf(errs.Unavailable, "operations: %w", err)
+	_, err = kv.Create(ctx, operationID, data)
+	if errors.Is(err, jetstream.ErrKeyExists) {
+		var old *note
+		if old, err = b.note(ctx, operationID); err != nil {
+			return note{}, err
+		}
+		if old != nil {
+			return *old, nil
+		}
 	}
-	return nil
+	if err != nil {
+		return note{}, errs.Newf(errs.Unavailable, "operations: %w", err)
+	}
+	return n, nil
 }
 
 func (b *Bus) note(ctx context.Context, operationID string) (*note, error) {

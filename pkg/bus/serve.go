@@ -221,6 +221,9 @@ func (s *Server) respond(ctx context.Context, reply string, o outcome, replayed 
 		m.Header[headerError] = []string{string(kind)}
 	} else {
 		m.Header[headerStatus] = []string{strconv.Itoa(o.status)}
+		if !o.accepted.IsZero() {
+			m.Header[headerAccepted] = []string{o.accepted.UTC().Format(time.RFC3339Nano)}
+		}
 		m.Data = o.body
 		for k, v := range o.header {
 			m.Header[headerAnswer+k] = []string{v}

@@ -62,7 +62,7 @@ func (s *Server) command(ctx context.Context, d *Delivery) error {
 		c.sum, c.object = sum[:], object
 	}
 	call := Call{
-		Service: s.c.Service, Operation: c.op.name, CommandID: c.id, AcceptedAt: d.Time,
+		Service: s.c.Service, Operation: c.op.name, CommandID: c.id, AcceptedAt: c.accepted,
 		RequestID: get(d.Header, headerRequestID), Attempt: d.Attempt, Caller: who.Issuer,
 	}
 	return s.run(s.enter(ctx, who, d.Header, id, call), c, d, id)
@@ -77,6 +77,9 @@ type incoming struct {
 	object  string
 	data    []byte
 	began   time.Time
+	// accepted is the time that everybody is told: the caller's, who may have
+	// been told it before the stream had the command.
+	accepted time.Time
 }
 
 func (s *Server) decode(d *Delivery) (*incoming, error) {
@@ -94,7 +97,7 @@ func (s *Server) decode(d *Delivery) (*incoming, error) {
 	if err != nil {
 		return nil, Bury(fmt.Errorf("command id: %w", err))
 	}
-	c := &incoming{op: op, id: id, project: a.project, object: get(d.Header, headerObject), began: time.Now()}
+	c := &incoming{op: op, id: id, project: a.project, object: get(d.Header, headerObject), began: time.Now(), accepted: acceptedAt(d.Header, d.Time)}
 	if sum, err := hex.DecodeString(get(d.Header, headerBody)); err == nil && len(sum) == sha256.Size {
 		c.sum = sum
 	}
@@ -122,7 +125,7 @@ func (s *Server) run(ctx context.Context, c *incoming, d *Delivery, id tenant.Id
 		return s.settled(ctx, c, d, id, o)
 	}
 	err := s.c.DB.InTenant(work, c.project, func(ctx context.Context, tx *sqlx.Tx) error {
-		return s.answers.Save(ctx, tx, s.record(c, d, id, o))
+		return s.answers.Save(ctx, tx, record(c, id, o))
 	})
 	if err == nil {
 		err = unit.Commit(work)
@@ -134,6 +137,9 @@ func (s *Server) run(ctx context.Context, c *incoming, d *Delivery, id tenant.Id
 	if err != nil {
 		return s.fault(ctx, c, d, id, err)
 	}
+	if o.status == outbox.Unfinished {
+		o.accepted = c.accepted
+	}
 	s.reply(ctx, c, d, o, false)
 	return nil
 }
@@ -141,7 +147,7 @@ func (s *Server) run(ctx context.Context, c *incoming, d *Delivery, id tenant.Id
 // settled keeps a refusal as the command's answer, and gives it.
 func (s *Server) settled(ctx context.Context, c *incoming, d *Delivery, id tenant.Identity, o outcome) error {
 	err := s.c.DB.InTenant(ctx, c.project, func(ctx context.Context, tx *sqlx.Tx) error {
-		return s.answers.Save(ctx, tx, s.record(c, d, id, o))
+		return s.answers.Save(ctx, tx, record(c, id, o))
 	})
 	if errors.Is(err, outbox.ErrAnswered) {
 		return s.replayed(ctx, c, d, id)
@@ -166,7 +172,7 @@ func (s *Server) fault(ctx context.Context, c *incoming, d *Delivery, id tenant.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	serr := s.c.DB.InTenant(ctx, c.project, func(ctx context.Context, tx *sqlx.Tx) error {
-		return s.answers.Save(ctx, tx, s.record(c, d, id, o))
+		return s.answers.Save(ctx, tx, record(c, id, o))
 	})
 	if serr != nil && !errors.Is(serr, outbox.ErrAnswered) {
 		err = errors.Join(err, serr)
@@ -225,6 +231,9 @@ func (s *Server) replay(ctx context.Context, c *incoming, d *Delivery, id tenant
 		return true, nil
 	}
 	o := recorded(rec).outcome()
+	if o.status == outbox.Unfinished {
+		o.accepted = rec.CreatedAt
+	}
 	failed := o.err != nil && !errs.KindOf(o.err).Refusal()
 	if failed && get(d.Header, headerRedrive) != "" && s.trustRedrive(c, d) == nil {
 		err := s.c.DB.InTenant(ctx, c.project, func(ctx context.Context, tx *sqlx.Tx) error {
@@ -244,9 +253,9 @@ func (s *Server) replay(ctx context.Context, c *incoming, d *Delivery, id tenant
 }
 
 // record is the row of an answer.
-func (s *Server) record(c *incoming, d *Delivery, id tenant.Identity, o outcome) outbox.Operation {
+func record(c *incoming, id tenant.Identity, o outcome) outbox.Operation {
 	rec := outbox.Operation{
-		ID: c.id, Project: c.project, Principal: id.Principal, Operation: c.op.name, CreatedAt: d.Time,
+		ID: c.id, Project: c.project, Principal: id.Principal, Operation: c.op.name, CreatedAt: c.accepted,
 		Fingerprint: append(append([]byte(nil), c.sum...), c.object...), Status: o.status, Header: o.header, Body: o.body,
 	}
 	if o.err != nil {

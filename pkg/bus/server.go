@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 	"github.com/nats-io/nats.go/micro"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/protobuf/proto"
@@ -145,8 +147,28 @@ func Request[Req, Res any](s *Server, name string, h func(ctx context.Context, r
 // the outbox and its answer commit together. When h refuses, its changes are
 // undone and the refusal is its answer for good; when it fails, it runs again.
 // h may run several times; all but one of them leave nothing behind.
+//
+// An answer with status 202 says that the work goes on elsewhere, in a job. Its
+// body is provisional; [Server.Finish] gives the final answer.
 func Command[Req, Res any](s *Server, name string, h func(ctx context.Context, req Req) (Res, error)) {
 	s.add(&operation{name: name, delivery: asCommand, run: jsonHandler(h)})
+}
+
+// Finish gives the final answer of a command of this service that was answered
+// 202: res as a handler would return it, or failure. It joins the unit of work
+// of ctx. A command that has its final answer, or is forgotten, stays as it is,
+// so that whoever is not sure may finish it again.
+func (s *Server) Finish(ctx context.Context, p tenant.Project, id uuid.UUID, res any, failure error) error {
+	o := outcome{err: failure}
+	if failure == nil {
+		o = answerOf(res)
+	}
+	if o.status == outbox.Unfinished {
+		return errs.Newf(errs.Internal, "the final answer of command %s is none", id)
+	}
+	return s.c.DB.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		return s.answers.Finish(ctx, tx, record(&incoming{id: id, project: p, op: &operation{}}, tenant.Identity{}, o))
+	})
 }
 
 // Internal registers an answer to other services. Nobody else can ask it: the

@@ -21,6 +21,7 @@ const (
 	headerReply     = "Cc-Reply"      // of a command: where its caller waits
 	headerCommand   = "Cc-Command"    // id of a command; it outlives a redrive
 	headerBody      = "Cc-Body"       // fingerprint of a command's body
+	headerAccepted  = "Cc-Accepted"   // when a command was given, also of its answer 202
 	headerObject    = "Cc-Object"     // name of the object that came with a command
 	headerRedrive   = "Cc-Redrive"    // token of whoever brought a dead letter back
 	headerFor       = "Cc-For"        // the only consumer that a redriven fact is for
@@ -48,11 +49,12 @@ type Answer struct {
 	Status int // of HTTP
 	Header map[string]string
 	Body   []byte
-	// Pending says that a command is durable and has not been answered in
-	// time: it runs when its service can. Status is then 202, and
-	// [Bus.Operation] tells how it went.
+	// Pending says that a command is durable and not finished: its service
+	// could not run it yet, or has answered 202 itself; then Body, if any, is
+	// provisional. Status is 202, and [Bus.Operation] tells how it went.
 	Pending     bool
-	OperationID string // "<service>.<uuid>" of a command
+	OperationID string    // "<service>.<uuid>" of a command
+	AcceptedAt  time.Time // of a command that is pending
 	// Replayed says that the answer was given before, to an earlier call with
 	// the same idempotency key. An object that was put for this call is not
 	// referred to by anybody.
@@ -97,10 +99,11 @@ func decodeError(kind string, body []byte) error {
 // outcome is an answer before it is written: exactly one of err and status is
 // set.
 type outcome struct {
-	status int
-	header map[string]string
-	body   []byte
-	err    error
+	status   int
+	header   map[string]string
+	body     []byte
+	err      error
+	accepted time.Time // of a command that was answered 202
 }
 
 // stored is the form in which an outcome is kept with a command.
@@ -113,7 +116,7 @@ type stored struct {
 }
 
 func (o outcome) answer() *Answer {
-	return &Answer{Status: o.status, Header: o.header, Body: o.body}
+	return &Answer{Status: o.status, Header: o.header, Body: o.body, AcceptedAt: o.accepted}
 }
 
 // statusClass is the bounded form of an outcome for metrics.
@@ -122,6 +125,17 @@ func statusClass(o outcome) string {
 		return string(errs.KindOf(o.err))
 	}
 	return strconv.Itoa(o.status/100) + "xx"
+}
+
+// acceptedAt is when the command of a message was given, as its caller's clock
+// has it; other when the message does not say.
+func acceptedAt(h nats.Header, other time.Time) time.Time {
+	if s := get(h, headerAccepted); s != "" {
+		if at, err := time.Parse(time.RFC3339Nano, s); err == nil {
+			return at
+		}
+	}
+	return other
 }
 
 func decodeReply(m *nats.Msg) outcome {
@@ -134,6 +148,7 @@ func decodeReply(m *nats.Msg) outcome {
 			o.status = n
 		}
 	}
+	o.accepted = acceptedAt(m.Header, time.Time{})
 	for k, v := range m.Header {
 		if name, ok := strings.CutPrefix(k, headerAnswer); ok && len(v) > 0 {
 			if o.header == nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,13 +28,17 @@ type Operation struct {
 	Principal   string // who asked, "user:7"
 	Operation   string // what, "createProject"
 	Fingerprint []byte // of the command's body: another body under the same id is an error
-	Status      int    // of HTTP; 0 when Error says it all
+	Status      int    // of HTTP; 0 when Error says it all; [Unfinished]
 	Header      map[string]string
 	Body        []byte          // nil when there is none
 	Error       json.RawMessage // a refusal, in the form of the bus; nil for success
 	CreatedAt   time.Time       // acceptance of the command
 	FinishedAt  time.Time       // set by the database
 }
+
+// Unfinished is the status of an answer that says only that the work goes on:
+// its body is provisional, and [Operations.Finish] gives the final one.
+const Unfinished = http.StatusAccepted
 
 // Operations are the stored answers of one service, the same in all its
 // processes.
@@ -67,13 +72,9 @@ func (o *Operations) LookupIn(ctx context.Context, tx *sqlx.Tx, p tenant.Project
 // operation has an answer, waiting for another transaction that is about to
 // store one.
 func (o *Operations) Save(ctx context.Context, tx *sqlx.Tx, rec Operation) error {
-	header := []byte("{}")
-	if len(rec.Header) > 0 {
-		b, err := json.Marshal(rec.Header)
-		if err != nil {
-			return fmt.Errorf("save answer of %s: %w", rec.Operation, err)
-		}
-		header = b
+	header, failure, err := rec.encode()
+	if err != nil {
+		return fmt.Errorf("save answer of %s: %w", rec.Operation, err)
 	}
 	if rec.Fingerprint == nil {
 		rec.Fingerprint = []byte{}
@@ -81,16 +82,12 @@ func (o *Operations) Save(ctx context.Context, tx *sqlx.Tx, rec Operation) error
 	if rec.CreatedAt.IsZero() {
 		rec.CreatedAt = time.Now()
 	}
-	var failure sql.NullString
-	if len(rec.Error) > 0 {
-		failure = sql.NullString{String: string(rec.Error), Valid: true}
-	}
 	const q = `
 		INSERT INTO operations (id, project_id, principal, operation, fingerprint, status, headers, body, error, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
 		ON CONFLICT DO NOTHING`
 	res, err := tx.ExecContext(ctx, q, rec.ID, int64(rec.Project), rec.Principal, rec.Operation, rec.Fingerprint,
-		rec.Status, string(header), rec.Body, failure, rec.CreatedAt.UTC())
+		rec.Status, header, rec.Body, failure, rec.CreatedAt.UTC())
 	if err != nil {
 		return fmt.Errorf("save answer of %s: %w", rec.Operation, err)
 	}
@@ -102,6 +99,36 @@ func (o *Operations) Save(ctx context.Context, tx *sqlx.Tx, rec Operation) error
 		return fmt.Errorf("save answer of %s %s: %w", rec.Operation, rec.ID, ErrAnswered)
 	}
 	return nil
+}
+
+// Finish replaces the provisional answer of rec's operation by rec's Status,
+// Header, Body and Error, in tx, which must be of rec's project. An operation
+// that is finished, or not known any more, stays as it is.
+func (o *Operations) Finish(ctx context.Context, tx *sqlx.Tx, rec Operation) error {
+	header, failure, err := rec.encode()
+	if err != nil {
+		return fmt.Errorf("finish operation %s: %w", rec.ID, err)
+	}
+	const q = `
+		UPDATE operations SET status = $3, headers = $4, body = $5, error = $6, finished_at = now()
+		WHERE  project_id = $1 AND id = $2 AND status = $7`
+	if _, err := tx.ExecContext(ctx, q, int64(rec.Project), rec.ID, rec.Status, header, rec.Body, failure, Unfinished); err != nil {
+		return fmt.Errorf("finish operation %s: %w", rec.ID, err)
+	}
+	return nil
+}
+
+// encode is the form in which headers and error are stored.
+func (rec Operation) encode() (header string, failure sql.NullString, err error) {
+	header = "{}"
+	if len(rec.Header) > 0 {
+		b, err := json.Marshal(rec.Header)
+		if err != nil {
+			return "", failure, err
+		}
+		header = string(b)
+	}
+	return header, sql.NullString{String: string(rec.Error), Valid: len(rec.Error) > 0}, nil
 }
 
 // Forget deletes the stored answer of an operation that failed, in a

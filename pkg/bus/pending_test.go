@@ -1,0 +1,99 @@
+package bus_test
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
+	"github.com/commandcenter/commandcenter/pkg/errs"
+)
+
+func TestACommandHasOneTimeInEveryAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	edge := w.Bus(bustest.Edge)
+	first, err := w.give(t, `{"text":"a"}`, bus.CommandOptions{Key: "k", Wait: -1})
+	if err != nil || first.AcceptedAt.IsZero() {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	again, err := w.give(t, `{"text":"a"}`, bus.CommandOptions{Key: "k", Wait: -1})
+	if err != nil || !again.AcceptedAt.Equal(first.AcceptedAt) {
+		t.Errorf("given again: %v, %v; first %v", again, err, first.AcceptedAt)
+	}
+	st, err := edge.Operation(t.Context(), alice, first.OperationID)
+	if err != nil || !st.AcceptedAt.Equal(first.AcceptedAt) {
+		t.Errorf("asked before it ran: %v, %v; first %v", st, err, first.AcceptedAt)
+	}
+	w.Run(w.serve(bus.ServerConfig{}, nil))
+	w.eventually(t, func() bool {
+		st, err = edge.Operation(t.Context(), alice, first.OperationID)
+		return err == nil && !st.Pending
+	})
+	if !st.AcceptedAt.Equal(first.AcceptedAt) || !st.FinishedAt.After(first.AcceptedAt) {
+		t.Errorf("asked after it ran: %v to %v; first %v", st.AcceptedAt, st.FinishedAt, first.AcceptedAt)
+	}
+}
+
+// goesOn is the answer of a command whose work is not done.
+type goesOn struct {
+	Step int `json:"step"`
+}
+
+func (goesOn) StatusCode() int { return http.StatusAccepted }
+
+func TestACommandThatGoesOnElsewhereIsPendingUntilItIsFinished(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	edge := w.Bus(bustest.Edge)
+	s := bus.NewServer(w.Bus("auth"), bus.ServerConfig{DB: w.db})
+	bus.Command(s, "count", func(context.Context, echoRequest) (goesOn, error) { return goesOn{1}, nil })
+	w.Run(s)
+	for key, end := range map[string]struct {
+		res     any
+		failure error
+	}{"done": {res: created{9}}, "refused": {failure: errs.New(errs.Invalid, "the text cannot be read")}, "failed": {failure: errs.New(errs.Internal, "oh")}} {
+		a, err := w.give(t, `{"text":"a"}`, bus.CommandOptions{Key: key})
+		if err != nil || !a.Pending || a.Replayed || a.Status != http.StatusAccepted || string(a.Body) != `{"step":1}` || a.AcceptedAt.IsZero() {
+			t.Fatalf("%s: %+v, %v", key, a, err)
+		}
+		again, err := w.give(t, `{"text":"a"}`, bus.CommandOptions{Key: key})
+		if err != nil || !again.Pending || !again.Replayed || string(again.Body) != `{"step":1}` || !again.AcceptedAt.Equal(a.AcceptedAt) {
+			t.Errorf("%s: again %+v, %v", key, again, err)
+		}
+		st, err := edge.Operation(t.Context(), alice, a.OperationID)
+		if err != nil || !st.Pending || string(st.Answer.Body) != `{"step":1}` || !st.AcceptedAt.Equal(a.AcceptedAt) || !st.FinishedAt.IsZero() {
+			t.Errorf("%s: meanwhile %+v, %v", key, st, err)
+		}
+		id := uuid.MustParse(strings.TrimPrefix(a.OperationID, "auth."))
+		if err := s.Finish(t.Context(), 42, id, goesOn{2}, nil); err == nil {
+			t.Errorf("%s: finished with 202", key)
+		}
+		for _, end := range []struct {
+			res     any
+			failure error
+		}{end, {res: created{10}}} { // the second comes too late
+			if err := s.Finish(t.Context(), 42, id, end.res, end.failure); err != nil {
+				t.Error(err)
+			}
+		}
+		st, err = edge.Operation(t.Context(), alice, a.OperationID)
+		if err != nil || st.Pending || !st.AcceptedAt.Equal(a.AcceptedAt) || st.FinishedAt.Before(st.AcceptedAt.Add(-time.Second)) {
+			t.Fatalf("%s: finished %+v, %v", key, st, err)
+		}
+		if errs.KindOf(st.Err) != errs.KindOf(end.failure) || end.failure == nil && (st.Answer.Status != 201 || string(st.Answer.Body) != `{"id":9}`) {
+			t.Errorf("%s: finished %+v", key, st)
+		}
+		if _, err = w.give(t, `{"text":"a"}`, bus.CommandOptions{Key: key}); errs.KindOf(err) != errs.KindOf(end.failure) {
+			t.Errorf("%s: the same key afterwards: %v", key, err)
+		}
+	}
+	if err := s.Finish(t.Context(), 42, uuid.New(), created{1}, nil); err != nil {
+		t.Errorf("of an operation that is forgotten: %v", err)
+	}
+}
