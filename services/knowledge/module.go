@@ -80,7 +80,6 @@ func New(d Deps, c Config) (*app.Module, error) {
 	intake := document.NewIntake(objects{d.Bus}, model, store, document.Config{
 		Wait: c.Wait, Extract: c.Extract, Cut: chunk.Config{Target: c.ChunkTokens, Chunks: c.MaxChunks},
 	}, c.Extractors)
-	indexer := document.NewIndexer(intake, model, store)
 	engine := search.NewEngine(library, store, model, search.Config{Alpha: c.Alpha, Method: fusion.Method(c.Fusion)})
 
 	counts, err := newMetrics(d.Registerer, library, name)
@@ -88,14 +87,14 @@ func New(d Deps, c Config) (*app.Module, error) {
 		return nil, fmt.Errorf("knowledge: %w", err)
 	}
 
-	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: c.Jobs, Window: c.Jobs, Log: log, Registerer: d.Registerer})
-	work.Handle(postgres.IndexJob, indexing(indexer))
-
 	checks := []app.Check{{Name: "knowledge.database", Check: d.DB.Ping}, {Name: "knowledge.model", Check: model.Check}}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Recheck: d.Recheck, Checks: checks})
 	(&serve.Handlers{
 		Intake: counted{intake, counts}, Library: store, Census: store, Search: timed{engine, counts}, Model: model,
 	}).Register(server)
+	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: c.Jobs, Window: c.Jobs, Log: log, Registerer: d.Registerer})
+	work.Handle(postgres.IndexJob, indexing(document.NewIndexer(intake, model, store, serve.Answers{Server: server})))
+
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
 	(&inbox.Handlers{
 		Purge: func(ctx context.Context, p tenant.Project, version int, consumer, message string) error {

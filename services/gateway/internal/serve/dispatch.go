@@ -309,9 +309,7 @@ func (s *Edge) writePending(c echo.Context, op *contract.Operation, a *bus.Answe
 	k.pending = true
 	id := operationID(k.who.Project, a.OperationID)
 	c.Response().Header().Set("Location", "/api/v1/operations/"+url.PathEscape(id))
-	return s.writeJSON(c, http.StatusAccepted, operation{
-		ID: id, Operation: op.ID, Status: "pending", CreatedAt: s.now().UTC(),
-	})
+	return s.writeJSON(c, http.StatusAccepted, s.outcome(c, id, &bus.OperationState{Operation: op.ID, Pending: true, AcceptedAt: a.AcceptedAt, Answer: a}))
 }
 
 func (s *Edge) writeJSON(c echo.Context, status int, v any) error {

@@ -153,6 +153,29 @@ func TestACommandThatIsNotDoneYetIsAccepted(t *testing.T) {
 	}
 }
 
+func TestAnAcceptedCommandReadsTheSameWhereItIsAskedFor(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const id = "knowledge.0198c0de-0000-7000-8000-000000000001"
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678_000, time.UTC)
+	a := &bus.Answer{
+		Status: 202, Pending: true, OperationID: id, AcceptedAt: at, Body: sample("addDocument").Body, Header: map[string]string{"Location": "/elsewhere"},
+	}
+	w.bus.command = func(bus.Target, tenant.Identity, []byte, bus.CommandOptions) (*bus.Answer, error) { return a, nil }
+	w.bus.operation = func(_ tenant.Identity, got string) (*bus.OperationState, error) {
+		return &bus.OperationState{ID: got, Operation: "addDocument", Pending: true, AcceptedAt: a.AcceptedAt, Answer: a}, nil
+	}
+	got := w.upload(part{"category", "", "docs"}, part{"file", `="a.md"`, "# Hello"})
+	d := got.json(t)
+	if got.status != 202 || got.header.Get("Location") != "/api/v1/operations/p1."+id || d["id"] != "p1."+id || d["created_at"] != "2026-01-02T03:04:05.000678Z" ||
+		d["http_status"] != nil || d["answer"].(map[string]any)["job_id"] == nil {
+		t.Errorf("%d %v %s", got.status, got.header, got.body)
+	}
+	if asked := w.call("GET", got.header.Get("Location"), "", as(w.auth.token(member))); asked.body != got.body {
+		t.Errorf("accepted as %s\nasked for: %s", got.body, asked.body)
+	}
+}
+
 func TestTheOutcomeOfACommandCanBeAskedFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

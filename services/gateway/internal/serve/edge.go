@@ -103,9 +103,13 @@ func (s *Edge) getOperation(c echo.Context, _ *contract.Operation, who tenant.Id
 }
 
 // outcome is the state of a command in the words of the contract: what the
-// call would have answered, failure or not.
+// call would have answered, failure or not; while it is pending, what its
+// service has said so far, if anything.
 func (s *Edge) outcome(c echo.Context, id string, st *bus.OperationState) operation {
 	o := operation{ID: id, Operation: st.Operation, Status: "pending", CreatedAt: st.AcceptedAt.UTC()}
+	if st.Answer != nil && len(st.Answer.Body) > 0 {
+		o.Answer = st.Answer.Body
+	}
 	if st.Pending {
 		return o
 	}
@@ -117,9 +121,6 @@ func (s *Edge) outcome(c echo.Context, id string, st *bus.OperationState) operat
 		o.Status, status, o.Answer = "failed", p.Status, p.Body
 	} else if st.Answer != nil {
 		o.Status, status = "succeeded", st.Answer.Status
-		if len(st.Answer.Body) > 0 {
-			o.Answer = st.Answer.Body
-		}
 	}
 	o.HTTPStatus = &status
 	return o

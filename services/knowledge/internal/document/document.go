@@ -78,8 +78,9 @@ type Document struct {
 	Embedded    int    // chunks that have a vector of the model below, or of the one at work
 	Model       string // that made the vectors of all chunks; "" while there are none
 	Job         uuid.UUID
-	Generation  int64 // of the project when it last changed
-	CreatedBy   int64 // user; 0 for a service
+	Operation   uuid.UUID // of the call that is answered when the text is extracted; only on the way in
+	Generation  int64     // of the project when it last changed
+	CreatedBy   int64     // user; 0 for a service
 	Principal   string
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
@@ -126,6 +127,7 @@ type Submission struct {
 	ContentType string // as declared; "" unknown
 	CreatedBy   int64
 	Principal   string
+	Operation   uuid.UUID // of the call
 	Blob        Blob
 }
 

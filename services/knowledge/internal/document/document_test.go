@@ -17,6 +17,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/chunk"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/encoder/encodertest"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/extract"
 )
 
 // shelf is a store of one document, and of what was done to it.
@@ -28,6 +29,7 @@ type shelf struct {
 	discarded []string
 	indexed   []string
 	failed    []string
+	answered  []string // operation, then the document's chunks or the failure
 	moved     bool
 	fail      error
 	received  int
@@ -109,6 +111,11 @@ func (s *shelf) GaveUp(context.Context, tenant.Project, document.Task, string) e
 	}
 	s.failed = append(s.failed, "gave up")
 	return nil
+}
+
+func (s *shelf) Answer(_ context.Context, _ tenant.Project, operation uuid.UUID, d document.Document, failure error) error {
+	s.answered = append(s.answered, fmt.Sprint(operation, " ", d.Chunks, " ", errs.KindOf(failure)))
+	return s.fail
 }
 
 // store is what uploads are read from.
@@ -275,7 +282,7 @@ func TestSlowExtractionIsLeftToTheJob(t *testing.T) {
 		t.Fatalf("%+v, %v", d, err)
 	}
 	// The job has its own limit; the parser that does not stop keeps its desk.
-	x := document.NewIndexer(in, model{}, s)
+	x := document.NewIndexer(in, model{}, s, s)
 	if err := x.Index(t.Context(), 1, document.Task{Document: 7, Version: 1}, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -299,7 +306,7 @@ func TestManyChunksAreLeftToTheJob(t *testing.T) {
 		t.Fatalf("%+v, %v", d, err)
 	}
 	var seen []int
-	x := document.NewIndexer(in, model{m: m}, s)
+	x := document.NewIndexer(in, model{m: m}, s, s)
 	if err := x.Index(t.Context(), 1, document.Task{Document: 7, Version: 1}, func(_ context.Context, done, total int) error {
 		seen = append(seen, done*1000+total)
 		return nil
@@ -328,7 +335,7 @@ func TestIndexingGoesOnWhereItStopped(t *testing.T) {
 	if _, err := in.Accept(t.Context(), text(strings.Repeat("one two three four five six seven. ", 200))); err != nil {
 		t.Fatal(err)
 	}
-	x := document.NewIndexer(in, model{m: m}, s)
+	x := document.NewIndexer(in, model{m: m}, s, s)
 	quiet := func(context.Context, int, int) error { return nil }
 	if err := x.Index(t.Context(), 1, document.Task{}, quiet); err == nil || len(s.vectors) != document.Batch {
 		t.Fatalf("%v after %d vectors", err, len(s.vectors))
@@ -353,11 +360,11 @@ func TestWithoutModelDocumentsAreIndexedByWords(t *testing.T) {
 	if _, err := in.Accept(t.Context(), text("hello")); err != nil {
 		t.Fatal(err)
 	}
-	if err := document.NewIndexer(in, model{}, s).Index(t.Context(), 1, document.Task{}, nil); err != nil || len(s.indexed) != 1 || s.indexed[0] != "" {
+	if err := document.NewIndexer(in, model{}, s, s).Index(t.Context(), 1, document.Task{}, nil); err != nil || len(s.indexed) != 1 || s.indexed[0] != "" {
 		t.Errorf("%v, indexed %v", err, s.indexed)
 	}
 	stop := errors.New("stopping")
-	if err := document.NewIndexer(in, model{err: stop}, s).Index(t.Context(), 1, document.Task{}, nil); !errors.Is(err, stop) {
+	if err := document.NewIndexer(in, model{err: stop}, s, s).Index(t.Context(), 1, document.Task{}, nil); !errors.Is(err, stop) {
 		t.Errorf("error %v", err)
 	}
 }
@@ -375,7 +382,7 @@ func TestUnreadableDocumentFailsAndItsJobDoesNot(t *testing.T) {
 		s := &shelf{doc: document.Document{ID: 7, Source: "a.html"}, blob: document.Blob{Body: []byte(c.body)}}
 		s.doc.Format.Kind = "html"
 		in := document.NewIntake(nil, counter{&encodertest.Model{}}, s, document.Config{Cut: c.cut}, 1)
-		if err := document.NewIndexer(in, model{}, s).Index(t.Context(), 1, document.Task{}, nil); err != nil || len(s.failed) != 1 || !strings.HasPrefix(s.failed[0], c.want) {
+		if err := document.NewIndexer(in, model{}, s, s).Index(t.Context(), 1, document.Task{}, nil); err != nil || len(s.failed) != 1 || !strings.HasPrefix(s.failed[0], c.want) {
 			t.Errorf("%s: %v, failed %v", name, err, s.failed)
 		}
 	}
@@ -384,7 +391,7 @@ func TestUnreadableDocumentFailsAndItsJobDoesNot(t *testing.T) {
 func TestDocumentThatMovedOnIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	s := &shelf{moved: true}
-	x := document.NewIndexer(intake(s, nil, document.Config{}), model{}, s)
+	x := document.NewIndexer(intake(s, nil, document.Config{}), model{}, s, s)
 	if err := x.Index(t.Context(), 1, document.Task{}, nil); err != nil {
 		t.Error(err)
 	}
@@ -394,6 +401,52 @@ func TestDocumentThatMovedOnIsLeftAlone(t *testing.T) {
 	s.moved = false
 	if err := x.GiveUp(t.Context(), 1, document.Task{}); err != nil || len(s.failed) != 1 {
 		t.Errorf("%v, %v", err, s.failed)
+	}
+}
+
+func TestACallThatDidNotWaitForTheTextIsAnsweredWhenItIsThere(t *testing.T) {
+	t.Parallel()
+	operation := uuid.New()
+	for name, c := range map[string]struct {
+		doc  document.Document // beside what all have
+		cut  chunk.Config
+		lost bool // moved on
+		want string
+	}{
+		"extracted now":     {want: "1 "},
+		"extracted before":  {doc: document.Document{Extracted: true, Chunks: 5}, want: "5 "},
+		"unreadable":        {doc: document.Document{Format: extract.Format{Kind: "html"}}, want: "0 invalid"},
+		"too large":         {cut: chunk.Config{Target: 32, Chunks: 1}, want: "0 too_large"},
+		"failed before":     {doc: document.Document{State: document.Failed, Reason: "too_large", Extracted: true}, want: "0 too_large"},
+		"given up before":   {doc: document.Document{State: document.Failed, Reason: "internal", Extracted: true}, want: "0 internal"},
+		"deleted, replaced": {lost: true, want: "0 conflict"},
+	} {
+		c.doc.ID, c.doc.Source = 7, "a.txt"
+		body := "one"
+		if c.doc.Format.Kind == "html" {
+			body = "<script>x</script>"
+		} else if c.cut.Chunks > 0 {
+			body = strings.Repeat("one two three. ", 500)
+		}
+		s := &shelf{doc: c.doc, blob: document.Blob{Body: []byte(body)}, moved: c.lost}
+		in := document.NewIntake(nil, counter{&encodertest.Model{}}, s, document.Config{Cut: c.cut}, 1)
+		x := document.NewIndexer(in, model{}, s, s)
+		if err := x.Index(t.Context(), 1, document.Task{Document: 7, Operation: operation}, nil); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if want := operation.String() + " " + c.want; len(s.answered) != 1 || s.answered[0] != want {
+			t.Errorf("%s: answered %q, want %q", name, s.answered, want)
+		}
+		if s.doc.State == document.Failed && len(s.indexed) > 0 {
+			t.Errorf("%s: a failed document is indexed", name)
+		}
+		if err := x.Index(t.Context(), 1, document.Task{Document: 7}, nil); err != nil || len(s.answered) != 1 {
+			t.Errorf("%s: without an operation: %v, answered %q", name, err, s.answered)
+		}
+		s.answered = nil
+		if err := x.GiveUp(t.Context(), 1, document.Task{Document: 7, Operation: operation}); err != nil || len(s.answered) != 1 || c.lost != strings.HasSuffix(s.answered[0], "conflict") {
+			t.Errorf("%s: given up: %v, answered %q", name, err, s.answered)
+		}
 	}
 }
 

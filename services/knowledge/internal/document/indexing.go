@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
@@ -27,6 +29,16 @@ type Modelling interface {
 type Task struct {
 	Document int64 `json:"document_id"`
 	Version  int   `json:"version"`
+	// Operation is the call to be answered when the text is extracted; zero
+	// when it was extracted within the call.
+	Operation uuid.UUID `json:"operation"`
+}
+
+// Answering answers the call that brought a document, when its text could not
+// be extracted while the caller waited: with the document, or with what became
+// of it instead. Answers after the first one change nothing.
+type Answering interface {
+	Answer(ctx context.Context, p tenant.Project, operation uuid.UUID, d Document, failure error) error
 }
 
 // Saving keeps what indexing yields. Every method is a transaction, and leaves
@@ -54,19 +66,45 @@ type Saving interface {
 // ErrMoved says that a document is gone or has another version by now.
 var ErrMoved = errors.New("the document has moved on")
 
+// What becomes of a document whose text was not extracted within the call.
+var (
+	errReplaced = errs.New(errs.Conflict, "the document was replaced or deleted before its text was extracted")
+	errGaveUp   = errs.New(errs.Internal, "indexing failed repeatedly by an internal error")
+)
+
+// The reasons for which a document fails, stable words.
+const (
+	tooSlow    = "too_slow"
+	tooLarge   = "too_large"
+	unreadable = "unreadable"
+	internal   = "internal"
+)
+
+// failure is why a failed document is none, as its upload would have said it.
+func failure(d Document) error {
+	switch d.Reason {
+	case tooLarge:
+		return errs.New(errs.TooLarge, d.Error)
+	case internal:
+		return errGaveUp
+	}
+	return errs.InvalidField("value_error", d.Error, "body", "file")
+}
+
 // Batch is how many chunks are embedded between two saves.
 const Batch = 32
 
 // Indexer does the work that follows the acceptance of a document.
 type Indexer struct {
-	intake *Intake
-	model  Modelling
-	store  Saving
+	intake  *Intake
+	model   Modelling
+	store   Saving
+	answers Answering
 }
 
 // NewIndexer returns an indexer that reads as intake does.
-func NewIndexer(in *Intake, m Modelling, s Saving) *Indexer {
-	return &Indexer{intake: in, model: m, store: s}
+func NewIndexer(in *Intake, m Modelling, s Saving, a Answering) *Indexer {
+	return &Indexer{intake: in, model: m, store: s, answers: a}
 }
 
 // Index extracts the document if that is still to do, and gives its chunks
@@ -75,19 +113,27 @@ func NewIndexer(in *Intake, m Modelling, s Saving) *Indexer {
 // is told how many chunks have vectors.
 func (x *Indexer) Index(ctx context.Context, p tenant.Project, t Task, progress func(ctx context.Context, done, total int) error) error {
 	err := x.index(ctx, p, t, progress)
-	if errors.Is(err, ErrMoved) {
-		return nil // a newer job has it, or nobody needs it
+	if errors.Is(err, ErrMoved) { // a newer job has it, or nobody needs it
+		return x.answer(ctx, p, t, Document{}, errReplaced)
 	}
 	return err
 }
 
-// GiveUp ends the indexing of a document after the last try of its job failed.
-func (x *Indexer) GiveUp(ctx context.Context, p tenant.Project, t Task) error {
-	err := x.store.GaveUp(ctx, p, t, "indexing failed repeatedly by an internal error")
-	if errors.Is(err, ErrMoved) {
+// answer answers the task's operation, if there is one.
+func (x *Indexer) answer(ctx context.Context, p tenant.Project, t Task, d Document, failure error) error {
+	if t.Operation == uuid.Nil {
 		return nil
 	}
-	return err
+	return x.answers.Answer(ctx, p, t.Operation, d, failure)
+}
+
+// GiveUp ends the indexing of a document after the last try of its job failed.
+func (x *Indexer) GiveUp(ctx context.Context, p tenant.Project, t Task) error {
+	err := x.store.GaveUp(ctx, p, t, errGaveUp.Msg)
+	if errors.Is(err, ErrMoved) {
+		return x.answer(ctx, p, t, Document{}, errReplaced)
+	}
+	return errors.Join(err, x.answer(ctx, p, t, Document{}, errGaveUp))
 }
 
 func (x *Indexer) index(ctx context.Context, p tenant.Project, t Task, progress func(ctx context.Context, done, total int) error) error {
@@ -99,9 +145,12 @@ func (x *Indexer) index(ctx context.Context, p tenant.Project, t Task, progress 
 		if d, err = x.extract(ctx, d, blob); err != nil {
 			return err
 		}
-		if d.State == Failed {
-			return nil
-		}
+	}
+	if d.State == Failed {
+		return x.answer(ctx, p, t, d, failure(d))
+	}
+	if err := x.answer(ctx, p, t, d, nil); err != nil {
+		return err
 	}
 	model, err := x.model.Settled(ctx)
 	if err != nil {
@@ -157,14 +206,14 @@ func (x *Indexer) extract(ctx context.Context, d Document, b Blob) (Document, er
 	case ctx.Err() != nil:
 		return d, ctx.Err()
 	case errors.Is(err, context.DeadlineExceeded):
-		d.State = Failed
-		return d, x.store.Failed(ctx, d, "too_slow", fmt.Sprintf("reading the document took longer than %v", x.intake.c.Extract))
+		d.Reason, d.Error = tooSlow, fmt.Sprintf("reading the document took longer than %v", x.intake.c.Extract)
 	case errs.KindOf(err) == errs.TooLarge:
-		d.State = Failed
-		return d, x.store.Failed(ctx, d, "too_large", errs.As(err).Msg)
+		d.Reason, d.Error = tooLarge, errs.As(err).Msg
 	case errs.KindOf(err).Refusal():
-		d.State = Failed
-		return d, x.store.Failed(ctx, d, "unreadable", errs.As(err).Msg)
+		d.Reason, d.Error = unreadable, errs.As(err).Msg
+	default:
+		return d, err
 	}
-	return d, err
+	d.State = Failed
+	return d, x.store.Failed(ctx, d, d.Reason, d.Error)
 }

@@ -82,7 +82,9 @@ func NewIntake(o Objects, count Counting, store Receiving, c Config, desks int) 
 
 // Accept takes a document in. It returns when the document is searchable by
 // words or, for one whose extraction takes longer than the configured wait,
-// when it is stored: then Extracted is false and the job does the rest.
+// when it is stored: then Extracted is false, and the job does the rest and
+// answers the operation. What changes nothing has no operation, even while the
+// text of what is there already is still being extracted.
 //
 // Errors: errs.Unsupported, errs.Invalid, errs.TooLarge for what is not
 // accepted; the object of a refused document is discarded.
@@ -171,7 +173,7 @@ func plan(s Submission, data []byte) (Document, error) {
 	return Document{
 		Project: s.Project, Collection: s.Collection, Source: s.Source, Title: title, Titled: s.Title != "", Category: s.Category,
 		Repository: s.Repository, Technology: s.Technology, Format: f, ContentType: f.ContentType(), Size: s.Blob.Size, SHA256: s.Blob.SHA256,
-		State: Indexing, CreatedBy: s.CreatedBy, Principal: s.Principal,
+		State: Indexing, CreatedBy: s.CreatedBy, Principal: s.Principal, Operation: s.Operation,
 	}, nil
 }
 

@@ -129,7 +129,11 @@ func (s *Store) replace(ctx context.Context, tx *sqlx.Tx, old, n document.Docume
 }
 
 func enqueue(ctx context.Context, tx *sqlx.Tx, d document.Document) (uuid.UUID, error) {
-	payload, err := json.Marshal(document.Task{Document: d.ID, Version: d.Version})
+	t := document.Task{Document: d.ID, Version: d.Version}
+	if !d.Extracted {
+		t.Operation = d.Operation
+	}
+	payload, err := json.Marshal(t)
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("job of document %d: %w", d.ID, err)
 	}

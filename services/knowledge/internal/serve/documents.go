@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -63,7 +62,7 @@ func (h *Handlers) addText(ctx context.Context, r addText) (received, error) {
 
 func submission(ctx context.Context) document.Submission {
 	who := tenant.From(ctx)
-	return document.Submission{Project: who.Project, CreatedBy: who.UserID, Principal: who.Principal}
+	return document.Submission{Project: who.Project, CreatedBy: who.UserID, Principal: who.Principal, Operation: bus.CallFrom(ctx).CommandID}
 }
 
 func (h *Handlers) accept(ctx context.Context, s document.Submission) (received, error) {
@@ -71,49 +70,30 @@ func (h *Handlers) accept(ctx context.Context, s document.Submission) (received,
 	if err != nil {
 		return received{}, err
 	}
-	return newReceived(ctx, d), nil
+	return newReceived(d), nil
 }
 
-// received is the answer to an upload: the document, or, when its text is
-// still to be extracted, the operation with the document in it.
+// received is the answer to an upload. It is provisional while the text is
+// still to be extracted: [Answers] gives the final one.
 type received struct {
-	doc     KnowledgeUpload
-	pending *operation
+	KnowledgeUpload
+	pending bool
 }
 
-// operation is the contract's Operation around a document whose extraction
-// takes longer than its caller waits.
-type operation struct {
-	ID         string          `json:"id"`
-	Operation  string          `json:"operation"`
-	Status     string          `json:"status"`
-	HTTPStatus int             `json:"http_status"`
-	Answer     KnowledgeUpload `json:"answer"`
-	CreatedAt  time.Time       `json:"created_at"`
-	FinishedAt *time.Time      `json:"finished_at"`
-}
-
-func newReceived(ctx context.Context, d document.Document) received {
+func newReceived(d document.Document) received {
 	state := KnowledgeUploadStateIndexing
 	if d.State == document.Indexed {
 		state = KnowledgeUploadStateIndexed
 	}
-	r := received{doc: KnowledgeUpload{
+	return received{pending: !d.Extracted && d.Operation != uuid.Nil, KnowledgeUpload: KnowledgeUpload{
 		Id: d.ID, Filename: d.Source, Category: d.Category, RepositoryId: orNil(d.Repository), Collection: d.Collection, ChunksAdded: d.Chunks,
 		FileSize: d.Size, Status: Success, State: state, Version: d.Version, JobId: jobID(d.Job),
 	}}
-	if !d.Extracted {
-		call := bus.CallFrom(ctx)
-		r.pending = &operation{
-			ID: call.OperationID(), Operation: call.Operation, Status: "pending", HTTPStatus: http.StatusAccepted, Answer: r.doc, CreatedAt: call.AcceptedAt.UTC(),
-		}
-	}
-	return r
 }
 
 // StatusCode is 201, or 202 while the text is still to be extracted.
 func (r received) StatusCode() int {
-	if r.pending != nil {
+	if r.pending {
 		return http.StatusAccepted
 	}
 	return http.StatusCreated
@@ -121,15 +101,16 @@ func (r received) StatusCode() int {
 
 // Headers says where the document is.
 func (r received) Headers() map[string]string {
-	return map[string]string{"Location": "/api/v1/knowledge/documents/" + strconv.FormatInt(r.doc.Id, 10)}
+	return map[string]string{"Location": "/api/v1/knowledge/documents/" + strconv.FormatInt(r.Id, 10)}
 }
 
-// MarshalJSON writes the body of the answer.
-func (r received) MarshalJSON() ([]byte, error) {
-	if r.pending != nil {
-		return marshal(r.pending)
-	}
-	return marshal(r.doc)
+// Answers answers uploads whose text was extracted after their call, see
+// document.Answering.
+type Answers struct{ Server *bus.Server }
+
+// Answer gives the final answer of an operation.
+func (a Answers) Answer(ctx context.Context, p tenant.Project, operation uuid.UUID, d document.Document, failure error) error {
+	return a.Server.Finish(ctx, p, operation, newReceived(d), failure)
 }
 
 type oneDocument struct {

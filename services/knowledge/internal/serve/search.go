@@ -13,8 +13,6 @@ import (
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/search"
 )
 
-func marshal(v any) ([]byte, error) { return json.Marshal(v) }
-
 // within is a collection, or that of a repository, or "" for the project.
 type within struct {
 	RepositoryID *int64  `json:"repository_id"`
@@ -116,7 +114,7 @@ func (r results) MarshalJSON() ([]byte, error) {
 			Content: f.Text, Title: f.Title, Category: f.Category, TechnologyId: orNil(f.Technology), SourceFile: &source, Score: f.Score, Metadata: meta,
 		}
 	}
-	return marshal(out)
+	return json.Marshal(out)
 }
 
 func orEmpty(s []string) []string {

@@ -223,17 +223,69 @@ func TestUnreadableUploadsAreRefused(t *testing.T) {
 	w.request("queryKnowledgeBase", me, obj{"mode": "psychic", "body": obj{"query": "a"}}).refused(errs.Invalid, "mode")
 }
 
-func TestLongExtractionIsAnswered202(t *testing.T) {
+// sentences is text of more chunks of 32 tokens than a call waits for.
+func sentences(word string) string {
+	return strings.Repeat(word+" two three four five six seven eight nine ten eleven twelve. ", 4600)
+}
+
+func TestAnUploadWhoseTextTakesLongIsAnsweredWhenItIsThere(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(_ *knowledge.Deps, c *knowledge.Config) { c.ChunkTokens = 32 })
-	me := member(1)
-	a := w.upload(me, "big.txt", "", strings.Repeat("one two three four five six seven eight nine ten eleven twelve. ", 4600), nil, obj{"category": "docs"}).ok(202)
-	doc := a.body["answer"].(map[string]any)
-	if a.body["status"] != "pending" || doc["state"] != "indexing" || doc["chunks_added"] != 0.0 {
-		t.Errorf("%v", a.body)
+	gate, held := make(chan struct{}), make(chan struct{}, 1)
+	w := newWorld(t, func(_ *knowledge.Deps, c *knowledge.Config) { c.ChunkTokens, c.Jobs = 32, 1 })
+	w.model.Before = func(ctx context.Context, _ int) error {
+		select {
+		case held <- struct{}{}:
+		default:
+		}
+		select {
+		case <-gate:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	got := w.indexed(me, int64(doc["id"].(float64)), true)
-	if got["chunks"].(float64) < 2000 {
+	me, cat := member(1), obj{"category": "docs"}
+	w.text(me, "first.md", "hello").ok(201)
+	bustest.Await(w.env, held) // from now on no job runs
+	up := func(name, text string, status int) answer { return w.upload(me, name, "", text, nil, cat).ok(status) }
+	state := func(a answer) *bus.OperationState {
+		st, err := w.edge.Operation(t.Context(), me, a.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st
+	}
+
+	big := up("big.txt", sentences("one"), 202)
+	if big.body["state"] != "indexing" || big.num("chunks_added") != 0 || big.body["job_id"] == nil {
+		t.Errorf("accepted %v", big.body)
+	}
+	if st := state(big); !st.Pending || string(st.Answer.Body) != string(big.raw) || st.Operation != "addDocument" {
+		t.Errorf("meanwhile %+v", st)
+	}
+	if same := up("big.txt", sentences("one"), 201); same.num("id") != big.num("id") || same.num("chunks_added") != 0 {
+		t.Errorf("the same again %v", same.body)
+	}
+	gone := up("gone.txt", sentences("one"), 202)
+	w.command("deleteDocument", "", me, obj{"document_id": gone.num("id")}).ok(204)
+	old := up("replaced.txt", sentences("one"), 202)
+	up("replaced.txt", "short", 201)
+
+	close(gate)
+	for name, c := range map[string]struct {
+		answer
+		kind errs.Kind
+	}{"big": {big, ""}, "gone": {gone, errs.Conflict}, "replaced": {old, errs.Conflict}} {
+		w.until(func() bool { return !state(c.answer).Pending })
+		if st := state(c.answer); errs.KindOf(st.Err) != c.kind {
+			t.Errorf("%s: %v", name, st.Err)
+		}
+	}
+	done := w.read("addDocument", state(big).Answer, nil).ok(201)
+	if done.num("id") != big.num("id") || done.num("chunks_added") < 2000 || done.body["job_id"] != big.body["job_id"] {
+		t.Errorf("in the end %v", done.body)
+	}
+	if got := w.indexed(me, big.num("id"), true); got["chunks"].(float64) < 2000 {
 		t.Errorf("%v", got)
 	}
 }

@@ -93,6 +93,7 @@ type answer struct {
 	w      *world
 	op     string
 	status int
+	id     string // of the operation
 	header map[string]string
 	raw    []byte
 	body   obj
@@ -134,7 +135,7 @@ func (w *world) read(op string, a *bus.Answer, err error) answer {
 	if err != nil {
 		return out
 	}
-	out.status, out.header, out.raw = a.Status, a.Header, a.Body
+	out.status, out.id, out.header, out.raw = a.Status, a.OperationID, a.Header, a.Body
 	if len(a.Body) > 0 {
 		into := any(&out.body)
 		if a.Body[0] == '[' {
@@ -151,11 +152,15 @@ func (w *world) read(op string, a *bus.Answer, err error) answer {
 }
 
 // ok fails the test unless the answer has the status and, where the contract
-// has a schema for it, its form.
+// has a schema for it, its form. Of one that is accepted the body is what it is
+// going to be.
 func (a answer) ok(status int) answer {
 	a.w.Helper()
 	if a.err != nil || a.status != status {
 		a.w.Fatalf("%s: %d, %v; want %d", a.op, a.status, a.err, status)
+	}
+	if status == 202 {
+		status = 201
 	}
 	conforms(a.w, a.op, status, a.raw)
 	return a
