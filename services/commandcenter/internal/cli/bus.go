@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
-	"github.com/nats-io/nats.go/micro"
 	"github.com/spf13/cobra"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
@@ -196,36 +194,6 @@ func (e *env) printMessage(m message, headers bool) {
 		}
 	}
 	e.line("  %s", oneLine(string(m.Data)))
-}
-
-func (e *env) busServices() *cobra.Command {
-	return &cobra.Command{
-		Use:   "services",
-		Short: "Every running service and the operations that it answers",
-		Args:  nargs(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			nc, err := e.admin()
-			if err != nil {
-				return err
-			}
-			defer nc.Close()
-			found, err := gather[micro.Stats](cmd.Context(), nc, "$SRV.STATS", 500*time.Millisecond)
-			if err != nil {
-				return err
-			}
-			if e.json {
-				e.print(e.Out, found)
-				return nil
-			}
-			t := newTable(e.Out, "SERVICE", "OPERATION", "CALLS", "ERRORS", "AVERAGE")
-			for _, s := range found {
-				for _, ep := range s.Endpoints {
-					t.row(s.Name+" "+s.Version, ep.Name, strconv.Itoa(ep.NumRequests), strconv.Itoa(ep.NumErrors), ep.AverageProcessingTime.Round(time.Microsecond).String())
-				}
-			}
-			return t.flush()
-		},
-	}
 }
 
 // gather asks everybody and takes the answers that come within a time.

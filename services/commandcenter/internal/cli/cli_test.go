@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -115,7 +116,7 @@ func TestProgressIsBarsOrLinesOrNothing(t *testing.T) {
 	var out bytes.Buffer
 	e := &env{Streams: Streams{Err: &out}}
 	play(e.progress(t.Context(), true))
-	if got := out.String(); !strings.Contains(got, "2 files, 2.0 KiB") || !strings.Contains(got, "[1/2] refused c.md") || !strings.Contains(got, "[2/2] indexed a b.md, 3 chunks") {
+	if got := out.String(); !strings.Contains(got, "Uploading 2 files, 2.0 KiB") || !strings.Contains(got, "[1/2] refused c.md") || !strings.Contains(got, "[2/2] indexed a b.md, 3 chunks") {
 		t.Errorf("lines:\n%s", got)
 	}
 	out.Reset()
@@ -127,7 +128,7 @@ func TestProgressIsBarsOrLinesOrNothing(t *testing.T) {
 	e.json = false
 	play(&bars{env: e, ctx: t.Context(), wait: true}) // it ends, although one file was refused
 	play(&bars{env: e, ctx: t.Context()})
-	if size(3<<20) != "3.0 MiB" || size(7) != "7 bytes" {
+	if size(3<<20) != "3.0 MiB" || size(7) != "7 bytes" || size(1) != "1 byte" || count(0, "chunk") != "0 chunks" || count(1, "chunk") != "1 chunk" {
 		t.Error("sizes")
 	}
 }
@@ -192,5 +193,91 @@ func TestCompletionKnowsTheSettings(t *testing.T) {
 	}
 	if keys, _ := completeKeys(nil, []string{"http"}, ""); keys != nil {
 		t.Errorf("values are not completed: %v", keys)
+	}
+}
+
+func TestASourceKeepsTheNameOfItsFolder(t *testing.T) { // not parallel: the working directory
+	root := t.TempDir()
+	t.Chdir(root)
+	for arg, want := range map[string]string{
+		"docs": "docs", "./docs/": "docs", "a/docs": "a/docs", "docs/README.md": "docs/README.md", "docs/../b.md": "b.md",
+		".": filepath.Base(root), "/srv/docs/": "docs", "../docs": "docs", "/srv/docs/README.md": "README.md", filepath.Join(root, "a/docs"): "a/docs", "/": "",
+	} {
+		if got := sourceName(arg, ""); got != want {
+			t.Errorf("%s is %q, want %q", arg, got, want)
+		}
+	}
+	if got := sourceName("docs", "other/docs/"); got != "other/docs" {
+		t.Errorf("with a name: %q", got)
+	}
+}
+
+func TestPathsThatWouldOverwriteEachOtherAreRefused(t *testing.T) { // not parallel: the working directory
+	root := t.TempDir()
+	t.Chdir(root)
+	for _, f := range []string{"a/docs/README.md", "b/docs/README.md", "here/README.md", "empty/.keep"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(f), 0o700), os.WriteFile(f, []byte("x"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := func(name string, args ...string) string {
+		e := &env{Streams: Streams{In: strings.NewReader("text")}}
+		files, _, err := e.filesToIngest(args, name)
+		if err != nil {
+			return "error: " + err.Error()
+		}
+		var out []string
+		for _, f := range files {
+			out = append(out, f.Name)
+		}
+		return strings.Join(out, " ")
+	}
+	for want, args := range map[string][]string{
+		"a/docs/README.md b/docs/README.md": {"a/docs", "b/docs"},
+		"a/docs/README.md":                  {"a/docs", "a/docs/README.md", filepath.Join(root, "a/docs")},
+		"here/README.md stdin.md":           {"here", "-"},
+	} {
+		if got := names("", args...); got != want {
+			t.Errorf("%v: %q, want %q", args, got, want)
+		}
+	}
+	t.Chdir("here")
+	if got := names("", "../a/docs", "../b/docs"); !strings.Contains(got, "--name") || !strings.Contains(got, "a/docs/README.md") || !strings.Contains(got, "b/docs/README.md") {
+		t.Errorf("two folders of one name: %s", got)
+	}
+	if got := names("b-docs", "../b/docs"); got != "b-docs/README.md" {
+		t.Errorf("with a name: %s", got)
+	}
+	for _, args := range [][]string{{"../empty"}, {"../none"}} {
+		if got := names("", args...); !strings.HasPrefix(got, "error: ") {
+			t.Errorf("%v: %s", args, got)
+		}
+	}
+	if got := names("x", ".", ".."); !strings.Contains(got, "one path") {
+		t.Errorf("one name for two: %s", got)
+	}
+}
+
+func TestWhatWasSkippedIsCountedByReason(t *testing.T) {
+	t.Parallel()
+	var errs bytes.Buffer
+	e := &env{Streams: Streams{Err: &errs}}
+	var skipped []ingest.Skipped
+	for i := range 7 {
+		skipped = append(skipped, ingest.Skipped{Name: fmt.Sprintf("%d.png", i), Reason: "of a type that is not read"})
+	}
+	e.saySkipped(append(skipped, ingest.Skipped{Name: ".env", Reason: "hidden"}))
+	want := "Skipped 8:\n  1 hidden: .env\n  7 of a type that is not read: 0.png, 1.png, 2.png, 3.png, 4.png and 2 more\n"
+	if errs.String() != want {
+		t.Errorf("%s\nwant %s", &errs, want)
+	}
+}
+
+func TestTimesHaveThreeDigits(t *testing.T) {
+	t.Parallel()
+	for s, want := range map[float64]string{0: "", 0.000176: "176µs", 0.0033123: "3.312ms", 0.1023931: "102.4ms", 1.2345: "1.23s"} {
+		if got := seconds(s); got != want {
+			t.Errorf("%v: %q, want %q", s, got, want)
+		}
 	}
 }

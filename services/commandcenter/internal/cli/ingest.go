@@ -3,6 +3,10 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -10,35 +14,41 @@ import (
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/ingest"
 )
 
+// stdinName is the source name of standard input when none is given.
+const stdinName = "stdin.md"
+
 func (e *env) ingestCommand() *cobra.Command {
 	var o ingest.Options
 	var noWait, dryRun bool
 	var name string
 	c := &cobra.Command{
-		Use:   "ingest PATH|-",
-		Short: "Add a file, a folder, or standard input",
-		Long: `Uploads a file, or every document and source file of a folder, and waits until
-all is indexed. Files that .gitignore names, hidden files, binaries and files
-above 20 MiB are left out. What is there already under the same name is
+		Use:   "ingest PATH...|-",
+		Short: "Add files, folders, or standard input",
+		Long: `Uploads files, and every document and source file of folders, and waits until
+all is indexed. The source name of a file is its way from where you are
+("docs/README.md"); from elsewhere it begins with the name of the folder that
+you give, or with --name. What is there already under the same source name is
 replaced; what has not changed costs nothing. Interrupted or repeated, it adds
-nothing twice.`,
-		Example: `  commandcenter ingest ./docs
-  commandcenter ingest README.md --category handbook
+nothing twice.
+
+Of a folder, hidden files, what .gitignore names, folders of dependencies,
+binaries, empty files, files above 20 MiB, types that are not read, and links
+that lead outside are left out; the summary names them with the reason.`,
+		Example: `  commandcenter ingest ./services
+  commandcenter ingest README.md CONTRIBUTING.md --category handbook
+  commandcenter ingest ~/other/docs --name other-docs
   git log -p | commandcenter ingest - --name history.txt
   commandcenter ingest . --dry-run`,
-		Args: nargs(1, 1),
+		Args: nargs(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.Wait = !noWait
-			var skipped []ingest.Skipped
-			files, err := e.filesToIngest(args[0], name, func(s ingest.Skipped) { skipped = append(skipped, s) })
+			files, skipped, err := e.filesToIngest(args, name)
 			if err != nil {
-				return err
-			}
-			for _, s := range skipped {
-				e.say("%s %s: %s", e.paint(e.Err, yellow, "skipped"), oneLine(s.Name), s.Reason)
+				e.saySkipped(skipped)
+				return usageError{err}
 			}
 			if dryRun {
-				return e.listFiles(files)
+				return e.listFiles(files, skipped)
 			}
 			return e.ingest(cmd, files, skipped, o)
 		},
@@ -49,42 +59,94 @@ nothing twice.`,
 	fs.IntVarP(&o.Parallel, "parallel", "p", 4, "uploads at a time")
 	fs.BoolVar(&noWait, "no-wait", false, "do not wait until everything is indexed")
 	fs.BoolVar(&dryRun, "dry-run", false, "only list what would be uploaded")
-	fs.StringVar(&name, "name", "stdin.md", "name of what comes from standard input; its extension chooses the format")
+	fs.StringVar(&name, "name", "", "source name of the file, or of the folder before its files (default: the path; "+stdinName+" for standard input, where the ending chooses the format)")
 	e.bind(c, false, "client.server", "client.project")
 	return c
 }
 
-func (e *env) filesToIngest(path, name string, skipped func(ingest.Skipped)) ([]ingest.File, error) {
-	if path == "-" {
-		f, err := ingest.Stdin(e.In, name)
-		return []ingest.File{f}, err
+// filesToIngest finds what the arguments mean. Each fault is one of the caller.
+func (e *env) filesToIngest(args []string, name string) (files []ingest.File, skipped []ingest.Skipped, err error) {
+	if name != "" && len(args) > 1 {
+		return nil, nil, errors.New("--name is for one path")
 	}
-	files, err := ingest.Walk(path, skipped)
-	if err != nil {
-		return nil, usageError{err}
+	from := map[string]string{} // source name to where the file is
+	for _, arg := range args {
+		found, base, err := e.find(arg, name, func(s ingest.Skipped) { skipped = append(skipped, s) })
+		if err != nil {
+			return nil, skipped, err
+		}
+		if len(found) == 0 {
+			return nil, skipped, fmt.Errorf("%s holds nothing that can be read", arg)
+		}
+		for _, f := range found {
+			at := base + strings.TrimPrefix(f.Name, sourceName(arg, name))
+			switch before, taken := from[f.Name]; {
+			case !taken:
+				from[f.Name] = at
+				files = append(files, f)
+			case before != at: // else the same file was named twice
+				return nil, skipped, fmt.Errorf("%s and %s would both be %s: ingest them one by one, each with a --name", before, at, f.Name)
+			}
+		}
 	}
-	if len(files) == 0 {
-		return nil, codedError{fmt.Errorf("%s holds nothing that can be read", path), exitNotFound}
-	}
-	return files, nil
+	return files, skipped, nil
 }
 
-func (e *env) listFiles(files []ingest.File) error {
+// find lists the files that one argument means; base is where it is.
+func (e *env) find(arg, name string, skipped func(ingest.Skipped)) (files []ingest.File, base string, err error) {
+	if arg == "-" {
+		if name == "" {
+			name = stdinName
+		}
+		f, err := ingest.Stdin(e.In, name)
+		return []ingest.File{f}, "standard input", err
+	}
+	if base, err = filepath.Abs(arg); err != nil {
+		return nil, "", err
+	}
+	files, err = ingest.Walk(arg, sourceName(arg, name), skipped)
+	return files, base, err
+}
+
+// sourceName is how a path that was typed is called as a source, so that two
+// folders do not overwrite each other's README.md: its way from here, or, when
+// it is elsewhere, its own name.
+func sourceName(arg, name string) string {
+	if name != "" {
+		return strings.TrimRight(path.Clean(filepath.ToSlash(name)), "/")
+	}
+	abs, err := filepath.Abs(arg)
+	if err != nil {
+		return filepath.Base(arg)
+	}
+	here, err := filepath.Abs(".")
+	if err != nil {
+		return filepath.Base(abs)
+	}
+	if rel, err := filepath.Rel(here, abs); err == nil && rel != "." && filepath.IsLocal(rel) {
+		return filepath.ToSlash(rel)
+	}
+	return strings.Trim(filepath.ToSlash(filepath.Base(abs)), "/")
+}
+
+func (e *env) listFiles(files []ingest.File, skipped []ingest.Skipped) error {
 	type item struct {
 		Name string `json:"name"`
 		Size int64  `json:"size"`
 		Kind string `json:"category"`
 	}
+	if !e.json {
+		for _, f := range files {
+			e.line("%s", oneLine(f.Name))
+		}
+		e.saySkipped(skipped)
+		return nil
+	}
 	list := make([]item, 0, len(files))
 	for _, f := range files {
 		list = append(list, item{f.Name, f.Size, ingest.Kind(f.Name)})
-		if !e.json {
-			e.line("%s", oneLine(f.Name))
-		}
 	}
-	if e.json {
-		e.print(e.Out, list)
-	}
+	e.print(e.Out, map[string]any{"documents": list, "skipped": orEmpty(skipped)})
 	return nil
 }
 
@@ -92,10 +154,31 @@ func (e *env) listFiles(files []ingest.File) error {
 type ingestReport struct {
 	Documents []ingest.Result  `json:"documents"`
 	Skipped   []ingest.Skipped `json:"skipped"`
-	Uploaded  int              `json:"uploaded"`
+	Uploaded  int              `json:"uploaded"` // of which the next three
+	Added     int              `json:"added"`
+	Replaced  int              `json:"replaced"`
+	Unchanged int              `json:"unchanged"`
 	Failed    int              `json:"failed"`
 	Chunks    int              `json:"chunks"`
 	Seconds   float64          `json:"seconds"`
+}
+
+func (r *ingestReport) count(d ingest.Result) {
+	r.Documents = append(r.Documents, d)
+	if !d.OK() {
+		r.Failed++
+		return
+	}
+	r.Uploaded++
+	r.Chunks += d.Chunks
+	switch d.Outcome {
+	case ingest.OutcomeReplaced:
+		r.Replaced++
+	case ingest.OutcomeUnchanged:
+		r.Unchanged++
+	default:
+		r.Added++
+	}
 }
 
 func (e *env) ingest(cmd *cobra.Command, files []ingest.File, skipped []ingest.Skipped, o ingest.Options) error {
@@ -105,20 +188,10 @@ func (e *env) ingest(cmd *cobra.Command, files []ingest.File, skipped []ingest.S
 	}
 	began := time.Now()
 	results, err := ingest.Upload(cmd.Context(), s, files, o, e.progress(cmd.Context(), o.Wait))
-	r := ingestReport{Documents: []ingest.Result{}, Skipped: skipped, Seconds: time.Since(began).Seconds()}
-	if skipped == nil {
-		r.Skipped = []ingest.Skipped{}
-	}
+	r := ingestReport{Documents: []ingest.Result{}, Skipped: orEmpty(skipped), Seconds: time.Since(began).Seconds()}
 	for _, d := range results {
-		if d.Name == "" {
-			continue // not reached before it gave up
-		}
-		r.Documents = append(r.Documents, d)
-		if d.OK() {
-			r.Uploaded++
-			r.Chunks += d.Chunks
-		} else {
-			r.Failed++
+		if d.Name != "" { // else not reached before it gave up
+			r.count(d)
 		}
 	}
 	if e.json {
@@ -128,11 +201,11 @@ func (e *env) ingest(cmd *cobra.Command, files []ingest.File, skipped []ingest.S
 	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("gave up after %d of %d files: %w", r.Uploaded, len(files), err)
+		return fmt.Errorf("gave up after %d of %s: %w", r.Uploaded, count(len(files), "file"), err)
 	case r.Failed > 0 && r.Uploaded == 0:
 		return firstError(results)
 	case r.Failed > 0:
-		return partlyError{fmt.Errorf("%d of %d files failed", r.Failed, len(files))}
+		return partlyError{fmt.Errorf("%d of %s failed", r.Failed, count(len(files), "file"))}
 	}
 	return nil
 }
@@ -143,14 +216,50 @@ func (e *env) printIngest(r ingestReport, waited bool) {
 			e.say("%s %s: %s", e.paint(e.Err, red, d.State), oneLine(d.Name), oneLine(d.Error))
 		}
 	}
-	if r.Uploaded == 0 {
+	if r.Uploaded > 0 {
+		state := "uploaded"
+		if waited {
+			state = "indexed"
+		}
+		var of []string
+		for _, p := range []struct {
+			n    int
+			what string
+		}{{r.Added, "new"}, {r.Replaced, "replaced"}, {r.Unchanged, "unchanged"}} {
+			if p.n > 0 {
+				of = append(of, fmt.Sprintf("%d %s", p.n, p.what))
+			}
+		}
+		e.line("%s %s (%s), %s, in %.1f s.", count(r.Uploaded, "document"), state, strings.Join(of, ", "), count(r.Chunks, "chunk"), r.Seconds)
+	}
+	e.saySkipped(r.Skipped)
+}
+
+// most names of one reason that are shown; --json has all.
+const mostNames = 5
+
+// saySkipped says what was left out, by reason.
+func (e *env) saySkipped(skipped []ingest.Skipped) {
+	if len(skipped) == 0 {
 		return
 	}
-	state := "uploaded"
-	if waited {
-		state = "indexed"
+	var reasons []string
+	names := map[string][]string{}
+	for _, s := range skipped {
+		if names[s.Reason] == nil {
+			reasons = append(reasons, s.Reason)
+		}
+		names[s.Reason] = append(names[s.Reason], oneLine(s.Name))
 	}
-	e.line("%d documents %s, %d chunks, in %.1f s.", r.Uploaded, state, r.Chunks, r.Seconds)
+	slices.Sort(reasons)
+	e.say("%s %d:", e.paint(e.Err, yellow, "Skipped"), len(skipped))
+	for _, r := range reasons {
+		all, more := names[r], ""
+		if n := len(all) - mostNames; n > 0 {
+			all, more = all[:mostNames], fmt.Sprintf(" and %d more", n)
+		}
+		e.say("  %d %s: %s%s", len(names[r]), r, strings.Join(all, ", "), more)
+	}
 }
 
 func firstError(results []ingest.Result) error {

@@ -41,7 +41,7 @@ type lines struct {
 
 func (l *lines) Begin(files int, bytes int64) {
 	l.total = files
-	l.env.say("Uploading %d files, %s.", files, size(bytes))
+	l.env.say("Uploading %s, %s.", count(files, "file"), size(bytes))
 }
 
 func (l *lines) Sent(int64) {}
@@ -58,7 +58,7 @@ func (l *lines) finished(r ingest.Result) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.done++
-	l.env.say("[%d/%d] %s %s, %d chunks", l.done, l.total, r.State, oneLine(r.Name), r.Chunks)
+	l.env.say("[%d/%d] %s %s, %s", l.done, l.total, r.State, oneLine(r.Name), count(r.Chunks, "chunk"))
 }
 
 func (l *lines) End() {}
@@ -122,5 +122,5 @@ func size(bytes int64) string {
 	case bytes >= 1<<10:
 		return fmt.Sprintf("%.1f KiB", float64(bytes)/(1<<10))
 	}
-	return fmt.Sprintf("%d bytes", bytes)
+	return count(int(bytes), "byte")
 }

@@ -88,7 +88,7 @@ func (s *samplePart) run(ctx context.Context) error {
 	if s.env.json {
 		s.env.print(s.env.Out, map[string]any{"event": "sample", "documents": ok, "chunks": chunks, "from": from})
 	} else {
-		s.env.line("Added %d sample documents (%d chunks) from %s.", ok, chunks, from)
+		s.env.line("Added %s (%s) from %s.", count(ok, "sample document"), count(chunks, "chunk"), from)
 	}
 	return s.p.Dir.SetSamplePending(false)
 }
@@ -102,7 +102,7 @@ func sampleFiles() (files []ingest.File, from string, err error) {
 	}
 	for dir := wd; ; dir = filepath.Dir(dir) {
 		if sample.IsRepository(dir) {
-			all, err := ingest.Walk(dir, nil)
+			all, err := ingest.Walk(dir, "", nil)
 			for _, f := range all {
 				if strings.HasSuffix(f.Name, ".md") && !strings.Contains(f.Name, "testdata/") {
 					files = append(files, f)

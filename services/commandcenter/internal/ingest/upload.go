@@ -33,8 +33,11 @@ type Result struct {
 	ID     int64  `json:"id,omitempty"`
 	Chunks int    `json:"chunks"`
 	State  string `json:"state"` // indexing, indexed, failed, refused
-	Error  string `json:"error,omitempty"`
-	Err    error  `json:"-"`
+	// Outcome is what the upload did: added, replaced or unchanged; "" when the
+	// server has not taken it.
+	Outcome string `json:"outcome,omitempty"`
+	Error   string `json:"error,omitempty"`
+	Err     error  `json:"-"`
 }
 
 // The states that the server does not have: it never took the file.
@@ -42,6 +45,25 @@ const (
 	stateFailed  = "failed"
 	stateRefused = "refused"
 )
+
+// The outcomes.
+const (
+	OutcomeAdded     = "added"
+	OutcomeReplaced  = "replaced"
+	OutcomeUnchanged = "unchanged" // the server had the same already
+)
+
+// outcome reads it from the answer: only what has changed is indexed again, and
+// what was there before has a higher version.
+func outcome(doc client.KnowledgeUpload) string {
+	switch {
+	case doc.State != client.KnowledgeUploadStateIndexing:
+		return OutcomeUnchanged
+	case doc.Version > 1:
+		return OutcomeReplaced
+	}
+	return OutcomeAdded
+}
 
 // OK reports whether the server has the document.
 func (r Result) OK() bool { return r.Err == nil }
@@ -134,7 +156,7 @@ func (u *uploader) send(ctx context.Context, f File) Result {
 	if err != nil {
 		return u.refused(f, err)
 	}
-	return Result{Name: f.Name, ID: doc.Id, Chunks: doc.ChunksAdded, State: string(doc.State)}
+	return Result{Name: f.Name, ID: doc.Id, Chunks: doc.ChunksAdded, State: string(doc.State), Outcome: outcome(doc)}
 }
 
 // refused decides whether one file is at fault, or all of them would be.
@@ -194,7 +216,8 @@ func (u *uploader) wait(ctx context.Context, r Result) Result {
 			}
 		}
 		if err != nil {
-			return Result{Name: r.Name, ID: r.ID, Chunks: r.Chunks, State: stateFailed, Error: err.Error(), Err: err}
+			r.State, r.Error, r.Err = stateFailed, err.Error(), err
+			return r
 		}
 		r.State, r.Chunks = string(doc.State), doc.Chunks
 		return r

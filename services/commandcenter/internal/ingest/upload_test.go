@@ -86,13 +86,20 @@ func (l *library) take(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(503)
 		return
 	}
+	state, version := "indexing", 1
+	if before, ok := l.got[name]; ok {
+		version = 2
+		if strings.HasSuffix(before, "/"+fields["file"]) {
+			state = "indexed"
+		}
+	}
 	l.got[name] = fields["category"] + "/" + fields["collection"] + "/" + fields["file"]
 	w.WriteHeader(201)
 	id := len(l.got)
 	if l.notIndex[name] {
 		id += 1000
 	}
-	_, _ = fmt.Fprintf(w, `{"id":%d,"filename":%q,"chunks_added":2,"state":"indexing","status":"success"}`, id, name)
+	_, _ = fmt.Fprintf(w, `{"id":%d,"filename":%q,"chunks_added":2,"state":%q,"status":"success","version":%d}`, id, name, state, version)
 }
 
 func (l *library) state(w http.ResponseWriter, r *http.Request) {
@@ -152,6 +159,17 @@ func TestUploadsKeepTheirPathTheirContentAndTheirOrder(t *testing.T) {
 	}
 	if len(l.keys) != 4 || l.tries["b/README.md"] != 2 {
 		t.Errorf("%d keys, tries %v: one key a file, the same for its retry", len(l.keys), l.tries)
+	}
+}
+
+func TestAnUploadIsToldFromAReplacementAndFromNoChange(t *testing.T) {
+	t.Parallel()
+	l := newLibrary(t)
+	for _, c := range []struct{ text, want string }{{"one", OutcomeAdded}, {"two", OutcomeReplaced}, {"two", OutcomeUnchanged}} {
+		results, err := Upload(t.Context(), l.Session, []File{Bytes("docs/a.md", []byte(c.text))}, Options{Wait: true}, &watcher{})
+		if err != nil || results[0].Outcome != c.want || results[0].State != "indexed" {
+			t.Errorf("%s: %+v %v, want %s", c.text, results, err, c.want)
+		}
 	}
 }
 
@@ -217,6 +235,9 @@ func TestStandardInputIsBounded(t *testing.T) {
 	}
 	if _, err := Stdin(strings.NewReader(""), "x.md"); err == nil {
 		t.Error("nothing was accepted")
+	}
+	if _, err := Stdin(strings.NewReader("a\x00b"), "x.md"); err == nil {
+		t.Error("a binary was accepted")
 	}
 	if _, err := Stdin(io.LimitReader(zeros{}, MaxSize+1), "x.md"); err == nil {
 		t.Error("too much was accepted")

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	slashed "path"
 	"path/filepath"
 	"strings"
 )
@@ -16,7 +17,7 @@ const MaxSize = 20 << 20
 
 // File is something to upload.
 type File struct {
-	Name string // its source name: the path below the root of the walk, with slashes
+	Name string // its source name, with slashes: under it, it is replaced
 	Size int64
 	Open func() (io.ReadCloser, error)
 }
@@ -71,10 +72,27 @@ func Kind(name string) string {
 	return names[base]
 }
 
-// Walk lists what to upload of path: the file itself, or the files below the
-// folder in lexical order. What is left out without being ignored by a rule is
-// reported to skipped, which may be nil.
-func Walk(path string, skipped func(Skipped)) ([]File, error) {
+// Why a file or folder was left out.
+const (
+	reasonHidden   = "hidden"
+	reasonIgnored  = "named by .gitignore"
+	reasonVendored = "folder of dependencies"
+	reasonKind     = "of a type that is not read"
+	reasonEmpty    = "empty"
+	reasonBinary   = "binary"
+	reasonSpecial  = "not a regular file"
+	reasonOutside  = "link that leads outside of the folder"
+	reasonFolder   = "link to a folder"
+	reasonNowhere  = "link that leads nowhere"
+)
+
+var reasonLarge = fmt.Sprintf("larger than %d MiB", MaxSize>>20)
+
+// Walk lists what to upload of path: the file itself, under name, or the files
+// below the folder in lexical order, each under its way from there with name
+// before it ("" puts nothing before it). What is left out is reported to
+// skipped, which may be nil; the files of a folder that is left out are not.
+func Walk(path, name string, skipped func(Skipped)) ([]File, error) {
 	if skipped == nil {
 		skipped = func(Skipped) {}
 	}
@@ -83,25 +101,48 @@ func Walk(path string, skipped func(Skipped)) ([]File, error) {
 		return nil, err
 	}
 	if !st.IsDir() {
-		f, reason := candidate(path, filepath.Base(path), st)
+		f, reason := candidate(name, st, func() (*os.File, error) { return os.Open(path) })
 		if reason != "" {
 			return nil, fmt.Errorf("%s: %s", path, reason)
 		}
 		return []File{f}, nil
 	}
-	w := walker{root: path, skipped: skipped}
-	if w.rules, err = above(path); err != nil {
+	return walkFolder(path, name, skipped)
+}
+
+func walkFolder(path, name string, skipped func(Skipped)) ([]File, error) {
+	// A link that was named is followed; those below are not to lead out of it.
+	real, err := filepath.EvalSymlinks(path)
+	if err != nil {
 		return nil, err
 	}
-	err = filepath.WalkDir(path, w.visit)
+	w := walker{root: real, name: name, skipped: skipped}
+	if w.dir, err = os.OpenRoot(real); err != nil {
+		return nil, err
+	}
+	if w.rules, err = above(real); err != nil {
+		return nil, err
+	}
+	err = filepath.WalkDir(real, w.visit)
 	return w.files, err
 }
 
 type walker struct {
-	root    string
+	root    string   // without links
+	dir     *os.Root // root again: nothing is opened outside of it, whatever happens meanwhile
+	name    string   // before each source name
 	rules   []ignores
 	files   []File
 	skipped func(Skipped)
+}
+
+// skip reports what is left out; a folder ends in a slash.
+func (w *walker) skip(rel string, dir bool, why string) {
+	name := slashed.Join(w.name, rel)
+	if dir {
+		name += "/"
+	}
+	w.skipped(Skipped{name, why})
 }
 
 func (w *walker) visit(path string, e fs.DirEntry, err error) error {
@@ -114,8 +155,9 @@ func (w *walker) visit(path string, e fs.DirEntry, err error) error {
 		if rel == "." {
 			return err
 		}
-		w.skipped(Skipped{rel, reason(err)})
-		if e != nil && e.IsDir() {
+		dir := e != nil && e.IsDir()
+		w.skip(rel, dir, reason(err))
+		if dir {
 			return fs.SkipDir
 		}
 		return nil
@@ -123,37 +165,72 @@ func (w *walker) visit(path string, e fs.DirEntry, err error) error {
 	if e.IsDir() {
 		return w.enter(path, rel, e)
 	}
-	if strings.HasPrefix(e.Name(), ".") || w.ignored(rel, false) || Kind(rel) == "" {
-		return nil
+	switch {
+	case strings.HasPrefix(e.Name(), "."):
+		w.skip(rel, false, reasonHidden)
+	case w.ignored(rel, false):
+		w.skip(rel, false, reasonIgnored)
+	default:
+		w.take(path, rel)
 	}
-	// Stat follows a link to a file; links to folders are never entered.
-	st, err := os.Stat(path)
-	if err != nil {
-		w.skipped(Skipped{rel, reason(err)})
-		return nil
-	}
-	if !st.Mode().IsRegular() {
-		return nil
-	}
-	f, why := candidate(path, rel, st)
-	if why != "" {
-		w.skipped(Skipped{rel, why})
-		return nil
-	}
-	w.files = append(w.files, f)
 	return nil
+}
+
+func (w *walker) take(path, rel string) {
+	to, st, why := w.follow(path)
+	switch {
+	case why != "":
+	case Kind(rel) == "":
+		why = reasonKind
+	default:
+		var f File
+		if f, why = candidate(slashed.Join(w.name, rel), st, func() (*os.File, error) { return w.dir.Open(to) }); why == "" {
+			w.files = append(w.files, f)
+			return
+		}
+	}
+	w.skip(rel, false, why)
+}
+
+// follow returns the way from the root to the file that path is, or leads to.
+func (w *walker) follow(path string) (to string, st fs.FileInfo, why string) {
+	real, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil, reasonNowhere
+	}
+	if err != nil {
+		return "", nil, strings.TrimPrefix(reason(err), "EvalSymlinks: ")
+	}
+	if to, err = filepath.Rel(w.root, real); err != nil || !filepath.IsLocal(to) {
+		return "", nil, reasonOutside
+	}
+	if st, err = w.dir.Stat(to); err != nil {
+		return "", nil, reason(err)
+	}
+	if st.IsDir() { // it may lead round in circles
+		return "", nil, reasonFolder
+	}
+	return to, st, ""
 }
 
 func (w *walker) enter(path, rel string, e fs.DirEntry) error {
 	base := rel
-	if rel == "." {
+	switch {
+	case rel == ".":
 		base = ""
-	} else if strings.HasPrefix(e.Name(), ".") || vendored[e.Name()] || w.ignored(rel, true) {
+	case strings.HasPrefix(e.Name(), "."):
+		w.skip(rel, true, reasonHidden)
+		return fs.SkipDir
+	case w.ignored(rel, true):
+		w.skip(rel, true, reasonIgnored)
+		return fs.SkipDir
+	case vendored[e.Name()]:
+		w.skip(rel, true, reasonVendored)
 		return fs.SkipDir
 	}
 	text, err := readIgnore(path)
 	if err != nil {
-		w.skipped(Skipped{rel, reason(err)})
+		w.skip(base, true, reason(err))
 		return nil
 	}
 	if text != "" {
@@ -174,28 +251,28 @@ func (w *walker) ignored(rel string, dir bool) bool {
 }
 
 // candidate looks at the file; why is not empty when it is to be left out.
-func candidate(path, name string, st fs.FileInfo) (f File, why string) {
+func candidate(name string, st fs.FileInfo, open func() (*os.File, error)) (f File, why string) {
 	switch {
 	case !st.Mode().IsRegular():
-		return f, "not a regular file"
+		return f, reasonSpecial
 	case st.Size() == 0:
-		return f, "empty"
+		return f, reasonEmpty
 	case st.Size() > MaxSize:
-		return f, fmt.Sprintf("larger than %d MiB", MaxSize>>20)
+		return f, reasonLarge
 	}
-	binary, err := looksBinary(path)
+	binary, err := looksBinary(open)
 	if err != nil {
 		return f, reason(err)
 	}
 	if binary {
-		return f, "not text"
+		return f, reasonBinary
 	}
-	return File{Name: name, Size: st.Size(), Open: func() (io.ReadCloser, error) { return os.Open(path) }}, ""
+	return File{Name: name, Size: st.Size(), Open: func() (io.ReadCloser, error) { return open() }}, ""
 }
 
 // looksBinary is git's test: a zero byte near the beginning.
-func looksBinary(path string) (bool, error) {
-	f, err := os.Open(path)
+func looksBinary(open func() (*os.File, error)) (bool, error) {
+	f, err := open()
 	if err != nil {
 		return false, err
 	}
@@ -205,8 +282,11 @@ func looksBinary(path string) (bool, error) {
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return false, err
 	}
-	return bytes.IndexByte(head[:n], 0) >= 0, nil
+	return Binary(head[:n]), nil
 }
+
+// Binary reports whether text begins like something that is none.
+func Binary(text []byte) bool { return bytes.IndexByte(text[:min(len(text), 8000)], 0) >= 0 }
 
 // reason is the innermost cause: the path is known already.
 func reason(err error) string {

@@ -1,10 +1,12 @@
 package ingest
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -34,7 +36,7 @@ func tree(t *testing.T, files map[string]string) string {
 func walkNames(t *testing.T, root string) (found []string, skipped map[string]string) {
 	t.Helper()
 	skipped = map[string]string{}
-	files, err := Walk(root, func(s Skipped) { skipped[s.Name] = s.Reason })
+	files, err := Walk(root, "", func(s Skipped) { skipped[s.Name] = s.Reason })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +91,7 @@ func TestWalkSaysWhyItLeftAFileOut(t *testing.T) {
 	t.Parallel()
 	root := tree(t, map[string]string{
 		"ok.md": "x", "empty.md": "", "binary.md": "a\x00b", "image.png": "x", "go.sum": "x",
-		".hidden.md": "x", "node_modules/a.md": "x", "Makefile": "all:",
+		".hidden.md": "x", "node_modules/a.md": "x", "Makefile": "all:", ".git/": "", ".gitignore": "secret.md\n", "secret.md": "x", ".cache/x.md": "x",
 	})
 	if err := os.Truncate(filepath.Join(root, "ok.md"), 1); err != nil {
 		t.Fatal(err)
@@ -101,34 +103,88 @@ func TestWalkSaysWhyItLeftAFileOut(t *testing.T) {
 	if err := os.Truncate(big, MaxSize+1); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("nowhere.md", filepath.Join(root, "broken.md")); err != nil {
+	outside := filepath.Join(t.TempDir(), "outside.md")
+	if err := os.WriteFile(outside, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for link, to := range map[string]string{
+		"broken.md": "nowhere.md", "out.md": outside, "up.md": "../../outside.md", "folder.md": "node_modules", "loop.md": "loop.md",
+		"in.md": "ok.md", "in-abs.md": filepath.Join(root, "ok.md"),
+	} {
+		if err := os.Symlink(to, filepath.Join(root, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := syscall.Mkfifo(filepath.Join(root, "pipe.md"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	got, skipped := walkNames(t, root)
-	if want := []string{"Makefile", "ok.md"}; !slices.Equal(got, want) {
+	if want := []string{"Makefile", "in-abs.md", "in.md", "ok.md"}; !slices.Equal(got, want) {
 		t.Fatalf("walk = %q, want %q", got, want)
 	}
-	for name, why := range map[string]string{"empty.md": "empty", "binary.md": "not text", "big.txt": "larger than 20 MiB", "broken.md": "no such file"} {
+	want := map[string]string{
+		"empty.md": "empty", "binary.md": "binary", "big.txt": "larger than 20 MiB", "broken.md": "leads nowhere", "out.md": "outside", "up.md": "leads nowhere",
+		"folder.md": "link to a folder", "loop.md": "too many links", "pipe.md": "not a regular file", "image.png": "not read", "go.sum": "not read",
+		".hidden.md": "hidden", ".gitignore": "hidden", "secret.md": ".gitignore", "node_modules/": "dependencies", ".cache/": "hidden", ".git/": "hidden",
+	}
+	for name, why := range want {
 		if !strings.Contains(skipped[name], why) {
 			t.Errorf("%s: reason %q, want %q", name, skipped[name], why)
 		}
 	}
-	if len(skipped) != 4 {
+	if len(skipped) != len(want) {
 		t.Errorf("skipped = %v", skipped)
+	}
+}
+
+// TestALinkThatIsTurnedOutwardsAfterTheWalkIsNotFollowed: between the look and
+// the upload others may change the folder.
+func TestALinkThatIsTurnedOutwardsAfterTheWalkIsNotFollowed(t *testing.T) {
+	t.Parallel()
+	root := tree(t, map[string]string{"a.md": "inside"})
+	outside := filepath.Join(t.TempDir(), "outside.md")
+	files, err := Walk(root, "", nil)
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	path := filepath.Join(root, "a.md")
+	if err := errors.Join(os.WriteFile(outside, []byte("secret"), 0o600), os.Remove(path), os.Symlink(outside, path)); err != nil {
+		t.Fatal(err)
+	}
+	if f, err := files[0].Open(); err == nil {
+		_ = f.Close()
+		t.Fatal("a file outside of the folder was opened")
+	}
+}
+
+func TestWalkPutsTheNameOfTheFolderFirst(t *testing.T) {
+	t.Parallel()
+	root := tree(t, map[string]string{".git/": "", ".gitignore": "/out.md\n", "README.md": "x", "sub/README.md": "x", "out.md": "x"})
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(root, link); err != nil {
+		t.Fatal(err)
+	}
+	var skipped []string
+	files, err := Walk(link, "docs/deep", func(s Skipped) { skipped = append(skipped, s.Name) })
+	if err != nil || len(files) != 2 || files[0].Name != "docs/deep/README.md" || files[1].Name != "docs/deep/sub/README.md" {
+		t.Fatalf("files %v %v: a link that is named is followed", files, err)
+	}
+	if want := []string{"docs/deep/.git/", "docs/deep/.gitignore", "docs/deep/out.md"}; !slices.Equal(skipped, want) {
+		t.Errorf("skipped %q, want %q", skipped, want)
 	}
 }
 
 func TestWalkOfOneFileTakesItOrSaysWhyNot(t *testing.T) {
 	t.Parallel()
 	root := tree(t, map[string]string{"note.unknown": "text", "empty.md": ""})
-	files, err := Walk(filepath.Join(root, "note.unknown"), nil)
-	if err != nil || len(files) != 1 || files[0].Name != "note.unknown" {
+	files, err := Walk(filepath.Join(root, "note.unknown"), "kept/note.unknown", nil)
+	if err != nil || len(files) != 1 || files[0].Name != "kept/note.unknown" {
 		t.Fatalf("files = %v, err %v: a file that is named is taken, whatever its name", files, err)
 	}
-	if _, err := Walk(filepath.Join(root, "empty.md"), nil); err == nil {
+	if _, err := Walk(filepath.Join(root, "empty.md"), "x", nil); err == nil {
 		t.Fatal("an empty file was taken")
 	}
-	if _, err := Walk(filepath.Join(root, "missing"), nil); err == nil {
+	if _, err := Walk(filepath.Join(root, "missing"), "x", nil); err == nil {
 		t.Fatal("a missing file was taken")
 	}
 }
