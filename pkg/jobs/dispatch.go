@@ -51,7 +51,7 @@ type dispatcher struct {
 func (m *Manager) lead(ctx context.Context, s *pg.Session) error {
 	rung, deaf := m.db.Listen(topic)
 	defer deaf()
-	d := &dispatcher{Manager: m, s: s, kinds: slices.Collect(maps.Keys(m.handlers))}
+	d := &dispatcher{Manager: m, s: s, kinds: m.kinds()}
 	for {
 		n, err := d.round(ctx)
 		if errors.Is(err, errSession) {
@@ -75,6 +75,9 @@ func (m *Manager) lead(ctx context.Context, s *pg.Session) error {
 		}
 	}
 }
+
+// kinds are those that this version of the service can run.
+func (m *Manager) kinds() []string { return slices.Collect(maps.Keys(m.handlers)) }
 
 func (d *dispatcher) tx(ctx context.Context, fn func(ctx context.Context, tx *sqlx.Tx) error) error {
 	if err := d.s.Tx(ctx, fn); err != nil {
@@ -156,9 +159,9 @@ func (d *dispatcher) recover(ctx context.Context) error {
 	return nil
 }
 
-// due picks the jobs to release: of every project the first few that fit its
-// window, a project with nothing in flight before one with something, and no
-// more than may wait in the stream.
+// due picks the jobs to release: of every project the few that fit its window,
+// first those that have waited longest, a project with nothing in flight before
+// one with something, and no more than may wait in the stream.
 func (d *dispatcher) due(ctx context.Context) ([]due, error) {
 	const q = `
 		WITH RECURSIVE project (id) AS (
@@ -175,15 +178,15 @@ func (d *dispatcher) due(ctx context.Context) ([]due, error) {
 		FROM   project p
 		LEFT   JOIN flight f ON f.id = p.id
 		CROSS  JOIN LATERAL (
-		    SELECT id, project_id, kind, releases, headers, created_at,
-		           row_number() OVER (ORDER BY priority DESC, created_at, id) AS place
+		    SELECT id, project_id, kind, releases, headers, next_attempt_at,
+		           row_number() OVER (ORDER BY priority DESC, next_attempt_at, created_at, id) AS place
 		    FROM  (SELECT * FROM jobs
 		           WHERE  state = 'queued' AND project_id = p.id AND next_attempt_at <= now() AND kind = ANY ($2)
-		           ORDER  BY priority DESC, created_at, id
+		           ORDER  BY priority DESC, next_attempt_at, created_at, id
 		           LIMIT  greatest(0, $1 - coalesce(f.n, 0))) first
 		) j
 		WHERE  p.id IS NOT NULL
-		ORDER  BY j.place + coalesce(f.n, 0), j.created_at, j.id
+		ORDER  BY j.place + coalesce(f.n, 0), j.next_attempt_at, j.id
 		LIMIT  greatest(0, $3 - (SELECT coalesce(sum(untaken), 0) FROM flight))`
 	var batch []due
 	err := d.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {

@@ -19,14 +19,15 @@
 // A refusal (see errs.Kind.Refusal) ends the job as failed. Any other error is
 // tried again later, by a row with next_attempt_at, and after the last try the
 // job is dead. A stop of the process is no try: the job goes on where it was
-// as soon as there is a worker. When the job is cancelled, the handler's
+// as soon as there is a worker. A handler that takes long asks [Run.Yield]
+// after each step whether others wait. When the job is cancelled, the handler's
 // context ends with the cause [ErrCancelled].
 //
 // # States
 //
 //	queued ─▶ released ─▶ running ─▶ done | failed | dead | cancelled
 //	  ▲           │           │
-//	  └───────────┴───────────┘  not taken in time; fault, stop, lost lease
+//	  └───────────┴───────────┘  not taken in time; fault, stop, lost lease, end of a turn
 //
 // Progress and changes of state go to the live subject of the job as
 // [Update]; they may be lost, the row is the truth.

@@ -31,6 +31,7 @@ type Config struct {
 	Window  int                             // jobs of one project in flight in the cluster; 2
 	Ahead   int                             // released jobs that nobody has taken yet; 32
 	Lease   time.Duration                   // how long a silent worker keeps a job; 15 s
+	Turn    time.Duration                   // how long a job keeps its worker while others wait, see [Run.Yield]; 1 s
 	Retake  time.Duration                   // after which a released job that nobody took is released again; 1 min
 	Poll    time.Duration                   // how often the dispatcher looks without being rung; 500 ms
 	Backoff func(attempt int) time.Duration // before the next try; 1 s, doubling to 10 min
@@ -56,6 +57,7 @@ func (c Config) withDefaults() Config {
 	def(&c.Window, 2)
 	def(&c.Ahead, 32)
 	long(&c.Lease, 15*time.Second)
+	long(&c.Turn, time.Second)
 	long(&c.Retake, time.Minute)
 	long(&c.Poll, 500*time.Millisecond)
 	long(&c.Keep, 7*24*time.Hour)

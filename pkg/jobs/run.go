@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"github.com/commandcenter/commandcenter/pkg/pg"
 )
@@ -21,6 +22,7 @@ type Run struct {
 
 	m      *Manager
 	run    uuid.UUID
+	turn   time.Time // when it began
 	result json.RawMessage
 
 	mu    sync.Mutex
@@ -126,6 +128,49 @@ func (r *Run) saveStep(ctx context.Context, name string, output []byte) error {
 	if err != nil {
 		return fmt.Errorf("step %s: save: %w", name, err)
 	}
+	return nil
+}
+
+// waited ends a run that goes on later.
+type waited struct{ d time.Duration }
+
+func (w *waited) Error() string {
+	return fmt.Sprintf("goes on when others have had their turn, in %v at the earliest", w.d)
+}
+
+// Wait is what a handler returns when something that the job needs is taken: the
+// job goes on after d, at the first step that was not saved, behind those that
+// wait by then. It is no try.
+func Wait(d time.Duration) error { return &waited{max(d, 0)} }
+
+// Waits reports whether err is of [Wait] or [Run.Yield].
+func Waits(err error) bool {
+	var w *waited
+	return errors.As(err, &w)
+}
+
+// Yield is called where a handler that takes long has just saved something. It
+// returns nil while the job may go on. When the job has had its turn and others
+// wait, it returns what the handler returns then: the job goes behind them. So
+// a short job waits for a turn of a long one, and not for its end.
+func (r *Run) Yield(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil || time.Since(r.turn) < r.m.conf.Turn {
+		return err
+	}
+	const q = `
+		SELECT EXISTS (SELECT FROM jobs WHERE state = 'queued' AND next_attempt_at <= now() AND kind = ANY ($1))
+		    OR EXISTS (SELECT FROM jobs WHERE state = 'released')`
+	var others bool
+	err := r.m.db.AcrossProjects(pg.Detached(ctx), "look whether other jobs wait", func(ctx context.Context, tx *sqlx.Tx) error {
+		return tx.GetContext(ctx, &others, q, pq.Array(r.m.kinds()))
+	})
+	if err != nil {
+		return fmt.Errorf("look whether other jobs wait: %w", err)
+	}
+	if others {
+		return Wait(0)
+	}
+	r.turn = time.Now()
 	return nil
 }
 

@@ -3,7 +3,9 @@ package jobs_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -111,6 +113,98 @@ func TestHigherPriorityGoesFirstAndRunAtIsKept(t *testing.T) {
 	}
 	if time.Now().Before(soon) {
 		t.Fatal("ran before its time")
+	}
+}
+
+func TestAShortJobWaitsForATurnOfALongOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := quick()
+	c.Workers, c.Window, c.Turn = 1, 1, time.Millisecond
+	var end atomic.Bool
+	var runs, steps atomic.Int32
+	begun := make(chan struct{}, 1)
+	m, _ := w.run(c, map[string]jobs.Handler{
+		"long": func(ctx context.Context, r *jobs.Run) error {
+			runs.Add(1)
+			for i := 0; !end.Load(); i++ {
+				if err := r.Step(ctx, strconv.Itoa(i), func(context.Context) error { steps.Add(1); return nil }); err != nil {
+					return err
+				}
+				select {
+				case begun <- struct{}{}:
+				default:
+				}
+				if err := r.Yield(ctx); err != nil {
+					if !jobs.Waits(err) {
+						t.Error(err)
+					}
+					return fmt.Errorf("after step %d: %w", i, err)
+				}
+			}
+			return nil
+		},
+		"short": func(context.Context, *jobs.Run) error { return nil },
+	})
+	long := w.enqueue(jobs.Job{Kind: "long", MaxAttempts: 1})
+	receive(t, begun)
+	for range 3 { // more of them than one turn could let in
+		for p := tenant.Project(1); p <= 3; p++ {
+			await(t, m, p, w.enqueue(jobs.Job{Project: p, Kind: "short"}), jobs.Job.Final)
+		}
+	}
+	if j, err := m.Get(t.Context(), 1, long); err != nil || j.Final() || runs.Load() < 2 {
+		t.Errorf("the long one after %d turns: %+v, %v", runs.Load(), j, err)
+	}
+	end.Store(true)
+	if j := final(t, m, long); j.State != jobs.Done || j.Attempts != 1 {
+		t.Errorf("%+v", j)
+	}
+	var saved int32
+	must(t, pgtest.Admin(t, w.db).Get(&saved, `SELECT count(*) FROM work.job_steps`))
+	if saved != steps.Load() {
+		t.Errorf("%d steps were done %d times", saved, steps.Load())
+	}
+}
+
+func TestALongJobKeepsItsWorkerWhileNobodyWaits(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := quick()
+	c.Workers, c.Turn = 1, time.Nanosecond
+	var runs atomic.Int32
+	m, _ := w.run(c, map[string]jobs.Handler{"k": func(ctx context.Context, r *jobs.Run) error {
+		runs.Add(1)
+		for range 20 {
+			if err := r.Yield(ctx); err != nil {
+				return err
+			}
+		}
+		return nil
+	}})
+	w.enqueue(jobs.Job{Kind: "other"})                    // nobody here can run it
+	w.enqueue(jobs.Job{RunAt: time.Now().Add(time.Hour)}) // not yet
+	if j := final(t, m, w.enqueue(jobs.Job{})); j.State != jobs.Done || runs.Load() != 1 {
+		t.Errorf("%d runs, %+v", runs.Load(), j)
+	}
+}
+
+func TestAJobThatWaitsForSomethingDoesNotUseUpItsTries(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var runs atomic.Int32
+	began := time.Now()
+	m, _ := w.run(quick(), map[string]jobs.Handler{"k": func(context.Context, *jobs.Run) error {
+		if runs.Add(1) < 4 {
+			return jobs.Wait(20 * time.Millisecond)
+		}
+		return nil
+	}})
+	if j := final(t, m, w.enqueue(jobs.Job{MaxAttempts: 1})); j.State != jobs.Done || j.Attempts != 1 || j.Error != "" {
+		t.Errorf("%+v", j)
+	}
+	if took := time.Since(began); took < 60*time.Millisecond {
+		t.Errorf("three waits took %v", took)
 	}
 }
 

@@ -80,7 +80,7 @@ func (m *Manager) execute(ctx context.Context, j Job, run uuid.UUID) (state stri
 	defer m.metrics.running.Dec()
 	m.tell(j)
 
-	r := &Run{Job: j, m: m, run: run}
+	r := &Run{Job: j, m: m, run: run, turn: began}
 	beat := make(chan struct{})
 	go func() {
 		defer close(beat)
@@ -220,6 +220,10 @@ func (m *Manager) outcome(j Job, failure, cause error) ending {
 		return ending{state: Cancelled, text: ErrCancelled.Error()}
 	case cause != nil: // the process stops
 		return ending{state: Queued, refund: true}
+	}
+	var later *waited
+	if errors.As(failure, &later) {
+		return ending{state: Queued, wait: later.d, refund: true}
 	}
 	e := errs.As(failure)
 	text := e.Msg
