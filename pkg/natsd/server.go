@@ -104,6 +104,15 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		s.fail(errors.New("nats server: " + msg))
 	}
 	ns.SetLoggerV2(log, false, false, false)
+	// An account that the server does not know yet gets its streams at the first
+	// connection, and a second one that is faster finds them half made. A leaf
+	// connection is made before anybody else comes.
+	for _, name := range []string{AccountCC, AccountHub} {
+		if _, err := ns.LookupAccount(trust.ids[name]); err != nil {
+			ns.Shutdown()
+			return nil, fmt.Errorf("nats server: account %s: %w", name, err)
+		}
+	}
 	// Start returns when JetStream has loaded its streams and the listener is
 	// open, or after Fatalf: there is nothing to poll for.
 	done := make(chan struct{})
