@@ -21,7 +21,7 @@ import (
 type Remote struct {
 	Addr        string      // host:port where the other one takes leaf connections
 	Credentials string      // file with what we show there, see [ReadCredentials]; "" shows nothing
-	TLS         *tls.Config // nil speaks without; an address beyond this machine then needs Config.Plain
+	TLS         *tls.Config // nil speaks without; an address beyond this machine then needs Config.LeafPlain
 	// Deny names subjects of account HUB that never cross, either way. Those of
 	// JetStream and of the server itself are denied always: the other side may
 	// belong to somebody who would like to make streams here.
@@ -32,7 +32,7 @@ type Remote struct {
 var private = []string{"$JS.>", "$KV.>", "$O.>", "$OBJ.>", "$SRV.>", "$SYS.>", "_INBOX.>"}
 
 func (r Remote) options(c Config, t *Trust) (*server.RemoteLeafOpts, error) {
-	host, port, err := split(r.Addr, r.TLS != nil || c.Plain)
+	host, port, err := split(r.Addr, r.TLS != nil || c.Plain || c.LeafPlain)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func (c Config) leaf(opts *server.Options, t *Trust) error {
 		if secure == nil {
 			secure = c.TLS
 		}
-		if opts.LeafNode.Host, opts.LeafNode.Port, err = split(c.LeafAddr, secure != nil || c.Plain); err != nil {
+		if opts.LeafNode.Host, opts.LeafNode.Port, err = split(c.LeafAddr, secure != nil || c.Plain || c.LeafPlain); err != nil {
 			return fmt.Errorf("nats leaf address: %w", err)
 		}
 		opts.LeafNode.TLSConfig, opts.LeafNode.TLSTimeout = secure, 5

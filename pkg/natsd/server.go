@@ -45,9 +45,11 @@ type Config struct {
 	Plain bool
 
 	// LeafAddr opens a port for leaf connections of other instances; they bind
-	// account HUB, as a user of it. "" opens none. LeafTLS is TLS when nil.
-	LeafAddr string
-	LeafTLS  *tls.Config
+	// account HUB, as a user of it. "" opens none. LeafTLS is TLS when nil, and
+	// LeafPlain is Plain for leaf connections, in either direction, alone.
+	LeafAddr  string
+	LeafTLS   *tls.Config
+	LeafPlain bool
 	// Remotes are hubs that this instance joins. They need not be there: the
 	// server goes on trying.
 	Remotes []Remote

@@ -91,7 +91,7 @@ func TestPartsFindEachOtherInAnyOrder(t *testing.T) {
 func TestPartsWaitForServersOfOthers(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
-	users, err := stack.Users()
+	users, err := stack.Users("later")
 	if err != nil {
 		t.Fatal(err)
 	}

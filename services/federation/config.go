@@ -11,23 +11,25 @@ import (
 
 // Config is what the service may be told.
 type Config struct {
-	Slug     string        `config:"slug" usage:"name of this instance among the others: 1 to 50 of a-z, 0-9 and -"`
+	Slug     string        `config:"slug" usage:"name of this instance among the others: 1 to 50 of a-z, 0-9 and -, not global or presence; empty takes the name of the host and a part of the instance's id"`
 	HubURL   string        `config:"hub_url" usage:"http(s) address that others are told; empty takes the HTTP address"`
 	Interval time.Duration `config:"interval" usage:"time between heartbeats, at most 1m0s"`
 	Sweep    time.Duration `config:"sweep" usage:"time between looks for who is late"`
+	ID       string        // of this instance: others of the same slug have another
 	Version  string        // of this product, for others to see
 }
 
-// DefaultConfig is right for any instance but for its HubURL and Version.
+// DefaultConfig is right for any instance but for who it is: its Slug, ID,
+// HubURL and Version.
 func DefaultConfig() Config {
-	return Config{Slug: "commandcenter", Interval: 30 * time.Second, Sweep: 5 * time.Second}
+	return Config{Interval: 30 * time.Second, Sweep: 5 * time.Second}
 }
 
 // Validate reports every fault at once.
 func (c Config) Validate() error {
 	var errs []error
-	if !instance.ValidSlug(c.Slug) {
-		errs = append(errs, fmt.Errorf("slug %q: want 1 to 50 of a-z, 0-9 and -", c.Slug))
+	if c.Slug != "" && !instance.ValidSlug(c.Slug) {
+		errs = append(errs, fmt.Errorf("slug %q: want 1 to 50 of a-z, 0-9 and -, not global or presence", c.Slug))
 	}
 	if u, err := url.Parse(c.HubURL); c.HubURL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		errs = append(errs, fmt.Errorf("hub_url %q: want http(s)://host", c.HubURL))

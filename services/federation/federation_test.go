@@ -2,10 +2,12 @@ package federation_test
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -26,17 +28,26 @@ type world struct {
 	env     *bustest.Env
 	hub     *bus.Hub
 	changes chan string
+	module  *app.Module
+	metrics *prometheus.Registry
+	log     *lines
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	env := bustest.Start(t, []string{federation.Name, "watcher"}, bustest.WithHub(federation.Name))
-	hub, err := bus.ConnectHub(t.Context(), env.HubConfig(federation.Name))
+	return run(t, env, "us", env.HubConfig(federation.Name))
+}
+
+// run starts the service under a slug, on a hub that may be another server.
+func run(t *testing.T, env *bustest.Env, slug string, onHub bus.Config, neighbours ...bus.NeighbourConfig) *world {
+	t.Helper()
+	hub, err := bus.ConnectHub(t.Context(), onHub)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(hub.Close)
-	w := &world{T: t, env: env, hub: hub, changes: make(chan string, 16)}
+	w := &world{T: t, env: env, hub: hub, changes: make(chan string, 16), metrics: prometheus.NewRegistry(), log: &lines{}}
 	sub, err := env.Bus("watcher").Conn().Subscribe("evt.instance.federation.instance.status_changed.v1", func(m *nats.Msg) {
 		var e struct {
 			InstanceID     string `json:"instance_id"`
@@ -57,22 +68,19 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	c := federation.DefaultConfig()
-	c.Slug, c.HubURL, c.Version = "us", "http://us:8000", "1.2.3"
-	m, err := federation.New(federation.Deps{
-		DB: pgtest.New(t, federation.Migrations), Bus: env.Bus(federation.Name), Hub: w.hub, Log: slog.New(slog.DiscardHandler), Registerer: prometheus.NewRegistry(),
+	c.Slug, c.ID, c.HubURL, c.Version = slug, "id-"+slug, "http://"+slug+":8000", "1.2.3"
+	c.Interval = time.Second // the tests wait for the next one
+	w.module, err = federation.New(federation.Deps{
+		DB: pgtest.New(t, federation.Migrations), Bus: env.Bus(federation.Name), Hub: w.hub, Neighbours: neighbours,
+		Log: slog.New(slog.NewTextHandler(w.log, nil)), Registerer: w.metrics,
 	}, c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(m.Operations) != 1 || m.Operations[0] != "listInstances" {
-		t.Fatalf("operations %v", m.Operations)
+	if o := w.module.Operations; len(o) != 1 || o[0] != "listInstances" {
+		t.Fatalf("operations %v", o)
 	}
-	for _, r := range app.RunChecks(t.Context(), 5*time.Second, m.Checks...) {
-		if r.Status != app.StatusHealthy {
-			t.Errorf("check %s: %v", r.Name, r.Err)
-		}
-	}
-	part := m.Part()
+	part := w.module.Part()
 	if err := part.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -84,6 +92,64 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	return w
+}
+
+// lines is a log that can be read while it is written.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) count(word string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), word)
+}
+
+// heard is how many heartbeats had the outcome.
+func (w *world) heard(outcome string) float64 {
+	w.Helper()
+	all, err := w.metrics.Gather()
+	if err != nil {
+		w.Fatal(err)
+	}
+	for _, f := range all {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == "federation_heartbeats_total" && m.GetLabel()[0].GetValue() == outcome {
+				return m.GetCounter().GetValue()
+			}
+		}
+	}
+	return 0
+}
+
+// health returns the check's result.
+func (w *world) health(check string) app.Result {
+	w.Helper()
+	for _, r := range app.RunChecks(w.Context(), 5*time.Second, w.module.Checks...) {
+		if r.Name == check {
+			return r
+		}
+	}
+	w.Fatalf("no check %s", check)
+	return app.Result{}
+}
+
+func (w *world) eventually(what string, ok func() bool) {
+	w.Helper()
+	for end := time.Now().Add(bustest.Patience); !ok(); {
+		if time.Now().After(end) {
+			w.Fatalf("%s: not within %s", what, bustest.Patience)
+		}
+		t := time.NewTimer(20 * time.Millisecond)
+		<-t.C
+	}
 }
 
 func (w *world) await(want string) {
@@ -123,6 +189,11 @@ func TestHeartbeatsBecomeACatalogAndEvents(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.await("us:>online")
+	for _, r := range app.RunChecks(t.Context(), 5*time.Second, w.module.Checks...) {
+		if r.Status != app.StatusHealthy {
+			t.Errorf("check %s: %v", r.Name, r.Err)
+		}
+	}
 	// What cannot be true changes nothing, whatever comes with it.
 	for slug, data := range map[string][]byte{
 		"gemini":  beat("apollo", time.Now()),
@@ -158,10 +229,60 @@ func TestHeartbeatsBecomeACatalogAndEvents(t *testing.T) {
 	}
 }
 
+func TestAnotherInstanceWithOurSlugIsToldAndChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.await("us:>online")
+	for n, version := range []string{"0.8.0", "0.9.0"} {
+		data := fmt.Appendf(nil, `{"project_slug":"us","hub_url":"https://them.example","version":%q,"status":"degraded","timestamp":%q}`, version, time.Now().Add(time.Second).UTC().Format(time.RFC3339Nano))
+		if err := w.hub.Announce(t.Context(), "us", nil, data); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually("it is counted", func() bool { return w.heard("collision") == float64(n+1) }) // the stream keeps the last one alone
+	}
+	if l := w.list(`{}`); l.Total != 1 || l.Instances[0]["hub_url"] != "http://us:8000" || l.Instances[0]["status"] != "online" || l.Instances[0]["version"] != "1.2.3" {
+		t.Errorf("our own row is %+v", l.Instances)
+	}
+	if r := w.health("slug"); r.Status != app.StatusDegraded || !strings.Contains(r.Err.Error(), "CC_FEDERATION_SLUG") {
+		t.Errorf("health %+v", r)
+	}
+	if n := w.log.count("federation.collision"); n != 1 {
+		t.Errorf("warned %d times", n)
+	}
+	w.eventually("our own come back and are no collision", func() bool { return w.heard("own") > 0 })
+}
+
+func TestAHeartbeatThatNoDatabaseTakesIsCountedOnceAndHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.await("us:>online")
+	for slug, data := range map[string]string{
+		"nul":    `{"project_slug":"nul","version":"\u0000"}`,
+		"url":    `{"project_slug":"url","hub_url":"http://x/\u0000"}`,
+		"bytes":  "{\"project_slug\":\"bytes\",\"version\":\"\xff\"}",
+		"global": `{"project_slug":"global"}`,
+	} {
+		if err := w.hub.Announce(t.Context(), slug, nil, []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bare := base64.StdEncoding.EncodeToString(beat("apollo", time.Now()))
+	if err := w.hub.Announce(t.Context(), "apollo", nil, []byte(bare)); err != nil {
+		t.Fatal(err)
+	}
+	w.await("apollo:>online")
+	if u, r, f := w.heard("unreadable"), w.heard("reserved"), w.heard("fault"); u != 3 || r != 1 || f != 0 {
+		t.Errorf("%v unreadable, %v reserved, %v faults; want 3, 1, 0", u, r, f)
+	}
+}
+
 func TestTheServiceRefusesToBeBuiltWrongly(t *testing.T) {
 	t.Parallel()
 	if _, err := federation.New(federation.Deps{}, federation.DefaultConfig()); err == nil {
 		t.Error("built without a bus")
+	}
+	if err := federation.DefaultConfig().Validate(); err != nil {
+		t.Errorf("defaults: %v", err)
 	}
 	c := federation.Config{Slug: "No!", HubURL: "ftp://x", Interval: time.Hour, Sweep: -1}
 	err := c.Validate()

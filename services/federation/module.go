@@ -31,9 +31,12 @@ var Migrations = pg.Schema{Name: Name, FS: migrations, Dir: "migrations"}
 
 // Deps is what the service is given.
 type Deps struct {
-	DB         *pg.DB
-	Bus        *bus.Bus
-	Hub        *bus.Hub // account HUB, where instances hear each other
+	DB  *pg.DB
+	Bus *bus.Bus
+	Hub *bus.Hub // account HUB, where instances hear each other
+	// Neighbours are hubs of others, which this instance meets as a client of
+	// their NATS servers. Service, Log and Heard are filled in here.
+	Neighbours []bus.NeighbourConfig
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 	// Degraded reports whether this instance works with less than usual, for
@@ -50,6 +53,9 @@ func New(d Deps, c Config) (*app.Module, error) {
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("federation: %w", err)
 	}
+	if c.Slug == "" || c.ID == "" {
+		return nil, errors.New("federation: who is this instance? Slug and ID are needed")
+	}
 	if d.Now == nil {
 		d.Now = time.Now
 	}
@@ -57,12 +63,60 @@ func New(d Deps, c Config) (*app.Module, error) {
 		d.Degraded = func(context.Context) bool { return false }
 	}
 	log := d.Log.With("service", Name)
-	catalog := instance.NewCatalog(postgres.NewInstances(d.DB), c.Slug, d.Now)
-	presence, err := inbox.NewPresence(catalog, d.Registerer, d.Now)
+	self := instance.Self{Slug: c.Slug, ID: c.ID}
+	catalog := instance.NewCatalog(postgres.NewInstances(d.DB), self, d.Now)
+	collision := &instance.Collision{}
+	presence, err := inbox.NewPresence(inbox.Config{Catalog: catalog, Collision: collision, Registerer: d.Registerer, Log: log, Now: d.Now})
 	if err != nil {
 		return nil, fmt.Errorf("federation: %w", err)
 	}
-	checks := []app.Check{
+	neighbours, err := meet(d, presence)
+	if err != nil {
+		return nil, fmt.Errorf("federation: %w", err)
+	}
+	checks := checks(d, c, neighbours, collision)
+	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: c.Version, Checks: checks})
+	serve.Register(server, catalog)
+	parts := []app.Part{outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer)), d.Hub.Presences(presence.Hear)}
+	for _, n := range neighbours {
+		parts = append(parts, n)
+	}
+	parts = append(parts,
+		&instance.Beat{
+			Self: self, HubURL: c.HubURL, Version: c.Version, Interval: c.Interval, Degraded: d.Degraded, Now: d.Now, Log: log,
+			Announce: func(ctx context.Context, slug string, data []byte) error {
+				for _, n := range neighbours {
+					if err := n.Announce(slug, nil, data); err != nil { // our own catalog does not depend on theirs
+						log.WarnContext(ctx, "federation.heartbeat", "err", err)
+					}
+				}
+				return d.Hub.Announce(ctx, slug, nil, data)
+			},
+			Sent: catalog.Sent,
+		},
+		&instance.Sweeper{Catalog: catalog, Every: c.Sweep, Log: log},
+		server,
+	)
+	return &app.Module{Name: Name, Parts: parts, Checks: checks, Operations: server.Operations()}, nil
+}
+
+// meet makes the clients of others' hubs. What they hear is decided upon as if
+// it had come over ours.
+func meet(d Deps, presence *inbox.Presence) ([]*bus.Neighbour, error) {
+	var out []*bus.Neighbour
+	for _, c := range d.Neighbours {
+		c.Service, c.Log, c.Heard = Name, d.Log, presence.Hear
+		n, err := bus.NewNeighbour(c)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+func checks(d Deps, c Config, neighbours []*bus.Neighbour, collision *instance.Collision) []app.Check {
+	out := []app.Check{
 		{Name: "database", Check: d.DB.Ping},
 		{Name: "hub", Check: func(ctx context.Context) error {
 			if d.Hub.Ready(ctx) != nil {
@@ -70,22 +124,20 @@ func New(d Deps, c Config) (*app.Module, error) {
 			}
 			return nil
 		}},
+		{Name: "slug", Check: func(context.Context) error {
+			if collision.Lasts(d.Now()) {
+				return app.Degraded(fmt.Sprintf("another instance calls itself %q too, and others cannot tell the two apart: give one of them another name (federation.slug, CC_FEDERATION_SLUG) and restart it; the line federation.collision of the log says who it is", c.Slug))
+			}
+			return nil
+		}},
 	}
-	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: c.Version, Checks: checks})
-	serve.Register(server, catalog)
-	return &app.Module{
-		Name: Name,
-		Parts: []app.Part{
-			outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer)),
-			d.Hub.Presences(presence.Hear),
-			&instance.Beat{
-				Slug: c.Slug, HubURL: c.HubURL, Version: c.Version, Interval: c.Interval, Degraded: d.Degraded, Now: d.Now, Log: log,
-				Announce: func(ctx context.Context, slug string, data []byte) error { return d.Hub.Announce(ctx, slug, nil, data) },
-			},
-			&instance.Sweeper{Catalog: catalog, Every: c.Sweep, Log: log},
-			server,
-		},
-		Checks:     checks,
-		Operations: server.Operations(),
-	}, nil
+	for _, n := range neighbours {
+		out = append(out, app.Check{Name: n.Name(), Check: func(ctx context.Context) error {
+			if err := n.Ready(ctx); err != nil {
+				return app.Degraded(err.Error() + ": check the address in hub.join (CC_HUB_JOIN), the credentials, and that the server runs")
+			}
+			return nil
+		}})
+	}
+	return out
 }

@@ -25,7 +25,7 @@ import (
 // serverKeys are the settings that commands which run a server have flags for.
 var serverKeys = []string{
 	"http", "nats", "database_url", "nats_url", "otlp_endpoint", "ops",
-	"gateway.origins", "gateway.cert_file", "gateway.key_file",
+	"gateway.origins", "gateway.cert_file", "gateway.key_file", "hub.listen", "hub.join",
 }
 
 func (e *env) upCommand() *cobra.Command {

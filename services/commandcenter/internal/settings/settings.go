@@ -38,6 +38,7 @@ type Config struct {
 	Auth       auth.Config       `config:"auth"`
 	Knowledge  knowledge.Config  `config:"knowledge"`
 	Federation federation.Config `config:"federation"`
+	Hub        Hub               `config:"hub"`
 	Client     Client            `config:"client"`
 }
 
@@ -129,7 +130,7 @@ func (c Config) Validate() error {
 	g := gateway.Defaults()
 	g.Origins, g.CertFile, g.KeyFile, g.TrustedProxies = c.Gateway.Origins, c.Gateway.CertFile, c.Gateway.KeyFile, c.Gateway.TrustedProxies
 	g.Anonymous, g.Reads, g.Writes, g.Metrics = c.Gateway.Anonymous, c.Gateway.Reads, c.Gateway.Writes, c.Gateway.Metrics
-	errs = append(errs, g.Validate(), below("auth", c.Auth.Validate()), below("knowledge", c.Knowledge.Validate()), below("federation", c.Federation.Validate()))
+	errs = append(errs, g.Validate(), below("auth", c.Auth.Validate()), below("knowledge", c.Knowledge.Validate()), below("federation", c.Federation.Validate()), c.Hub.validate(c.NATSURL == ""))
 	if c.Client.Server != "" && !hasScheme(c.Client.Server, "http", "https") {
 		bad("client.server", "want http(s)://host:port")
 	}

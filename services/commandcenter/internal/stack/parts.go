@@ -32,7 +32,11 @@ func (p *natsPart) Name() string { return RoleNATS }
 
 func (p *natsPart) Start(ctx context.Context) error {
 	began := time.Now()
-	users, err := Users()
+	slug, err := p.env.slug()
+	if err != nil {
+		return err
+	}
+	users, err := Users(slug)
 	if err != nil {
 		return err
 	}
@@ -41,8 +45,11 @@ func (p *natsPart) Start(ctx context.Context) error {
 			return err
 		}
 	} else {
-		p.server, err = natsd.Start(ctx, natsd.Config{Dir: p.env.Dir.Path(), Addr: p.env.Config.NATS, Users: users, Log: p.env.Log.With("service", RoleNATS)})
-		if err != nil {
+		c := natsd.Config{Dir: p.env.Dir.Path(), Addr: p.env.Config.NATS, Users: users, Log: p.env.Log.With("service", RoleNATS)}
+		if err := leaf(&c, p.env.Config.Hub); err != nil {
+			return err
+		}
+		if p.server, err = natsd.Start(ctx, c); err != nil {
 			return err
 		}
 		p.trust = p.server.Trust
@@ -60,6 +67,7 @@ func (p *natsPart) Start(ctx context.Context) error {
 		return errors.Join(err, p.Stop(context.WithoutCancel(ctx)))
 	}
 	p.env.notice("NATS", p.where(), began)
+	p.noticeHub(began)
 	return nil
 }
 

@@ -113,9 +113,9 @@ func (s service) contract() (bus.Contract, error) {
 	return c, nil
 }
 
-// Users are the users of an instance on its bus.
-func Users() ([]natsd.UserSpec, error) {
-	var out []natsd.UserSpec
+// Users are the users of the instance slug on its bus.
+func Users(slug string) ([]natsd.UserSpec, error) {
+	out := []natsd.UserSpec{bus.NeighbourPermissions()}
 	for _, s := range services() {
 		c, err := s.contract()
 		if err != nil {
@@ -123,7 +123,7 @@ func Users() ([]natsd.UserSpec, error) {
 		}
 		out = append(out, bus.PermissionsFor(s.name, c))
 		if s.hub {
-			out = append(out, bus.HubPermissions(s.name))
+			out = append(out, bus.HubPermissions(s.name, slug))
 		}
 	}
 	return out, nil

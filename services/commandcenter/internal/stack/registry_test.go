@@ -37,7 +37,9 @@ func TestEveryOperationOfTheContractHasItsHandlerAndNoHandlerLacksAnOperation(t 
 	dbs := pgtest.NewAll(t, Schemas()...)
 	env := bustest.Start(t, Names(), bustest.WithHub(hubServices()...))
 	for _, s := range services() {
-		b := built{env: &Env{Config: settings.Default(), Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Secret: make([]byte, 32)}, bus: env.Bus(s.name)}
+		conf := settings.Default()
+		conf.Federation.Slug = "us"
+		b := built{env: &Env{Config: conf, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Secret: make([]byte, 32)}, bus: env.Bus(s.name)}
 		b.db = dbs[s.name]
 		if s.hub {
 			if b.hub, err = bus.ConnectHub(t.Context(), env.HubConfig(s.name)); err != nil {
@@ -84,11 +86,14 @@ func TestConsumersAndFollowersOfTheCatalogueAreServices(t *testing.T) {
 
 func TestAServiceMaySayAndHearWhatItsContractsDeclareAndNothingElse(t *testing.T) {
 	t.Parallel()
-	users, err := Users()
+	users, err := Users("us")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, u := range users {
+		if u.Name == bus.HubUser("federation") && (!slices.Contains(u.Pub, "hub.presence.us") || slices.Contains(u.Pub, "hub.presence.*")) {
+			t.Errorf("%s may say %v, want its own presence alone", u.Name, u.Pub)
+		}
 		for _, s := range append(slices.Clone(u.Pub), u.Sub...) {
 			if s == ">" || strings.HasPrefix(s, "evt.>") || strings.HasPrefix(s, "$JS.API.>") || strings.HasPrefix(s, "_INBOX.") ||
 				strings.HasPrefix(s, "$JS.API.STREAM.CREATE") || strings.HasPrefix(s, "$JS.API.CONSUMER.DURABLE") {

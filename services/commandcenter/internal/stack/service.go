@@ -176,11 +176,19 @@ func (p *servicePart) check() app.Check {
 
 func buildFederation(b built) (*app.Module, error) {
 	c := b.env.Config.Federation
-	c.Version = b.env.Version
+	c.ID, c.Version = b.env.id(), b.env.Version
+	var err error
+	if c.Slug, err = b.env.slug(); err != nil {
+		return nil, err
+	}
 	if c.HubURL == "" {
 		c.HubURL = "http://" + settings.Reachable(b.env.Config.HTTP)
 	}
-	return federation.New(federation.Deps{DB: b.db, Bus: b.bus, Hub: b.hub, Log: b.env.Log, Registerer: b.env.Registry}, c)
+	neighbours, err := neighbours(b.env.Config.Hub)
+	if err != nil {
+		return nil, err
+	}
+	return federation.New(federation.Deps{DB: b.db, Bus: b.bus, Hub: b.hub, Neighbours: neighbours, Log: b.env.Log, Registerer: b.env.Registry}, c)
 }
 
 func buildKnowledge(b built) (*app.Module, error) {

@@ -3,6 +3,7 @@ package inbox
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,36 +19,52 @@ type catalog interface {
 
 // Presence decides about heartbeats as they come.
 type Presence struct {
-	catalog catalog
-	now     func() time.Time
-	heard   *prometheus.CounterVec
+	Config
+	heard *prometheus.CounterVec
 }
 
-// NewPresence returns the handler; reg may be nil.
-func NewPresence(c catalog, reg prometheus.Registerer, now func() time.Time) (*Presence, error) {
-	p := &Presence{catalog: c, now: now, heard: prometheus.NewCounterVec(prometheus.CounterOpts{
+// Config is what a [Presence] needs.
+type Config struct {
+	Catalog    catalog
+	Collision  *instance.Collision   // told of others with our slug
+	Registerer prometheus.Registerer // may be nil
+	Log        *slog.Logger
+	Now        func() time.Time
+}
+
+// NewPresence returns the handler.
+func NewPresence(c Config) (*Presence, error) {
+	p := &Presence{Config: c, heard: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "federation_heartbeats_total",
 		Help: "Heartbeats that came in, by what became of them.",
 	}, []string{"outcome"})}
-	if reg == nil {
+	if c.Registerer == nil {
 		return p, nil
 	}
-	return p, reg.Register(p.heard)
+	return p, c.Registerer.Register(p.heard)
 }
 
-// Hear takes one in. What cannot be a heartbeat is counted and never seen
-// again; a fault of ours brings it back.
+// Hear takes one in. What cannot be a heartbeat of another instance is counted
+// and never seen again; a fault of ours brings it back.
 func (p *Presence) Hear(ctx context.Context, m bus.Presence) error {
-	hb, err := instance.Decode(m.Slug, m.Data, p.now())
+	hb, err := instance.Decode(m.Slug, m.Data, p.Now())
 	if err == nil {
-		err = p.catalog.Hear(ctx, hb)
+		err = p.Catalog.Hear(ctx, hb)
 	}
 	outcome := outcomeOf(err)
 	p.heard.WithLabelValues(outcome).Inc()
-	if err != nil && outcome != fault {
-		return bus.Drop(err)
+	switch {
+	case err == nil, errors.Is(err, instance.ErrOwn):
+		return nil
+	case errors.Is(err, instance.ErrCollision):
+		if p.Collision.Note(p.Now()) { // it comes every 30 s from now on
+			p.Log.WarnContext(ctx, "federation.collision", "slug", hb.Slug, "other_id", hb.ID, "other_url", hb.HubURL, "other_version", hb.Version)
+		}
+		return nil
+	case outcome == fault:
+		return err
 	}
-	return err
+	return bus.Drop(err)
 }
 
 const fault = "fault"
@@ -58,6 +75,12 @@ func outcomeOf(err error) string {
 	switch {
 	case err == nil:
 		return "heard"
+	case errors.Is(err, instance.ErrOwn):
+		return "own"
+	case errors.Is(err, instance.ErrCollision):
+		return "collision"
+	case errors.Is(err, instance.ErrReserved):
+		return "reserved"
 	case errors.Is(err, instance.ErrForeign):
 		return "foreign"
 	case errors.Is(err, instance.ErrClock):

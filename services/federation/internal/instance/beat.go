@@ -10,10 +10,13 @@ import (
 // Beat publishes this instance's heartbeat at once and then every interval. It
 // is a part of an application.
 type Beat struct {
-	Slug, HubURL, Version string
-	Interval              time.Duration
+	Self            Self
+	HubURL, Version string
+	Interval        time.Duration
 	// Announce puts a heartbeat on hub.presence.<slug>.
 	Announce func(ctx context.Context, slug string, data []byte) error
+	// Sent takes down one that was announced.
+	Sent func(ctx context.Context, hb Heartbeat) error
 	// Degraded reports whether this instance works with less than usual.
 	Degraded func(ctx context.Context) bool
 	Now      func() time.Time
@@ -47,10 +50,16 @@ func (b *Beat) Start(ctx context.Context) error {
 }
 
 func (b *Beat) beat(ctx context.Context) {
-	hb := Heartbeat{Slug: b.Slug, HubURL: b.HubURL, Version: b.Version, Sent: b.Now(), Degraded: b.Degraded(ctx)}
+	hb := Heartbeat{
+		Slug: b.Self.Slug, ID: b.Self.ID, HubURL: b.HubURL, Namespace: "hub." + b.Self.Slug, Version: b.Version,
+		Sent: b.Now(), Degraded: b.Degraded(ctx),
+	}
 	data, err := hb.Encode()
 	if err == nil {
-		err = b.Announce(ctx, b.Slug, data)
+		err = b.Announce(ctx, b.Self.Slug, data)
+	}
+	if err == nil {
+		err = b.Sent(ctx, hb)
 	}
 	if err != nil {
 		b.Log.WarnContext(ctx, "federation.heartbeat", "err", err)

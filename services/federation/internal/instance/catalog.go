@@ -11,8 +11,15 @@ import (
 // able to fill the table.
 const maxInstances = 1000
 
-// ErrFull says that no further instance is taken in.
-var ErrFull = errors.New("the catalog is full")
+// Reasons not to take a heartbeat in that was read.
+var (
+	// ErrFull says that there is no room for a further instance.
+	ErrFull = errors.New("the catalog is full")
+	// ErrOwn says that the heartbeat is our own, come back.
+	ErrOwn = errors.New("our own heartbeat")
+	// ErrCollision says that another instance uses our slug.
+	ErrCollision = errors.New("another instance uses the slug of this one")
+)
 
 // store keeps the rows. Atomically runs fn in one transaction, which the other
 // methods join under fn's context.
@@ -35,10 +42,14 @@ type announcer interface {
 	Announce(ctx context.Context, c Change) error
 }
 
+// Self is who we are. The slug is chosen, and another instance may have chosen
+// it too; the id is not.
+type Self struct{ Slug, ID string }
+
 // Catalog applies the rules to the rows.
 type Catalog struct {
 	store Store
-	self  string
+	self  Self
 	now   func() time.Time
 }
 
@@ -50,19 +61,39 @@ type Store interface {
 }
 
 // NewCatalog returns the catalog of the instance self.
-func NewCatalog(s Store, self string, now func() time.Time) *Catalog {
+func NewCatalog(s Store, self Self, now func() time.Time) *Catalog {
 	return &Catalog{store: s, self: self, now: now}
 }
 
-// Hear takes a heartbeat in. It returns ErrFull for a new instance that there
-// is no room for; one that is old news changes nothing.
+// Hear takes in a heartbeat that came from outside. None of them touches our
+// own row, whatever it says: with our slug it is ErrOwn or ErrCollision. It
+// returns ErrFull for a new instance that there is no room for; one that is old
+// news changes nothing.
 func (c *Catalog) Hear(ctx context.Context, hb Heartbeat) error {
+	if hb.Slug == c.self.Slug {
+		if hb.ID == c.self.ID {
+			return ErrOwn
+		}
+		return ErrCollision
+	}
+	return c.take(ctx, hb)
+}
+
+// Sent takes down a heartbeat that we have sent.
+func (c *Catalog) Sent(ctx context.Context, hb Heartbeat) error {
+	if hb.Slug != c.self.Slug {
+		return fmt.Errorf("%w: %q was not sent by %q", ErrForeign, hb.Slug, c.self.Slug)
+	}
+	return c.take(ctx, hb)
+}
+
+func (c *Catalog) take(ctx context.Context, hb Heartbeat) error {
 	return c.store.Atomically(ctx, func(ctx context.Context) error {
 		was, found, err := c.store.Find(ctx, hb.Slug)
 		if err != nil {
 			return err
 		}
-		if !found && hb.Slug != c.self {
+		if !found && hb.Slug != c.self.Slug {
 			n, err := c.store.Count(ctx)
 			if err != nil {
 				return err
@@ -139,7 +170,7 @@ func (c *Catalog) List(ctx context.Context, status Status) ([]Entry, error) {
 		if status != "" && i.Status != status {
 			continue
 		}
-		if i.Slug == c.self {
+		if i.Slug == c.self.Slug {
 			own = append(own, Entry{i, true})
 			continue
 		}

@@ -7,13 +7,18 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
-// Heartbeat is what an instance says of itself.
+// Heartbeat is what an instance says of itself. Its texts are valid UTF-8 and
+// can be printed.
 type Heartbeat struct {
 	Slug      string // lower case
+	ID        string // tells instances of the same slug apart, "" when it gave none
 	HubURL    string // http(s), "" when it gave none that can be used
 	Namespace string // hub.<slug>, "" when it gave none
 	Version   string // of its product
@@ -24,6 +29,7 @@ type Heartbeat struct {
 // Reasons to refuse a heartbeat. They are counted, never answered.
 var (
 	ErrUnreadable = errors.New("no heartbeat in any known form")
+	ErrReserved   = errors.New("the slug is reserved")
 	ErrForeign    = errors.New("the subject names another instance than the body")
 	ErrClock      = errors.New("the time is more than five minutes off")
 )
@@ -31,28 +37,45 @@ var (
 // maxSkew is how far a sender's clock may be off, either way.
 const maxSkew = 5 * time.Minute
 
+// maxBody is the longest heartbeat that is read, in bytes.
+const maxBody = 64 << 10
+
 var (
 	slugPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,99}$`)
 	ownSlug     = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,49}$`)
+	idPattern   = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
 )
 
+// reserved are slugs that would be taken for the tokens of other subjects:
+// hub.global.…, hub.presence.….
+var reserved = []string{"global", "presence"}
+
 // ValidSlug reports whether an instance may call itself so. Older instances
-// with other names are still heard.
-func ValidSlug(s string) bool { return ownSlug.MatchString(s) }
+// with other names are still heard, but for the reserved ones.
+func ValidSlug(s string) bool { return ownSlug.MatchString(s) && !slices.Contains(reserved, s) }
 
 // Decode reads a heartbeat that came on hub.presence.<token> at now. It reads
 // the flat form, the two envelopes of older emitters (the fields under
-// "payload"), either of them encoded twice (a JSON string, or base64 of JSON),
-// and the form of the prototype, which has hubId.
+// "payload"), either of them encoded twice (a JSON string, or base64 of JSON,
+// as a JSON string or bare), and the form of the prototype, which has hubId.
 func Decode(token string, data []byte, now time.Time) (Heartbeat, error) {
 	var hb Heartbeat
+	if len(data) > maxBody {
+		return hb, fmt.Errorf("%w: %d bytes", ErrUnreadable, len(data))
+	}
 	f, err := findFields(data, 0)
 	if err != nil {
 		return hb, err
 	}
+	if f.hasNUL() {
+		return hb, fmt.Errorf("%w: a NUL in it", ErrUnreadable) // no database keeps it
+	}
 	hb.Slug = strings.ToLower(f.slug)
 	if !slugPattern.MatchString(hb.Slug) {
 		return hb, fmt.Errorf("%w: slug %.60q", ErrUnreadable, f.slug)
+	}
+	if slices.Contains(reserved, hb.Slug) {
+		return hb, fmt.Errorf("%w: %s", ErrReserved, hb.Slug)
 	}
 	if !strings.EqualFold(hb.Slug, token) {
 		return hb, fmt.Errorf("%w: %.60q and %.60q", ErrForeign, token, f.slug)
@@ -69,10 +92,13 @@ func Decode(token string, data []byte, now time.Time) (Heartbeat, error) {
 			return hb, fmt.Errorf("%w: %s", ErrClock, hb.Sent.Format(time.RFC3339))
 		}
 	}
-	if u, err := url.Parse(f.hubURL); err == nil && u.Host != "" && u.User == nil && (u.Scheme == "http" || u.Scheme == "https") && len(f.hubURL) <= 500 {
+	if usableURL(f.hubURL) {
 		hb.HubURL = f.hubURL
 	}
-	hb.Version = cut(f.version, 100)
+	hb.Version = printable(f.version, 100)
+	if idPattern.MatchString(f.id) {
+		hb.ID = f.id
+	}
 	hb.Degraded = strings.EqualFold(f.status, string(Degraded))
 	return hb, nil
 }
@@ -80,13 +106,18 @@ func Decode(token string, data []byte, now time.Time) (Heartbeat, error) {
 // body is the union of the forms on the wire. Values are read one by one, so
 // that a wrong type in one of them does not lose the rest.
 type body struct {
-	slug, hubURL, namespace, timestamp, version, status string
+	slug, id, hubURL, namespace, timestamp, version, status string
+}
+
+func (b body) hasNUL() bool {
+	return strings.ContainsRune(b.slug+b.id+b.hubURL+b.namespace+b.timestamp+b.version+b.status, 0)
 }
 
 // findFields unwraps at most three layers: an envelope whose payload was
-// encoded twice.
+// encoded twice. Each layer has to be UTF-8: the JSON reader would replace
+// what is not.
 func findFields(data []byte, depth int) (body, error) {
-	if depth > 3 {
+	if depth > 3 || !utf8.Valid(data) {
 		return body{}, ErrUnreadable
 	}
 	var text string
@@ -94,19 +125,18 @@ func findFields(data []byte, depth int) (body, error) {
 		if inner := []byte(text); json.Valid(inner) {
 			return findFields(inner, depth+1)
 		}
-		inner, err := base64.StdEncoding.DecodeString(text)
-		if err != nil {
-			return body{}, ErrUnreadable
-		}
-		return findFields(inner, depth+1)
+		return findEncoded(text, depth)
+	}
+	if !json.Valid(data) {
+		return findEncoded(string(data), depth)
 	}
 	var m map[string]json.RawMessage
 	if json.Unmarshal(data, &m) != nil || m == nil {
 		return body{}, ErrUnreadable
 	}
 	if slug := str(m, "project_slug"); slug != "" {
-		return body{slug: slug, hubURL: str(m, "hub_url"), namespace: str(m, "mesh_namespace"), timestamp: str(m, "timestamp"),
-			version: str(m, "version"), status: str(m, "status")}, nil
+		return body{slug: slug, id: str(m, "instance_id"), hubURL: str(m, "hub_url"), namespace: str(m, "mesh_namespace"),
+			timestamp: str(m, "timestamp"), version: str(m, "version"), status: str(m, "status")}, nil
 	}
 	if payload, ok := m["payload"]; ok {
 		if b, err := findFields(payload, depth+1); err == nil {
@@ -115,6 +145,17 @@ func findFields(data []byte, depth int) (body, error) {
 	}
 	if slug := str(m, "hubId"); slug != "" {
 		return body{slug: slug, timestamp: str(m, "ts"), version: str(m, "version")}, nil
+	}
+	return body{}, ErrUnreadable
+}
+
+// findEncoded reads base64 in either alphabet, padded or not.
+func findEncoded(text string, depth int) (body, error) {
+	text = strings.TrimRight(strings.TrimSpace(text), "=")
+	for _, alphabet := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		if inner, err := alphabet.DecodeString(text); err == nil {
+			return findFields(inner, depth+1)
+		}
 	}
 	return body{}, ErrUnreadable
 }
@@ -137,11 +178,26 @@ func parseTime(s string) (time.Time, error) {
 	return time.Parse("2006-01-02T15:04:05.999999999", s)
 }
 
-func cut(s string, most int) string {
-	if len(s) <= most {
-		return s
+// usableURL accepts what may be shown as a link and kept in a row.
+func usableURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "http" || u.Scheme == "https") && len(s) <= 500 && printable(s, 500) == s
+}
+
+// printable returns at most so many bytes of what s has to show: no control
+// character of it reaches somebody's terminal.
+func printable(s string, most int) string {
+	s = strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return -1
+		}
+		return r
+	}, s)
+	for len(s) > most {
+		_, size := utf8.DecodeLastRuneInString(s)
+		s = s[:len(s)-size]
 	}
-	return strings.ToValidUTF8(s[:most], "")
+	return s
 }
 
 // Encode writes the heartbeat in the flat form that instances of every version
@@ -151,12 +207,16 @@ func (hb Heartbeat) Encode() ([]byte, error) {
 	if hb.Degraded {
 		status = Degraded
 	}
-	return json.Marshal(map[string]any{
+	m := map[string]any{
 		"project_slug":   hb.Slug,
 		"hub_url":        hb.HubURL,
 		"mesh_namespace": "hub." + hb.Slug,
 		"timestamp":      hb.Sent.UTC().Format("2006-01-02T15:04:05.000000-07:00"),
 		"version":        hb.Version,
 		"status":         string(status),
-	})
+	}
+	if hb.ID != "" {
+		m["instance_id"] = hb.ID
+	}
+	return json.Marshal(m)
 }

@@ -14,6 +14,8 @@ import (
 	"time"
 )
 
+var self = Self{Slug: "us", ID: "1f"}
+
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 const flat = `{"project_slug": "apollo", "hub_url": "https://apollo.example", "mesh_namespace": "hub.apollo", "timestamp": "2026-01-02T12:00:00.123456+00:00", "version": "0.9.0", "extra": 1}`
@@ -33,6 +35,12 @@ func TestHeartbeatsOfEveryFormAreRead(t *testing.T) {
 		"base64":         `"` + b64 + `"`,
 		"payload text":   `{"payload":` + string(quoted) + `,"correlation_id":null}`,
 		"payload base64": `{"payload":"` + b64 + `","correlation_id":null}`,
+		"bare base64":    b64,
+		"its line":       b64 + "\n",
+		"unpadded":       strings.TrimRight(b64, "="),
+		"for URLs":       base64.URLEncoding.EncodeToString([]byte(strings.Replace(flat, `"extra": 1`, `"extra": "~~~???>>>"`, 1))),
+		"E1 in base64":   base64.StdEncoding.EncodeToString([]byte(`{"payload": ` + flat + `, "correlation_id": null}`)),
+		"text in base64": base64.StdEncoding.EncodeToString(quoted),
 		"upper case":     strings.Replace(flat, `"apollo"`, `"APOLLO"`, 1),
 		"naive time":     strings.Replace(flat, "+00:00", "", 1),
 		"with Z":         strings.Replace(flat, "+00:00", "Z", 1),
@@ -80,6 +88,20 @@ func TestHeartbeatsThatCannotBeTrueAreRefused(t *testing.T) {
 		"a list":            {"apollo", `[1]`, ErrUnreadable},
 		"a word":            {"apollo", `"hello!"`, ErrUnreadable},
 		"payload a number":  {"apollo", `{"payload":4}`, ErrUnreadable},
+		"reserved":          {"global", `{"project_slug":"global"}`, ErrReserved},
+		"reserved too":      {"PRESENCE", `{"hubId":"Presence"}`, ErrReserved},
+		"NUL in version":    {"apollo", strings.Replace(flat, "0.9.0", `0.9\u0000`, 1), ErrUnreadable},
+		"NUL in address":    {"apollo", strings.Replace(flat, "https://apollo", `https://apollo\u0000`, 1), ErrUnreadable},
+		"NUL in slug":       {"apollo", strings.Replace(flat, `"apollo"`, `"apollo\u0000"`, 1), ErrUnreadable},
+		"NUL in status":     {"apollo", strings.Replace(flat, `"extra": 1`, `"status":"\u0000"`, 1), ErrUnreadable},
+		"NUL in envelope":   {"apollo", `{"payload":` + strings.Replace(flat, "0.9.0", `\u0000`, 1) + `}`, ErrUnreadable},
+		"NUL at the end":    {"apollo", flat + "\x00", ErrUnreadable},
+		"no UTF-8":          {"apollo", strings.Replace(flat, "0.9.0", "0.9\xff", 1), ErrUnreadable},
+		"no UTF-8 aside":    {"apollo", strings.Replace(flat, `"extra": 1`, "\"extra\": \"\xc3\x28\"", 1), ErrUnreadable},
+		"no UTF-8 inside":   {"apollo", base64.StdEncoding.EncodeToString([]byte(strings.Replace(flat, "0.9.0", "0.9\xff", 1))), ErrUnreadable},
+		"too long":          {"apollo", strings.Replace(flat, "0.9.0", strings.Repeat("9", 70_000), 1), ErrUnreadable},
+		"base64 of nothing": {"apollo", "====", ErrUnreadable},
+		"empty":             {"apollo", "", ErrUnreadable},
 		"too deep":          {"apollo", `{"payload":{"payload":{"payload":{"payload":` + flat + `}}}}`, ErrUnreadable},
 	} {
 		if _, err := Decode(c.token, []byte(c.body), noon); !errors.Is(err, c.want) {
@@ -90,7 +112,7 @@ func TestHeartbeatsThatCannotBeTrueAreRefused(t *testing.T) {
 
 func TestOwnHeartbeatIsReadByItsOwnReaderAndIsFlat(t *testing.T) {
 	t.Parallel()
-	sent := Heartbeat{Slug: "us", HubURL: "http://us:8000", Version: "1", Sent: noon, Degraded: true}
+	sent := Heartbeat{Slug: "us", ID: "1f", HubURL: "http://us:8000", Version: "1", Sent: noon, Degraded: true}
 	data, err := sent.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -107,6 +129,9 @@ func TestOwnHeartbeatIsReadByItsOwnReaderAndIsFlat(t *testing.T) {
 	var m map[string]any
 	if err := json.Unmarshal(data, &m); err != nil || m["mesh_namespace"] != "hub.us" || m["timestamp"] != "2026-01-02T12:00:00.000000+00:00" {
 		t.Fatalf("on the wire: %s", data)
+	}
+	if ValidSlug("global") || ValidSlug("presence") || !ValidSlug("global-1") {
+		t.Fatal("slugs that other subjects use are reserved")
 	}
 	if !ValidSlug("a-1") || ValidSlug("a_1") || ValidSlug("") || ValidSlug(strings.Repeat("a", 51)) || ValidSlug("-a") {
 		t.Fatal("own slugs are 1 to 50 of a-z, 0-9 and -")
@@ -178,11 +203,15 @@ func TestCatalogSaysEachChangeOnce(t *testing.T) {
 	t.Parallel()
 	now := noon
 	m := &memory{rows: map[string]Instance{}}
-	c := NewCatalog(m, "us", func() time.Time { return now })
+	c := NewCatalog(m, self, func() time.Time { return now })
 	ctx := t.Context()
 	hear := func(slug string, sent time.Time) {
 		t.Helper()
-		if err := c.Hear(ctx, Heartbeat{Slug: slug, Sent: sent}); err != nil {
+		take := c.Hear
+		if slug == self.Slug {
+			take = c.Sent
+		}
+		if err := take(ctx, Heartbeat{Slug: slug, Sent: sent}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -224,11 +253,11 @@ func TestCatalogIsBounded(t *testing.T) {
 	for i := range maxInstances {
 		m.rows[time.Duration(i).String()] = Instance{}
 	}
-	c := NewCatalog(m, "us", func() time.Time { return noon })
+	c := NewCatalog(m, self, func() time.Time { return noon })
 	if err := c.Hear(t.Context(), Heartbeat{Slug: "one-more"}); !errors.Is(err, ErrFull) {
 		t.Fatalf("err = %v, want ErrFull", err)
 	}
-	if err := c.Hear(t.Context(), Heartbeat{Slug: "us"}); err != nil {
+	if err := c.Sent(t.Context(), Heartbeat{Slug: "us"}); err != nil {
 		t.Fatalf("this instance is always taken in: %v", err)
 	}
 	m.failing = errors.New("no database")
@@ -245,11 +274,19 @@ func TestBeatSendsAtOnceAndAtIntervalsAndSurvivesAFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var sent atomic.Int32
-		b := &Beat{Slug: "us", HubURL: "http://us", Version: "1", Interval: 30 * time.Second, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+		var kept atomic.Int32
+		b := &Beat{Self: self, HubURL: "http://us", Version: "1", Interval: 30 * time.Second, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+			Sent: func(_ context.Context, hb Heartbeat) error {
+				if hb.Slug != "us" || hb.ID != "1f" || hb.Namespace != "hub.us" || hb.HubURL != "http://us" {
+					t.Errorf("kept %+v", hb)
+				}
+				kept.Add(1)
+				return nil
+			},
 			Degraded: func(context.Context) bool { return false },
 			Announce: func(_ context.Context, slug string, data []byte) error {
-				if _, err := Decode(slug, data, time.Now()); err != nil {
-					t.Error(err)
+				if hb, err := Decode(slug, data, time.Now()); err != nil || hb.ID != "1f" {
+					t.Error(hb, err)
 				}
 				if sent.Add(1) == 2 {
 					return errors.New("no connection")
@@ -261,8 +298,8 @@ func TestBeatSendsAtOnceAndAtIntervalsAndSurvivesAFailure(t *testing.T) {
 		}
 		time.Sleep(95 * time.Second)
 		synctest.Wait()
-		if err := b.Stop(t.Context()); err != nil || sent.Load() != 4 {
-			t.Fatalf("after 95 s: %d sent, err %v", sent.Load(), err)
+		if err := b.Stop(t.Context()); err != nil || sent.Load() != 4 || kept.Load() != 3 {
+			t.Fatalf("after 95 s: %d sent, %d kept, err %v; want one that was not sent not to be kept", sent.Load(), kept.Load(), err)
 		}
 	})
 }
@@ -271,7 +308,7 @@ func TestSweeperLooksAtOnceAndAtIntervals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{rows: map[string]Instance{"apollo": {Slug: "apollo", Status: Online, LastHeartbeat: time.Now().Add(-61 * time.Second)}}}
-		s := &Sweeper{Catalog: NewCatalog(m, "us", time.Now), Every: 5 * time.Second, Log: slog.New(slog.DiscardHandler)}
+		s := &Sweeper{Catalog: NewCatalog(m, self, time.Now), Every: 5 * time.Second, Log: slog.New(slog.DiscardHandler)}
 		if err := s.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
