@@ -161,8 +161,8 @@ func TestDoctorOfAMachineWhereNothingRuns(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
 	code, out, _ := run(t, "doctor", "--data-dir", dir, "--http", "127.0.0.1:1")
-	if code != 0 || !strings.Contains(out, "commandcenter up") || !strings.Contains(out, "not there yet") {
-		t.Errorf("a fresh machine: %d\n%s", code, out)
+	if code != 7 || !strings.Contains(out, "start it with `commandcenter up`") || !strings.Contains(out, "not there yet") {
+		t.Errorf("a fresh machine, where nothing runs: %d, want 7\n%s", code, out)
 	}
 	keys := filepath.Join(dir, "keys")
 	if err := errors.Join(os.MkdirAll(keys, 0o700), os.WriteFile(filepath.Join(keys, "secret"), []byte("x"), 0o644)); err != nil { //nolint:gosec // G306: that is the fault

@@ -25,6 +25,7 @@ func (e *env) busCommand() *cobra.Command {
 		Short: "Look at what travels on the bus, and at what was given up",
 		Long: `Works as the administrator of the bus, with the credentials in the data directory:
 on the machine of the instance, or with a copy of its keys.`,
+		Example: "  commandcenter bus tail\n  commandcenter bus services\n  commandcenter bus dead list",
 	}
 	e.bind(c, true, "nats_url")
 	return group(c, e.busTail(), e.busServices(), e.busDead())
@@ -82,7 +83,7 @@ func (e *env) busTail() *cobra.Command {
 	c.Flags().DurationVar(&since, "since", 0, "begin in the past, for what a stream keeps: 1h, 30m")
 	c.Flags().BoolVar(&headers, "headers", false, "print headers too")
 	c.Flags().IntVar(&count, "count", 0, "end after so many messages")
-	return c
+	return ends(c, exitAuth, exitNotFound, exitUnavailable)
 }
 
 // message is one as tail prints it.

@@ -281,3 +281,68 @@ func TestTimesHaveThreeDigits(t *testing.T) {
 		}
 	}
 }
+
+func TestDoctorNamesTheCauseOnce(t *testing.T) {
+	t.Parallel()
+	component := func(part, status, fix string) finding {
+		return finding{Part: part, Status: status, Detail: "does not work", Fix: fix, component: true}
+	}
+	found := explain([]finding{
+		fine("settings", "x"), fail(partPostgres, "refused", "start it"), component("auth", findingFail, "see the log"), component("auth.database", findingFail, "see the log"),
+		component("database", findingFail, "see the log"), component("federation_heartbeat", findingFail, ""), component("knowledge", findingWarn, "long advice"),
+		component("knowledge.model", findingWarn, "long advice"), component("bus", findingOK, ""), fail("disk", "full", "make room"),
+	})
+	var out bytes.Buffer
+	e := &env{Streams: Streams{Out: &out}}
+	e.printFindings(found)
+	got := out.String()
+	for want, n := range map[string]int{"mend PostgreSQL first": 3, "because of auth.database": 1, "because of knowledge.model": 1, "long advice": 1, "see the log": 0, "make room": 1} {
+		if strings.Count(got, want) != n {
+			t.Errorf("%q is there %d times, want %d:\n%s", want, strings.Count(got, want), n, got)
+		}
+	}
+	column := len([]rune("✓ ")) + len("federation_heartbeat") + 2
+	for line := range strings.Lines(got) {
+		if r := []rune(line); r[column-1] != ' ' || r[column] == ' ' {
+			t.Errorf("not aligned: %q", line)
+		}
+	}
+	err := verdict(found)
+	if exitCode(err) != exitPartly || err.Error() != "6 of 10 checks failed: begin with PostgreSQL" {
+		t.Error(err)
+	}
+	if err := verdict([]finding{warn("login", "", "")}); err != nil {
+		t.Errorf("a warning is no failure: %v", err)
+	}
+	if err := verdict([]finding{fail("HTTP", "", "")}); err == nil || err.Error() != "1 of 1 check failed: HTTP" {
+		t.Error(err)
+	}
+	// A doctor who cannot see the database still says that it is the database.
+	found = explain([]finding{skip(partPostgres, "", ""), component("auth.database", findingFail, "see the log")})
+	if found[1].Detail != "PostgreSQL does not answer" {
+		t.Errorf("from afar: %+v", found)
+	}
+}
+
+func TestTheHintsAreAboutWhatIsThere(t *testing.T) { // not parallel: the working directory
+	dir := t.TempDir()
+	t.Chdir(dir)
+	for _, sample := range []bool{true, false} {
+		got := hints("cc", sample)
+		if s := strings.Join(got, "\n"); !strings.Contains(s, "cc ingest - --name") || strings.Contains(s, "./") || !strings.Contains(s, `cc search "`) {
+			t.Errorf("an empty folder: %v", got)
+		}
+	}
+	if err := os.WriteFile("README.md", []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := hints("cc", true); got[1] != "cc ingest ./README.md" || !strings.Contains(got[0], "kill -9") {
+		t.Errorf("with a file: %v", got)
+	}
+	if err := os.Mkdir("services", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got := hints("cc", false); got[0] != "cc ingest ./services" {
+		t.Errorf("with services: %v", got)
+	}
+}

@@ -29,6 +29,7 @@ func (e *env) configInit() *cobra.Command {
 	c := &cobra.Command{
 		Use:         "init",
 		Short:       "Write a settings file that names every setting",
+		Example:     "  commandcenter config init\n  commandcenter config init --config ./cc.yaml --force",
 		Args:        nargs(0, 0),
 		Annotations: mendable,
 		RunE: func(*cobra.Command, []string) error {
@@ -45,7 +46,7 @@ func (e *env) configInit() *cobra.Command {
 		},
 	}
 	c.Flags().BoolVar(&force, "force", false, "overwrite an existing file")
-	return c
+	return ends(c, exitRefused)
 }
 
 func (e *env) answerPath(verb string) error {
@@ -63,13 +64,15 @@ func (e *env) answerPath(verb string) error {
 func (e *env) configPath() *cobra.Command {
 	return &cobra.Command{
 		Use: "path", Short: "Where the settings file is", Args: nargs(0, 0), Annotations: mendable,
-		RunE: func(*cobra.Command, []string) error { return e.answerPath("") },
+		Example: "  $EDITOR $(commandcenter config path)",
+		RunE:    func(*cobra.Command, []string) error { return e.answerPath("") },
 	}
 }
 
 func (e *env) configGet() *cobra.Command {
-	return &cobra.Command{
+	return ends(&cobra.Command{
 		Use: "get KEY", Short: "Show one setting as it is in force", Args: nargs(1, 1),
+		Example:           "  commandcenter config get http\n  commandcenter config get http --json | jq -r .origin",
 		ValidArgsFunction: completeKeys,
 		RunE: func(_ *cobra.Command, args []string) error {
 			entry, ok := e.loaded.Get(args[0])
@@ -83,12 +86,13 @@ func (e *env) configGet() *cobra.Command {
 			e.line("%s", entry.Value)
 			return nil
 		},
-	}
+	}, exitNotFound)
 }
 
 func (e *env) configSet() *cobra.Command {
-	return &cobra.Command{
+	return ends(&cobra.Command{
 		Use: "set KEY VALUE", Short: "Change one setting in the file", Args: nargs(2, 2), Annotations: mendable,
+		Example:           "  commandcenter config set http :8080\n  commandcenter config set client.server https://cc.example.org",
 		ValidArgsFunction: completeKeys,
 		RunE: func(_ *cobra.Command, args []string) error {
 			d := settings.Default()
@@ -106,12 +110,13 @@ func (e *env) configSet() *cobra.Command {
 			e.say("Set %s in %s.", args[0], e.file)
 			return nil
 		},
-	}
+	}, exitNotFound)
 }
 
 func (e *env) configList() *cobra.Command {
 	return &cobra.Command{
 		Use: "list", Short: "All settings as they are in force, and where each comes from; secrets are masked", Args: nargs(0, 0),
+		Example: "  commandcenter config list\n  commandcenter config list --json | jq '.[] | select(.origin != \"default\")'",
 		RunE: func(*cobra.Command, []string) error {
 			if e.json {
 				e.print(e.Out, e.loaded.List())

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -46,6 +47,7 @@ func (e *env) deadList() *cobra.Command {
 	var f bus.DeadFilter
 	c := &cobra.Command{
 		Use: "list", Short: "Dead letters, oldest first", Args: nargs(0, 0),
+		Example: "  commandcenter bus dead list\n  commandcenter bus dead list --service knowledge --json | jq '.[].seq'",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return e.withBus(cmd.Context(), func(ctx context.Context, b *bus.Bus) error {
 				found, err := b.DeadLetters(ctx, f)
@@ -71,12 +73,13 @@ func (e *env) deadList() *cobra.Command {
 	c.Flags().StringVar(&f.Service, "service", "", "only those that this service gave up")
 	c.Flags().IntVarP(&f.Limit, "limit", "n", 100, "most letters")
 	c.Flags().Uint64Var(&f.After, "after", 0, "go on after this one")
-	return c
+	return ends(c, codesBus...)
 }
 
 func (e *env) deadShow() *cobra.Command {
-	return &cobra.Command{
+	return ends(&cobra.Command{
 		Use: "show SEQ", Short: "One dead letter with everything in it", Args: nargs(1, 1),
+		Example: "  commandcenter bus dead show 17 | jq .error",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.withLetter(cmd.Context(), args[0], func(ctx context.Context, b *bus.Bus, seq uint64) error {
 				d, err := b.DeadLetter(ctx, seq)
@@ -87,12 +90,13 @@ func (e *env) deadShow() *cobra.Command {
 				return nil
 			})
 		},
-	}
+	}, append(slices.Clone(codesBus), exitNotFound)...)
 }
 
 func (e *env) deadDo(verb, short string, do func(b *bus.Bus, ctx context.Context, seq uint64) error) *cobra.Command {
-	return &cobra.Command{
+	return ends(&cobra.Command{
 		Use: verb + " SEQ", Short: short, Args: nargs(1, 1),
+		Example: "  commandcenter bus dead " + verb + " 17",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.withLetter(cmd.Context(), args[0], func(ctx context.Context, b *bus.Bus, seq uint64) error {
 				if err := do(b, ctx, seq); err != nil {
@@ -106,7 +110,7 @@ func (e *env) deadDo(verb, short string, do func(b *bus.Bus, ctx context.Context
 				return nil
 			})
 		},
-	}
+	}, append(slices.Clone(codesBus), exitNotFound)...)
 }
 
 func (e *env) withLetter(ctx context.Context, arg string, fn func(ctx context.Context, b *bus.Bus, seq uint64) error) error {

@@ -15,7 +15,7 @@ import (
 const (
 	exitOK          = 0   // done
 	exitFailure     = 1   // not done, for a reason that has no code of its own
-	exitUsage       = 2   // not understood: a flag, an argument, a setting
+	exitUsage       = 2   // not understood: a flag, an argument, a setting, an input
 	exitAuth        = 3   // not logged in, or not allowed
 	exitNotFound    = 4   // no such thing
 	exitUnavailable = 5   // no answer, or not now: try again
@@ -25,19 +25,24 @@ const (
 	exitInterrupted = 130 // stopped by Ctrl-C before it was done
 )
 
-const exitCodesHelp = `Exit codes:
+// exitMeaning is one code of the contract.
+type exitMeaning struct {
+	Code    int    `json:"code"`
+	Meaning string `json:"meaning"`
+}
 
-    0  done
-    1  not done, for a reason that has no code of its own
-    2  not understood: a flag, an argument, a setting
-    3  not logged in, or not allowed
-    4  no such thing
-    5  no answer, or not now: try again
-    6  understood and refused: validation or conflict
-    7  done in part: some files or checks failed
-    8  the data directory or a port is taken
-  130  stopped by Ctrl-C before it was done
-`
+var exitMeanings = []exitMeaning{
+	{exitOK, "done"},
+	{exitFailure, "not done, for a reason that has no code of its own"},
+	{exitUsage, "not understood: a flag, an argument, a setting, or a file that cannot be read"},
+	{exitAuth, "not logged in, or not allowed"},
+	{exitNotFound, "no such thing"},
+	{exitUnavailable, "no answer, or not now: try again"},
+	{exitRefused, "understood and refused: validation or conflict"},
+	{exitPartly, "done in part: some files or checks failed"},
+	{exitInUse, "the data directory or a port is taken"},
+	{exitInterrupted, "stopped by Ctrl-C before it was done"},
+}
 
 // usageError is a mistake in what was typed or configured.
 type usageError struct{ error }

@@ -9,7 +9,7 @@ import (
 )
 
 func (e *env) federationCommand() *cobra.Command {
-	c := &cobra.Command{Use: "federation", Short: "Other instances"}
+	c := &cobra.Command{Use: "federation", Short: "Other instances", Example: "  commandcenter federation status"}
 	e.bind(c, true, "client.server")
 	return group(c, e.federationStatus())
 }
@@ -51,7 +51,8 @@ func (e *env) federationStatus() *cobra.Command {
 		},
 	}
 	c.Flags().StringVar(&status, "status", "", "only instances that are online, degraded or offline")
-	return c
+	values(c, "status", "online", "degraded", "offline")
+	return ends(c, codesClient...)
 }
 
 func ago(d time.Duration) string {

@@ -61,7 +61,7 @@ that lead outside are left out; the summary names them with the reason.`,
 	fs.BoolVar(&dryRun, "dry-run", false, "only list what would be uploaded")
 	fs.StringVar(&name, "name", "", "source name of the file, or of the folder before its files (default: the path; "+stdinName+" for standard input, where the ending chooses the format)")
 	e.bind(c, false, "client.server", "client.project")
-	return c
+	return ends(c, append(slices.Clone(codesClient), exitPartly)...)
 }
 
 // filesToIngest finds what the arguments mean. Each fault is one of the caller.
@@ -193,6 +193,9 @@ func (e *env) ingest(cmd *cobra.Command, files []ingest.File, skipped []ingest.S
 		if d.Name != "" { // else not reached before it gave up
 			r.count(d)
 		}
+	}
+	if err != nil && r.Uploaded == 0 {
+		return err // nothing has been done that one could report
 	}
 	if e.json {
 		e.print(e.Out, r)

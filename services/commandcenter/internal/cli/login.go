@@ -62,7 +62,7 @@ In scripts, give the password on standard input with --password-stdin.`,
 	c.Flags().StringVar(&email, "email", "", "address of the account")
 	c.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
 	e.bind(c, false, "client.server")
-	return c
+	return ends(c, codesClient...)
 }
 
 func (e *env) whoami(cmd *cobra.Command, s *client.Session) error {
@@ -118,7 +118,10 @@ func (e *env) logoutCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "logout",
 		Short: "End the session and forget the tokens",
-		Args:  nargs(0, 0),
+		Long: `Ends the session at the server and forgets its tokens. Nobody is logged in until
+the next ` + "`commandcenter login`" + `, not even the owner on the machine of the server.`,
+		Example: "  commandcenter logout\n  commandcenter logout --server https://cc.example.org",
+		Args:    nargs(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := e.session()
 			if err != nil {
@@ -131,10 +134,10 @@ func (e *env) logoutCommand() *cobra.Command {
 				e.print(e.Out, map[string]any{"server": s.Server(), "logged_out": true})
 				return nil
 			}
-			e.line("Logged out of %s.", s.Server())
+			e.line("Logged out of %s. `commandcenter login` logs in again.", s.Server())
 			return nil
 		},
 	}
 	e.bind(c, false, "client.server")
-	return c
+	return ends(c, codesClient...)
 }

@@ -34,7 +34,7 @@ schemas.`,
 	c.Flags().BoolVar(&skipNATS, "no-nats", false, "leave NATS alone")
 	c.Flags().BoolVar(&skipOwner, "no-owner", false, "make no owner's account")
 	e.bind(c, false, "database_url", "nats_url")
-	return c
+	return ends(c, codesServer...)
 }
 
 func (e *env) migrate(ctx context.Context, p *process, skipNATS, skipOwner bool) error {

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/google/uuid"
@@ -22,10 +23,11 @@ func (e *env) projectCommand() *cobra.Command {
 }
 
 func (e *env) projectList() *cobra.Command {
-	return &cobra.Command{
+	return ends(&cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "The projects that you belong to; * marks the one in use",
+		Example: "  commandcenter project list\n  commandcenter project list --json | jq '.[] | [.id, .name]'",
 		Args:    nargs(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := e.session()
@@ -54,7 +56,7 @@ func (e *env) projectList() *cobra.Command {
 			}
 			return t.flush()
 		},
-	}
+	}, codesClient...)
 }
 
 // projects reads all pages.
@@ -78,9 +80,10 @@ func (e *env) projectCreate() *cobra.Command {
 	var description string
 	var use bool
 	c := &cobra.Command{
-		Use:   "create NAME",
-		Short: "Create a project",
-		Args:  nargs(1, 1),
+		Use:     "create NAME",
+		Short:   "Create a project",
+		Example: "  commandcenter project create Apollo\n  commandcenter project create Apollo --description 'to the moon' --use",
+		Args:    nargs(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := e.session()
 			if err != nil {
@@ -111,14 +114,15 @@ func (e *env) projectCreate() *cobra.Command {
 	}
 	c.Flags().StringVar(&description, "description", "", "what it is about")
 	c.Flags().BoolVar(&use, "use", false, "use it from now on")
-	return c
+	return ends(c, codesClient...)
 }
 
 func (e *env) projectUse() *cobra.Command {
-	return &cobra.Command{
-		Use:   "use ID|NAME",
-		Short: "Use a project for the commands that follow",
-		Args:  nargs(1, 1),
+	return ends(&cobra.Command{
+		Use:     "use ID|NAME",
+		Short:   "Use a project for the commands that follow",
+		Example: "  commandcenter project use Apollo\n  commandcenter project use 2",
+		Args:    nargs(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := e.session()
 			if err != nil {
@@ -142,7 +146,7 @@ func (e *env) projectUse() *cobra.Command {
 			e.line("Using project %d, %s.", p.Id, p.Name)
 			return nil
 		},
-	}
+	}, append(slices.Clone(codesClient), exitNotFound)...)
 }
 
 // pick finds a project by id, else by its name, which must be unambiguous.

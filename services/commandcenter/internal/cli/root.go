@@ -71,18 +71,22 @@ hybrid search. One binary is the server, its parts, and the client.
 Settings come from a file (` + "`commandcenter config path`" + `), the environment and
 flags; the later wins. ` + "`commandcenter config list`" + ` shows what is in force.`,
 		Example: `  commandcenter up                      # start everything on this machine
-  commandcenter ingest ./docs           # add a folder
+  commandcenter ingest ./services       # add a folder
   commandcenter search "how do I ..."   # find something`,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		PersistentPreRunE: e.load,
 	}
-	root.CompletionOptions.HiddenDefaultCmd = false
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpFunc(e.helpFunc(root.HelpFunc()))
+	root.SetHelpCommand(e.helpCommand())
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	flags := root.PersistentFlags()
 	flags.StringVar(&e.file, "config", "", "settings file (default "+settings.DefaultFile()+")")
 	flags.BoolVar(&e.json, "json", false, "answer as JSON")
 	e.bind(root, true, "data_dir", "log.level", "log.format")
+	values(root, "log-level", "debug", "info", "warn", "error")
+	values(root, "log-format", settings.FormatAuto, obs.FormatJSON, obs.FormatText)
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "client", Title: "Client:"}, &cobra.Group{ID: "admin", Title: "Administration:"})
 	for group, cmds := range map[string][]*cobra.Command{
 		"server": {e.upCommand(), e.serveCommand(), e.migrateCommand()},
@@ -94,7 +98,7 @@ flags; the later wins. ` + "`commandcenter config list`" + ` shows what is in fo
 			root.AddCommand(c)
 		}
 	}
-	root.AddCommand(&cobra.Command{Use: "exit-codes", Short: "What the exit codes mean", Long: exitCodesHelp})
+	root.AddCommand(e.completionCommand(), e.exitCodesCommand())
 	return root
 }
 

@@ -40,8 +40,10 @@ func (e *env) searchCommand() *cobra.Command {
 	fs.StringVar(&f.category, "category", "", "only this category")
 	fs.StringVar(&f.collection, "collection", "", "only this collection")
 	fs.BoolVar(&f.full, "full", false, "print whole passages")
+	values(c, "mode", "hybrid", "vector", "keyword")
+	values(c, "fusion", "convex", "rrf")
 	e.bind(c, false, "client.server", "client.project")
-	return c
+	return ends(c, codesClient...)
 }
 
 func (e *env) search(cmd *cobra.Command, query string, f searchFlags) error {

@@ -36,7 +36,7 @@ and tells what it is. Run ` + "`commandcenter migrate`" + ` once, and after each
 	}
 	e.waitFlag(c, stack.ServeWait)
 	e.bind(c, false, serverKeys...)
-	return c
+	return ends(c, codesServer...)
 }
 
 func (e *env) serve(ctx context.Context, roles []string) error {

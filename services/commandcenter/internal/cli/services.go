@@ -24,7 +24,7 @@ type running struct {
 }
 
 func (e *env) busServices() *cobra.Command {
-	return &cobra.Command{
+	return ends(&cobra.Command{
 		Use:   "services",
 		Short: "Every running service, the operations that it answers, and how",
 		Long: `Asks every replica of every service what it has done since its start. Times are
@@ -54,7 +54,7 @@ those of the work itself. ERRORS are faults of ours; REFUSED was the caller's.`,
 			}
 			return t.flush()
 		},
-	}
+	}, codesBus...)
 }
 
 // services asks every replica, and sorts them by name and start.

@@ -51,7 +51,7 @@ dies. The data directory is the same.`,
 	e.waitFlag(c, stack.UpWait)
 	c.Flags().BoolVar(&split, "split", false, "run each part as a process of its own")
 	e.bind(c, false, serverKeys...)
-	return c
+	return ends(c, codesServer...)
 }
 
 func (e *env) up(ctx context.Context, noSample, split bool) error {
@@ -81,7 +81,7 @@ func (e *env) upIn(ctx context.Context, p *process, noSample, split bool) error 
 			return err
 		}
 	}
-	show := &display{env: e, p: p}
+	show := &display{env: e, p: p, sample: !noSample}
 	show.heading(first)
 	p.Notice = show.notice
 	after := []app.Part{app.Func("ready", func(context.Context) error { return show.ready(first) }, nil)}
@@ -145,9 +145,10 @@ func (e *env) childEnv(role, addr string) []string {
 
 // display tells people, or programs with --json, how the start goes.
 type display struct {
-	env *env
-	p   *process
-	mu  sync.Mutex
+	env    *env
+	p      *process
+	sample bool // the sample is, or is about to be, among the documents
+	mu     sync.Mutex
 }
 
 func (d *display) heading(first bool) {
@@ -221,11 +222,28 @@ func (d *display) ready(first bool) error {
 	if d.p.logFile != "" {
 		e.line("  Log    %s", d.p.logFile)
 	}
-	cmd := d.command()
 	e.line("\nTry, in another terminal:\n")
-	e.line("  %s search \"what survives a kill -9\"", cmd)
-	e.line("  %s ingest ./docs\n", cmd)
+	for _, h := range hints(d.command(), d.sample) {
+		e.line("  %s", h)
+	}
+	e.line("")
 	return nil
+}
+
+// hints are two commands that work from here as they stand. sample says that
+// there is something to find before something is added.
+func hints(command string, sample bool) []string {
+	add, find := "echo 'Deploys go out on Fridays.' | "+command+" ingest - --name deploys.md", "when are deploys"
+	for _, h := range []struct{ path, ask string }{{"services", "how are passwords kept"}, {"README.md", "how to begin"}} {
+		if _, err := os.Stat(h.path); err == nil {
+			add, find = command+" ingest ./"+h.path, h.ask
+			break
+		}
+	}
+	if sample {
+		return []string{command + ` search "what survives a kill -9"`, add}
+	}
+	return []string{add, command + ` search "` + find + `"`}
 }
 
 // command is how this program is called from another terminal, so that it

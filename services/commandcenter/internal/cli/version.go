@@ -10,6 +10,7 @@ func (e *env) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:         "version",
 		Short:       "What was built",
+		Example:     "  commandcenter version\n  commandcenter version --json | jq -r .version",
 		Args:        nargs(0, 0),
 		Annotations: map[string]string{"broken-config": "fine"},
 		RunE: func(*cobra.Command, []string) error {

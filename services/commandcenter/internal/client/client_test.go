@@ -139,7 +139,7 @@ func TestLoginKeepsTokensForTheNextProcess(t *testing.T) {
 	if err := s.Logout(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if c, err := s.cfg.Store.Get(s.Server()); err != nil || c != (Credentials{}) {
+	if c, err := s.cfg.Store.Get(s.Server()); err != nil || c != (Credentials{LoggedOut: true}) {
 		t.Fatalf("after logout: %+v %v", c, err)
 	}
 	if err := s.Logout(t.Context()); err != nil {
@@ -205,6 +205,39 @@ func TestTheOwnerOfThisMachineNeedsNoLogin(t *testing.T) {
 	srv.valid.Store("given", true)
 	if _, err := me(t, srv.session(t, Config{Token: "given"})); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestWhoHasLoggedOutStaysOut: the password of the owner lies in the data
+// directory, and is not used against what the user has just said.
+func TestWhoHasLoggedOutStaysOut(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t)
+	local := func() (string, string, bool) { return "owner@example.org", "right", true }
+	s := srv.session(t, Config{Local: local})
+	if err := s.Logout(t.Context()); err != nil || srv.generated.Load() != 0 {
+		t.Fatalf("logged in %d times in order to log out, %v", srv.generated.Load(), err)
+	}
+	store := s.cfg.Store
+	again := func() *Session { return srv.session(t, Config{Store: store, Local: local}) }
+	if _, err := me(t, again()); !errors.Is(err, ErrNotLoggedIn) || !strings.Contains(err.Error(), "commandcenter login") {
+		t.Fatalf("after a logout without a login: %v", err)
+	}
+	s = again()
+	if err := s.Login(t.Context(), "owner@example.org", "right"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := me(t, again()); err != nil {
+		t.Fatalf("after a login: %v", err)
+	}
+	if err := s.Logout(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := me(t, s); !errors.Is(err, ErrNotLoggedIn) {
+		t.Fatalf("after a logout, same process: %v", err)
+	}
+	if _, err := me(t, again()); !errors.Is(err, ErrNotLoggedIn) || srv.generated.Load() != 1 {
+		t.Fatalf("after a logout, next process: %v, %d logins", err, srv.generated.Load())
 	}
 }
 

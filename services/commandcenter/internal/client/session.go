@@ -117,7 +117,7 @@ func (s *Session) login(ctx context.Context, c *Credentials, email, password str
 	if c.Email != email {
 		c.Project = 0 // chosen by somebody else
 	}
-	c.Email = email
+	c.Email, c.LoggedOut = email, false
 	c.set(tok)
 	return nil
 }
@@ -127,15 +127,27 @@ func (c *Credentials) set(t Token) {
 	c.Expires = time.Now().Add(time.Duration(t.ExpiresIn) * time.Second)
 }
 
-// Logout ends the session at the server, if it still knows it, and forgets the
-// tokens in any case.
+// Logout ends the session at the server, if there is one that it still knows,
+// and forgets the tokens in any case. Until the next [Session.Login] nobody is
+// logged in, not even the local owner.
 func (s *Session) Logout(ctx context.Context) error {
-	var apiErr *APIError
-	_, err := Into[MessageResponse](s.Client.Logout(ctx))
-	if errors.As(err, &apiErr) && apiErr.Status == http.StatusUnauthorized || errors.Is(err, ErrNotLoggedIn) {
-		err = nil
+	var known bool
+	if err := s.update(func(c *Credentials) error {
+		known = c.AccessToken != "" || c.RefreshToken != ""
+		c.LoggedOut = true
+		return nil
+	}); err != nil {
+		return err
 	}
-	return errors.Join(err, s.update(func(c *Credentials) error { *c = Credentials{}; return nil }))
+	var err error
+	if known || s.cfg.Token != "" {
+		var apiErr *APIError
+		_, err = Into[MessageResponse](s.Client.Logout(ctx))
+		if errors.As(err, &apiErr) && apiErr.Status == http.StatusUnauthorized || errors.Is(err, ErrNotLoggedIn) {
+			err = nil
+		}
+	}
+	return errors.Join(err, s.update(func(c *Credentials) error { *c = Credentials{LoggedOut: true}; return nil }))
 }
 
 // token returns a bearer token. stale is one that the server has just refused;
@@ -185,7 +197,7 @@ func (s *Session) renew(ctx context.Context, c *Credentials) error {
 			return err
 		}
 	}
-	if s.cfg.Local == nil {
+	if s.cfg.Local == nil || c.LoggedOut {
 		return ErrNotLoggedIn
 	}
 	email, password, ok := s.cfg.Local()

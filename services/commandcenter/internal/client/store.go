@@ -18,6 +18,9 @@ type Credentials struct {
 	RefreshToken string    `json:"refresh_token,omitempty"`
 	Expires      time.Time `json:"expires,omitzero"`
 	Project      int64     `json:"project,omitempty"` // chosen with `project use`
+	// LoggedOut says that the user ended the session: nobody is logged in again
+	// until asked to.
+	LoggedOut bool `json:"logged_out,omitempty"`
 }
 
 // Store keeps credentials by server address in one file, 0600.

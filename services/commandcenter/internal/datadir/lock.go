@@ -70,8 +70,11 @@ func (d *Dir) lock(name string) (*os.File, error) {
 
 // Holder returns the pid of the process that holds the instance lock, 0 when
 // nobody does.
-func (d *Dir) Holder() int {
-	path := filepath.Join(d.path, LockInstance)
+func (d *Dir) Holder() int { return d.HolderOf(LockInstance) }
+
+// HolderOf is [Dir.Holder] of another lock.
+func (d *Dir) HolderOf(lock string) int {
+	path := filepath.Join(d.path, lock)
 	f, err := os.Open(path)
 	if err != nil {
 		return 0

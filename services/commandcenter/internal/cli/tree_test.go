@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// every calls fn for each command of the tree with the words that call it.
+func every(fn func(c *cobra.Command, words []string)) {
+	var walk func(c *cobra.Command, words []string)
+	walk = func(c *cobra.Command, words []string) {
+		fn(c, words)
+		for _, sub := range c.Commands() {
+			walk(sub, append(words[:len(words):len(words)], sub.Name()))
+		}
+	}
+	e := &env{}
+	root := e.root()
+	root.InitDefaultHelpCmd()
+	walk(root, nil)
+}
+
+// cc runs a command line with a settings file of its own.
+func cc(t *testing.T, in string, words ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	code = Run(t.Context(), words, Streams{In: strings.NewReader(in), Out: &out, Err: &errs})
+	return code, out.String(), errs.String()
+}
+
+func TestEveryCommandSaysHowItIsUsedAndHowItEnds(t *testing.T) {
+	t.Parallel()
+	every(func(c *cobra.Command, words []string) {
+		name := strings.Join(words, " ")
+		if c.Short == "" || !strings.Contains(c.Example, "commandcenter") {
+			t.Errorf("%q: short %q, example %q", name, c.Short, c.Example)
+		}
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Usage == "" {
+				t.Errorf("%q: --%s says nothing", name, f.Name)
+			}
+		})
+		code, out, errs := cc(t, "", append(words, "--help")...)
+		if code != 0 || !strings.Contains(out, "Examples:") || !strings.Contains(out, "Exit codes:\n    0  done\n") {
+			t.Errorf("%q --help: %d\n%s%s", name, code, out, errs)
+		}
+		code, out, errs = cc(t, "", append(words, "--help", "--json")...)
+		var d description
+		if err := json.Unmarshal([]byte(out), &d); err != nil || code != 0 || d.Command != strings.TrimSpace("commandcenter "+name) || d.Example == "" || len(d.ExitCodes) < 3 {
+			t.Errorf("%q --help --json: %d %v\n%s%s", name, code, err, out, errs)
+		}
+	})
+}
+
+// TestEveryCommandAnswersInJSON runs every command of the tree without a
+// server: what can be answered is one document on standard output, and what
+// cannot is one object on standard error with the code that the process ends
+// with.
+func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environment
+	dir := t.TempDir()
+	t.Setenv("XDG_CONFIG_HOME", filepath.Join(dir, "home"))
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close() //nolint:errcheck // a test
+	file := filepath.Join(dir, "config.yaml")
+	text := fmt.Sprintf("data_dir: %s\nhttp: %s\nnats: %s\nclient:\n  server: http://127.0.0.1:1\n", filepath.Join(dir, "data"), ln.Addr(), ln.Addr())
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	readme := filepath.Join(dir, "README.md")
+	if err := os.WriteFile(readme, []byte("# Text\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cases := map[string]struct {
+		in   string
+		args []string
+		code int
+	}{
+		"":           {},
+		"completion": {}, "completion bash": {}, "completion zsh": {}, "completion fish": {}, "completion powershell": {},
+		"config": {}, "config init": {code: exitRefused}, "config path": {}, "config list": {},
+		"config get": {args: []string{"http"}}, "config set": {args: []string{"log.level", "warn"}},
+		"version": {}, "exit-codes": {}, "help": {args: []string{"ingest"}},
+		"bus": {}, "bus dead": {}, "project": {}, "federation": {},
+		"doctor":   {code: exitPartly},
+		"ingest":   {args: []string{readme}, code: exitAuth},
+		"search":   {args: []string{"text"}, code: exitAuth},
+		"login":    {in: "secret\n", args: []string{"--email", "me@example.org", "--password-stdin"}, code: exitUnavailable},
+		"logout":   {},
+		"bus tail": {code: exitAuth}, "bus services": {code: exitAuth}, "bus dead list": {code: exitAuth},
+		"bus dead show": {args: []string{"1"}, code: exitAuth}, "bus dead redrive": {args: []string{"1"}, code: exitAuth}, "bus dead discard": {args: []string{"1"}, code: exitAuth},
+		"project list": {code: exitAuth}, "project create": {args: []string{"x"}, code: exitAuth}, "project use": {args: []string{"x"}, code: exitAuth},
+		"federation status": {code: exitAuth},
+		"up":                {code: exitInUse}, "serve": {args: []string{"gateway"}, code: exitInUse},
+		"migrate": {code: exitFailure},
+	}
+	every(func(_ *cobra.Command, words []string) {
+		name := strings.Join(words, " ")
+		c, ok := cases[name]
+		if !ok {
+			t.Errorf("%q: not tried; say here how", name)
+			return
+		}
+		code, out, errs := cc(t, c.in, append(append(words, c.args...), "--json", "--config", file)...)
+		if code != c.code {
+			t.Errorf("%q: exit code %d, want %d: %s%s", name, code, c.code, out, errs)
+		}
+		if answers := documents(t, name, out); code == exitOK && answers != 1 || code != exitOK && code != exitPartly && answers > 0 {
+			t.Errorf("%q: %d documents on standard output with exit code %d: %s", name, answers, code, out)
+		}
+		if code == exitOK {
+			return
+		}
+		var last struct {
+			Error string `json:"error"`
+			Code  int    `json:"exit_code"`
+		}
+		lines := strings.Split(strings.TrimSpace(errs), "\n")
+		documents(t, name, errs)
+		if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last.Error == "" || last.Code != code {
+			t.Errorf("%q: exit code %d, and the last line of standard error is %s", name, code, lines[len(lines)-1])
+		}
+	})
+	code, out, _ := cc(t, "", "ingest", readme, "--dry-run", "--json", "--config", file)
+	if code != exitOK || documents(t, "dry run", out) != 1 {
+		t.Errorf("dry run: %d %s", code, out)
+	}
+}
+
+// documents counts the JSON documents in text, one per line.
+func documents(t *testing.T, name, text string) (n int) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if n++; !json.Valid([]byte(line)) {
+			t.Errorf("%q: not JSON: %s", name, line)
+		}
+	}
+	return n
+}
+
+func TestWhatIsUnknownIsAMistake(t *testing.T) {
+	t.Parallel()
+	for _, words := range [][]string{
+		{"nope"}, {"completion", "nope"}, {"help", "nope"}, {"help", "bus", "nope"}, {"bus", "nope"}, {"bus", "dead", "nope"}, {"config", "nope"}, {"federation", "nope"},
+		{"exit-codes", "nope"}, {"version", "nope"}, {"project", "list", "nope"}, {"completion", "bash", "nope"}, {"doctor", "--nope"},
+	} {
+		if code, out, errs := cc(t, "", words...); code != exitUsage || !strings.Contains(errs, "--help") {
+			t.Errorf("%v: exit code %d: %s%s", words, code, out, errs)
+		}
+	}
+	code, out, errs := cc(t, "", "help", "bus", "dead")
+	if code != exitOK || !strings.Contains(out, "redrive") {
+		t.Errorf("help of a command: %d %s%s", code, out, errs)
+	}
+}
+
+func TestValuesOfFlagsAreCompleted(t *testing.T) {
+	t.Parallel()
+	for want, words := range map[string][]string{
+		"keyword": {"search", "x", "--mode", ""}, "rrf": {"search", "x", "--fusion", ""}, "offline": {"federation", "status", "--status", ""},
+		"debug": {"up", "--log-level", ""}, "auto": {"serve", "--log-format", ""}, "knowledge": {"serve", ""}, "powershell": {"completion", ""},
+		"redrive": {"help", "bus", "dead", ""}, "gateway.metrics": {"config", "get", ""},
+	} {
+		if code, out, errs := cc(t, "", append([]string{"__complete"}, words...)...); code != exitOK || !strings.Contains("\n"+out, "\n"+want) {
+			t.Errorf("%v: %d, no %s in %s%s", words, code, want, out, errs)
+		}
+	}
+}
