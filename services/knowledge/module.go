@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -138,8 +139,14 @@ func indexing(x *document.Indexer) func(ctx context.Context, r *jobs.Run) error 
 		}
 		err := x.Index(ctx, r.Job.Project, t, func(ctx context.Context, done, total int) error {
 			r.Progress(ctx, done, total, "embedding")
-			return context.Cause(ctx)
+			return r.Yield(ctx)
 		})
+		if errors.Is(err, document.ErrBusy) {
+			return jobs.Wait(time.Second)
+		}
+		if jobs.Waits(err) {
+			return err
+		}
 		if err != nil && ctx.Err() == nil && r.Job.Attempts >= r.Job.MaxAttempts {
 			return errors.Join(err, x.GiveUp(ctx, r.Job.Project, t))
 		}

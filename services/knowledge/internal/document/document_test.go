@@ -141,6 +141,23 @@ func (s slow) Count(string) int {
 	return 1
 }
 
+// picky counts tokens, and waits before those of a text that says so.
+type picky struct {
+	at    chan<- struct{} // told once that it waits; may be nil
+	until <-chan struct{}
+}
+
+func (p picky) Count(text string) int {
+	if strings.Contains(text, "wait") {
+		select {
+		case p.at <- struct{}{}:
+		default:
+		}
+		<-p.until
+	}
+	return (&encodertest.Model{}).Count(text)
+}
+
 type model struct {
 	m   *encodertest.Model
 	err error
@@ -294,6 +311,51 @@ func TestSlowExtractionIsLeftToTheJob(t *testing.T) {
 		t.Errorf("%+v, %v", d, err)
 	}
 	close(until)
+}
+
+func TestLargeDocumentsLeaveADeskToOthers(t *testing.T) {
+	t.Parallel()
+	at, until := make(chan struct{}, 1), make(chan struct{})
+	in := document.NewIntake(nil, counter{picky{at, until}}, &shelf{}, document.Config{Large: 10}, 2)
+	large := func(text string) *document.Indexer {
+		s := &shelf{doc: document.Document{ID: 7, Source: "a.txt"}, blob: document.Blob{Body: []byte(text), Size: int64(len(text))}}
+		return document.NewIndexer(in, model{}, s, s)
+	}
+	first := make(chan error, 1)
+	go func() { first <- large("please wait").Index(t.Context(), 1, document.Task{}, nil) }()
+	<-at // its text is being read
+	if err := large("another one").Index(t.Context(), 1, document.Task{}, nil); !errors.Is(err, document.ErrBusy) {
+		t.Errorf("a second one: %v", err)
+	}
+	if d, err := in.Accept(t.Context(), text("a large one")); err != nil || d.Extracted {
+		t.Errorf("large: %+v, %v", d, err)
+	}
+	if d, err := in.Accept(t.Context(), text("small")); err != nil || !d.Extracted {
+		t.Errorf("small: %+v, %v", d, err)
+	}
+	close(until)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+	if d, err := in.Accept(t.Context(), text("a large one")); err != nil || !d.Extracted {
+		t.Errorf("large, later: %+v, %v", d, err)
+	}
+}
+
+func TestADocumentDoesNotFailForWantOfADesk(t *testing.T) {
+	t.Parallel()
+	until := make(chan struct{})
+	defer close(until)
+	s := &shelf{}
+	in := document.NewIntake(nil, counter{picky{nil, until}}, s, document.Config{Wait: 10 * time.Millisecond, Extract: 20 * time.Millisecond}, 1)
+	if d, err := in.Accept(t.Context(), text("wait")); err != nil || d.Extracted {
+		t.Fatalf("%+v, %v", d, err)
+	}
+	other := &shelf{doc: document.Document{ID: 8, Source: "b.txt"}, blob: document.Blob{Body: []byte("hello")}}
+	x := document.NewIndexer(in, model{}, other, other)
+	if err := x.Index(t.Context(), 1, document.Task{Document: 8}, nil); !errors.Is(err, document.ErrBusy) || len(other.failed) > 0 {
+		t.Errorf("%v, failed %v", err, other.failed)
+	}
 }
 
 func TestManyChunksAreLeftToTheJob(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -65,6 +66,13 @@ type Saving interface {
 
 // ErrMoved says that a document is gone or has another version by now.
 var ErrMoved = errors.New("the document has moved on")
+
+// ErrBusy says that a document's text is to be extracted and others are at it,
+// so that its job should not keep a worker.
+var ErrBusy = errors.New("every desk is taken")
+
+// aMoment is how long a job waits for a desk.
+const aMoment = 100 * time.Millisecond
 
 // What becomes of a document whose text was not extracted within the call.
 var (
@@ -190,21 +198,25 @@ func (x *Indexer) index(ctx context.Context, p tenant.Project, t Task, progress 
 }
 
 // extract does in the job what was too much for the caller to wait for. What
-// cannot be read fails the document, not the job.
+// cannot be read fails the document, not the job. It leaves its lane when all is
+// saved: until then its worker can do nothing else.
 func (x *Indexer) extract(ctx context.Context, d Document, b Blob) (Document, error) {
+	leave, free := x.intake.lane(int(b.Size))
+	if !free {
+		return d, ErrBusy
+	}
+	defer leave()
 	data, err := x.intake.read(ctx, b)
 	if err != nil {
 		return d, err
 	}
-	limited, cancel := context.WithTimeout(ctx, x.intake.c.Extract)
-	defer cancel()
-	title, chunks, err := x.intake.chunks(limited, d, data)
+	title, chunks, err := x.read(ctx, d, data)
 	switch {
 	case err == nil:
 		d.Title = title
 		return x.store.Extracted(ctx, d, chunks)
-	case ctx.Err() != nil:
-		return d, ctx.Err()
+	case errors.Is(err, ErrBusy), ctx.Err() != nil:
+		return d, err
 	case errors.Is(err, context.DeadlineExceeded):
 		d.Reason, d.Error = tooSlow, fmt.Sprintf("reading the document took longer than %v", x.intake.c.Extract)
 	case errs.KindOf(err) == errs.TooLarge:
@@ -216,4 +228,19 @@ func (x *Indexer) extract(ctx context.Context, d Document, b Blob) (Document, er
 	}
 	d.State = Failed
 	return d, x.store.Failed(ctx, d, d.Reason, d.Error)
+}
+
+// read extracts and cuts, within the time for it.
+func (x *Indexer) read(ctx context.Context, d Document, data []byte) (title string, chunks []Chunk, err error) {
+	moment, cancel := context.WithTimeout(ctx, aMoment)
+	defer cancel()
+	if err := x.intake.sit(moment); err != nil {
+		if ctx.Err() != nil {
+			return "", nil, ctx.Err()
+		}
+		return "", nil, ErrBusy
+	}
+	limited, done := context.WithTimeout(ctx, x.intake.c.Extract)
+	defer done()
+	return x.intake.chunks(limited, d, data)
 }

@@ -50,6 +50,7 @@ type Config struct {
 	Wait    time.Duration // how long a caller waits for the extraction; 3 s
 	Extract time.Duration // longest extraction; 60 s
 	Inline  int           // most chunks that are saved while the caller waits; 2000
+	Large   int           // bytes from which a document is large; 1 MiB
 	Cut     chunk.Config
 }
 
@@ -63,6 +64,9 @@ func (c Config) withDefaults() Config {
 	if c.Inline <= 0 {
 		c.Inline = 2000
 	}
+	if c.Large <= 0 {
+		c.Large = 1 << 20
+	}
 	return c
 }
 
@@ -73,11 +77,16 @@ type Intake struct {
 	store   Receiving
 	c       Config
 	desks   chan struct{} // extractions at the same time; they cannot all be interrupted
+	large   chan struct{} // of them those of large documents
 }
 
-// NewIntake returns an intake that runs at most desks extractions at a time.
+// NewIntake returns an intake that runs at most desks extractions at a time. If
+// there are several, large documents leave one of them to the others.
 func NewIntake(o Objects, count Counting, store Receiving, c Config, desks int) *Intake {
-	return &Intake{objects: o, count: count, store: store, c: c.withDefaults(), desks: make(chan struct{}, max(desks, 1))}
+	return &Intake{
+		objects: o, count: count, store: store, c: c.withDefaults(),
+		desks: make(chan struct{}, max(desks, 1)), large: make(chan struct{}, max(desks-1, 1)),
+	}
 }
 
 // Accept takes a document in. It returns when the document is searchable by
@@ -178,30 +187,65 @@ func plan(s Submission, data []byte) (Document, error) {
 }
 
 // prompt extracts and cuts while the caller waits. What takes longer, or gives
-// more chunks than a caller should wait for, is left to the job: no chunks,
-// no error, Extracted false.
+// more chunks than a caller should wait for, or is large while others are at
+// it, is left to the job: no chunks, no error, Extracted false.
 func (in *Intake) prompt(ctx context.Context, n *Document, data []byte) ([]Chunk, error) {
+	leave, free := in.lane(len(data))
+	if !free {
+		return nil, nil
+	}
+	defer leave()
 	ctx, cancel := context.WithTimeout(ctx, in.c.Wait)
 	defer cancel()
+	if err := in.sit(ctx); err != nil {
+		return nil, late(err)
+	}
 	title, chunks, err := in.chunks(ctx, *n, data)
 	switch {
-	case errors.Is(err, context.DeadlineExceeded), err == nil && len(chunks) > in.c.Inline:
-		return nil, nil
 	case err != nil:
-		return nil, err
+		return nil, late(err)
+	case len(chunks) > in.c.Inline:
+		return nil, nil
 	}
 	n.Title, n.Extracted, n.Chunks = title, true, len(chunks)
 	return chunks, nil
 }
 
-// chunks extracts and cuts data. It returns when ctx ends, although a parser
-// may still be at work; its desk stays taken until it is done.
-func (in *Intake) chunks(ctx context.Context, d Document, data []byte) (title string, chunks []Chunk, err error) {
+// late forgives that the time was over.
+func late(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}
+
+// lane lets a document of so many bytes in, until leave is called; a large one
+// only when not too many others are in.
+func (in *Intake) lane(size int) (leave func(), free bool) {
+	if size < in.c.Large {
+		return func() {}, true
+	}
+	select {
+	case in.large <- struct{}{}:
+		return func() { <-in.large }, true
+	default:
+		return nil, false
+	}
+}
+
+// sit waits for a desk, which the next call of chunks gives back.
+func (in *Intake) sit(ctx context.Context) error {
 	select {
 	case in.desks <- struct{}{}:
+		return nil
 	case <-ctx.Done():
-		return "", nil, ctx.Err()
+		return ctx.Err()
 	}
+}
+
+// chunks extracts and cuts data, at a desk. It returns when ctx ends, although a
+// parser may still be at work; its desk stays taken until it is done.
+func (in *Intake) chunks(ctx context.Context, d Document, data []byte) (title string, chunks []Chunk, err error) {
 	type result struct {
 		title  string
 		chunks []Chunk

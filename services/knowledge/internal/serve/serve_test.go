@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -20,6 +21,7 @@ import (
 	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 
 	"github.com/commandcenter/commandcenter/services/knowledge"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/encoder/encodertest"
 )
 
@@ -287,6 +289,49 @@ func TestAnUploadWhoseTextTakesLongIsAnsweredWhenItIsThere(t *testing.T) {
 	}
 	if got := w.indexed(me, big.num("id"), true); got["chunks"].(float64) < 2000 {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestASmallDocumentDoesNotWaitForTheEndOfLargeOnes(t *testing.T) {
+	t.Parallel()
+	pace := make(chan struct{})
+	w := newWorld(t, func(_ *knowledge.Deps, c *knowledge.Config) { c.ChunkTokens = 32 })
+	w.model.Before = func(ctx context.Context, n int) error {
+		if n < document.Batch {
+			return nil
+		}
+		select {
+		case <-pace:
+			return nil
+		case <-time.After(30 * time.Millisecond):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	me, cat := member(1), obj{"category": "docs"}
+	// As many as there are workers, each for seconds, and more behind them.
+	var large []int64
+	for i := range 4 {
+		large = append(large, w.upload(me, fmt.Sprintf("large%d.txt", i), "", strings.Repeat(sentences("one"), 2), nil, cat).ok(202).num("id"))
+	}
+	for _, id := range large[:2] {
+		w.until(func() bool {
+			return w.request("getDocument", me, obj{"document_id": id}).ok(200).num("chunks_embedded") > 0
+		})
+	}
+	for p := tenant.Project(1); p <= 2; p++ {
+		other := member(p)
+		w.indexed(other, w.text(other, "small.md", "hello").ok(201).num("id"), true)
+	}
+	for _, id := range large {
+		if d := w.request("getDocument", me, obj{"document_id": id}).ok(200); d.body["state"] != "indexing" {
+			t.Errorf("a large one is ready before the small ones: %v", d.body)
+		}
+	}
+	close(pace)
+	for _, id := range large {
+		w.indexed(me, id, true)
 	}
 }
 
