@@ -54,7 +54,8 @@ func (p *funcPart) Stop(ctx context.Context) error {
 
 // Run starts the groups, waits until ctx ends or a part fails, and stops all
 // in reverse within stopWithin. It returns nil when it was asked to stop and
-// everything stopped; otherwise the failures, joined.
+// everything stopped; otherwise the failures, joined. When a part failed after
+// its start, that alone is returned, and what could not be stopped is logged.
 func Run(ctx context.Context, log *slog.Logger, stopWithin time.Duration, groups ...[]Part) error {
 	r := &runner{log: log, failed: make(chan error, 1), done: make(chan struct{})}
 	// Work must outlive the request to stop, so that stopping has an order.
@@ -63,10 +64,11 @@ func Run(ctx context.Context, log *slog.Logger, stopWithin time.Duration, groups
 	detach := context.AfterFunc(ctx, func() { endLife(context.Cause(ctx)) })
 
 	err := r.startAll(ctx, life, groups)
+	var failure error
 	if detach() && err == nil {
 		select {
 		case <-ctx.Done():
-		case err = <-r.failed:
+		case failure = <-r.failed:
 		}
 	} else if ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, context.Canceled)) {
 		err = nil // asked to stop while starting: not a failure
@@ -74,9 +76,15 @@ func Run(ctx context.Context, log *slog.Logger, stopWithin time.Duration, groups
 	close(r.done)
 	stopCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
 	defer cancel()
-	err = errors.Join(err, r.stopAll(stopCtx))
+	stopping := r.stopAll(stopCtx)
 	r.watchers.Wait()
-	return err
+	if failure != nil {
+		if stopping != nil { // most likely a consequence
+			log.WarnContext(stopCtx, "part.stop", "err", stopping)
+		}
+		return failure
+	}
+	return errors.Join(err, stopping)
 }
 
 type runner struct {

@@ -116,6 +116,22 @@ func TestAPartThatFailsLaterEndsTheProcess(t *testing.T) {
 	}
 }
 
+func TestWhatCannotStopAfterAFailureDoesNotHideIt(t *testing.T) {
+	t.Parallel()
+	var j journal
+	var log bytes.Buffer
+	boom := errors.New("boom")
+	f := failing{j.part("f"), make(chan error, 1)}
+	after := app.Func("after", func(context.Context) error { f.failed <- boom; return nil }, func(context.Context) error { return errors.New("broken pipe") })
+	err := app.Run(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), time.Second, []app.Part{f}, []app.Part{after})
+	if err == nil || err.Error() != "f: boom" {
+		t.Errorf("err = %v, want the failure alone", err)
+	}
+	if !strings.Contains(log.String(), "broken pipe") {
+		t.Errorf("log: %s", &log)
+	}
+}
+
 func TestAClosedFailureChannelMeansNothing(t *testing.T) {
 	t.Parallel()
 	var j journal

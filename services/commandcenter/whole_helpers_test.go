@@ -155,19 +155,26 @@ func upArgs(dir string, more ...string) []string {
 	return append([]string{"up", "--json", "--data-dir", dir, "--http", "127.0.0.1:0", "--nats", "127.0.0.1:0", "--log-level", "warn"}, more...)
 }
 
-// here starts the product in this process.
-func here(t testing.TB, dir string, more ...string) *product {
+// begin starts the product in this process. ended receives its exit code.
+func begin(t testing.TB, dir string, more ...string) (p *product, stop context.CancelFunc, ended <-chan int) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
-	p := &product{t: t, dir: dir, log: &tail{}, events: make(chan map[string]any, 256), pids: map[string]int{}}
-	ended := make(chan int, 1)
+	p = &product{t: t, dir: dir, log: &tail{}, events: make(chan map[string]any, 256), pids: map[string]int{}}
+	code := make(chan int, 1)
 	go func() {
-		code := cli.Run(ctx, upArgs(dir, more...), cli.Streams{In: strings.NewReader(""), Out: w, Err: p.log})
+		c := cli.Run(ctx, upArgs(dir, more...), cli.Streams{In: strings.NewReader(""), Out: w, Err: p.log})
 		_ = w.Close() // the reader sees the end
-		ended <- code
+		code <- c
 	}()
 	p.follow(r)
+	return p, cancel, code
+}
+
+// here starts the product in this process and stops it at the end of the test.
+func here(t testing.TB, dir string, more ...string) *product {
+	t.Helper()
+	p, cancel, ended := begin(t, dir, more...)
 	var once sync.Once
 	p.stop = func() {
 		once.Do(func() {

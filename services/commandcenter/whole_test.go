@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -149,6 +150,34 @@ func TestTheFirstStartAddsASampleThatIsFound(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(p.dir, "sample-pending")); !os.IsNotExist(err) {
 		t.Errorf("the sample would be added again: %v", err)
+	}
+}
+
+func TestTheDeathOfPostgreSQLIsTheLastWord(t *testing.T) {
+	t.Parallel()
+	dir := dataDir(t)
+	p, stop, ended := begin(t, dir, "--no-sample")
+	defer stop()
+	p.awaitReady()
+	lock, err := os.ReadFile(filepath.Join(dir, "postgres", "data", "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(strings.SplitN(string(lock), "\n", 2)[0]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case code := <-ended:
+		lines := strings.Split(strings.TrimSpace(p.log.String()), "\n")
+		if last := lines[len(lines)-1]; code != 1 || !strings.Contains(last, "private PostgreSQL server ended by itself (signal: killed)") {
+			t.Errorf("exit code %d, and the last line is %s", code, last)
+		}
+	case <-time.After(patience):
+		t.Fatalf("it goes on without PostgreSQL:\n%s", p.log)
 	}
 }
 

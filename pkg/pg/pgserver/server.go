@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -217,17 +218,53 @@ func (s *Server) Version() int { return s.version }
 // Dir is the directory of the cluster, for backups and for messages.
 func (s *Server) Dir() string { return s.place.cluster }
 
-// Failed receives when the server ends without having been stopped.
+// Failed receives an [*EndedError] when the server ends without having been
+// stopped.
 func (s *Server) Failed() <-chan error { return s.failed }
+
+// EndedError says that the server ended by itself. The next [Start] recovers it.
+type EndedError struct {
+	Err error  // how the process ended
+	Why string // what the server said last about that; "" when it said nothing
+	Log string // the file with all that it said
+}
+
+func (e *EndedError) Error() string {
+	s := "the private PostgreSQL server ended by itself"
+	if e.Err != nil {
+		s += " (" + e.Err.Error() + ")"
+	}
+	if e.Why != "" {
+		s += ": " + e.Why
+	}
+	return s + "; the next start recovers it, its log is " + e.Log
+}
+
+func (e *EndedError) Unwrap() error { return e.Err }
 
 func (s *Server) watch() {
 	<-s.proc.exited
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.stopped {
-		s.failed <- fmt.Errorf("private PostgreSQL ended by itself: %w", s.place.lastWords(s.proc.err, s.proc.logStart))
+		last := tail(s.place.logFile, s.proc.logStart, 2000)
+		s.log.Warn("postgres.ended", "err", s.proc.err, "last", last)
+		s.failed <- &EndedError{Err: s.proc.err, Why: why(last), Log: s.place.logFile}
 	}
 }
+
+// why is the last word of the server on its end. Its sessions only say that it
+// is gone, or what was wrong with them.
+func why(log string) string {
+	all := lastWord.FindAllStringSubmatch(log, -1)
+	if len(all) == 0 {
+		return ""
+	}
+	return all[len(all)-1][1]
+}
+
+// A session has its user before the level, the server itself has not.
+var lastWord = regexp.MustCompile(`(?m)(?:\bPANIC|^[^\]\n]*\] FATAL):  (.*)$`)
 
 // Stop shuts the server down fast, rolling back what runs, and returns when it
 // has ended. When ctx ends first, the server is told to stop at once, which

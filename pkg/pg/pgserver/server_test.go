@@ -3,6 +3,7 @@ package pgserver
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -118,7 +119,10 @@ func TestAServerThatDiesIsReportedAndStartsAgain(t *testing.T) {
 	must(t, syscall.Kill(s.proc.pid, syscall.SIGKILL))
 	select {
 	case err := <-s.Failed():
-		contains(t, err, "ended by itself", "killed")
+		contains(t, err, "ended by itself (signal: killed)", "the next start recovers it", "postgres.log")
+		if strings.Contains(err.Error(), "\n") {
+			t.Errorf("more than one line: %v", err)
+		}
 	case <-time.After(10 * time.Second):
 		t.Fatal("not reported")
 	}
@@ -240,5 +244,22 @@ func TestALargeLogIsPutAside(t *testing.T) {
 	must(t, err)
 	if st.Size() != maxLog+1 {
 		t.Fatal(st.Size())
+	}
+}
+
+func TestTheLastWordOfAServerIsItsOwn(t *testing.T) {
+	t.Parallel()
+	const at = "2026-01-02 03:04:05.678 UTC [12] "
+	for want, log := range map[string]string{
+		"":                        at + "LOG:  ready\n" + at + "commandcenter auth auth_app@commandcenter FATAL:  terminating connection due to unexpected postmaster exit",
+		"could not map memory":    at + "FATAL:  could not map memory\n" + at + "psql a@b FATAL:  password authentication failed",
+		"No space left on device": at + "auth a@b PANIC:  No space left on device\n" + at + "LOG:  all server processes terminated",
+	} {
+		if got := why(log); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := (&EndedError{Err: errors.New("exit status 1"), Why: "disk full", Log: "/l"}).Error(); !strings.Contains(got, "(exit status 1): disk full;") {
+		t.Error(got)
 	}
 }

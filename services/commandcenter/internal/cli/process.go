@@ -161,7 +161,7 @@ func (p *process) finish(ctx context.Context, err error) error {
 	}
 	p.Log.Info("process.stopped", "ms", time.Since(p.began).Milliseconds())
 	if err = errors.Join(err, p.close()); err != nil && p.logFile != "" {
-		return fmt.Errorf("%w\nThe log is %s", err, p.logFile)
+		return fmt.Errorf("%w; the log is %s", err, p.logFile)
 	}
 	return err
 }
