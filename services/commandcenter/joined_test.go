@@ -1,0 +1,114 @@
+package main_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/cli"
+)
+
+// member starts an instance of its own name with a settings file, and returns
+// where its hub is to be joined, when it says so.
+func member(t *testing.T, slug, hub string) (p *product, listens string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	text := fmt.Sprintf("federation:\n  slug: %s\n  interval: 1s\nhub:\n%s", slug, hub)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, cancel, ended := begin(t, dataDir(t), "--config", file, "--no-sample")
+	t.Cleanup(func() {
+		cancel()
+		select {
+		case code := <-ended:
+			if code != 0 {
+				t.Errorf("%s ended with %d:\n%s", slug, code, p.log)
+			}
+		case <-time.After(patience):
+			t.Errorf("%s does not stop", slug)
+		}
+	})
+	if strings.Contains(hub, "listen") {
+		e := p.await("started", func(e map[string]any) bool { return e["part"] == "Hub" })
+		detail, _ := e["detail"].(string)
+		listens, _, _ = strings.Cut(detail, ",")
+	}
+	p.awaitReady()
+	return p, listens
+}
+
+// knows waits until the instance lists the others as online.
+func (p *product) knows(slugs ...string) {
+	p.t.Helper()
+	var got []string
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		var list struct {
+			Instances []struct {
+				Slug string `json:"slug"`
+				Self bool   `json:"self"`
+			} `json:"instances"`
+		}
+		p.must(&list, "federation", "status", "--status", "online")
+		got = nil
+		for _, i := range list.Instances {
+			if !i.Self {
+				got = append(got, i.Slug)
+			}
+		}
+		if slices.Equal(got, slugs) {
+			return
+		}
+		tick := time.NewTimer(100 * time.Millisecond)
+		<-tick.C
+	}
+	p.t.Fatalf("knows %v, want %v\n%s", got, slugs, p.log)
+}
+
+func TestInstancesThatJoinAHubListEachOther(t *testing.T) {
+	t.Parallel()
+	north, addr := member(t, "north", "  listen: 127.0.0.1:0\n")
+	creds := filepath.Join(north.dir, "keys", "neighbour.creds")
+	south, _ := member(t, "south", fmt.Sprintf("  join: [\"leaf://%s %s\"]\n", addr, creds))
+	// The same file lets a plain client in.
+	east, _ := member(t, "east", fmt.Sprintf("  join: [\"%s %s\"]\n", north.nats, creds))
+	north.knows("east", "south")
+	south.knows("east", "north")
+	east.knows("north", "south")
+	for _, p := range []*product{north, south, east} {
+		if strings.Contains(p.log.String(), "collision") || strings.Contains(p.log.String(), "SEED") {
+			t.Errorf("the log:\n%s", p.log)
+		}
+	}
+}
+
+func TestAHubThatCannotBeJoinedIsAnErrorBeforeTheStart(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ join, want string }{
+		{"leaf://hub.example.org:7422", "without TLS"},
+		{"leaf+tls://somebody:hush@hub.example.org", "in a file"},
+		{"leaf://127.0.0.1:1 /nowhere/creds", "/nowhere/creds"},
+	} {
+		code, _, errs := run(t, upArgs(dataDir(t), "--hub-join", c.join)...)
+		if code == 0 || !strings.Contains(errs, c.want) || strings.Contains(errs, "hush") {
+			t.Errorf("%s: %d, %s", c.join, code, errs)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	var help strings.Builder
+	if code := cli.Run(ctx, []string{"up", "--help"}, cli.Streams{In: strings.NewReader(""), Out: &help, Err: &help}); code != 0 || !strings.Contains(help.String(), "--hub-join") || !strings.Contains(help.String(), "$CC_HUB_JOIN") {
+		t.Errorf("help %d:\n%s", code, help.String())
+	}
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	code, _, errs := run(t, "config", "init", "--config", file)
+	text, err := os.ReadFile(file)
+	if code != 0 || err != nil || !strings.Contains(string(text), "#hub:") || !strings.Contains(string(text), "neighbour.creds") || !strings.Contains(string(text), "leaf+tls://host:7422") {
+		t.Errorf("config init: %d %s %v\n%s", code, errs, err, text)
+	}
+}
