@@ -2,10 +2,11 @@ package pgtest_test
 
 import (
 	"context"
-	"io"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -127,25 +128,86 @@ func TestAProcessOfAnyUserCleansUpAfterItself(t *testing.T) {
 	}
 }
 
+// copyFile has another process write: a file that is open for writing here when
+// some other test forks cannot be run.
 func copyFile(t *testing.T, to string) {
 	t.Helper()
 	binary, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := os.Open(binary)
-	if err != nil {
+	if out, err := exec.Command("cp", binary, to).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if err := os.Chmod(to, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o755)
-	if err != nil {
-		t.Fatal(err)
+}
+
+func TestAdministratorsSeePastThePolicies(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, schema("first"))
+	count(t, db) // which inserts
+	var n int
+	if err := pgtest.Admin(t, db).Get(&n, `SELECT count(*) FROM first.a`); err != nil || n != 1 {
+		t.Fatal(n, err)
 	}
-	if _, err := io.Copy(out, in); err != nil {
-		t.Fatal(err)
+}
+
+func TestADatabaseIsGoneWhenItsTestHasEnded(t *testing.T) {
+	t.Parallel()
+	server := pgtest.Connect(t, pgtest.AdminDSN(t))
+	var name string
+	t.Run("a test", func(t *testing.T) { // it has to end first
+		db := pgtest.New(t, schema("first"))
+		if err := pgtest.Admin(t, db).Get(&name, `SELECT current_database()`); err != nil {
+			t.Fatal(err)
+		}
+	})
+	var n int
+	if err := server.Get(&n, `SELECT count(*) FROM pg_database WHERE datname = $1`, name); err != nil || n != 0 || name == "" {
+		t.Errorf("%q: %d databases, %v", name, n, err)
 	}
-	if err := out.Close(); err != nil {
-		t.Fatal(err)
+}
+
+// mistaken is a test that makes a mistake. It keeps what it is told.
+type mistaken struct {
+	testing.TB
+	told string
+}
+
+func (m *mistaken) Helper() {}
+
+func (m *mistaken) Fatal(args ...any) {
+	m.told = fmt.Sprint(args...)
+	runtime.Goexit()
+}
+
+func (m *mistaken) Fatalf(format string, args ...any) {
+	m.told = fmt.Sprintf(format, args...)
+	runtime.Goexit()
+}
+
+func TestAMistakeFailsTheTestAndSaysWhatItIs(t *testing.T) {
+	t.Parallel()
+	broken := pg.Schema{Name: "broken", Dir: "m", FS: fstest.MapFS{"m/000001_a.up.sql": {Data: []byte(`CREATE TABEL a ()`)}}}
+	for want, do := range map[string]func(t testing.TB){
+		"want a schema":          func(t testing.TB) { pgtest.New(t) },
+		"TABEL":                  func(t testing.TB) { pgtest.New(t, broken) },
+		"not a DB of this":       func(t testing.TB) { pgtest.DSN(t, &pg.DB{}) },
+		"nobody_app":             func(t testing.TB) { pgtest.Open(t, pgtest.AdminDSN(t), "nobody", 1) },
+		"DSN: missing":           func(t testing.TB) { pgtest.Open(t, "no DSN at all", "first", 1) },
+		"m: file does not exist": func(t testing.TB) { pgtest.New(t, pg.Schema{Name: "gone", Dir: "m", FS: fstest.MapFS{}}) },
+	} {
+		m := &mistaken{TB: t}
+		done := make(chan struct{})
+		go func() { // which Fatal ends
+			defer close(done)
+			do(m)
+		}()
+		<-done
+		if !strings.Contains(m.told, want) {
+			t.Errorf("told %q, want %q in it", m.told, want)
+		}
 	}
 }
