@@ -9,7 +9,22 @@ import (
 )
 
 func (e *env) federationCommand() *cobra.Command {
-	c := &cobra.Command{Use: "federation", Short: "Other instances", Example: "  commandcenter federation status"}
+	c := &cobra.Command{
+		Use:   "federation",
+		Short: "Other instances",
+		Long: `Instances tell each other every 30 seconds that they are there. One is degraded
+after 60 seconds of silence and offline after 90.
+
+Two instances meet when one joins the hub of the other; not both, it would be a
+loop. The other one listens with --hub-listen and gives away the file
+keys/neighbour.creds of its data directory. Nothing but hub.* crosses. Any other
+NATS server where instances announce themselves is joined as a client. What this
+instance is called is set by federation.slug.`,
+		Example: `  commandcenter federation status
+  commandcenter up --hub-listen 127.0.0.1:7422
+  commandcenter up --hub-join "leaf+tls://hub.example.org:7422 /etc/commandcenter/neighbour.creds"
+  commandcenter up --hub-join "tls://nats.example.org:4222 /etc/commandcenter/password"`,
+	}
 	e.bind(c, true, "client.server")
 	return group(c, e.federationStatus())
 }
