@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -82,7 +83,7 @@ func fingerprint(payload []byte) (sum [sha256.Size]byte, object string) {
 func (b *Bus) Command(ctx context.Context, t Target, identity tenant.Identity, payload []byte, o CommandOptions) (*Answer, error) {
 	r, err := b.route(t.Service, t.Operation)
 	if err != nil {
-		return nil, err
+		return nil, unsent{err}
 	}
 	began := time.Now()
 	ctx, span := b.tracer.Start(ctx, "bus.command "+r.audience, trace.WithSpanKind(trace.SpanKindProducer), r.attrs)
@@ -99,6 +100,19 @@ func (b *Bus) Command(ctx context.Context, t Target, identity tenant.Identity, p
 	return a, err
 }
 
+// unsent is a failure before the stream had the command.
+type unsent struct{ error }
+
+func (u unsent) Unwrap() error { return u.error }
+
+// Unsent reports whether an error of [Bus.Command] says for sure that the
+// command was not stored and will never run, so that what came with it is
+// nobody's.
+func Unsent(err error) bool {
+	var u unsent
+	return errors.As(err, &u)
+}
+
 func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.Identity, payload []byte, o CommandOptions) (*Answer, error) {
 	if o.Wait == 0 {
 		o.Wait = defaultWait
@@ -106,14 +120,14 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 	identity.Project = t.Project
 	id, err := commandID(t, identity.Principal, o.Key)
 	if err != nil {
-		return nil, err
+		return nil, unsent{err}
 	}
 	sum, object := fingerprint(payload)
 	m, err := b.message(ctx, r, commandSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload, func(ctx context.Context, body []byte) (string, error) {
 		return b.keep(ctx, &b.bodies, BucketBodies, body)
 	})
 	if err != nil {
-		return nil, err
+		return nil, unsent{err}
 	}
 	reply, stored := b.mux.open(1), b.mux.open(1)
 	defer b.mux.close(reply)
@@ -131,7 +145,7 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 	accepted := began.UTC().Truncate(time.Microsecond) // as a database keeps it
 	m.Header[headerAccepted] = []string{accepted.Format(time.RFC3339Nano)}
 	if err := b.nc.PublishMsg(m); err != nil {
-		return nil, publishError(err, m.Subject)
+		return nil, unsent{publishError(err, m.Subject)}
 	}
 	p := pendingCommand{b: b, t: t, identity: identity, id: id, sum: sum, object: object, accepted: accepted}
 
@@ -169,7 +183,7 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 // pubAck reads the stream's acknowledgement.
 func pubAck(m *nats.Msg) (again bool, err error) {
 	if len(m.Data) == 0 && get(m.Header, "Status") == "503" {
-		return false, errs.New(errs.Unavailable, "no stream takes commands: the instance is not provisioned").After(5 * time.Second)
+		return false, unsent{errs.New(errs.Unavailable, "no stream takes commands: the instance is not provisioned").After(5 * time.Second)}
 	}
 	var ack struct {
 		Error     *jetstream.APIError `json:"error"`
@@ -180,7 +194,7 @@ func pubAck(m *nats.Msg) (again bool, err error) {
 		return false, errs.Newf(errs.Unavailable, "the stream's answer: %w", err)
 	}
 	if ack.Error != nil {
-		return false, publishError(ack.Error, m.Subject)
+		return false, unsent{publishError(ack.Error, m.Subject)}
 	}
 	if ack.Stream != StreamCommands {
 		return false, errs.Newf(errs.Internal, "a command went to stream %q", ack.Stream)

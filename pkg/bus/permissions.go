@@ -24,7 +24,7 @@ type Contract struct {
 	Hears []events.Description
 	// TakesCommands and Jobs give it its durable consumers.
 	TakesCommands, Jobs bool
-	// Objects lets it read, write and delete stored files.
+	// Objects lets it read, write, delete and list stored files.
 	Objects bool
 	// Live lets it tell progress, FollowsLive hear it.
 	Live, FollowsLive bool
@@ -100,6 +100,8 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	}
 	if c.Objects {
 		p.bucket(BucketBlobs)
+		// To walk through all of it: nothing that it could not read before.
+		p.pub("$JS.API.DIRECT.GET.OBJ_"+BucketBlobs, "$JS.API.DIRECT.GET.OBJ_"+BucketBlobs+".$O."+BucketBlobs+".C.>")
 	}
 	if len(c.Serves) > 0 || len(c.Calls) > 0 || len(c.Commands) > 0 || c.TakesCommands {
 		p.bucket(BucketSpill)
