@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nats.go/micro"
 
 	"github.com/commandcenter/commandcenter/pkg/app"
@@ -102,6 +103,33 @@ func TestALargeFileIsStoredWholeAndALargerOneIsRefused(t *testing.T) {
 		if err := json.Unmarshal([]byte(payload), &p); err != nil || p.Upload.Size != most-1 {
 			t.Errorf("%d bytes: the service got %+v, %v", c.size, p.Upload, err)
 		}
+	}
+}
+
+func TestAFileWhoseCommandCannotBeSentIsNotKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	js, err := jetstream.New(w.Conn(natsd.UserAdmin))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := js.DeleteStream(t.Context(), bus.StreamCommands); err != nil {
+		t.Fatal(err)
+	}
+	const form = "--B\r\nContent-Disposition: form-data; name=\"category\"\r\n\r\ndocs\r\n" +
+		"--B\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.md\"\r\n\r\n# Hello\r\n--B--\r\n"
+	got := w.call("POST", "/api/v1/knowledge/documents", form, map[string]string{
+		"Authorization": "Bearer " + w.token("1", "s1"), "Content-Type": "multipart/form-data; boundary=B",
+	})
+	if got.status != 503 || got.header.Get("Retry-After") == "" {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	s, err := js.Stream(t.Context(), "OBJ_"+bus.BucketBlobs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info := s.CachedInfo(); info.State.Msgs != 0 || info.State.LastSeq == 0 {
+		t.Errorf("%d messages left of %d", info.State.Msgs, info.State.LastSeq)
 	}
 }
 

@@ -83,8 +83,8 @@ func (t *steady) Read(p []byte) (int, error) {
 }
 
 // upload streams the file of a form, or a raw body, into the object store and
-// sends a reference in its place. When the command is refused nobody refers to
-// the object, and it goes.
+// sends a reference in its place. When nobody will refer to the object it goes:
+// the command was not sent, or refused, or answered by an earlier one.
 func (s *Edge) upload(c echo.Context, op *contract.Operation, who tenant.Identity, params []byte, form contract.Form, options map[string]string) error {
 	r := c.Request()
 	most := s.c.MaxUpload
@@ -108,10 +108,12 @@ func (s *Edge) upload(c echo.Context, op *contract.Operation, who tenant.Identit
 		payload, err = u.refer(payload)
 	}
 	var a *bus.Answer
-	if err == nil {
+	sent := err == nil
+	if sent {
 		a, err = s.call(r, op, who, closed(payload))
+		sent = !bus.Unsent(err)
 	}
-	if u.ref != nil && (err != nil && errs.KindOf(err).Refusal() || err == nil && a.Replayed) {
+	if u.ref != nil && (!sent || err != nil && errs.KindOf(err).Refusal() || err == nil && a.Replayed) {
 		s.discard(ctx, *u.ref)
 	}
 	if err != nil {

@@ -7,9 +7,12 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"net/http/httptest"
 	"net/textproto"
+	"os"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
@@ -139,6 +142,7 @@ func manyParts(first part) []part {
 func TestTheObjectOfACommandLivesAsLongAsTheCommandMay(t *testing.T) {
 	t.Parallel()
 	file, category := part{"file", `="a.md"`, "# Hello"}, part{"category", "", "docs"}
+	_, unsent := (&bus.Bus{}).Command(t.Context(), bus.Target{}, tenant.Identity{}, nil, bus.CommandOptions{})
 	for name, c := range map[string]struct {
 		answer *bus.Answer
 		err    error
@@ -147,6 +151,7 @@ func TestTheObjectOfACommandLivesAsLongAsTheCommandMay(t *testing.T) {
 	}{
 		"refused":  {nil, errs.New(errs.Conflict, "no"), 409, 0},
 		"failed":   {nil, errs.New(errs.Internal, "no"), 500, 1},
+		"unsent":   {nil, unsent, 500, 0},
 		"unknown":  {nil, errs.New(errs.Unavailable, "no"), 503, 1},
 		"later":    {&bus.Answer{Status: 202, Pending: true, OperationID: "knowledge.x"}, nil, 202, 1},
 		"replayed": {&bus.Answer{Status: 201, Body: sample("addDocument").Body, Replayed: true}, nil, 201, 0},
@@ -161,6 +166,20 @@ func TestTheObjectOfACommandLivesAsLongAsTheCommandMay(t *testing.T) {
 		if n := w.bus.stored(); n != c.left {
 			t.Errorf("%s: %d objects are left, want %d", name, n, c.left)
 		}
+	}
+}
+
+func TestAFileWhoseFormDoesNotArriveInTimeIsNotKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	body, kind := form(t, part{"file", `="a.md"`, "# Hello"}, part{"category", "", "docs"})
+	r := httptest.NewRequest("POST", "/api/v1/knowledge/documents", io.MultiReader(strings.NewReader(body[:len(body)-60]), iotest.ErrReader(os.ErrDeadlineExceeded)))
+	as(w.auth.token(member))(r)
+	with("Content-Type", kind)(r)
+	out := httptest.NewRecorder()
+	w.edge.ServeHTTP(out, r)
+	if out.Code != http.StatusRequestTimeout || w.bus.stored() != 0 || w.bus.count() != 0 {
+		t.Errorf("%d %s, %d objects left", out.Code, out.Body, w.bus.stored())
 	}
 }
 
