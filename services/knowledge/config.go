@@ -24,6 +24,7 @@ type Config struct {
 	Fusion string  `config:"fusion" usage:"how the legs are joined: convex or rrf"`
 
 	Housekeeping time.Duration `config:"housekeeping" usage:"how often unreferenced objects are removed and documents without vectors are queued"`
+	Orphans      time.Duration `config:"orphans" usage:"age from which an uploaded object that nothing refers to is removed; longer than any upload takes"`
 	Removals     time.Duration `config:"removals" usage:"how long removals are remembered for indexes that were not used meanwhile"`
 }
 
@@ -33,7 +34,7 @@ func DefaultConfig() Config {
 		Model: true, FetchModel: true,
 		Wait: 3 * time.Second, Extract: time.Minute, Extractors: 2, MaxChunks: 30_000, ChunkTokens: 220, IndexMemoryMB: 512, Jobs: 2,
 		Alpha: 0.5, Fusion: "convex",
-		Housekeeping: 5 * time.Minute, Removals: 7 * 24 * time.Hour,
+		Housekeeping: 5 * time.Minute, Orphans: 6 * time.Hour, Removals: 7 * 24 * time.Hour,
 	}
 }
 
@@ -56,6 +57,7 @@ func (c Config) Validate() error {
 	fault(!(c.Alpha > 0 && c.Alpha <= 1), "alpha: above 0, at most 1")
 	fault(c.Fusion != "convex" && c.Fusion != "rrf", "fusion: convex or rrf")
 	fault(c.Housekeeping < time.Second, "housekeeping: at least 1s")
+	fault(c.Orphans < time.Hour, "orphans: at least 1h")
 	fault(c.Removals < time.Minute, "removals: at least 1m")
 	return errors.Join(faults...)
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/encoder"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/postgres"
@@ -17,6 +18,7 @@ import (
 // replica has one: each step is safe to run at the same time.
 type housekeeper struct {
 	every, remember time.Duration
+	orphans         time.Duration // age from which an object that nobody knows of goes
 
 	store   *postgres.Store
 	library *index.Library
@@ -24,9 +26,11 @@ type housekeeper struct {
 	bus     *bus.Bus
 	log     *slog.Logger
 
-	ring chan struct{} // a round is wanted now
-	stop context.CancelFunc
-	done chan struct{}
+	now   func() time.Time
+	swept time.Time     // the object store, at last
+	ring  chan struct{} // a round is wanted now
+	stop  context.CancelFunc
+	done  chan struct{}
 }
 
 // Name is "knowledge.housekeeper".
@@ -84,7 +88,7 @@ const perStep = 100
 // round does everything once; a step that fails does not keep the others from
 // running.
 func (h *housekeeper) round(ctx context.Context) error {
-	began := time.Now()
+	began := h.now()
 	removed, sweep := drain(ctx, func() (int, error) {
 		return h.store.Sweep(ctx, perStep, func(ctx context.Context, t postgres.Trash) error {
 			return h.bus.DeleteObject(ctx, bus.ObjectRef{Bucket: t.Bucket, Name: t.Name})
@@ -95,15 +99,34 @@ func (h *housekeeper) round(ctx context.Context) error {
 		queued, backlog = drain(ctx, func() (int, error) { return h.store.Backlog(ctx, model, perStep) })
 	}
 	forget := h.store.Forget(ctx, began.Add(-h.remember))
-	if err := errors.Join(sweep, backlog, forget); err != nil {
+	orphans, lost := h.sweep(ctx, began)
+	if err := errors.Join(sweep, backlog, forget, lost); err != nil {
 		return err
 	}
-	if removed+queued > 0 {
+	if removed+queued+orphans > 0 {
 		indexes, bytes := h.library.Size()
-		h.log.InfoContext(ctx, "knowledge.housekeeping", "objects_removed", removed, "documents_queued", queued, "indexes", indexes,
-			"index_bytes", bytes, "ms", time.Since(began).Milliseconds())
+		h.log.InfoContext(ctx, "knowledge.housekeeping", "objects_removed", removed, "orphans_removed", orphans, "documents_queued", queued,
+			"indexes", indexes, "index_bytes", bytes, "ms", h.now().Sub(began).Milliseconds())
 	}
 	return nil
+}
+
+// sweepEvery is how often the whole object store is looked through.
+const sweepEvery = time.Hour
+
+// sweep removes objects that have no row at all: their upload was put, and its
+// command did not come.
+func (h *housekeeper) sweep(ctx context.Context, now time.Time) (int, error) {
+	if now.Sub(h.swept) < sweepEvery {
+		return 0, nil
+	}
+	n, err := h.bus.SweepObjects(ctx, now.Add(-h.orphans), func(ctx context.Context, p tenant.Project, names []string) ([]string, error) {
+		return h.store.Referred(ctx, p, bus.BucketBlobs, names)
+	})
+	if err == nil {
+		h.swept = now
+	}
+	return n, err
 }
 
 // drain repeats a step until it finds less than it may take.

@@ -71,7 +71,9 @@ func New(d Deps, c Config) (*app.Module, error) {
 		load = loader(c, log)
 	}
 
-	keeper := &housekeeper{every: c.Housekeeping, remember: c.Removals, bus: d.Bus, log: log, ring: make(chan struct{}, 1)}
+	keeper := &housekeeper{
+		every: c.Housekeeping, remember: c.Removals, orphans: c.Orphans, bus: d.Bus, log: log, now: time.Now, ring: make(chan struct{}, 1),
+	}
 	model := encoder.New(load, keeper.modelReady, log, encoder.Config{})
 	name := func() string { n, _ := model.Model(); return n }
 	store := postgres.New(d.DB, name)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"github.com/commandcenter/commandcenter/pkg/jobs"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
@@ -117,6 +118,22 @@ func (s *Store) Sweep(ctx context.Context, limit int, remove func(ctx context.Co
 		return nil
 	})
 	return n, err
+}
+
+// Referred returns which of the objects of a bucket are those of documents, or
+// are going to be removed by [Store.Sweep].
+func (s *Store) Referred(ctx context.Context, p tenant.Project, bucket string, names []string) (out []string, err error) {
+	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `
+			SELECT name FROM blobs WHERE project_id = $1 AND bucket = $2 AND name = ANY ($3) AND name <> ''
+			UNION
+			SELECT name FROM trash WHERE project_id = $1 AND bucket = $2 AND name = ANY ($3)`
+		if err := tx.SelectContext(ctx, &out, q, int64(p), bucket, pq.Array(names)); err != nil {
+			return fmt.Errorf("find the objects of documents: %w", err)
+		}
+		return nil
+	})
+	return out, err
 }
 
 // Forget drops the memory of removals before the given time. Indexes that have

@@ -1,0 +1,1 @@
+DROP INDEX IF EXISTS blobs_by_name;
