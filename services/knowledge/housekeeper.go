@@ -8,20 +8,23 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/encoder"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/postgres"
 )
 
 // housekeeper removes objects that no document refers to, queues documents
-// that lack the vectors of the present model, and forgets old removals. Every
-// replica has one: each step is safe to run at the same time.
+// that lack the vectors of the present model, gives up those whose job has died,
+// and forgets old removals. Every replica has one: each step is safe to run at
+// the same time.
 type housekeeper struct {
 	every, remember time.Duration
 	orphans         time.Duration // age from which an object that nobody knows of goes
 
 	store   *postgres.Store
 	library *index.Library
+	indexer *document.Indexer
 	model   func() string
 	bus     *bus.Bus
 	log     *slog.Logger
@@ -98,15 +101,16 @@ func (h *housekeeper) round(ctx context.Context) error {
 	if model := h.model(); model != "" {
 		queued, backlog = drain(ctx, func() (int, error) { return h.store.Backlog(ctx, model, perStep) })
 	}
+	stranded, given := drain(ctx, func() (int, error) { return h.store.Stranded(ctx, perStep, h.indexer.GiveUp) })
 	forget := h.store.Forget(ctx, began.Add(-h.remember))
 	orphans, lost := h.sweep(ctx, began)
-	if err := errors.Join(sweep, backlog, forget, lost); err != nil {
+	if err := errors.Join(sweep, backlog, given, forget, lost); err != nil {
 		return err
 	}
-	if removed+queued+orphans > 0 {
+	if removed+queued+stranded+orphans > 0 {
 		indexes, bytes := h.library.Size()
 		h.log.InfoContext(ctx, "knowledge.housekeeping", "objects_removed", removed, "orphans_removed", orphans, "documents_queued", queued,
-			"indexes", indexes, "index_bytes", bytes, "ms", h.now().Sub(began).Milliseconds())
+			"documents_given_up", stranded, "indexes", indexes, "index_bytes", bytes, "ms", h.now().Sub(began).Milliseconds())
 	}
 	return nil
 }

@@ -26,6 +26,7 @@ func TestAnUploadThatNoDocumentCameOfIsRemovedAfterHours(t *testing.T) {
 	h := &housekeeper{
 		orphans: DefaultConfig().Orphans, remember: DefaultConfig().Removals, now: func() time.Time { return now }, store: store, bus: env.Bus(Name),
 		library: index.NewLibrary(store, index.Config{}, 1<<20), model: func() string { return "" }, log: slog.New(slog.DiscardHandler),
+		indexer: document.NewIndexer(nil, nil, store, nil),
 	}
 	put := func() bus.ObjectRef {
 		ref, err := env.Bus(bustest.Edge).PutObject(t.Context(), 1, "a.md", "", strings.NewReader("hello"), 100)

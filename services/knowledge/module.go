@@ -96,7 +96,8 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Intake: counted{intake, counts}, Library: store, Census: store, Search: timed{engine, counts}, Model: model,
 	}).Register(server)
 	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: c.Jobs, Window: c.Jobs, Log: log, Registerer: d.Registerer})
-	work.Handle(postgres.IndexJob, indexing(document.NewIndexer(intake, model, store, serve.Answers{Server: server})))
+	keeper.indexer = document.NewIndexer(intake, model, store, serve.Answers{Server: server})
+	work.Handle(postgres.IndexJob, indexing(keeper.indexer))
 
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
 	(&inbox.Handlers{

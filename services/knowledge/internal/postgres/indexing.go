@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -203,6 +204,40 @@ func (s *Store) GaveUp(ctx context.Context, p tenant.Project, t document.Task, d
 		return err
 	}
 	return s.Failed(ctx, d, "internal", detail)
+}
+
+// Stranded hands documents to giveUp that are being indexed by a job that has
+// ended without a word, because its worker died at every try: at most limit of
+// them. It returns how many there were.
+func (s *Store) Stranded(ctx context.Context, limit int, giveUp func(ctx context.Context, p tenant.Project, t document.Task) error) (int, error) {
+	var lost []struct {
+		Project int64           `db:"project_id"`
+		ID      int64           `db:"id"`
+		Version int             `db:"version"`
+		Payload json.RawMessage `db:"payload"`
+	}
+	err := s.db.AcrossProjects(ctx, "find documents without a job", func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `
+			SELECT d.project_id, d.id, d.version, coalesce(j.payload, '{}') AS payload
+			FROM   documents d LEFT JOIN jobs j ON j.project_id = d.project_id AND j.id = d.job_id
+			WHERE  d.state = 'indexing' AND (j.id IS NULL OR j.state IN ('failed', 'dead', 'cancelled'))
+			ORDER  BY d.id LIMIT $1`
+		return tx.SelectContext(ctx, &lost, q, limit)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("find documents without a job: %w", err)
+	}
+	for _, l := range lost {
+		t := document.Task{}
+		if err := json.Unmarshal(l.Payload, &t); err != nil {
+			return 0, fmt.Errorf("the last job of document %d: %w", l.ID, err)
+		}
+		t.Document, t.Version = l.ID, l.Version
+		if err := giveUp(ctx, tenant.Project(l.Project), t); err != nil {
+			return 0, fmt.Errorf("give up document %d: %w", l.ID, err)
+		}
+	}
+	return len(lost), nil
 }
 
 // Backlog queues documents that are indexed without the vectors of model, at

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"github.com/commandcenter/commandcenter/pkg/pg"
@@ -414,6 +415,40 @@ func TestGivingUpKeepsWhatIsExtracted(t *testing.T) {
 	}
 	if got, err := w.s.Get(t.Context(), 1, e.ID); err != nil || got.State != document.Failed {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestADocumentWhoseJobHasDiedIsGivenUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	operation := uuid.New()
+	n, _, b := draft(2, "dead.md", "one")
+	n.Extracted, n.Operation = false, operation
+	dead, _, err := w.s.Receive(t.Context(), n, nil, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	swept := w.receive(1, "swept.md", "two")
+	w.receive(1, "busy.md", "three")
+	w.embed(w.receive(1, "indexed.md", "four"), model)
+	admin := pgtest.Admin(t, w.db)
+	admin.MustExec(`UPDATE knowledge.jobs SET state = 'dead', finished_at = now() WHERE id = $1`, dead.Job)
+	admin.MustExec(`DELETE FROM knowledge.jobs WHERE id = $1`, swept.Job)
+	given := func() (out []string) {
+		t.Helper()
+		n, err := w.s.Stranded(t.Context(), 10, func(ctx context.Context, p tenant.Project, x document.Task) error {
+			out = append(out, fmt.Sprint(p, " ", x.Document, " ", x.Operation == operation))
+			return w.s.GaveUp(ctx, p, x, "its job died")
+		})
+		if err != nil || n != len(out) {
+			t.Fatalf("%d, %v", n, err)
+		}
+		return out
+	}
+	w.want("given up", given(), []string{fmt.Sprint("2 ", dead.ID, " true"), fmt.Sprint("1 ", swept.ID, " false")})
+	w.want("twice", given(), []string(nil))
+	if _, err := w.s.Stranded(t.Context(), 10, nil); err != nil {
+		t.Error(err)
 	}
 }
 
