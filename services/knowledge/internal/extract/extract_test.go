@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,7 +67,7 @@ func TestWhatIsNotTextIsRefused(t *testing.T) {
 	}
 }
 
-func TestContentTypeAndReadableFollowTheFormat(t *testing.T) {
+func TestTheContentTypeFollowsTheFormat(t *testing.T) {
 	t.Parallel()
 	for f, want := range map[extract.Format]string{
 		{Kind: extract.Markdown}: "text/markdown", {Kind: extract.HTML}: "text/html", {Kind: extract.Plain}: "text/plain",
@@ -77,12 +76,6 @@ func TestContentTypeAndReadableFollowTheFormat(t *testing.T) {
 		if got := f.ContentType(); got != want {
 			t.Errorf("%v: %q, want %q", f, got, want)
 		}
-	}
-	if !extract.Readable("a.rs") || extract.Readable("a.png") || extract.Readable("bin") {
-		t.Error("Readable is wrong")
-	}
-	if l := extract.Languages(); !slices.Contains(l, "go") || !slices.IsSorted(l) {
-		t.Errorf("Languages() = %v", l)
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"mime"
 	"path"
-	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -180,23 +179,4 @@ func sniff(declared string, data []byte) Format {
 		return Format{Kind: Code, Language: "shell"}
 	}
 	return Format{Kind: Plain}
-}
-
-// Readable reports whether the name alone promises a format that is read;
-// callers that walk folders use it to leave the rest out.
-func Readable(name string) bool {
-	_, ok := byName(name, extension(name))
-	return ok
-}
-
-// Languages lists the names of the programming and data languages, sorted.
-func Languages() []string {
-	var out []string
-	for _, l := range byExtension {
-		if !slices.Contains(out, l) {
-			out = append(out, l)
-		}
-	}
-	slices.Sort(out)
-	return out
 }
