@@ -246,8 +246,8 @@ func TestCredentialsOfOthersAreReadFromOneFile(t *testing.T) {
 	}
 	creds := "-----BEGIN NATS USER JWT-----\nx\n------END NATS USER JWT------\n"
 	for text, want := range map[string]natsd.Credentials{
-		creds:                 {File: filepath.Join(dir, "c")},
-		"user:pass:word\n":    {User: "user", Password: "pass:word"},
+		creds:                  {File: filepath.Join(dir, "c")},
+		"user:pass:word\n":     {User: "user", Password: "pass:word"},
 		" s3cr3t-token \r\n\n": {Token: "s3cr3t-token"},
 	} {
 		if got, err := natsd.ReadCredentials(file(text)); err != nil || got != want {
