@@ -137,7 +137,7 @@ func (n *Neighbour) credentials() ([]nats.Option, error) {
 // back at once.
 func rejoin(tries int) time.Duration {
 	d := min(minRejoin<<min(tries, 10), maxRejoin)
-	return d/2 + rand.N(d/2+1)
+	return d/2 + rand.N(d/2+1) //nolint:gosec // G404: chance against herds, not secrecy
 }
 
 func (n *Neighbour) hear(ctx context.Context, m *nats.Msg) {
