@@ -102,6 +102,35 @@ func TestADatabaseOfANewerBinaryIsRefused(t *testing.T) {
 	}
 }
 
+func TestAServiceKnowsWhetherItsMigrationsHaveRun(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.AdminDSN(t)
+	must(t, migrate(t, dsn, shop(up1)))
+	db := pgtest.Open(t, dsn, "shop", 1)
+	must(t, db.Migrated(t.Context(), shop(up1)))
+	if err := db.Migrated(t.Context(), shop(up1, up2)); !errors.Is(err, pg.ErrNotMigrated) || !strings.Contains(err.Error(), "version 1") {
+		t.Errorf("one is missing: %v", err)
+	}
+	must(t, migrate(t, dsn, shop(up1, up2)))
+	must(t, db.Migrated(t.Context(), shop(up1, up2)))
+	must(t, db.Migrated(t.Context(), shop(up1))) // a newer one has been here
+	admin := pgtest.Connect(t, dsn)
+	for fault, q := range map[string]string{
+		"it is running":       `UPDATE shop.schema_migrations SET dirty = true`,
+		"it has just begun":   `DELETE FROM shop.schema_migrations`,
+		"not let in":          `REVOKE SELECT ON shop.platform_migrations FROM shop_app`,
+		"the schema is empty": `DROP TABLE shop.platform_migrations`,
+	} {
+		admin.MustExec(q)
+		if err := db.Migrated(t.Context(), shop(up1, up2)); !errors.Is(err, pg.ErrNotMigrated) {
+			t.Errorf("%s: %v", fault, err)
+		}
+	}
+	if err := db.Migrated(t.Context(), pg.Schema{Name: "shop", FS: fstest.MapFS{}, Dir: "none"}); err == nil || errors.Is(err, pg.ErrNotMigrated) {
+		t.Errorf("no files: %v", err)
+	}
+}
+
 func TestADirtyVersionIsRunAgain(t *testing.T) {
 	t.Parallel()
 	for name, version := range map[string]int{"first": 1, "last": 3} {

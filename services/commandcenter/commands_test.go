@@ -165,7 +165,7 @@ func commands(t *testing.T, p *product) {
 		}
 	}
 	for _, args := range [][]string{{"project", "list"}, {"doctor"}, {"federation", "status"}, {"bus", "services"}, {"bus", "dead", "list"}, {"project", "use", "Apollo"}, {"login"}, {"logout"}, {"bus", "tail", "--since", "1h", "--count", "1", "--headers"}} {
-		if code, out, errs := p.cc(args...); code != 0 || out == "" {
+		if code, out, errs := p.cc(args...); code != 0 || out+errs == "" {
 			t.Errorf("%v for people: exit code %d: %q %s", args, code, out, errs)
 		}
 	}

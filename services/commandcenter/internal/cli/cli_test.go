@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
@@ -339,10 +340,28 @@ func TestTheHintsAreAboutWhatIsThere(t *testing.T) { // not parallel: the workin
 	if got := hints("cc", true); got[1] != "cc ingest ./README.md" || !strings.Contains(got[0], "kill -9") {
 		t.Errorf("with a file: %v", got)
 	}
-	if err := os.Mkdir("services", 0o700); err != nil {
+	if err := os.Mkdir("deployments", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if got := hints("cc", false); got[0] != "cc ingest ./services" {
-		t.Errorf("with services: %v", got)
+	if got := hints("cc", false); got[0] != "cc ingest ./deployments" {
+		t.Errorf("with a folder: %v", got)
+	}
+}
+
+func TestEachCommandWaitsAsLongAsItsHelpSays(t *testing.T) {
+	t.Parallel()
+	for words, want := range map[string]time.Duration{"up": stack.UpWait, "serve auth": stack.ServeWait, "migrate": stack.UpWait, "up --wait 3s": 3 * time.Second} {
+		e := &env{}
+		root := e.root()
+		c, rest, err := root.Find(strings.Fields(words))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(c.ParseFlags(rest), e.load(c, nil)); err != nil {
+			t.Fatal(err)
+		}
+		if e.wait != want {
+			t.Errorf("%s waits %s, want %s", words, e.wait, want)
+		}
 	}
 }

@@ -62,6 +62,10 @@ func (e *env) deadList() *cobra.Command {
 					e.print(e.Out, letters)
 					return nil
 				}
+				if len(letters) == 0 {
+					e.say("No dead letters.")
+					return nil
+				}
 				t := newTable(e.Out, "SEQ", "GIVEN UP", "BY", "TRIES", "SUBJECT", "ERROR")
 				for _, l := range letters {
 					t.row(strconv.FormatUint(l.Seq, 10), l.DiedAt.Local().Format(time.DateTime), l.Service, strconv.Itoa(l.Attempts), l.Subject, l.Error)

@@ -45,7 +45,7 @@ that lead outside are left out; the summary names them with the reason.`,
 			files, skipped, err := e.filesToIngest(args, name)
 			if err != nil {
 				e.saySkipped(skipped)
-				return usageError{err}
+				return codedError{err, exitUsage}
 			}
 			if dryRun {
 				return e.listFiles(files, skipped)
@@ -184,6 +184,9 @@ func (r *ingestReport) count(d ingest.Result) {
 func (e *env) ingest(cmd *cobra.Command, files []ingest.File, skipped []ingest.Skipped, o ingest.Options) error {
 	s, err := e.session()
 	if err != nil {
+		return err
+	}
+	if err := s.Authenticate(cmd.Context()); err != nil {
 		return err
 	}
 	began := time.Now()

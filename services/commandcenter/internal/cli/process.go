@@ -45,8 +45,8 @@ func (e *env) open(ctx context.Context, service string, locks ...string) (*proce
 }
 
 // waitFlag declares how long the command waits for what others run.
-func (e *env) waitFlag(c *cobra.Command, d time.Duration) {
-	c.Flags().DurationVar(&e.wait, "wait", d, "how long to wait for servers and parts that others run")
+func waitFlag(c *cobra.Command, d time.Duration) {
+	c.Flags().Duration("wait", d, "how long to wait for servers and parts that others run")
 }
 
 // waiting tells a person what is waited for; the log has it too.

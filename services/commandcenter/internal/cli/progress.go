@@ -58,7 +58,11 @@ func (l *lines) finished(r ingest.Result) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.done++
-	l.env.say("[%d/%d] %s %s, %s", l.done, l.total, r.State, oneLine(r.Name), count(r.Chunks, "chunk"))
+	chunks := ""
+	if r.OK() { // else the summary has the reason
+		chunks = ", " + count(r.Chunks, "chunk")
+	}
+	l.env.say("[%d/%d] %s %s%s", l.done, l.total, r.State, oneLine(r.Name), chunks)
 }
 
 func (l *lines) End() {}

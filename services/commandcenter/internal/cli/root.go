@@ -126,6 +126,11 @@ func (e *env) load(cmd *cobra.Command, _ []string) error {
 	}
 	e.cfg = settings.Default()
 	var err error
+	if cmd.Flags().Lookup("wait") != nil {
+		if e.wait, err = cmd.Flags().GetDuration("wait"); err != nil {
+			return usageError{err}
+		}
+	}
 	e.loaded, err = config.Load(&e.cfg, config.Source{File: e.file, Required: required, EnvPrefix: settings.EnvPrefix, Flags: cmd.Flags()})
 	if err != nil && cmd.Annotations["broken-config"] == "" {
 		return usageError{err}
@@ -175,7 +180,8 @@ func (e *env) printError(err error, code int) {
 	for line := range strings.Lines(text) {
 		fmt.Fprintf(e.Err, "%s %s\n", e.paint(e.Err, red, "error:"), strings.TrimRight(line, "\n")) //nolint:errcheck // nobody is left to tell
 	}
-	if code == exitUsage {
+	var usage usageError
+	if errors.As(err, &usage) {
 		fmt.Fprintln(e.Err, "Use --help for how it is used.") //nolint:errcheck // as above
 	}
 }

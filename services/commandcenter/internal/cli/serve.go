@@ -34,7 +34,7 @@ and tells what it is. Run ` + "`commandcenter migrate`" + ` once, and after each
 		ValidArgs: stack.Roles(),
 		RunE:      func(cmd *cobra.Command, args []string) error { return e.serve(cmd.Context(), args) },
 	}
-	e.waitFlag(c, stack.ServeWait)
+	waitFlag(c, stack.ServeWait)
 	e.bind(c, false, serverKeys...)
 	return ends(c, codesServer...)
 }

@@ -159,6 +159,10 @@ func TestWhatIsUnknownIsAMistake(t *testing.T) {
 			t.Errorf("%v: exit code %d: %s%s", words, code, out, errs)
 		}
 	}
+	// An input that cannot be read has the same code, and no word on usage.
+	if code, _, errs := cc(t, "", "ingest", "/does/not/exist"); code != exitUsage || strings.Contains(errs, "--help") || !strings.Contains(errs, "/does/not/exist: no such file") {
+		t.Errorf("a missing file: %d %s", code, errs)
+	}
 	code, out, errs := cc(t, "", "help", "bus", "dead")
 	if code != exitOK || !strings.Contains(out, "redrive") {
 		t.Errorf("help of a command: %d %s%s", code, out, errs)

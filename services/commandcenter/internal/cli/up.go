@@ -48,7 +48,7 @@ dies. The data directory is the same.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return e.up(cmd.Context(), noSample, split) },
 	}
 	c.Flags().BoolVar(&noSample, "no-sample", false, "add no documents at the first start")
-	e.waitFlag(c, stack.UpWait)
+	waitFlag(c, stack.UpWait)
 	c.Flags().BoolVar(&split, "split", false, "run each part as a process of its own")
 	e.bind(c, false, serverKeys...)
 	return ends(c, codesServer...)
@@ -234,7 +234,7 @@ func (d *display) ready(first bool) error {
 // there is something to find before something is added.
 func hints(command string, sample bool) []string {
 	add, find := "echo 'Deploys go out on Fridays.' | "+command+" ingest - --name deploys.md", "when are deploys"
-	for _, h := range []struct{ path, ask string }{{"services", "how are passwords kept"}, {"README.md", "how to begin"}} {
+	for _, h := range []struct{ path, ask string }{{"deployments", "which port does the gateway listen on"}, {"README.md", "how to begin"}} {
 		if _, err := os.Stat(h.path); err == nil {
 			add, find = command+" ingest ./"+h.path, h.ask
 			break

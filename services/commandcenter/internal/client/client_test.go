@@ -220,6 +220,9 @@ func TestWhoHasLoggedOutStaysOut(t *testing.T) {
 	}
 	store := s.cfg.Store
 	again := func() *Session { return srv.session(t, Config{Store: store, Local: local}) }
+	if err := again().Authenticate(t.Context()); !errors.Is(err, ErrNotLoggedIn) {
+		t.Errorf("authenticated by nobody: %v", err)
+	}
 	if _, err := me(t, again()); !errors.Is(err, ErrNotLoggedIn) || !strings.Contains(err.Error(), "commandcenter login") {
 		t.Fatalf("after a logout without a login: %v", err)
 	}

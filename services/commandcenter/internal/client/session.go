@@ -150,6 +150,13 @@ func (s *Session) Logout(ctx context.Context) error {
 	return errors.Join(err, s.update(func(c *Credentials) error { *c = Credentials{LoggedOut: true}; return nil }))
 }
 
+// Authenticate makes sure that there is a token to send, so that who is about
+// to send much learns at once when there is none.
+func (s *Session) Authenticate(ctx context.Context) error {
+	_, err := s.token(ctx, "")
+	return err
+}
+
 // token returns a bearer token. stale is one that the server has just refused;
 // "" when there is none.
 func (s *Session) token(ctx context.Context, stale string) (string, error) {

@@ -98,12 +98,12 @@ func Walk(path, name string, skipped func(Skipped)) ([]File, error) {
 	}
 	st, err := os.Stat(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", path, cause(err))
 	}
 	if !st.IsDir() {
 		f, reason := candidate(name, st, func() (*os.File, error) { return os.Open(path) })
 		if reason != "" {
-			return nil, fmt.Errorf("%s: %s", path, reason)
+			return nil, fmt.Errorf("%s is left out: %s", path, reason)
 		}
 		return []File{f}, nil
 	}
@@ -289,10 +289,12 @@ func looksBinary(open func() (*os.File, error)) (bool, error) {
 func Binary(text []byte) bool { return bytes.IndexByte(text[:min(len(text), 8000)], 0) >= 0 }
 
 // reason is the innermost cause: the path is known already.
-func reason(err error) string {
+func reason(err error) string { return cause(err).Error() }
+
+func cause(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {
-		return p.Err.Error()
+		return p.Err
 	}
-	return err.Error()
+	return err
 }

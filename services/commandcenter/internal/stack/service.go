@@ -91,9 +91,20 @@ func (p *servicePart) connect(ctx context.Context) (err error) {
 		}
 	}
 	if p.wait > 0 {
-		return p.provisioned(ctx)
+		return p.prepared(ctx)
 	}
 	return nil
+}
+
+// prepared looks whether database and NATS have been brought to this version:
+// somebody else may be about to do that.
+func (p *servicePart) prepared(ctx context.Context) error {
+	if p.db != nil {
+		if err := p.db.Migrated(ctx, *p.service.schema); err != nil {
+			return err
+		}
+	}
+	return p.provisioned(ctx)
 }
 
 // provisioned looks for the streams and consumers that the service uses: a NATS
