@@ -66,7 +66,7 @@ func (p *process) prepare(ctx context.Context, e *env, service string, locks []s
 	if p.Dir, err = datadir.Open(e.cfg.DataDir); err != nil {
 		return err
 	}
-	if err := p.lock(ctx, locks); err != nil {
+	if err := p.lock(ctx, e, locks); err != nil {
 		return err
 	}
 	if err := p.Dir.Stamp(); err != nil {
@@ -92,13 +92,17 @@ func (p *process) prepare(ctx context.Context, e *env, service string, locks []s
 	return nil
 }
 
+// lockWait is how long is waited for a part whose parent was killed: it is
+// about to end.
+const lockWait = 15 * time.Second
+
 // lock takes the locks. The one of the instance is taken or not; those of the
-// parts are waited for a moment: a part whose parent was killed is about to end.
-func (p *process) lock(ctx context.Context, names []string) error {
+// parts are waited for a moment.
+func (p *process) lock(ctx context.Context, e *env, names []string) error {
 	if len(names) == 0 {
 		return nil
 	}
-	deadline := time.Now().Add(15 * time.Second)
+	began, said := time.Now(), false
 	for {
 		l, err := p.Dir.Lock(names...)
 		if err == nil {
@@ -106,8 +110,12 @@ func (p *process) lock(ctx context.Context, names []string) error {
 			return nil
 		}
 		var inUse *datadir.InUseError
-		if !errors.As(err, &inUse) || inUse.Lock == datadir.LockInstance || time.Now().After(deadline) || p.Dir.Holder() != 0 {
+		if !errors.As(err, &inUse) || inUse.Lock == datadir.LockInstance || time.Since(began) > lockWait || p.Dir.Holder() != 0 {
 			return err
+		}
+		if !said && time.Since(began) > time.Second {
+			said = true
+			e.say("Process %d holds %s: waiting up to %s for it to end.", inUse.PID, filepath.Join(inUse.Dir, inUse.Lock), lockWait)
 		}
 		t := time.NewTimer(50 * time.Millisecond)
 		select {
