@@ -26,6 +26,7 @@ type ticket struct {
 	ID      uuid.UUID      `json:"id"`
 	Project tenant.Project `json:"project"`
 	Release int            `json:"release"`
+	Long    bool           `json:"long"`
 }
 
 // due is a job whose turn it is.
@@ -34,6 +35,7 @@ type due struct {
 	Project  int64     `db:"project_id"`
 	Kind     string    `db:"kind"`
 	Releases int       `db:"releases"`
+	Long     bool      `db:"long"`
 	Headers  []byte    `db:"headers"`
 }
 
@@ -159,9 +161,13 @@ func (d *dispatcher) recover(ctx context.Context) error {
 	return nil
 }
 
-// due picks the jobs to release: of every project the few that fit its window,
-// first those that have waited longest, a project with nothing in flight before
-// one with something, and no more than may wait in the stream.
+// longAhead is how many released long jobs may wait for a worker: few, since a
+// worker that holds one of them can take nothing else.
+const longAhead = 4
+
+// due picks the jobs to release in each lane: of every project the few that fit
+// its window, first those that have waited longest, a project with nothing in
+// flight before one with something, and no more than may wait in the stream.
 func (d *dispatcher) due(ctx context.Context) ([]due, error) {
 	const q = `
 		WITH RECURSIVE project (id) AS (
@@ -171,26 +177,33 @@ func (d *dispatcher) due(ctx context.Context) ([]due, error) {
 		    FROM   project WHERE project.id IS NOT NULL
 		),
 		flight AS (
-		    SELECT project_id AS id, count(*) AS n, count(*) FILTER (WHERE state = 'released') AS untaken
-		    FROM   jobs WHERE state IN ('released', 'running') GROUP BY project_id
+		    SELECT project_id AS id, long, count(*) AS n, count(*) FILTER (WHERE state = 'released') AS untaken
+		    FROM   jobs WHERE state IN ('released', 'running') GROUP BY project_id, long
+		),
+		lane (long, room) AS (
+		    SELECT l.long, greatest(0, l.ahead - (SELECT coalesce(sum(untaken), 0) FROM flight f WHERE f.long = l.long))
+		    FROM  (VALUES (false, $3::bigint), (true, $4::bigint)) l (long, ahead)
 		)
-		SELECT j.id, j.project_id, j.kind, j.releases, j.headers
-		FROM   project p
-		LEFT   JOIN flight f ON f.id = p.id
+		SELECT d.id, d.project_id, d.kind, d.releases, d.headers, d.long
+		FROM   lane l
 		CROSS  JOIN LATERAL (
-		    SELECT id, project_id, kind, releases, headers, next_attempt_at,
-		           row_number() OVER (ORDER BY priority DESC, next_attempt_at, created_at, id) AS place
-		    FROM  (SELECT * FROM jobs
-		           WHERE  state = 'queued' AND project_id = p.id AND next_attempt_at <= now() AND kind = ANY ($2)
-		           ORDER  BY priority DESC, next_attempt_at, created_at, id
-		           LIMIT  greatest(0, $1 - coalesce(f.n, 0))) first
-		) j
-		WHERE  p.id IS NOT NULL
-		ORDER  BY j.place + coalesce(f.n, 0), j.next_attempt_at, j.id
-		LIMIT  greatest(0, $3 - (SELECT coalesce(sum(untaken), 0) FROM flight))`
+		    SELECT j.id, j.project_id, j.kind, j.releases, j.headers, j.long
+		    FROM   project p
+		    LEFT   JOIN flight f ON f.id = p.id AND f.long = l.long
+		    CROSS  JOIN LATERAL (
+		        SELECT first.*, row_number() OVER (ORDER BY priority DESC, next_attempt_at, created_at, id) AS place
+		        FROM  (SELECT * FROM jobs
+		               WHERE  state = 'queued' AND project_id = p.id AND long = l.long AND next_attempt_at <= now() AND kind = ANY ($2)
+		               ORDER  BY priority DESC, next_attempt_at, created_at, id
+		               LIMIT  greatest(0, $1 - coalesce(f.n, 0))) first
+		    ) j
+		    WHERE  p.id IS NOT NULL
+		    ORDER  BY j.place + coalesce(f.n, 0), j.next_attempt_at, j.id
+		    LIMIT  l.room
+		) d`
 	var batch []due
 	err := d.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		return tx.SelectContext(ctx, &batch, q, d.conf.Window, pq.Array(d.kinds), d.conf.Ahead)
+		return tx.SelectContext(ctx, &batch, q, d.conf.Window, pq.Array(d.kinds), d.conf.Ahead, longAhead)
 	})
 	return batch, err
 }
@@ -199,7 +212,7 @@ func (d *dispatcher) due(ctx context.Context) ([]due, error) {
 // release is dropped there; a worker that takes it before it is marked is
 // right.
 func (d *dispatcher) release(ctx context.Context, j due) error {
-	t := ticket{ID: j.ID, Project: tenant.Project(j.Project), Release: j.Releases + 1}
+	t := ticket{ID: j.ID, Project: tenant.Project(j.Project), Release: j.Releases + 1, Long: j.Long}
 	data, err := json.Marshal(t)
 	if err != nil {
 		return fmt.Errorf("ticket of job %s: %w", j.ID, err)

@@ -6,7 +6,9 @@
 // releases a small window of each project's jobs into the stream JOBS, in
 // turn, so that priority, fairness and cancelling are decided in the table and
 // a project with a million jobs delays nobody else's. A worker takes a message,
-// claims the row under a lease, and runs the kind's handler.
+// claims the row under a lease, and runs the kind's handler. Jobs that take long
+// have a lane of their own, in which they take turns, and leave a worker to the
+// others.
 //
 // # What a handler may rely on
 //

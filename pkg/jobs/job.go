@@ -42,6 +42,7 @@ type Job struct {
 	Priority    int             // higher first, within the project
 	MaxAttempts int             // tries before it is dead; 5 when 0
 	RunAt       time.Time       // not before; zero means now
+	Long        bool            // known to take long: it runs in the lane of those, where others get later
 
 	State           string
 	Principal       string // who asked for it; taken from the context
@@ -106,11 +107,11 @@ func Enqueue(ctx context.Context, tx *sqlx.Tx, j Job) (uuid.UUID, error) {
 	}
 	runAt := sql.NullTime{Time: j.RunAt.UTC(), Valid: !j.RunAt.IsZero()}
 	const q = `
-		INSERT INTO jobs (id, project_id, kind, payload, principal, headers, priority, max_attempts, next_attempt_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, now()))
+		INSERT INTO jobs (id, project_id, kind, payload, principal, headers, priority, max_attempts, next_attempt_at, long)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, coalesce($9, now()), $10)
 		ON CONFLICT (id) DO NOTHING`
 	if _, err := tx.ExecContext(ctx, q, j.ID, int64(j.Project), j.Kind, string(j.Payload), j.Principal,
-		string(header), j.Priority, j.MaxAttempts, runAt); err != nil {
+		string(header), j.Priority, j.MaxAttempts, runAt, j.Long); err != nil {
 		if pg.PolicyViolation(err) {
 			return uuid.Nil, fmt.Errorf("enqueue %s: the job is of another project than its transaction: %w", j.Kind, err)
 		}
@@ -130,7 +131,7 @@ func Purge(ctx context.Context, tx *sqlx.Tx, p tenant.Project) error {
 }
 
 const columns = `id, project_id, kind, payload, principal, headers, state, priority, progress, total, message, result, error,
-	attempts, max_attempts, cancel_requested, created_at, next_attempt_at, started_at, finished_at`
+	attempts, max_attempts, cancel_requested, created_at, next_attempt_at, started_at, finished_at, long`
 
 type scanner interface{ Scan(dest ...any) error }
 
@@ -143,7 +144,7 @@ func scan(r scanner) (Job, error) {
 	)
 	err := r.Scan(&j.ID, &project, &j.Kind, &payload, &j.Principal, &j.headers, &j.State, &j.Priority, &j.Progress, &j.Total,
 		&j.Message, &result, &j.Error, &j.Attempts, &j.MaxAttempts, &j.CancelRequested, &j.CreatedAt, &j.NextAttemptAt,
-		&started, &finished)
+		&started, &finished, &j.Long)
 	if err != nil {
 		return Job{}, err
 	}

@@ -27,11 +27,11 @@ var (
 
 // Config says how a [Manager] works. Zero values are the defaults.
 type Config struct {
-	Workers int                             // jobs at a time in this process; 2
-	Window  int                             // jobs of one project in flight in the cluster; 2
+	Workers int                             // jobs at a time in this process, long ones at most all but one of them; 2
+	Window  int                             // jobs of one project in flight in the cluster, in each lane; 2
 	Ahead   int                             // released jobs that nobody has taken yet; 32
 	Lease   time.Duration                   // how long a silent worker keeps a job; 15 s
-	Turn    time.Duration                   // how long a job keeps its worker while others wait, see [Run.Yield]; 1 s
+	Turn    time.Duration                   // how long a job keeps its worker while others of its lane wait, see [Run.Yield]; 1 s
 	Retake  time.Duration                   // after which a released job that nobody took is released again; 1 min
 	Poll    time.Duration                   // how often the dispatcher looks without being rung; 500 ms
 	Backoff func(attempt int) time.Duration // before the next try; 1 s, doubling to 10 min
@@ -82,6 +82,8 @@ type Manager struct {
 	conf     Config
 	handlers map[string]Handler
 
+	slots, long chan struct{} // hold a token per running job, and per running long one
+
 	metrics    *metrics
 	consumer   *bus.Consumer
 	endLead    context.CancelFunc
@@ -89,14 +91,16 @@ type Manager struct {
 
 	mu      sync.Mutex
 	running map[uuid.UUID]context.CancelCauseFunc
-	ending  bool
+	ending  chan struct{} // closed by Stop
+	endOnce sync.Once
 }
 
 // New returns a manager without handlers.
 func New(db *pg.DB, b *bus.Bus, c Config) *Manager {
+	c = c.withDefaults()
 	return &Manager{
-		db: db, bus: b, conf: c.withDefaults(),
-		handlers: map[string]Handler{}, running: map[uuid.UUID]context.CancelCauseFunc{},
+		db: db, bus: b, conf: c, slots: make(chan struct{}, c.Workers), long: make(chan struct{}, max(1, c.Workers-1)),
+		handlers: map[string]Handler{}, running: map[uuid.UUID]context.CancelCauseFunc{}, ending: make(chan struct{}),
 	}
 }
 
@@ -120,8 +124,9 @@ func (m *Manager) Start(ctx context.Context) error {
 	if m.metrics, err = newMetrics(m.db.Service(), m.conf.Registerer); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
+	// Some may hold long jobs that wait, and must not keep the others out.
 	m.consumer = bus.NewConsumer(m.bus, bus.ConsumerConfig{
-		Stream: bus.StreamJobs, Durable: bus.JobDurable(m.db.Service()), Workers: m.conf.Workers, Line: "job.message",
+		Stream: bus.StreamJobs, Durable: bus.JobDurable(m.db.Service()), Workers: m.conf.Workers + longAhead, Line: "job.message",
 	}, m.take)
 	if err := m.consumer.Start(ctx); err != nil {
 		m.metrics.close()
@@ -148,9 +153,7 @@ func (m *Manager) Failed() <-chan error {
 func (m *Manager) Stop(ctx context.Context) error {
 	defer m.metrics.close()
 	m.endLead()
-	m.mu.Lock()
-	m.ending = true
-	m.mu.Unlock()
+	m.endOnce.Do(func() { close(m.ending) })
 	timer := time.AfterFunc(m.conf.Grace, m.interrupt)
 	defer timer.Stop()
 	stop := context.AfterFunc(ctx, m.interrupt)

@@ -132,7 +132,10 @@ func (r *Run) saveStep(ctx context.Context, name string, output []byte) error {
 }
 
 // waited ends a run that goes on later.
-type waited struct{ d time.Duration }
+type waited struct {
+	d    time.Duration
+	long bool
+}
 
 func (w *waited) Error() string {
 	return fmt.Sprintf("goes on when others have had their turn, in %v at the earliest", w.d)
@@ -141,7 +144,7 @@ func (w *waited) Error() string {
 // Wait is what a handler returns when something that the job needs is taken: the
 // job goes on after d, at the first step that was not saved, behind those that
 // wait by then. It is no try.
-func Wait(d time.Duration) error { return &waited{max(d, 0)} }
+func Wait(d time.Duration) error { return &waited{d: max(d, 0)} }
 
 // Waits reports whether err is of [Wait] or [Run.Yield].
 func Waits(err error) bool {
@@ -151,24 +154,25 @@ func Waits(err error) bool {
 
 // Yield is called where a handler that takes long has just saved something. It
 // returns nil while the job may go on. When the job has had its turn and others
-// wait, it returns what the handler returns then: the job goes behind them. So
-// a short job waits for a turn of a long one, and not for its end.
+// wait, it returns what the handler returns then: the job goes behind them, in
+// the lane of the long ones. So a short job waits for short ones only, or where
+// there is but one worker for a turn, and never for the end of a long one.
 func (r *Run) Yield(ctx context.Context) error {
 	if err := context.Cause(ctx); err != nil || time.Since(r.turn) < r.m.conf.Turn {
 		return err
 	}
 	const q = `
-		SELECT EXISTS (SELECT FROM jobs WHERE state = 'queued' AND next_attempt_at <= now() AND kind = ANY ($1))
-		    OR EXISTS (SELECT FROM jobs WHERE state = 'released')`
+		SELECT EXISTS (SELECT FROM jobs WHERE state = 'queued' AND next_attempt_at <= now() AND kind = ANY ($1) AND (long = $2 OR $3))
+		    OR EXISTS (SELECT FROM jobs WHERE state = 'released' AND (long = $2 OR $3))`
 	var others bool
 	err := r.m.db.AcrossProjects(pg.Detached(ctx), "look whether other jobs wait", func(ctx context.Context, tx *sqlx.Tx) error {
-		return tx.GetContext(ctx, &others, q, pq.Array(r.m.kinds()))
+		return tx.GetContext(ctx, &others, q, pq.Array(r.m.kinds()), r.Job.Long, r.m.conf.Workers == 1)
 	})
 	if err != nil {
 		return fmt.Errorf("look whether other jobs wait: %w", err)
 	}
 	if others {
-		return Wait(0)
+		return &waited{long: true}
 	}
 	r.turn = time.Now()
 	return nil

@@ -167,6 +167,65 @@ func TestAShortJobWaitsForATurnOfALongOne(t *testing.T) {
 	}
 }
 
+func TestLongJobsLeaveAWorkerToTheOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	c := quick()
+	c.Workers, c.Window, c.Turn = 2, 8, time.Millisecond
+	end, begun := make(chan struct{}), make(chan struct{}, 10)
+	var running, most atomic.Int32
+	m, _ := w.run(c, map[string]jobs.Handler{
+		"long": func(ctx context.Context, _ *jobs.Run) error {
+			most.Store(max(most.Load(), running.Add(1)))
+			defer running.Add(-1)
+			begun <- struct{}{}
+			select {
+			case <-end:
+				return nil
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		},
+		"short": func(context.Context, *jobs.Run) error { return nil },
+		"grows": func(ctx context.Context, r *jobs.Run) error { // not known to be long at first
+			for {
+				if err := r.Yield(ctx); err != nil {
+					begun <- struct{}{}
+					return err
+				}
+				select {
+				case <-end:
+					return nil
+				default:
+				}
+			}
+		},
+	})
+	var long []uuid.UUID
+	for range 8 { // more than may be released ahead
+		long = append(long, w.enqueue(jobs.Job{Kind: "long", Long: true}))
+	}
+	receive(t, begun)
+	for range 4 {
+		for p := tenant.Project(1); p <= 2; p++ {
+			await(t, m, p, w.enqueue(jobs.Job{Project: p, Kind: "short"}), jobs.Job.Final)
+		}
+	}
+	long = append(long, w.enqueue(jobs.Job{Kind: "grows"}))
+	w.enqueue(jobs.Job{Kind: "short"})
+	receive(t, begun) // it has yielded, and waits with the long ones
+	final(t, m, w.enqueue(jobs.Job{Kind: "short"}))
+	if running.Load() != 1 || most.Load() != 1 {
+		t.Errorf("%d long ones are running, %d at a time", running.Load(), most.Load())
+	}
+	close(end)
+	for _, id := range long {
+		if j := final(t, m, id); j.State != jobs.Done || !j.Long {
+			t.Errorf("%+v", j)
+		}
+	}
+}
+
 func TestALongJobKeepsItsWorkerWhileNobodyWaits(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -25,12 +25,11 @@ func (m *Manager) take(ctx context.Context, d *bus.Delivery) error {
 	if err := json.Unmarshal(d.Data, &t); err != nil {
 		return bus.Bury(fmt.Errorf("unreadable ticket: %w", err))
 	}
-	m.mu.Lock()
-	ending := m.ending
-	m.mu.Unlock()
-	if ending {
-		return bus.RetryAfter(0, ErrStopping)
+	leave, err := m.enter(ctx, t.Long)
+	if err != nil {
+		return bus.RetryAfter(0, err)
 	}
+	defer leave()
 	j, run, err := m.claim(ctx, t)
 	if pg.NoRows(err) {
 		d.Note(slog.String("job", t.ID.String()), slog.String("claim", "none"))
@@ -43,6 +42,39 @@ func (m *Manager) take(ctx context.Context, d *bus.Delivery) error {
 	end, err := m.execute(ctx, j, run)
 	d.Note(slog.String("state", end))
 	return err
+}
+
+// enter waits for a place in the lane. Long jobs leave one worker to the others,
+// if there are several.
+func (m *Manager) enter(ctx context.Context, long bool) (leave func(), err error) {
+	var held []chan struct{}
+	leave = func() {
+		for _, c := range held {
+			<-c
+		}
+	}
+	for _, c := range []chan struct{}{m.long, m.slots} {
+		if c == m.long && !long {
+			continue
+		}
+		select {
+		case c <- struct{}{}:
+			held = append(held, c)
+		case <-m.ending:
+			leave()
+			return nil, ErrStopping
+		case <-ctx.Done():
+			leave()
+			return nil, context.Cause(ctx)
+		}
+	}
+	select {
+	case <-m.ending:
+		leave()
+		return nil, ErrStopping
+	default:
+		return leave, nil
+	}
 }
 
 // claim makes the job this worker's. run is the fence: every later write names
@@ -71,8 +103,8 @@ func (m *Manager) execute(ctx context.Context, j Job, run uuid.UUID) (state stri
 	began := time.Now()
 	ctx, cancel := context.WithCancelCause(tenant.With(ctx, identityOf(j, m.db.Service())))
 	defer cancel(nil)
-	m.enter(j.ID, cancel)
-	defer m.leave(j.ID)
+	m.begin(j.ID, cancel)
+	defer m.end(j.ID)
 	if j.CancelRequested {
 		cancel(ErrCancelled)
 	}
@@ -123,13 +155,13 @@ func identityOf(j Job, service string) tenant.Identity {
 	return id
 }
 
-func (m *Manager) enter(id uuid.UUID, cancel context.CancelCauseFunc) {
+func (m *Manager) begin(id uuid.UUID, cancel context.CancelCauseFunc) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.running[id] = cancel
 }
 
-func (m *Manager) leave(id uuid.UUID) {
+func (m *Manager) end(id uuid.UUID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.running, id)
@@ -204,6 +236,7 @@ type ending struct {
 	text   string
 	wait   time.Duration // of a queued one
 	refund bool          // the try does not count
+	long   bool          // it is known now to take long
 	result json.RawMessage
 }
 
@@ -223,7 +256,7 @@ func (m *Manager) outcome(j Job, failure, cause error) ending {
 	}
 	var later *waited
 	if errors.As(failure, &later) {
-		return ending{state: Queued, wait: later.d, refund: true}
+		return ending{state: Queued, wait: later.d, refund: true, long: later.long}
 	}
 	e := errs.As(failure)
 	text := e.Msg
@@ -251,6 +284,7 @@ func (m *Manager) settle(ctx context.Context, r *Run, e ending) (Job, error) {
 		       finished_at     = CASE WHEN n.next <> 'queued' THEN now() END,
 		       next_attempt_at = CASE WHEN n.next =  'queued' THEN now() + make_interval(secs => $6) ELSE next_attempt_at END,
 		       attempts        = attempts - $7,
+		       long            = long OR $9,
 		       progress        = CASE WHEN n.next = 'done' AND total > 0 THEN total ELSE progress END,
 		       result          = coalesce($8::jsonb, result)
 		FROM  (SELECT CASE WHEN $4::text = 'queued' AND cancel_requested THEN 'cancelled' ELSE $4 END AS next
@@ -268,7 +302,7 @@ func (m *Manager) settle(ctx context.Context, r *Run, e ending) (Job, error) {
 	var j Job
 	err := m.db.InTenant(pg.Detached(ctx), r.Job.Project, func(ctx context.Context, tx *sqlx.Tx) error {
 		var err error
-		j, err = scan(tx.QueryRowxContext(ctx, q, int64(r.Job.Project), r.Job.ID, r.run, e.state, e.text, e.wait.Seconds(), refund, result))
+		j, err = scan(tx.QueryRowxContext(ctx, q, int64(r.Job.Project), r.Job.ID, r.run, e.state, e.text, e.wait.Seconds(), refund, result, e.long))
 		return err
 	})
 	if pg.NoRows(err) {

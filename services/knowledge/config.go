@@ -18,7 +18,7 @@ type Config struct {
 	MaxChunks     int           `config:"max_chunks" usage:"most chunks of one document"`
 	ChunkTokens   int           `config:"chunk_tokens" usage:"tokens of a chunk with its title and headings"`
 	IndexMemoryMB int           `config:"index_memory_mb" usage:"memory for indexes of projects; the least recently used are dropped"`
-	Jobs          int           `config:"jobs" usage:"documents that one process indexes at a time"`
+	Jobs          int           `config:"jobs" usage:"documents that one process indexes at a time; large ones leave one place to the others"`
 
 	Alpha  float64 `config:"alpha" usage:"weight of meaning against words in hybrid search, 0 to 1"`
 	Fusion string  `config:"fusion" usage:"how the legs are joined: convex or rrf"`

@@ -137,7 +137,7 @@ func enqueue(ctx context.Context, tx *sqlx.Tx, d document.Document) (uuid.UUID, 
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("job of document %d: %w", d.ID, err)
 	}
-	id, err := jobs.Enqueue(ctx, tx, jobs.Job{Project: d.Project, Kind: IndexJob, Payload: payload, Total: d.Chunks})
+	id, err := jobs.Enqueue(ctx, tx, jobs.Job{Project: d.Project, Kind: IndexJob, Payload: payload, Total: d.Chunks, Long: !d.Extracted})
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("job of document %d: %w", d.ID, err)
 	}
