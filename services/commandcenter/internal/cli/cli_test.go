@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/ingest"
@@ -43,6 +44,7 @@ func TestEachKindOfFailureHasItsExitCode(t *testing.T) {
 		{&client.APIError{Status: 504}, 5},
 		{&client.UnreachableError{Err: errors.New("x")}, 5},
 		{context.DeadlineExceeded, 5},
+		{fmt.Errorf("migrate: %w", errs.New(errs.Unavailable, "no database")), 5},
 		{fmt.Errorf("start nats: %w", &stack.AbsentError{}), 5},
 		{&client.APIError{Status: 409}, 6},
 		{&client.APIError{Status: 422}, 6},

@@ -109,11 +109,27 @@ func (e *env) printFindings(found []finding) {
 		case findingSkip:
 			mark, colour = "-", dim
 		}
-		e.line("%s %-*s  %s", e.paint(e.Out, colour, mark), width, f.Part, oneLine(f.Detail))
-		if f.Fix != "" {
-			e.line("  %-*s  %s", width, "", e.paint(e.Out, bold, oneLine(f.Fix)))
+		for i, l := range e.lines(f.Detail, width+4) {
+			if i > 0 {
+				mark, f.Part = " ", ""
+			}
+			e.line("%s %-*s  %s", e.paint(e.Out, colour, mark), width, f.Part, l)
+		}
+		if f.Fix == "" {
+			continue
+		}
+		for _, l := range e.lines(f.Fix, width+4) {
+			e.line("  %-*s  %s", width, "", e.paint(e.Out, bold, l))
 		}
 	}
+}
+
+// lines breaks text for a terminal with an indent; for a program it stays whole.
+func (e *env) lines(text string, indent int) []string {
+	if text != "" && terminal(e.Out) {
+		return wrap(text, e.width()-indent, false)
+	}
+	return []string{oneLine(text)}
 }
 
 func (e *env) examine(ctx context.Context) []finding {

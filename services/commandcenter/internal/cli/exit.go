@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
@@ -94,6 +95,8 @@ func exitCode(err error) int {
 		return exitUnavailable
 	case errors.As(err, &api):
 		return statusCode(api.Status)
+	case errs.KindOf(err) == errs.Unavailable:
+		return exitUnavailable
 	}
 	return exitFailure
 }

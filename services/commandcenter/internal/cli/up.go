@@ -81,7 +81,7 @@ func (e *env) upIn(ctx context.Context, p *process, noSample, split bool) error 
 			return err
 		}
 	}
-	show := &display{env: e, p: p, sample: !noSample}
+	show := &display{env: e, p: p, sample: p.Dir.SamplePending() && !noSample}
 	show.heading(first)
 	p.Notice = show.notice
 	after := []app.Part{app.Func("ready", func(context.Context) error { return show.ready(first) }, nil)}

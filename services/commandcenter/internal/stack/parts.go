@@ -63,7 +63,12 @@ func (p *natsPart) Start(ctx context.Context) error {
 	if p.server != nil {
 		what, within = "NATS", 0
 	}
-	if err := p.env.await(ctx, what, within, p.provision); err != nil {
+	err = p.env.await(ctx, what, within, p.provision)
+	var absent *AbsentError
+	if errors.As(err, &absent) {
+		err = fmt.Errorf("%w: check --nats-url (NATS_URL), or leave it out for an embedded server", err)
+	}
+	if err != nil {
 		return errors.Join(err, p.Stop(context.WithoutCancel(ctx)))
 	}
 	p.env.notice("NATS", p.where(), began)
@@ -212,7 +217,12 @@ func AwaitDatabase(ctx context.Context, e *Env) error {
 	if dsn == "" {
 		return nil
 	}
-	return e.await(ctx, databaseAt(dsn), e.Wait, func(ctx context.Context) error { return reachDatabase(ctx, dsn) })
+	err := e.await(ctx, databaseAt(dsn), e.Wait, func(ctx context.Context) error { return reachDatabase(ctx, dsn) })
+	var absent *AbsentError
+	if errors.As(err, &absent) {
+		return fmt.Errorf("%w: check --database-url (DATABASE_URL), or leave it out for a private server", err)
+	}
+	return err
 }
 
 // Migrate brings the database to this version.
