@@ -26,6 +26,7 @@ type settings struct {
 	Addr   string  `config:"addr" env:"T_ADDRESS,T_ADDR" flag:"addr,a" usage:"where"`
 	Count  int     `config:"count" flag:"count" usage:"how many"`
 	Share  float64 `config:"share" flag:"share" usage:"how much"`
+	Large  int64   `config:"large" flag:"large" usage:"how large"`
 	On     bool    `config:"on" flag:"on" usage:"whether"`
 	APIKey string  `config:"api_key" usage:"a secret by its name"`
 	DSN    string  `config:"dsn" secret:"true" usage:"a secret by its tag"`
@@ -84,17 +85,21 @@ func TestFlagsWinOverTheEnvironmentOverTheFileOverDefaults(t *testing.T) {
 	t.Setenv("T_API_KEY", "hush")
 	t.Setenv("T_DSN", "hush")
 	c := defaults()
-	l, err := config.Load(&c, config.Source{File: path, EnvPrefix: "T_", Flags: flags(t, "--count", "5", "--level", "debug", "--on")})
+	l, err := config.Load(&c, config.Source{File: path, EnvPrefix: "T_", Flags: flags(t, "--count", "5", "--large", "4294967296", "--level", "debug", "--on")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := defaults()
 	want.Addr, want.Count, want.Share, want.On, want.APIKey, want.DSN = ":3", 5, 0.75, true, "hush", "hush"
+	want.Large = 1 << 32
 	want.In = inner{3 * time.Second, slog.LevelDebug, []string{"x", "y"}}
 	if !slices.Equal(c.In.Names, want.In.Names) {
 		t.Errorf("names %v", c.In.Names)
 	}
 	c.In.Names, want.In.Names = nil, nil
+	if c.Large != want.Large {
+		t.Errorf("large = %d", c.Large)
+	}
 	if got, want := describe(c), describe(want); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
@@ -108,7 +113,7 @@ func TestFlagsWinOverTheEnvironmentOverTheFileOverDefaults(t *testing.T) {
 			t.Errorf("a secret is shown: %+v", e)
 		}
 	}
-	if want := "addr=env count=flag share=file on=flag api_key=env dsn=env in.wait=env in.level=flag in.names=file"; strings.Join(origins, " ") != want {
+	if want := "addr=env count=flag share=file large=flag on=flag api_key=env dsn=env in.wait=env in.level=flag in.names=file"; strings.Join(origins, " ") != want {
 		t.Errorf("origins %v\nwant    %s", origins, want)
 	}
 	if e, ok := l.Get("addr"); !ok || e.Env != "T_ADDRESS" || e.Flag != "addr" || e.Default != ":1" || e.Value != ":3" {
@@ -280,7 +285,7 @@ func TestSetMakesTheFileAndKeepsOneOfCommentsAlone(t *testing.T) {
 		t.Fatalf("%s %v", data, err)
 	}
 	keys, err := config.Keys(&d)
-	if err != nil || len(keys) != 9 || keys[6] != "in.wait" {
+	if err != nil || len(keys) != 10 || keys[7] != "in.wait" {
 		t.Fatalf("keys %v %v", keys, err)
 	}
 }

@@ -48,6 +48,8 @@ func BindFlags(fs *pflag.FlagSet, cfg any, keys ...string) error {
 			fs.BoolP(f.flag, f.short, p, usage)
 		case int:
 			fs.IntP(f.flag, f.short, p, usage)
+		case int64:
+			fs.Int64P(f.flag, f.short, p, usage)
 		case float64:
 			fs.Float64P(f.flag, f.short, p, usage)
 		case time.Duration:

@@ -61,7 +61,13 @@ func (e *env) helpFunc(usual func(*cobra.Command, []string)) func(*cobra.Command
 			e.print(e.Out, describe(c))
 			return
 		}
+		// The library says of each switch that it may be given =true or =false.
+		var text bytes.Buffer
+		c.SetOut(&text)
 		usual(c, args)
+		c.SetOut(e.Out)
+		const noise = "[=true|false]"
+		e.line("%s", strings.TrimRight(strings.ReplaceAll(text.String(), noise, strings.Repeat(" ", len(noise))), "\n"))
 		e.line("\nExit codes:")
 		e.printMeanings(meanings(c))
 	}
