@@ -115,13 +115,13 @@ func TestAServiceKnowsWhetherItsMigrationsHaveRun(t *testing.T) {
 	must(t, db.Migrated(t.Context(), shop(up1, up2)))
 	must(t, db.Migrated(t.Context(), shop(up1))) // a newer one has been here
 	admin := pgtest.Connect(t, dsn)
-	for fault, q := range map[string]string{
-		"it is running":       `UPDATE shop.schema_migrations SET dirty = true`,
-		"it has just begun":   `DELETE FROM shop.schema_migrations`,
-		"not let in":          `REVOKE SELECT ON shop.platform_migrations FROM shop_app`,
-		"the schema is empty": `DROP TABLE shop.platform_migrations`,
+	for _, fault := range []string{ // the later ones on top of the earlier
+		`UPDATE shop.schema_migrations SET dirty = true`,
+		`DELETE FROM shop.schema_migrations`,
+		`REVOKE SELECT ON shop.platform_migrations FROM shop_app`,
+		`DROP TABLE shop.platform_migrations`,
 	} {
-		admin.MustExec(q)
+		admin.MustExec(fault)
 		if err := db.Migrated(t.Context(), shop(up1, up2)); !errors.Is(err, pg.ErrNotMigrated) {
 			t.Errorf("%s: %v", fault, err)
 		}
