@@ -352,7 +352,7 @@ func TestTheHintsAreAboutWhatIsThere(t *testing.T) { // not parallel: the workin
 
 func TestEachCommandWaitsAsLongAsItsHelpSays(t *testing.T) {
 	t.Parallel()
-	for words, want := range map[string]time.Duration{"up": stack.UpWait, "serve auth": stack.ServeWait, "migrate": stack.UpWait, "up --wait 3s": 3 * time.Second} {
+	for words, want := range map[string]time.Duration{"up": stack.UpWait, "serve auth": stack.ServeWait, "migrate": stack.MigrateWait, "up --wait 3s": 3 * time.Second} {
 		e := &env{}
 		root := e.root()
 		c, rest, err := root.Find(strings.Fields(words))

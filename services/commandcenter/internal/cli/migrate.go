@@ -30,7 +30,7 @@ schemas.`,
 			return p.finish(cmd.Context(), e.migrate(cmd.Context(), p, skipNATS, skipOwner))
 		},
 	}
-	waitFlag(c, stack.UpWait)
+	waitFlag(c, stack.MigrateWait)
 	c.Flags().BoolVar(&skipNATS, "no-nats", false, "leave NATS alone")
 	c.Flags().BoolVar(&skipOwner, "no-owner", false, "make no owner's account")
 	e.bind(c, false, "database_url", "nats_url")

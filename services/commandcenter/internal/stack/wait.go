@@ -17,10 +17,12 @@ import (
 )
 
 // How long is waited for what others run, when nobody says otherwise. Who
-// typed `up` sits before it; a part among other processes may be the first.
+// typed `up` sits before it; the migrations may be started beside the servers
+// that they are for; a part among other processes may be the first.
 const (
-	UpWait    = 15 * time.Second
-	ServeWait = 5 * time.Minute
+	UpWait      = 15 * time.Second
+	MigrateWait = time.Minute
+	ServeWait   = 5 * time.Minute
 )
 
 // When it is said that something is waited for, the first time and again.
