@@ -325,7 +325,9 @@ func TestASmallDocumentDoesNotWaitForTheEndOfLargeOnes(t *testing.T) {
 	for i := range 3 {
 		large = append(large, w.upload(me, fmt.Sprintf("large%d.txt", i), "", sentences("one"), nil, cat).ok(202).num("id"))
 	}
-	w.until(func() bool { return w.request("getDocument", me, obj{"document_id": large[0]}).ok(200).num("chunks_embedded") > 0 })
+	w.until(func() bool {
+		return w.request("getDocument", me, obj{"document_id": large[0]}).ok(200).num("chunks_embedded") > 0
+	})
 	for p := tenant.Project(1); p <= 2; p++ {
 		other := member(p)
 		w.indexed(other, w.text(other, "small.md", "hello").ok(201).num("id"), true)
