@@ -63,7 +63,7 @@ func (e *env) checkDataDir(d *datadir.Dir) finding {
 		if errors.As(err, &newer) {
 			return fail("data directory", err.Error(), "run the newer version")
 		}
-		return fail("data directory", err.Error(), "restore it from a back-up")
+		return fail("data directory", err.Error(), "")
 	}
 	if pid := d.Holder(); pid != 0 {
 		return fine("data directory", fmt.Sprintf("%s, in use by process %d", d.Path(), pid))

@@ -107,8 +107,12 @@ func TestResultsAreReadable(t *testing.T) {
 func TestProgressIsBarsOrLinesOrNothing(t *testing.T) {
 	t.Parallel()
 	ok, bad := ingest.Result{Name: "a\nb.md", State: "indexed", Chunks: 3}, ingest.Result{Name: "c.md", State: "refused", Err: errors.New("x")}
-	play := func(p ingest.Progress) {
+	play := func(p progress) {
 		p.Begin(2, 2048)
+		p.Paused(time.Second, 429)
+		p.Paused(time.Second, 429)
+		p.Paused(40*time.Second, 503)
+		p.Paused(39*time.Second, 503)
 		p.Sent(1024)
 		p.Sent(1024)
 		p.Uploaded(ok)
@@ -119,7 +123,7 @@ func TestProgressIsBarsOrLinesOrNothing(t *testing.T) {
 	var out bytes.Buffer
 	e := &env{Streams: Streams{Err: &out}}
 	play(e.progress(t.Context(), true))
-	if got := out.String(); !strings.Contains(got, "Uploading 2 files, 2.0 KiB") || !strings.Contains(got, "[1/2] refused c.md") || !strings.Contains(got, "[2/2] indexed a b.md, 3 chunks") {
+	if got := out.String(); !strings.Contains(got, "Uploading 2 files, 2.0 KiB") || !strings.Contains(got, "[1/2] refused c.md") || !strings.Contains(got, "[2/2] indexed a b.md, 3 chunks") || strings.Count(got, "more slowly: the server takes only so many calls a minute.") != 1 || strings.Count(got, "Going on") != 2 || !strings.Contains(got, "Going on in 40s: the server is not ready.") {
 		t.Errorf("lines:\n%s", got)
 	}
 	out.Reset()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/ingest"
 )
 
@@ -182,7 +183,9 @@ func (r *ingestReport) count(d ingest.Result) {
 }
 
 func (e *env) ingest(cmd *cobra.Command, files []ingest.File, skipped []ingest.Skipped, o ingest.Options) error {
-	s, err := e.session()
+	p := e.progress(cmd.Context(), o.Wait)
+	// A server counts the calls of a minute; a large folder goes on in the next.
+	s, err := e.sessionWith(client.Config{Patience: 2 * time.Minute, Paused: p.Paused})
 	if err != nil {
 		return err
 	}
@@ -190,7 +193,7 @@ func (e *env) ingest(cmd *cobra.Command, files []ingest.File, skipped []ingest.S
 		return err
 	}
 	began := time.Now()
-	results, err := ingest.Upload(cmd.Context(), s, files, o, e.progress(cmd.Context(), o.Wait))
+	results, err := ingest.Upload(cmd.Context(), s, files, o, p)
 	r := ingestReport{Documents: []ingest.Result{}, Skipped: orEmpty(skipped), Seconds: time.Since(began).Seconds()}
 	for _, d := range results {
 		if d.Name != "" { // else not reached before it gave up
@@ -203,7 +206,7 @@ func (e *env) ingest(cmd *cobra.Command, files []ingest.File, skipped []ingest.S
 	if e.json {
 		e.print(e.Out, r)
 	} else {
-		e.printIngest(r, o.Wait)
+		e.printIngest(r, o.Wait && err == nil)
 	}
 	switch {
 	case err != nil:

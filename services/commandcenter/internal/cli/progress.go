@@ -3,8 +3,10 @@ package cli
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -12,8 +14,14 @@ import (
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/ingest"
 )
 
+// progress hears of an upload, and of the pauses that the server asks for.
+type progress interface {
+	ingest.Progress
+	Paused(d time.Duration, status int)
+}
+
 // progress is bars on a terminal, lines otherwise, nothing with --json.
-func (e *env) progress(ctx context.Context, wait bool) ingest.Progress {
+func (e *env) progress(ctx context.Context, wait bool) progress {
 	switch {
 	case e.json:
 		return silent{}
@@ -31,12 +39,15 @@ func (silent) Uploaded(ingest.Result) {}
 func (silent) Indexed(ingest.Result)  {}
 func (silent) End()                   {}
 
+func (silent) Paused(time.Duration, int) {}
+
 // lines prints one line for each finished file.
 type lines struct {
 	env         *env
 	wait        bool
 	mu          sync.Mutex
 	total, done int
+	pauses      pauses
 }
 
 func (l *lines) Begin(files int, bytes int64) {
@@ -67,6 +78,40 @@ func (l *lines) finished(r ingest.Result) {
 
 func (l *lines) End() {}
 
+func (l *lines) Paused(d time.Duration, status int) {
+	if text := l.pauses.say(d, status); text != "" {
+		l.env.say("%s", text)
+	}
+}
+
+// pauses are those of several uploads, which one word is enough for.
+type pauses struct {
+	mu    sync.Mutex
+	until time.Time
+	slow  bool // it was said that many short ones are taken
+}
+
+// say returns what is to be said of a pause, "" for nothing.
+func (p *pauses) say(d time.Duration, status int) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	why := "the server is not ready"
+	if status == http.StatusTooManyRequests {
+		why = "the server takes only so many calls a minute"
+	}
+	switch now := time.Now(); {
+	case now.Before(p.until):
+		return ""
+	case d >= 5*time.Second:
+		p.until = now.Add(d)
+		return fmt.Sprintf("Going on in %s: %s.", d.Round(time.Second), why)
+	case p.slow:
+		return ""
+	}
+	p.slow = true
+	return fmt.Sprintf("Going on more slowly: %s.", why)
+}
+
 // bars draws two: what is sent, and what is indexed.
 type bars struct {
 	env   *env
@@ -77,6 +122,18 @@ type bars struct {
 	index *mpb.Bar
 	files int
 	up    atomic.Int64
+
+	pauses pauses
+}
+
+// Paused writes a line above the bars.
+func (b *bars) Paused(d time.Duration, status int) {
+	if b.p == nil {
+		return
+	}
+	if text := b.pauses.say(d, status); text != "" {
+		fmt.Fprintln(b.p, text) //nolint:errcheck // only talk
+	}
 }
 
 func (b *bars) Begin(files int, bytes int64) {

@@ -145,6 +145,8 @@ func (e *env) session() (*client.Session, error) { return e.sessionWith(client.C
 func (e *env) sessionWith(c client.Config) (*client.Session, error) {
 	s, err := client.New(client.Config{
 		Once:      c.Once,
+		Patience:  c.Patience,
+		Paused:    c.Paused,
 		Server:    e.cfg.ServerURL(),
 		Token:     e.cfg.Client.Token,
 		Project:   e.cfg.Client.Project,

@@ -292,6 +292,59 @@ func TestReadsAndKeyedWritesAreSentAgainAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestAPauseThatTheServerAsksForIsTakenWithinOnesPatience(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t)
+	var calls atomic.Int64
+	srv.mux.HandleFunc("/api/v1/projects/", func(w http.ResponseWriter, _ *http.Request) {
+		if calls.Add(1) == 1 {
+			w.Header().Set("Retry-After", "50")
+			refuse(w, 429, `"so many a minute"`)
+			return
+		}
+		answer(w, 200, `[]`)
+	})
+	list := func(c Config) error {
+		calls.Store(0)
+		c.Token = "t"
+		_, err := Into[[]ProjectResponse](srv.session(t, c).ListProjects(t.Context(), nil))
+		return err
+	}
+	var api *APIError
+	if err := list(Config{}); !errors.As(err, &api) || api.Status != 429 || calls.Load() != 1 {
+		t.Errorf("without patience: %d calls, %v", calls.Load(), err)
+	}
+	var told []string
+	err := list(Config{Patience: time.Minute, Paused: func(d time.Duration, status int) { told = append(told, fmt.Sprint(d, status)) }})
+	if err != nil || calls.Load() != 2 || len(told) != 1 || told[0] != "50s 429" {
+		t.Errorf("with patience: %d calls, told %q, %v", calls.Load(), told, err)
+	}
+}
+
+func TestWhoIsToldToComeBackComesBackUntilPatienceEnds(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t)
+	var calls atomic.Int64
+	srv.mux.HandleFunc("/api/v1/projects/", func(w http.ResponseWriter, _ *http.Request) {
+		if calls.Add(1) <= 10 { // more than a failing call is tried
+			w.Header().Set("Retry-After", "1")
+			refuse(w, 429, `"so many a minute"`)
+			return
+		}
+		answer(w, 200, `[]`)
+	})
+	s := srv.session(t, Config{Token: "t"})
+	if _, err := Into[[]ProjectResponse](s.ListProjects(t.Context(), nil)); err != nil || calls.Load() != 11 {
+		t.Errorf("%d calls, %v", calls.Load(), err)
+	}
+	calls.Store(0)
+	s = srv.session(t, Config{Token: "t", Patience: 5 * time.Second})
+	var api *APIError
+	if _, err := Into[[]ProjectResponse](s.ListProjects(t.Context(), nil)); !errors.As(err, &api) || api.Status != 429 || calls.Load() != 6 {
+		t.Errorf("with little patience: %d calls, %v", calls.Load(), err)
+	}
+}
+
 func TestAServerThatIsNotThereIsNamed(t *testing.T) {
 	t.Parallel()
 	srv := newServer(t)

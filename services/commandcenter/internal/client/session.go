@@ -24,6 +24,11 @@ type Config struct {
 	Local func() (email, password string, ok bool)
 	HTTP  *http.Client // nil for one with sensible timeouts
 	Once  bool         // send every call once: who asks how the server is wants no patience
+	// Patience is how long the server may let one call wait by asking for pauses
+	// before it is sent again; 0 is 30 s.
+	Patience time.Duration
+	// Paused is told of each such pause of a second or more; it may be nil.
+	Paused func(d time.Duration, status int)
 }
 
 // Session is a server as a user. It is safe for concurrent use.
@@ -45,6 +50,9 @@ func New(cfg Config) (*Session, error) {
 		return nil, fmt.Errorf("server %q: want http(s)://host:port", cfg.Server)
 	}
 	cfg.Server = strings.TrimRight(cfg.Server, "/")
+	if cfg.Patience <= 0 {
+		cfg.Patience = 30 * time.Second
+	}
 	if cfg.HTTP == nil {
 		cfg.HTTP = &http.Client{Transport: transport()}
 	}

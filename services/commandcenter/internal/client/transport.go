@@ -52,6 +52,7 @@ func (s *Session) retry(r *http.Request, token string) (*http.Response, error) {
 		r.Header.Set("User-Agent", s.cfg.UserAgent)
 	}
 	again := repeatable(r) && !s.cfg.Once
+	paused := time.Duration(0) // because the server asked for it
 	for try := 1; ; try++ {
 		resp, err := s.cfg.HTTP.Do(r)
 		if err != nil && r.Context().Err() != nil {
@@ -68,24 +69,29 @@ func (s *Session) retry(r *http.Request, token string) (*http.Response, error) {
 			}
 			continue
 		}
-		if last || !passing(resp.StatusCode) {
+		// Who is told to come back, because others are served, has not failed.
+		limited := resp.StatusCode == http.StatusTooManyRequests
+		if last && !(limited && again) || !passing(resp.StatusCode) {
 			return resp, nil
 		}
 		after := retryAfter(resp, try)
-		if after > maxPause {
+		if limited {
+			paused += after
+		}
+		if max(after, paused) > s.cfg.Patience {
 			return resp, nil // let the caller decide about a wait that long
 		}
 		if err := discard(resp); err != nil {
 			return nil, err
+		}
+		if s.cfg.Paused != nil && after >= time.Second {
+			s.cfg.Paused(after, resp.StatusCode)
 		}
 		if err := s.pause(r, after); err != nil {
 			return nil, err
 		}
 	}
 }
-
-// maxPause is the longest wait that is taken without asking.
-const maxPause = 30 * time.Second
 
 func (s *Session) pause(r *http.Request, d time.Duration) error {
 	return errors.Join(s.wait(r.Context(), d), rewind(r))
@@ -110,7 +116,7 @@ func retryAfter(resp *http.Response, try int) time.Duration {
 	return backoff(try)
 }
 
-func backoff(try int) time.Duration { return 200 * time.Millisecond << (try - 1) }
+func backoff(try int) time.Duration { return 200 * time.Millisecond << min(try-1, 6) }
 
 func rewind(r *http.Request) error {
 	if r.GetBody == nil {

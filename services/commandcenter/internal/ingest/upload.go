@@ -78,7 +78,8 @@ type Progress interface {
 }
 
 // Upload sends the files and returns their results in the same order. An error
-// means that it gave up, because ctx ended or nobody may upload at all; a file
+// means that it gave up, because ctx ended or nobody may upload at all; then the
+// results of files that it did not come to, or left half-way, are zero. A file
 // that was refused is a result like another.
 func Upload(ctx context.Context, s *client.Session, files []File, o Options, p Progress) ([]Result, error) {
 	if o.Parallel < 1 {
@@ -104,8 +105,12 @@ func Upload(ctx context.Context, s *client.Session, files []File, o Options, p P
 	for range min(o.Parallel, len(files)) {
 		sending.Go(func() {
 			for i := range next {
-				u.results[i] = u.send(ctx, files[i])
-				p.Uploaded(u.results[i])
+				r := u.send(ctx, files[i])
+				if !r.OK() && ctx.Err() != nil {
+					continue // it gave up: nobody knows whether the server has it
+				}
+				u.results[i] = r
+				p.Uploaded(r)
 				uploaded <- i
 			}
 		})
@@ -206,8 +211,10 @@ func (u *uploader) wait(ctx context.Context, r Result) Result {
 				continue
 			case <-ctx.Done():
 				t.Stop()
-				err = context.Cause(ctx)
 			}
+		}
+		if ctx.Err() != nil {
+			return r // the server has it, and goes on
 		}
 		if err == nil && doc.State == client.DocumentStateFailed {
 			err = errors.New("indexing failed")

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,6 +27,7 @@ type library struct {
 	refuse   map[string]int // name → status
 	flaky    map[string]bool
 	notIndex map[string]bool
+	never    bool // is anything indexed
 }
 
 func newLibrary(t *testing.T) *library {
@@ -112,7 +114,7 @@ func (l *library) state(w http.ResponseWriter, r *http.Request) {
 	defer l.mu.Unlock()
 	l.polls[id]++
 	state, reason := "indexed", "null"
-	if l.polls[id] == 1 {
+	if l.polls[id] == 1 || l.never {
 		state = "indexing"
 	} else if id > 1000 {
 		state, reason = "failed", `"no text in it"`
@@ -247,3 +249,27 @@ func TestStandardInputIsBounded(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) { return len(b), nil }
+
+// TestWhoGivesUpSaysOnlyWhatIsKnown: files that were on their way when the user
+// stopped have no result, and those that the server has are not called failed.
+func TestWhoGivesUpSaysOnlyWhatIsKnown(t *testing.T) {
+	t.Parallel()
+	l := newLibrary(t)
+	ctx, stop := context.WithCancelCause(t.Context())
+	asked := errors.New("asked to stop")
+	l.never = true // nothing is ever indexed
+	var files []File
+	for i := range 20 {
+		files = append(files, Bytes(fmt.Sprintf("%d.md", i), []byte("x")))
+	}
+	files[9].Open = func() (io.ReadCloser, error) { stop(asked); return io.NopCloser(strings.NewReader("x")), nil }
+	results, err := Upload(ctx, l.Session, files, Options{Parallel: 1, Wait: true}, &watcher{})
+	if !errors.Is(err, asked) {
+		t.Fatal(err)
+	}
+	for i, r := range results {
+		if i < 9 && (!r.OK() || r.State != "indexing") || i >= 9 && r != (Result{}) {
+			t.Errorf("%d: %+v", i, r)
+		}
+	}
+}
