@@ -159,7 +159,7 @@ func (c *Consumer) fetch() {
 			if errors.Is(err, jetstream.ErrMsgIteratorClosed) || c.b.nc.IsClosed() {
 				return
 			}
-			if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) {
+			if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || c.gone() {
 				c.failed <- fmt.Errorf("consumer %s of %s: %w", c.c.Durable, c.c.Stream, err)
 				return
 			}
@@ -183,6 +183,30 @@ func (c *Consumer) fetch() {
 		case <-c.stopping:
 			c.giveBack(m)
 		}
+	}
+}
+
+// remade is how long a consumer may be missing while a server that has lost it
+// is provisioned again.
+const remade = 3 * time.Second
+
+// gone reports whether the server knows the consumer no more. One that was
+// deleted between two pulls does not say so: it is silent.
+func (c *Consumer) gone() bool {
+	missing := func() bool {
+		ctx, cancel := c.b.bounded(context.Background())
+		defer cancel()
+		_, err := c.b.js.Consumer(ctx, c.c.Stream, c.c.Durable)
+		return errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)
+	}
+	if !missing() {
+		return false
+	}
+	select {
+	case <-c.stopping:
+		return false
+	case <-time.After(remade):
+		return missing()
 	}
 }
 

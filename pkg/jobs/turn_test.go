@@ -206,14 +206,25 @@ func TestLongJobsLeaveAWorkerToTheOthers(t *testing.T) {
 		long = append(long, w.enqueue(jobs.Job{Kind: "long", Long: true}))
 	}
 	receive(t, begun)
+	// Longer than a ticket may wait before its job is released again.
+	await(t, m, 1, long[0], func(j jobs.Job) bool { return time.Since(j.CreatedAt) > 3*c.Retake })
 	for range 4 {
 		for p := tenant.Project(1); p <= 2; p++ {
 			await(t, m, p, w.enqueue(jobs.Job{Project: p, Kind: "short"}), jobs.Job.Final)
 		}
 	}
 	long = append(long, w.enqueue(jobs.Job{Kind: "grows"}))
-	w.enqueue(jobs.Job{Kind: "short"})
-	receive(t, begun) // it has yielded, and waits with the long ones
+	for yielded := false; !yielded; { // it needs one that waits while it runs, and then waits with the long ones
+		short := w.enqueue(jobs.Job{Kind: "short"})
+		select {
+		case <-begun:
+			yielded = true
+		case <-t.Context().Done():
+			t.Fatal("it never yielded")
+		default:
+			await(t, m, 1, short, func(j jobs.Job) bool { return j.Final() || len(begun) > 0 })
+		}
+	}
 	final(t, m, w.enqueue(jobs.Job{Kind: "short"}))
 	if running.Load() != 1 || most.Load() != 1 {
 		t.Errorf("%d long ones are running, %d at a time", running.Load(), most.Load())

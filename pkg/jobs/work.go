@@ -26,6 +26,9 @@ func (m *Manager) take(ctx context.Context, d *bus.Delivery) error {
 		return bus.Bury(fmt.Errorf("unreadable ticket: %w", err))
 	}
 	leave, err := m.enter(ctx, t.Long)
+	if errors.Is(err, errCrowded) {
+		return m.putBack(ctx, t)
+	}
 	if err != nil {
 		return bus.RetryAfter(0, err)
 	}
@@ -44,8 +47,13 @@ func (m *Manager) take(ctx context.Context, d *bus.Delivery) error {
 	return err
 }
 
+// errCrowded says that no place became free in time.
+var errCrowded = errors.New("the lane is full")
+
 // enter waits for a place in the lane. Long jobs leave one worker to the others,
-// if there are several.
+// if there are several. The wait ends before the dispatcher believes the ticket
+// lost and releases the job again: with two tickets of each long job in hand no
+// worker would be left for short ones.
 func (m *Manager) enter(ctx context.Context, long bool) (leave func(), err error) {
 	var held []chan struct{}
 	leave = func() {
@@ -53,6 +61,8 @@ func (m *Manager) enter(ctx context.Context, long bool) (leave func(), err error
 			<-c
 		}
 	}
+	patience := time.NewTimer(m.conf.Retake / 2)
+	defer patience.Stop()
 	for _, c := range []chan struct{}{m.long, m.slots} {
 		if c == m.long && !long {
 			continue
@@ -63,6 +73,9 @@ func (m *Manager) enter(ctx context.Context, long bool) (leave func(), err error
 		case <-m.ending:
 			leave()
 			return nil, ErrStopping
+		case <-patience.C:
+			leave()
+			return nil, errCrowded
 		case <-ctx.Done():
 			leave()
 			return nil, context.Cause(ctx)
@@ -75,6 +88,23 @@ func (m *Manager) enter(ctx context.Context, long bool) (leave func(), err error
 	default:
 		return leave, nil
 	}
+}
+
+// putBack gives a ticket up that found no place: the job waits in the table
+// again, where priority and fairness are decided.
+func (m *Manager) putBack(ctx context.Context, t ticket) error {
+	const q = `
+		UPDATE jobs SET state = 'queued', released_at = NULL
+		WHERE  project_id = $1 AND id = $2 AND state = 'released' AND releases = $3`
+	err := m.db.InTenant(ctx, t.Project, func(ctx context.Context, tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, q, int64(t.Project), t.ID, t.Release)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("put job %s back: %w", t.ID, err)
+	}
+	m.db.Ring(topic)
+	return nil
 }
 
 // claim makes the job this worker's. run is the fence: every later write names

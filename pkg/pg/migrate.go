@@ -74,6 +74,9 @@ func Migrate(ctx context.Context, adminDSN string, secrets RoleSecrets, schemas 
 	defer func() { err = errors.Join(err, conn.Close()) }() // gives up the lock
 	m := &migrator{ctx: ctx, pool: pool, conn: conn, secrets: secrets}
 	if err := m.run(schemas); err != nil {
+		if ctx.Err() != nil { // the driver may say no more than that its connection is bad
+			err = errors.Join(context.Cause(ctx), err)
+		}
 		return fmt.Errorf("migrate: %w", err)
 	}
 	return nil
