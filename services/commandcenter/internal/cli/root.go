@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/mattn/go-isatty"
@@ -30,6 +31,7 @@ type Streams struct {
 
 // Run runs one command line and returns its exit code. It prints the error.
 func Run(ctx context.Context, args []string, s Streams) int {
+	s.Err = serial(s.Err)
 	e := &env{Streams: s}
 	root := e.root()
 	root.SetArgs(args)
@@ -48,6 +50,26 @@ func Run(ctx context.Context, args []string, s Streams) int {
 		e.printError(err, code)
 	}
 	return code
+}
+
+// serial makes a writer that the log and what is said to people can share. A
+// file does that by itself, and only as a file it is known for a terminal.
+func serial(w io.Writer) io.Writer {
+	if _, ok := w.(*os.File); ok {
+		return w
+	}
+	return &serialWriter{w: w}
+}
+
+type serialWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (s *serialWriter) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
 }
 
 // env is what a command runs in.
