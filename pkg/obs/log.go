@@ -55,14 +55,24 @@ func endsWith(name, suffix string) bool {
 	return len(name) >= len(suffix) && strings.EqualFold(name[len(name)-len(suffix):], suffix)
 }
 
-var userinfo = regexp.MustCompile(`://([^/\s:@]*):[^/\s@]+@`)
+var (
+	userinfo = regexp.MustCompile(`://([^/\s:@]*):[^/\s@]+@`)
+	// A NATS address with one word before the @ carries a token.
+	natsToken = regexp.MustCompile(`\b((?:nats|leaf)(?:\+tls)?|tls)://[^/\s:@]+@`)
+	pairs     = regexp.MustCompile(`\b(password|passwd|sslpassword)=('[^']*'|\S+)`)
+)
 
-// RedactText blanks passwords of addresses (scheme://user:password@host).
+// RedactText blanks the secrets that addresses and connection strings carry:
+// scheme://user:password@host, nats://token@host, password=….
 func RedactText(s string) string {
-	if !strings.Contains(s, "://") {
-		return s
+	if strings.Contains(s, "://") {
+		s = userinfo.ReplaceAllString(s, "://$1:"+Redacted+"@")
+		s = natsToken.ReplaceAllString(s, "$1://"+Redacted+"@")
 	}
-	return userinfo.ReplaceAllString(s, "://$1:"+Redacted+"@")
+	if strings.Contains(s, "passw") {
+		s = pairs.ReplaceAllString(s, "$1="+Redacted)
+	}
+	return s
 }
 
 // redact returns a as it may be written. The second result is false when that
@@ -80,8 +90,10 @@ func redact(a slog.Attr) (slog.Attr, bool) {
 	}
 	switch a.Value.Kind() {
 	case slog.KindString:
-		if s := a.Value.String(); strings.Contains(s, "://") {
-			return slog.String(a.Key, RedactText(s)), true
+		if was := a.Value.String(); strings.Contains(was, "://") || strings.Contains(was, "passw") {
+			if s := RedactText(was); s != was {
+				return slog.String(a.Key, s), true
+			}
 		}
 	case slog.KindAny:
 		if err, ok := a.Value.Any().(error); ok {

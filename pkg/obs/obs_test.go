@@ -34,7 +34,7 @@ func TestSecretsNeverReachTheLog(t *testing.T) {
 		var out bytes.Buffer
 		log := obs.NewLogger(&out, slog.LevelInfo, format).With("api_key", "hush1").WithGroup("g")
 		log.Info("x", "password", "hush2", "Authorization", "Bearer hush3", slog.Group("in", "refresh_token", "hush4", "seed", []byte("hush5")),
-			"url", "postgres://me:hush6@db/x", "err", errors.New("dial nats://u:hush7@n:4222: refused"), "key", "hush8", "client-secret", "hush9",
+			"url", "postgres://me:hush6@db/x", "hub", "nats://hush12@hub:4222", "dsn", "host=db user=me password='hush13 hush14' dbname=x", "err", errors.New("dial nats://u:hush7@n:4222: refused"), "key", "hush8", "client-secret", "hush9",
 			"tokens", 7, "keyboard", "qwerty", "note", "a plain word")
 		log.Debug("not written")
 		log.Warn("cannot reach postgres://me:hush10@db/x", "who", hidden{}, "member", slog.GroupValue(slog.Any("inner", hidden{})))
