@@ -1,0 +1,91 @@
+package authority_test
+
+import (
+	"context"
+	"math"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+
+	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/authority"
+)
+
+func TestKeysCrossTheBus(t *testing.T) {
+	t.Parallel()
+	env := bustest.New(t, "auth")
+	until := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	auth := bus.NewServer(env.Bus("auth"), bus.ServerConfig{})
+	bus.Internal(auth, "signingKeys", func(context.Context, *authv1.SigningKeysRequest) (*authv1.SigningKeysResponse, error) {
+		return &authv1.SigningKeysResponse{Keys: []*authv1.SigningKey{
+			{Kid: "new", PublicKey: []byte("n")}, {Kid: "old", PublicKey: []byte("o"), NotAfter: timestamppb.New(until)},
+		}}, nil
+	})
+	env.Run(auth)
+	keys, err := authority.Auth{Bus: env.Bus("gateway")}.SigningKeys(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(keys) != 2 || keys[0].ID != "new" || string(keys[0].Public) != "n" || !keys[0].NotAfter.IsZero() ||
+		keys[1].ID != "old" || !keys[1].NotAfter.Equal(until) {
+		t.Errorf("got %+v", keys)
+	}
+}
+
+func TestStandingIsWhatAuthSays(t *testing.T) {
+	t.Parallel()
+	env := bustest.New(t, "auth")
+	auth := bus.NewServer(env.Bus("auth"), bus.ServerConfig{})
+	bus.Internal(auth, "resolveAccess", func(_ context.Context, r *authv1.ResolveAccessRequest) (*authv1.ResolveAccessResponse, error) {
+		if r.GetUserId() != 7 {
+			return &authv1.ResolveAccessResponse{}, nil
+		}
+		res := &authv1.ResolveAccessResponse{UserId: 7, Email: "ada@example.org", Active: true, SessionLive: r.GetSession() == "s", ProjectId: 3, Role: "member"}
+		if r.GetProjectId() != 0 && r.GetProjectId() != 3 {
+			res.ProjectId, res.Role = 0, ""
+		}
+		return res, nil
+	})
+	env.Run(auth)
+	a := authority.Auth{Bus: env.Bus("gateway")}
+	ada := access.Standing{Known: true, Email: "ada@example.org", Active: true, SessionLive: true, Project: 3, Role: tenant.Member}
+	outside := ada
+	outside.Project, outside.Role = tenant.Instance, tenant.NoRole
+	for name, c := range map[string]struct {
+		user    int64
+		project tenant.Project
+		want    access.Standing
+	}{
+		"in the default project":             {7, 0, ada},
+		"in a project that is named":         {7, 3, ada},
+		"in a project of others":             {7, 4, outside},
+		"in a project that cannot exist":     {7, math.MaxInt32 + 4, outside}, // 3, were it cut to 32 bits
+		"of nobody":                          {8, 3, access.Standing{}},
+		"of somebody who cannot exist":       {math.MaxInt32 + 8, 3, access.Standing{}},
+		"of somebody whose id ends the same": {1<<32 + 7, 3, access.Standing{}},
+	} {
+		got, err := a.Standing(t.Context(), c.user, c.project, "s")
+		if err != nil || got != c.want {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+}
+
+func TestWithoutAuthNobodyStandsAnywhere(t *testing.T) {
+	t.Parallel()
+	env := bustest.New(t, "auth")
+	a := authority.Auth{Bus: env.Bus("gateway")}
+	if _, err := a.Standing(t.Context(), 7, 3, "s"); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("standing: %v", err)
+	}
+	if _, err := a.SigningKeys(t.Context()); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("keys: %v", err)
+	}
+}
