@@ -166,7 +166,7 @@ func BenchmarkEdge(b *testing.B) {
 		used time.Duration
 	}{{name: "no-op HTTP", call: ask(noop)}, {name: "raw NATS request", call: h.raw(b)}, {name: "through the gateway", call: ask(h.url)}}
 	for i := range subjects { // connections, caches
-		if _, _, err := paced(time.Second/rate, 500*time.Millisecond, 64, subjects[i].call); err != nil {
+		if _, _, err := paced(b, time.Second/rate, 500*time.Millisecond, 64, subjects[i].call); err != nil {
 			b.Fatal(subjects[i].name, err)
 		}
 	}
@@ -175,7 +175,7 @@ func BenchmarkEdge(b *testing.B) {
 			for i := range subjects {
 				s := &subjects[i]
 				before := cpu(b)
-				took, left, err := paced(time.Second/rate, time.Second, 64, s.call)
+				took, left, err := paced(b, time.Second/rate, time.Second, 64, s.call)
 				s.used += cpu(b) - before
 				if err != nil {
 					b.Fatal(s.name, err)
@@ -221,7 +221,7 @@ func BenchmarkOverload(b *testing.B) {
 	var left int
 	began, before := time.Now(), cpu(b)
 	for b.Loop() {
-		t, l, err := paced(time.Second/(10*rate), 5*time.Second, 2000, call)
+		t, l, err := paced(b, time.Second/(10*rate), 5*time.Second, 2000, call)
 		if err != nil {
 			b.Errorf("%d calls went wrong, one of them: %v", wrong.Load(), err)
 		}

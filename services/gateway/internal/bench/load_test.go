@@ -12,7 +12,8 @@ import (
 // are calls under way, at most limit. It returns how long each call took from
 // its sending. A call whose time has come while limit are under way is left
 // out and counted: an open loop does not wait for answers.
-func paced(interval, during time.Duration, limit int, call func() error) (took []time.Duration, left int, failed error) {
+func paced(tb testing.TB, interval, during time.Duration, limit int, call func() error) (took []time.Duration, left int, failed error) {
+	tb.Helper()
 	var mu sync.Mutex
 	var group sync.WaitGroup
 	slots := make(chan struct{}, limit)
@@ -37,16 +38,16 @@ func paced(interval, during time.Duration, limit int, call func() error) (took [
 			}
 		})
 	}
-	began := time.Now()
-	for next := began; next.Sub(began) < during; next = next.Add(interval) {
-		if wait := time.Until(next); wait > 0 {
-			time.Sleep(wait) // the pace itself; nothing is waited for
-		}
-		select {
-		case slots <- struct{}{}:
-			jobs <- struct{}{}
-		default:
-			left++
+	beat := newTicker(tb, interval)
+	defer beat.stop()
+	for began := time.Now(); time.Since(began) < during; {
+		for range beat.wait(tb) {
+			select {
+			case slots <- struct{}{}:
+				jobs <- struct{}{}
+			default:
+				left++
+			}
 		}
 	}
 	close(jobs)
