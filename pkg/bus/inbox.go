@@ -178,7 +178,10 @@ func (in *Inbox) Start(ctx context.Context) error {
 		go func() {
 			select {
 			case err := <-c.failed:
-				in.failed <- err
+				select {
+				case in.failed <- err:
+				default: // one is enough to end the process
+				}
 			case <-c.stopping:
 			}
 		}()

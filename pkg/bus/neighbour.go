@@ -102,16 +102,20 @@ func (n *Neighbour) Start(ctx context.Context) error {
 	if strings.HasPrefix(n.c.URL, "tls:") {
 		opts = append(opts, nats.Secure(n.c.TLS))
 	}
-	if n.nc, err = nats.Connect(n.c.URL, opts...); err != nil {
+	nc, err := nats.Connect(n.c.URL, opts...)
+	if err != nil {
 		return fmt.Errorf("join the hub at %s: %w", n.host, err)
 	}
+	n.mu.Lock()
+	n.nc = nc
+	n.mu.Unlock()
 	ctx = context.WithoutCancel(ctx)
-	sub, err := n.nc.Subscribe(presencePrefix+"*", func(m *nats.Msg) { n.hear(ctx, m) })
+	sub, err := nc.Subscribe(presencePrefix+"*", func(m *nats.Msg) { n.hear(ctx, m) })
 	if err == nil {
 		err = sub.SetPendingLimits(pendingPresences, pendingBytes)
 	}
 	if err != nil {
-		n.nc.Close()
+		nc.Close()
 		return fmt.Errorf("join the hub at %s: %w", n.host, err)
 	}
 	return nil
@@ -174,11 +178,12 @@ func (n *Neighbour) Announce(slug string, header nats.Header, data []byte) error
 	m := &nats.Msg{Subject: presencePrefix + slug, Header: header, Data: data}
 	n.mu.Lock()
 	n.last, n.said = m, time.Now()
+	nc := n.nc
 	n.mu.Unlock()
-	if n.nc == nil || !n.nc.IsConnected() {
+	if nc == nil || !nc.IsConnected() {
 		return nil
 	}
-	if err := n.nc.PublishMsg(m); err != nil {
+	if err := nc.PublishMsg(m); err != nil {
 		return fmt.Errorf("announce to the hub at %s: %w", n.host, err)
 	}
 	return nil
@@ -186,12 +191,15 @@ func (n *Neighbour) Announce(slug string, header nats.Header, data []byte) error
 
 // Ready asks the server for one round trip: a health check.
 func (n *Neighbour) Ready(ctx context.Context) error {
-	if n.nc == nil || !n.nc.IsConnected() {
+	n.mu.Lock()
+	nc := n.nc
+	n.mu.Unlock()
+	if nc == nil || !nc.IsConnected() {
 		return fmt.Errorf("the hub at %s is not connected", n.host)
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	if err := n.nc.FlushWithContext(ctx); err != nil {
+	if err := nc.FlushWithContext(ctx); err != nil {
 		return fmt.Errorf("the hub at %s: %w", n.host, err)
 	}
 	return nil
@@ -199,22 +207,25 @@ func (n *Neighbour) Ready(ctx context.Context) error {
 
 // Stop disconnects when what came was heard.
 func (n *Neighbour) Stop(ctx context.Context) error {
-	if n.nc == nil {
+	n.mu.Lock()
+	nc := n.nc
+	n.mu.Unlock()
+	if nc == nil {
 		return nil
 	}
 	closed := make(chan struct{})
-	n.nc.SetClosedHandler(func(*nats.Conn) { close(closed) })
-	if n.nc.IsClosed() {
+	nc.SetClosedHandler(func(*nats.Conn) { close(closed) })
+	if nc.IsClosed() {
 		return nil
 	}
-	if err := n.nc.Drain(); err != nil {
-		n.nc.Close()
+	if err := nc.Drain(); err != nil {
+		nc.Close()
 	}
 	select {
 	case <-closed:
 		return nil
 	case <-ctx.Done():
-		n.nc.Close()
+		nc.Close()
 		return fmt.Errorf("leave the hub at %s: %w", n.host, context.Cause(ctx))
 	}
 }

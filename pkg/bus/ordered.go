@@ -120,16 +120,24 @@ func (o *ordered) watch(ctx context.Context) {
 func (o *ordered) again(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
-	epoch, _, err := o.b.StreamState(ctx, o.stream)
+	epoch, last, err := o.b.StreamState(ctx, o.stream)
 	if err != nil {
 		return err
 	}
+	o.place(epoch, last)
+	return o.attach(ctx)
+}
+
+// place moves next to where the stream of that epoch, whose last message is
+// last, goes on for this follower.
+func (o *ordered) place(epoch string, last uint64) {
 	o.turn.Lock()
+	defer o.turn.Unlock()
 	if epoch != o.epoch { // another stream: everything in it is new
 		o.epoch, o.next = epoch, 1
+	} else if last+1 < o.next { // the same one, which has lost its end in a crash
+		o.next = last + 1
 	}
-	o.turn.Unlock()
-	return o.attach(ctx)
 }
 
 // attach makes a consumer that starts at next and listens to it in place of

@@ -62,3 +62,24 @@ func TestAGapOrAMissedMessageMakesAFollowerStartBehindWhatItHad(t *testing.T) {
 		t.Error("heard after the end")
 	}
 }
+
+func TestAFollowerGoesBackWhenTheStreamHasLostItsEnd(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		epoch      string
+		last, want uint64
+	}{
+		"nothing was lost":      {"a", 14, 15},
+		"more has come":         {"a", 20, 15},
+		"the end is lost":       {"a", 11, 12},
+		"everything is lost":    {"a", 0, 1},
+		"it is another stream":  {"b", 20, 1},
+		"another, and an empty": {"b", 0, 1},
+	} {
+		o := &ordered{epoch: "a", next: 15}
+		o.place(c.epoch, c.last)
+		if o.next != c.want || o.epoch != c.epoch {
+			t.Errorf("%s: goes on at %d of %s, want %d", name, o.next, o.epoch, c.want)
+		}
+	}
+}

@@ -310,7 +310,33 @@ func (s *Server) Stop(ctx context.Context) error {
 	}
 	err = errors.Join(err, <-done)
 	s.hard(errStopped)
+	s.turnAway()
 	return err
+}
+
+// turnAway answers what no worker will take any more, and gives cancelled
+// handlers a moment to end: what they use is closed next.
+func (s *Server) turnAway() {
+	for {
+		select {
+		case j := <-s.queue:
+			s.respond(context.Background(), j.reply, outcome{err: errStopping}, false)
+			s.finished()
+			continue
+		default:
+		}
+		break
+	}
+	ended := make(chan struct{})
+	go func() {
+		s.workers.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(time.Second):
+		s.b.log.Warn("bus.stop", "service", s.c.Service, "err", "a handler does not end though it was cancelled")
+	}
 }
 
 // operationState answers getOperation: what became of a command of this

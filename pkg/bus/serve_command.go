@@ -42,7 +42,8 @@ func (s *Server) command(ctx context.Context, d *Delivery) error {
 	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
 	defer cancel()
 	id := who.identity()
-	if s.c.Recheck != nil && (d.Attempt > 1 || time.Since(d.Time) > recheckAfter) {
+	again := d.Attempt > 1 || get(d.Header, headerRedrive) != "" // a redriven command is a new message, of an old call
+	if s.c.Recheck != nil && (again || time.Since(d.Time) > recheckAfter) {
 		if id, err = s.c.Recheck(ctx, id, c.op.name); err != nil {
 			if !errs.KindOf(err).Refusal() {
 				return s.fault(ctx, c, d, who.identity(), err)
@@ -50,6 +51,15 @@ func (s *Server) command(ctx context.Context, d *Delivery) error {
 			return s.settled(ctx, c, d, who.identity(), outcome{err: err})
 		}
 		id.Project = tenant.Project(who.Project)
+	}
+	// A command without a key that comes for the first time cannot have been
+	// answered. Every other may have been, and its body may be gone since.
+	look := again || keyed(c.id)
+	if look && len(c.sum) > 0 {
+		if done, err := s.replay(ctx, c, d, id); done || err != nil {
+			return err
+		}
+		look = false
 	}
 	if c.data, err = s.payload(ctx, d.Header, d.Data); err != nil {
 		return s.fault(ctx, c, d, id, err)
@@ -60,6 +70,11 @@ func (s *Server) command(ctx context.Context, d *Delivery) error {
 	if len(c.sum) == 0 {
 		sum, object := fingerprint(c.data)
 		c.sum, c.object = sum[:], object
+	}
+	if look {
+		if done, err := s.replay(ctx, c, d, id); done || err != nil {
+			return err
+		}
 	}
 	call := Call{
 		Service: s.c.Service, Operation: c.op.name, CommandID: c.id, AcceptedAt: c.accepted,
@@ -106,14 +121,6 @@ func (s *Server) decode(d *Delivery) (*incoming, error) {
 
 // run is the heart: the handler, its answer and its facts in one transaction.
 func (s *Server) run(ctx context.Context, c *incoming, d *Delivery, id tenant.Identity) error {
-	// A command without a key that comes for the first time cannot have been
-	// answered. Every other may have been.
-	if keyed(c.id) || d.Attempt > 1 || get(d.Header, headerRedrive) != "" {
-		done, err := s.replay(ctx, c, d, id)
-		if done || err != nil {
-			return err
-		}
-	}
 	work, unit := s.c.DB.Unit(ctx)
 	defer unit.Rollback()
 	o := s.guarded(work, c.op.run, c.data)
@@ -246,7 +253,7 @@ func (s *Server) replay(ctx context.Context, c *incoming, d *Delivery, id tenant
 	}
 	d.outcome = "replayed"
 	s.reply(ctx, c, d, o, object != c.object || c.object == "" && d.Attempt == 1)
-	if failed { // it had to become a dead letter, and perhaps could not
+	if failed && d.Attempt > 1 { // it had to become a dead letter, and perhaps could not
 		return true, Bury(o.err)
 	}
 	return true, nil

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -137,7 +138,11 @@ func TestARedrivenCommandRunsThoughItsIdentityHasExpired(t *testing.T) {
 		}
 		return ack.Sequence
 	}
-	w.Run(w.serve(bus.ServerConfig{}, nil))
+	var rechecks atomic.Int32
+	w.Run(w.serve(bus.ServerConfig{Recheck: func(_ context.Context, id tenant.Identity, _ string) (tenant.Identity, error) {
+		rechecks.Add(1)
+		return id, nil
+	}}, nil))
 	// Somebody who may put a command, and nothing more, claims a redrive.
 	forged := nats.NewMsg(m.Subject)
 	forged.Header = maps.Clone(m.Header)
@@ -164,6 +169,9 @@ func TestARedrivenCommandRunsThoughItsIdentityHasExpired(t *testing.T) {
 	})
 	if n := w.counted(t); n != 1 {
 		t.Errorf("%d changes", n)
+	}
+	if rechecks.Load() == 0 {
+		t.Error("it ran with the rights of the day when it was given")
 	}
 	if err := w.Bus(bustest.Edge).Discard(t.Context(), letter("x")); err != nil {
 		t.Errorf("discard: %v", err)
