@@ -185,6 +185,9 @@ func TestTheOutcomeOfACommandCanBeAskedFor(t *testing.T) {
 	state := &bus.OperationState{ID: id, Operation: "deleteDocument", Pending: true, AcceptedAt: at}
 	w.bus.operation = func(who tenant.Identity, got string) (*bus.OperationState, error) {
 		asked = who
+		if !strings.HasPrefix(got, "knowledge.") {
+			t.Errorf("asked for %s, of a service that there is not", got)
+		}
 		if got != id {
 			return nil, errs.New(errs.NotFound, "no such operation")
 		}
@@ -206,7 +209,7 @@ func TestTheOutcomeOfACommandCanBeAskedFor(t *testing.T) {
 	if d["status"] != "failed" || d["http_status"] != 404.0 || d["answer"].(map[string]any)["detail"] != "document not found" {
 		t.Errorf("%v", d)
 	}
-	for _, path := range []string{"p1.knowledge.other", "p9." + id, "x." + id, "p1"} {
+	for _, path := range []string{"p1.knowledge.other", "p1.nobody." + id[len("knowledge."):], "p9." + id, "x." + id, "p1"} {
 		if got := w.call("GET", "/api/v1/operations/"+path, "", token); got.status != 404 {
 			t.Errorf("%s: %d", path, got.status)
 		}

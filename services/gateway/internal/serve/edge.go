@@ -71,7 +71,9 @@ func (s *Edge) getOperation(c echo.Context, _ *contract.Operation, who tenant.Id
 	full := c.ParamValues()[0]
 	token, id, ok := strings.Cut(full, ".")
 	p, err := tenant.ParseToken(token)
-	if !ok || err != nil {
+	// What is not a service of ours is not asked: callers would name routes and
+	// metrics of their own.
+	if service, _, _ := strings.Cut(id, "."); !ok || err != nil || !s.durable[service] {
 		return errNoOperation
 	}
 	if p != tenant.Instance {

@@ -52,6 +52,7 @@ type Edge struct {
 	echo    *echo.Echo
 	routes  map[string]map[string]*route // by path as the router spells it, then method
 	nowhere *route
+	durable map[string]bool // services that take commands, and so know operations
 	allow   map[string]string
 	origins map[string]bool
 	limits  *limit.Limiter
@@ -93,7 +94,7 @@ func New(d Deps, c Config) (*Edge, error) {
 		tracer:     otel.GetTracerProvider().Tracer("github.com/commandcenter/commandcenter/services/gateway"),
 		propagator: propagation.TraceContext{},
 		routes:     map[string]map[string]*route{}, allow: map[string]string{}, origins: map[string]bool{},
-		nowhere: &route{span: "HTTP"},
+		nowhere: &route{span: "HTTP"}, durable: map[string]bool{},
 		limits:  limit.New(100_000),
 		drain:   make(chan struct{}),
 		streams: newStreams(c.MaxStreams, c.MaxPerUser), document: newAsset("application/json", d.Contract.JSON),
@@ -121,6 +122,9 @@ func (s *Edge) mount() error {
 			op: op, span: op.Method + " " + op.Path, deprecated: deprecation(op), series: s.m.series(op.Method, op.Path, op.Success),
 			method: attribute.String("http.request.method", op.Method), path: attribute.String("http.route", op.Path),
 			operation: attribute.String("cc.operation", op.ID),
+		}
+		if op.Delivery == contract.Command || op.Delivery == contract.Upload {
+			s.durable[op.Service] = true
 		}
 		handler := s.answer(rt, s.deliver)
 		if op.Delivery == contract.Edge {
