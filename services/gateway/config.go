@@ -57,7 +57,6 @@ type Config struct {
 	Writes    string // per user
 
 	Metrics     string // who may read /metrics: loopback, public or off
-	MetricsAddr string // host:port of a listener of its own for /metrics; "" opens none
 	LogRequests bool   // one line per call at level info; failures are logged always
 }
 
@@ -83,13 +82,8 @@ func (c Config) Validate() error {
 	bad := func(key, format string, args ...any) {
 		faulty = append(faulty, fmt.Errorf("gateway."+key+": "+format, args...))
 	}
-	for key, addr := range map[string]string{"addr": c.Addr, "metrics_addr": c.MetricsAddr} {
-		if addr == "" && key == "metrics_addr" {
-			continue
-		}
-		if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
-			bad(key, "%q: want host:port", addr)
-		}
+	if _, port, err := net.SplitHostPort(c.Addr); err != nil || port == "" {
+		bad("addr", "%q: want host:port", c.Addr)
 	}
 	if (c.CertFile == "") != (c.KeyFile == "") {
 		bad("cert_file", "a certificate and its key go together")
@@ -109,7 +103,7 @@ func (c Config) Validate() error {
 	}
 	for key, n := range map[string]int64{
 		"max_body": c.MaxBody, "max_upload": c.MaxUpload, "max_header": int64(c.MaxHeader), "max_conns": int64(c.MaxConns),
-		"max_in_flight": int64(c.MaxInFlight), "max_streams": int64(c.MaxStreams), "max_per_user": int64(c.MaxPerUser),
+		"max_in_flight": int64(c.MaxInFlight), "max_streams": int64(c.MaxStreams), "max_streams_per_user": int64(c.MaxPerUser),
 		"request_timeout": int64(c.RequestTimeout), "command_wait": int64(c.CommandWait), "upload_timeout": int64(c.UploadTimeout),
 		"upload_stall": int64(c.UploadStall), "health_timeout": int64(c.HealthTimeout), "heartbeat": int64(c.Heartbeat),
 		"access_kept": int64(c.AccessKept),

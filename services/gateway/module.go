@@ -11,7 +11,6 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/bus"
-	"github.com/commandcenter/commandcenter/pkg/obs"
 
 	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/authority"
@@ -74,9 +73,6 @@ func New(d Deps, c Config) (*app.Module, error) {
 	// Nobody asks it anything over the bus but how it is; that makes it one of
 	// the services that can be seen there.
 	m.Parts = append(inbox.Followers(d.Bus, guard), bus.NewServer(d.Bus, bus.ServerConfig{Version: c.Version, Workers: 1, Checks: m.Checks}))
-	if c.MetricsAddr != "" && d.Registry != nil {
-		m.Parts = append(m.Parts, obs.NewOps(c.MetricsAddr, d.Registry, log, m.Checks...))
-	}
 	m.Parts = append(m.Parts, serve.NewListener(edge, listen, log, d.Listening))
 	for _, op := range doc.Operations {
 		if op.Delivery == contract.Edge {

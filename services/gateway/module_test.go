@@ -228,7 +228,7 @@ func TestAConfigurationAtFaultIsRefusedWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := gateway.Config{
-		Addr: "nowhere", MetricsAddr: "x", CertFile: "a.pem", Origins: []string{"*", "http://a/b"}, TrustedProxies: []string{"x"},
+		Addr: "nowhere", CertFile: "a.pem", Origins: []string{"*", "http://a/b"}, TrustedProxies: []string{"x"},
 		Anonymous: "often", Reads: "1/x", Writes: "0/hour", Metrics: "maybe", AccessKept: time.Hour,
 	}
 	err := c.Validate()
@@ -236,7 +236,7 @@ func TestAConfigurationAtFaultIsRefusedWhole(t *testing.T) {
 		t.Fatal("taken")
 	}
 	for _, word := range []string{
-		"gateway.addr", "gateway.metrics_addr", "gateway.cert_file", "gateway.origins", "gateway.trusted_proxies", "gateway.anonymous", "gateway.reads",
+		"gateway.addr", "gateway.cert_file", "gateway.origins", "gateway.trusted_proxies", "gateway.anonymous", "gateway.reads",
 		"gateway.writes", "gateway.metrics", "gateway.max_body", "gateway.command_wait", "gateway.access_kept",
 	} {
 		if !strings.Contains(err.Error(), word) {
@@ -264,7 +264,7 @@ func TestWiringFailsWithAReason(t *testing.T) {
 		}
 	}
 	c := gateway.Defaults()
-	c.MetricsAddr, c.TrustedProxies = "127.0.0.1:0", []string{"127.0.0.1", "10.1.2.3/8"}
+	c.TrustedProxies = []string{"127.0.0.1", "10.1.2.3/8"}
 	d.Registry = obs.Registry()
 	m, err := gateway.New(d, c)
 	if err != nil {

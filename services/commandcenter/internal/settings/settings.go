@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/commandcenter/commandcenter/services/auth"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
@@ -59,6 +60,25 @@ type Gateway struct {
 	Writes         string   `config:"writes" usage:"most writes per user; off is no limit"`
 	Metrics        string   `config:"metrics" usage:"who may read /metrics: loopback, public or off"`
 	LogRequests    bool     `config:"log_requests" usage:"one line per call in the log; failures are logged always"`
+
+	MaxConns       int           `config:"max_conns" usage:"open connections"`
+	MaxInFlight    int           `config:"max_in_flight" usage:"calls in hand; what is more is answered 503"`
+	MaxStreams     int           `config:"max_streams" usage:"open event streams"`
+	MaxPerUser     int           `config:"max_streams_per_user" usage:"open event streams of one user"`
+	RequestTimeout time.Duration `config:"request_timeout" usage:"how long a service may take to answer"`
+	CommandWait    time.Duration `config:"command_wait" usage:"how long a write may run before it is answered 202"`
+	UploadTimeout  time.Duration `config:"upload_timeout" usage:"how long a whole upload may take"`
+	UploadStall    time.Duration `config:"upload_stall" usage:"how long an upload may pause"`
+}
+
+// Config is the gateway's configuration with these settings.
+func (g Gateway) Config() gateway.Config {
+	c := gateway.Defaults()
+	c.Origins, c.TrustedProxies, c.CertFile, c.KeyFile = g.Origins, g.TrustedProxies, g.CertFile, g.KeyFile
+	c.Anonymous, c.Reads, c.Writes, c.Metrics, c.LogRequests = g.Anonymous, g.Reads, g.Writes, g.Metrics, g.LogRequests
+	c.MaxConns, c.MaxInFlight, c.MaxStreams, c.MaxPerUser = g.MaxConns, g.MaxInFlight, g.MaxStreams, g.MaxPerUser
+	c.RequestTimeout, c.CommandWait, c.UploadTimeout, c.UploadStall = g.RequestTimeout, g.CommandWait, g.UploadTimeout, g.UploadStall
+	return c
 }
 
 // Client is what concerns the commands that talk to a server.
@@ -84,6 +104,8 @@ func Default() Config {
 		Gateway: Gateway{
 			Origins:   g.Origins,
 			Anonymous: g.Anonymous, Reads: g.Reads, Writes: g.Writes, Metrics: g.Metrics, LogRequests: g.LogRequests,
+			MaxConns: g.MaxConns, MaxInFlight: g.MaxInFlight, MaxStreams: g.MaxStreams, MaxPerUser: g.MaxPerUser,
+			RequestTimeout: g.RequestTimeout, CommandWait: g.CommandWait, UploadTimeout: g.UploadTimeout, UploadStall: g.UploadStall,
 		},
 		Auth:       auth.DefaultConfig(),
 		Knowledge:  knowledge.DefaultConfig(),
@@ -127,10 +149,7 @@ func (c Config) Validate() error {
 	if c.OTLP != "" && !hasScheme(c.OTLP, "http", "https") {
 		bad("otlp_endpoint", "want http(s)://host:port")
 	}
-	g := gateway.Defaults()
-	g.Origins, g.CertFile, g.KeyFile, g.TrustedProxies = c.Gateway.Origins, c.Gateway.CertFile, c.Gateway.KeyFile, c.Gateway.TrustedProxies
-	g.Anonymous, g.Reads, g.Writes, g.Metrics = c.Gateway.Anonymous, c.Gateway.Reads, c.Gateway.Writes, c.Gateway.Metrics
-	errs = append(errs, g.Validate(), below("auth", c.Auth.Validate()), below("knowledge", c.Knowledge.Validate()), below("federation", c.Federation.Validate()), c.Hub.validate(c.NATSURL == ""))
+	errs = append(errs, c.Gateway.Config().Validate(), below("auth", c.Auth.Validate()), below("knowledge", c.Knowledge.Validate()), below("federation", c.Federation.Validate()), c.Hub.validate(c.NATSURL == ""))
 	if c.Client.Server != "" && !hasScheme(c.Client.Server, "http", "https") {
 		bad("client.server", "want http(s)://host:port")
 	}

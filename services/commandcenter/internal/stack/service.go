@@ -208,16 +208,13 @@ func buildKnowledge(b built) (*app.Module, error) {
 
 func buildGateway(b built) (*app.Module, error) {
 	e := b.env
-	c := gateway.Defaults()
-	g := e.Config.Gateway
+	c := e.Config.Gateway.Config()
 	c.Addr, c.Version = e.Config.HTTP, e.Version
 	c.Issuer, c.Audience = e.Config.Auth.Issuer, e.Config.Auth.Audience
-	c.Origins, c.TrustedProxies, c.CertFile, c.KeyFile = g.Origins, g.TrustedProxies, g.CertFile, g.KeyFile
-	c.Anonymous, c.Reads, c.Writes, c.Metrics, c.LogRequests = g.Anonymous, g.Reads, g.Writes, g.Metrics, g.LogRequests
 	began := time.Now()
 	return gateway.New(gateway.Deps{Bus: b.bus, Log: e.Log, Registry: e.Registry, Listening: func(addr string) {
 		scheme := "http://"
-		if g.CertFile != "" {
+		if c.CertFile != "" {
 			scheme = "https://"
 		}
 		url := scheme + settings.Reachable(addr)
