@@ -189,9 +189,10 @@ func cleanName(s string) string {
 }
 
 // Same reports whether d is what the submission would make of it, so that
-// nothing has to be done.
+// nothing has to be done. What failed or was given up is not: sending it again
+// is how it is tried again.
 func (d Document) Same(n Document) bool {
-	return d.SHA256 == n.SHA256 && d.State != Failed && d.Category == n.Category && d.Technology == n.Technology && d.Repository == n.Repository &&
+	return d.SHA256 == n.SHA256 && d.State != Failed && d.Reason == "" && d.Category == n.Category && d.Technology == n.Technology && d.Repository == n.Repository &&
 		d.Titled == n.Titled && (!n.Titled || d.Title == n.Title) && d.Format == n.Format
 }
 

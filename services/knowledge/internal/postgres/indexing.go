@@ -206,38 +206,65 @@ func (s *Store) GaveUp(ctx context.Context, p tenant.Project, t document.Task, d
 	return s.Failed(ctx, d, "internal", detail)
 }
 
-// Stranded hands documents to giveUp that are being indexed by a job that has
-// ended without a word, because its worker died at every try: at most limit of
-// them. It returns how many there were.
-func (s *Store) Stranded(ctx context.Context, limit int, giveUp func(ctx context.Context, p tenant.Project, t document.Task) error) (int, error) {
-	var lost []struct {
-		Project int64           `db:"project_id"`
-		ID      int64           `db:"id"`
-		Version int             `db:"version"`
-		Payload json.RawMessage `db:"payload"`
+// stranded is a document whose job has ended without a word.
+type stranded struct {
+	Project int64           `db:"project_id"`
+	ID      int64           `db:"id"`
+	Version int             `db:"version"`
+	Payload json.RawMessage `db:"payload"`
+}
+
+// task is that of the last job, of which only the document is certain.
+func (l stranded) task() (t document.Task, err error) {
+	if err := json.Unmarshal(l.Payload, &t); err != nil {
+		return t, fmt.Errorf("the last job of document %d: %w", l.ID, err)
 	}
-	err := s.db.AcrossProjects(ctx, "find documents without a job", func(ctx context.Context, tx *sqlx.Tx) error {
+	t.Document, t.Version = l.ID, l.Version
+	return t, nil
+}
+
+// Stranded hands all documents to giveUp that are being indexed by a job that
+// has ended without a word, because its worker died at every try; it reads
+// step of them at a time. One that cannot be given up does not keep the
+// others. It returns how many were given up.
+func (s *Store) Stranded(ctx context.Context, step int, giveUp func(ctx context.Context, p tenant.Project, t document.Task) error) (given int, err error) {
+	var f faults
+	for after := int64(0); ; {
+		lost, err := s.strandedAfter(ctx, after, step)
+		if err != nil {
+			return given, errors.Join(f.err(), err)
+		}
+		for _, l := range lost {
+			after = l.ID
+			t, err := l.task()
+			if err == nil {
+				err = giveUp(ctx, tenant.Project(l.Project), t)
+			}
+			if err != nil {
+				f.add(fmt.Errorf("give up document %d: %w", l.ID, err))
+				continue
+			}
+			given++
+		}
+		if len(lost) < step || ctx.Err() != nil {
+			return given, f.err()
+		}
+	}
+}
+
+func (s *Store) strandedAfter(ctx context.Context, after int64, limit int) (lost []stranded, err error) {
+	err = s.db.AcrossProjects(ctx, "find documents without a job", func(ctx context.Context, tx *sqlx.Tx) error {
 		const q = `
 			SELECT d.project_id, d.id, d.version, coalesce(j.payload, '{}') AS payload
 			FROM   documents d LEFT JOIN jobs j ON j.project_id = d.project_id AND j.id = d.job_id
-			WHERE  d.state = 'indexing' AND (j.id IS NULL OR j.state IN ('failed', 'dead', 'cancelled'))
+			WHERE  d.id > $2 AND d.state = 'indexing' AND (j.id IS NULL OR j.state IN ('failed', 'dead', 'cancelled'))
 			ORDER  BY d.id LIMIT $1`
-		return tx.SelectContext(ctx, &lost, q, limit)
+		return tx.SelectContext(ctx, &lost, q, limit, after)
 	})
 	if err != nil {
-		return 0, fmt.Errorf("find documents without a job: %w", err)
+		return nil, fmt.Errorf("find documents without a job: %w", err)
 	}
-	for _, l := range lost {
-		t := document.Task{}
-		if err := json.Unmarshal(l.Payload, &t); err != nil {
-			return 0, fmt.Errorf("the last job of document %d: %w", l.ID, err)
-		}
-		t.Document, t.Version = l.ID, l.Version
-		if err := giveUp(ctx, tenant.Project(l.Project), t); err != nil {
-			return 0, fmt.Errorf("give up document %d: %w", l.ID, err)
-		}
-	}
-	return len(lost), nil
+	return lost, nil
 }
 
 // Backlog queues documents that are indexed without the vectors of model, at

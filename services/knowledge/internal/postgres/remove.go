@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -96,28 +97,82 @@ type Trash struct {
 	Name   string `db:"name"`
 }
 
-// Sweep hands trash that is due to remove, at most limit pieces, and forgets
-// what it removed. It returns how many there were.
-func (s *Store) Sweep(ctx context.Context, limit int, remove func(ctx context.Context, t Trash) error) (n int, err error) {
-	err = s.db.AcrossProjects(ctx, "sweep blobs", func(ctx context.Context, tx *sqlx.Tx) error {
-		const q = `SELECT bucket, name FROM trash WHERE due_at <= now() ORDER BY due_at LIMIT $1 FOR UPDATE SKIP LOCKED`
-		var due []Trash
-		if err := tx.SelectContext(ctx, &due, q, limit); err != nil {
-			return fmt.Errorf("find trash: %w", err)
+// Sweep hands all trash that is due to remove, which may see a piece twice,
+// and forgets what it removed; it reads step pieces at a time. One that cannot
+// be removed does not keep the others. It returns how many were removed.
+//
+// No transaction is open meanwhile: an object that is gone and still noted is
+// removed again, to no effect.
+func (s *Store) Sweep(ctx context.Context, step int, remove func(ctx context.Context, t Trash) error) (removed int, err error) {
+	var f faults
+	for last := (Trash{}); ; {
+		due, err := s.due(ctx, last, step)
+		if err != nil {
+			return removed, errors.Join(f.err(), err)
 		}
 		for _, t := range due {
-			if err := remove(ctx, t); err != nil {
-				return fmt.Errorf("remove object %s: %w", t.Name, err)
+			last = t
+			err := remove(ctx, t)
+			if err == nil {
+				err = s.forget(ctx, t)
 			}
-			const forget = `DELETE FROM trash WHERE bucket = $1 AND name = $2`
-			if _, err := tx.ExecContext(ctx, forget, t.Bucket, t.Name); err != nil {
-				return fmt.Errorf("forget object %s: %w", t.Name, err)
+			if err != nil {
+				f.add(fmt.Errorf("remove object %s: %w", t.Name, err))
+				continue
 			}
+			removed++
 		}
-		n = len(due)
+		if len(due) < step || ctx.Err() != nil {
+			return removed, f.err()
+		}
+	}
+}
+
+func (s *Store) due(ctx context.Context, after Trash, limit int) (due []Trash, err error) {
+	err = s.db.AcrossProjects(ctx, "sweep blobs", func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `SELECT bucket, name FROM trash WHERE due_at <= now() AND (bucket, name) > ($2, $3) ORDER BY bucket, name LIMIT $1`
+		return tx.SelectContext(ctx, &due, q, limit, after.Bucket, after.Name)
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find trash: %w", err)
+	}
+	return due, nil
+}
+
+func (s *Store) forget(ctx context.Context, t Trash) error {
+	return s.db.AcrossProjects(ctx, "sweep blobs", func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `DELETE FROM trash WHERE bucket = $1 AND name = $2`
+		if _, err := tx.ExecContext(ctx, q, t.Bucket, t.Name); err != nil {
+			return fmt.Errorf("forget it: %w", err)
+		}
 		return nil
 	})
-	return n, err
+}
+
+// faults are those of many pieces of work, of which each goes on without the
+// others.
+type faults struct {
+	told []error
+	more int
+}
+
+// tellFaults is how many are told one by one: what fails for one reason often
+// does so for all.
+const tellFaults = 5
+
+func (f *faults) add(err error) {
+	if len(f.told) == tellFaults {
+		f.more++
+		return
+	}
+	f.told = append(f.told, err)
+}
+
+func (f *faults) err() error {
+	if f.more > 0 {
+		return fmt.Errorf("%w\nand %d more", errors.Join(f.told...), f.more)
+	}
+	return errors.Join(f.told...)
 }
 
 // Referred returns which of the objects of a bucket are those of documents, or

@@ -343,6 +343,25 @@ func TestBlobsAreCountedAndSwept(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	w.want("after a failure", sweep(), []string{"o3"})
+	for _, name := range []string{"p1", "p2", "p3"} {
+		if err := w.s.Discard(t.Context(), document.Submission{Project: 1, Blob: document.Blob{Bucket: "blobs", Name: name}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pgtest.Admin(t, w.db).MustExec(`UPDATE knowledge.trash SET due_at = now() - interval '1 minute' WHERE name LIKE 'p%'`)
+	gone = nil
+	n, err := w.s.Sweep(t.Context(), 1, func(_ context.Context, x postgres.Trash) error {
+		if x.Name == "p1" {
+			return fail
+		}
+		gone = append(gone, x.Name)
+		return nil
+	})
+	if n != 2 || !errors.Is(err, fail) {
+		t.Errorf("swept %d, %v", n, err)
+	}
+	w.want("beside what cannot go", gone, []string{"p2", "p3"})
+	w.want("in the end", sweep(), []string{"p1"})
 	w.want("twice", sweep(), []string(nil))
 }
 
@@ -404,6 +423,18 @@ func TestGivingUpKeepsWhatIsExtracted(t *testing.T) {
 	if n, err := w.s.Backlog(t.Context(), model, 10); err != nil || n != 0 {
 		t.Errorf("queued %d, %v: it would be tried for ever", n, err)
 	}
+	again, cs, bytes := draft(1, "a.md", "one")
+	if _, same, err := w.s.Unchanged(t.Context(), again); err != nil || same {
+		t.Errorf("what was given up counts as there: %v, %v", same, err)
+	}
+	d, changed, err := w.s.Receive(t.Context(), again, cs, bytes)
+	if err != nil || !changed || d.Version != 2 {
+		t.Errorf("sent again: %+v, %v, %v", d, changed, err)
+	}
+	w.embed(d, model)
+	if _, same, err := w.s.Unchanged(t.Context(), again); err != nil || !same {
+		t.Errorf("tried again with success, and still not there: %v, %v", same, err)
+	}
 	n, _, b := draft(1, "b.md", "two")
 	n.Extracted = false
 	e, _, err := w.s.Receive(t.Context(), n, nil, b)
@@ -450,6 +481,34 @@ func TestADocumentWhoseJobHasDiedIsGivenUp(t *testing.T) {
 	if _, err := w.s.Stranded(t.Context(), 10, nil); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestADocumentThatCannotBeGivenUpDoesNotKeepTheOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var ids []int64
+	for i := range 4 {
+		ids = append(ids, w.receive(1, fmt.Sprintf("%d.md", i), "text").ID)
+	}
+	admin := pgtest.Admin(t, w.db)
+	admin.MustExec(`UPDATE knowledge.jobs SET state = 'dead', finished_at = now()`)
+	// A payload of another time cannot be read, and an answer cannot be given.
+	admin.MustExec(`UPDATE knowledge.jobs j SET payload = '[]' FROM knowledge.documents d WHERE d.job_id = j.id AND d.id = $1`, ids[0])
+	broken := errors.New("no answer")
+	var given []int64
+	round := func(limit int) (int, error) {
+		return w.s.Stranded(t.Context(), limit, func(ctx context.Context, p tenant.Project, x document.Task) error {
+			if x.Document == ids[1] {
+				return broken
+			}
+			given = append(given, x.Document)
+			return w.s.GaveUp(ctx, p, x, "its job died")
+		})
+	}
+	if n, err := round(2); !errors.Is(err, broken) || n != 2 { // the two that fail fill a step of their own
+		t.Errorf("%d given up, %v", n, err)
+	}
+	w.want("given up", given, ids[2:])
 }
 
 func TestDocumentsWithoutVectorsAreQueuedOnce(t *testing.T) {
