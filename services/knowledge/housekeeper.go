@@ -39,8 +39,10 @@ type housekeeper struct {
 // Name is "knowledge.housekeeper".
 func (h *housekeeper) Name() string { return Name + ".housekeeper" }
 
-// Start begins with a round soon.
+// Start begins with a round at once, beside the start of the rest: what an
+// instance left undone does not wait for a whole period.
 func (h *housekeeper) Start(ctx context.Context) error {
+	h.wake()
 	ctx, h.stop = context.WithCancel(context.WithoutCancel(ctx))
 	h.done = make(chan struct{})
 	go h.run(ctx)
@@ -62,6 +64,11 @@ func (h *housekeeper) Stop(ctx context.Context) error {
 // meanwhile have no vectors, or those of another model.
 func (h *housekeeper) modelReady(encoder.Model) {
 	h.library.Clear()
+	h.wake()
+}
+
+// wake asks for a round, which a running one does not count as.
+func (h *housekeeper) wake() {
 	select {
 	case h.ring <- struct{}{}:
 	default:
@@ -85,23 +92,21 @@ func (h *housekeeper) run(ctx context.Context) {
 	}
 }
 
-// perStep bounds one transaction of a round.
+// perStep is how many rows a round reads at a time.
 const perStep = 100
 
 // round does everything once; a step that fails does not keep the others from
 // running.
 func (h *housekeeper) round(ctx context.Context) error {
 	began := h.now()
-	removed, sweep := drain(ctx, func() (int, error) {
-		return h.store.Sweep(ctx, perStep, func(ctx context.Context, t postgres.Trash) error {
-			return h.bus.DeleteObject(ctx, bus.ObjectRef{Bucket: t.Bucket, Name: t.Name})
-		})
+	removed, sweep := h.store.Sweep(ctx, perStep, func(ctx context.Context, t postgres.Trash) error {
+		return h.bus.DeleteObject(ctx, bus.ObjectRef{Bucket: t.Bucket, Name: t.Name})
 	})
 	queued, backlog := 0, error(nil)
 	if model := h.model(); model != "" {
 		queued, backlog = drain(ctx, func() (int, error) { return h.store.Backlog(ctx, model, perStep) })
 	}
-	stranded, given := drain(ctx, func() (int, error) { return h.store.Stranded(ctx, perStep, h.indexer.GiveUp) })
+	stranded, given := h.store.Stranded(ctx, perStep, h.indexer.GiveUp)
 	forget := h.store.Forget(ctx, began.Add(-h.remember))
 	orphans, lost := h.sweep(ctx, began)
 	if err := errors.Join(sweep, backlog, given, forget, lost); err != nil {

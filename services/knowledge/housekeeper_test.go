@@ -18,16 +18,42 @@ import (
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/postgres"
 )
 
-func TestAnUploadThatNoDocumentCameOfIsRemovedAfterHours(t *testing.T) {
-	t.Parallel()
+// newKeeper returns a housekeeper that does not run, and its surroundings.
+func newKeeper(t *testing.T) (*housekeeper, *postgres.Store, *bustest.Env) {
+	t.Helper()
 	env := bustest.Start(t, []string{Name}, bustest.WithContract(Name, bus.Contract{Serves: []string{"addDocument"}, TakesCommands: true, Objects: true}))
 	store := postgres.New(pgtest.New(t, Migrations), func() string { return "" })
-	now := time.Now()
-	h := &housekeeper{
-		orphans: DefaultConfig().Orphans, remember: DefaultConfig().Removals, now: func() time.Time { return now }, store: store, bus: env.Bus(Name),
+	return &housekeeper{
+		every: time.Hour, orphans: DefaultConfig().Orphans, remember: DefaultConfig().Removals, now: time.Now, store: store, bus: env.Bus(Name),
 		library: index.NewLibrary(store, index.Config{}, 1<<20), model: func() string { return "" }, log: slog.New(slog.DiscardHandler),
-		indexer: document.NewIndexer(nil, nil, store, nil),
+		indexer: document.NewIndexer(nil, nil, store, nil), ring: make(chan struct{}, 1),
+	}, store, env
+}
+
+func TestTheFirstRoundDoesNotWaitForAWholePeriod(t *testing.T) {
+	t.Parallel()
+	h, _, env := newKeeper(t)
+	begun := make(chan struct{}, 1)
+	h.model = func() string {
+		select {
+		case begun <- struct{}{}:
+		default:
+		}
+		return ""
 	}
+	if err := h.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	bustest.Await(env, begun)
+	if err := h.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnUploadThatNoDocumentCameOfIsRemovedAfterHours(t *testing.T) {
+	t.Parallel()
+	h, store, env := newKeeper(t)
+	now := time.Now()
 	put := func() bus.ObjectRef {
 		ref, err := env.Bus(bustest.Edge).PutObject(t.Context(), 1, "a.md", "", strings.NewReader("hello"), 100)
 		if err != nil {
