@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -323,5 +324,25 @@ func TestAGatewayWithTooMuchInHandSaysSo(t *testing.T) {
 	}
 	if got := w.call("GET", "/health/live", ""); got.status != 200 {
 		t.Errorf("a probe: %d", got.status)
+	}
+}
+
+func TestARefusedCallerIsCountedBeforeAnybodyIsAsked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *serve.Config, _ *serve.Deps) { c.Reads = &contract.Rate{N: 3, Per: time.Minute} })
+	token := as(w.auth.token(owner))
+	for i, want := range []int{403, 403, 422, 429, 429} {
+		project := strconv.Itoa(100 + i)
+		if want == 422 {
+			project = "x"
+		}
+		if got := w.call("GET", "/api/v1/knowledge/collections", "", token, with("X-Project-ID", project)); got.status != want {
+			t.Errorf("call %d: %d, want %d", i, got.status, want)
+		}
+	}
+	w.auth.mu.Lock()
+	defer w.auth.mu.Unlock()
+	if w.auth.asked != 2 {
+		t.Errorf("auth was asked %d times, want 2", w.auth.asked)
 	}
 }

@@ -168,17 +168,8 @@ func (s *Edge) noRoute(c echo.Context) error {
 	if !strings.HasPrefix(r.URL.Path, "/api/") {
 		return errNoRoute
 	}
-	token, err := bearer(r)
-	if err == nil {
-		_, err = s.guard.Authenticate(r.Context(), token)
-	}
-	if errs.KindOf(err) == errs.Unauthenticated {
-		if limited := s.limit(c.Response().Header(), "unauthenticated", s.c.Anonymous, bucket(k.addr)); limited != nil {
-			return limited
-		}
-	}
-	if err != nil {
-		return err
+	if _, err := s.claims(r.Context(), r); err != nil {
+		return s.unknown(c.Response().Header(), k, err)
 	}
 	return errNoRoute
 }

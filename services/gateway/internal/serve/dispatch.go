@@ -55,25 +55,42 @@ func (s *Edge) answer(rt *route, deliver handler) echo.HandlerFunc {
 }
 
 // identify counts the call and finds out who is calling. A caller who cannot
-// say who they are is counted by address, so that tokens cannot be guessed at.
+// say who they are is counted by address, so that tokens cannot be guessed at;
+// one who can is counted before anybody is asked what they may do, so that
+// refusals are not free.
 func (s *Edge) identify(c echo.Context, k *call, op *contract.Operation, path []string) error {
 	h := c.Response().Header()
 	if op.Permission == contract.Public {
 		rule, rate := s.rate(op, true)
 		return s.limit(h, rule, rate, bucket(k.addr))
 	}
-	who, err := s.caller(c.Request().Context(), c.Request(), op, path)
+	r := c.Request()
+	claims, err := s.claims(r.Context(), r)
+	if err != nil {
+		return s.unknown(h, k, err)
+	}
+	principal := principalOf(claims)
+	rule, rate := s.rate(op, false)
+	if err := s.limit(h, rule, rate, principal); err != nil {
+		return err
+	}
+	who, err := s.caller(r.Context(), r, op, path, claims, principal)
+	if err != nil {
+		return s.unknown(h, k, err)
+	}
+	k.who = who
+	return nil
+}
+
+// unknown counts a call that failed with err by its address when it failed
+// because nobody knows the caller, and returns what to refuse it with.
+func (s *Edge) unknown(h http.Header, k *call, err error) error {
 	if errs.KindOf(err) == errs.Unauthenticated {
 		if limited := s.limit(h, "unauthenticated", s.c.Anonymous, bucket(k.addr)); limited != nil {
 			return limited
 		}
 	}
-	if err != nil {
-		return err
-	}
-	k.who = who
-	rule, rate := s.rate(op, false)
-	return s.limit(h, rule, rate, who.Principal)
+	return err
 }
 
 func invalid(fields []errs.Field) error {

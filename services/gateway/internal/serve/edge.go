@@ -77,11 +77,7 @@ func (s *Edge) getOperation(c echo.Context, _ *contract.Operation, who tenant.Id
 		return errNoOperation
 	}
 	if p != tenant.Instance {
-		token, err := bearer(c.Request())
-		if err != nil {
-			return err
-		}
-		claims, err := s.guard.Authenticate(ctx, token)
+		claims, err := s.claims(ctx, c.Request())
 		if err != nil {
 			return err
 		}

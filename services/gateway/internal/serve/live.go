@@ -177,7 +177,10 @@ func (w *watching) await(c echo.Context, heartbeat *time.Ticker) error {
 				return err
 			}
 			// Rights may have ended, and progress may have been lost.
-			_, err := w.s.caller(ctx, c.Request(), w.op, c.ParamValues())
+			claims, err := w.s.claims(ctx, c.Request())
+			if err == nil {
+				_, err = w.s.caller(ctx, c.Request(), w.op, c.ParamValues(), claims, principalOf(claims))
+			}
 			return err
 		case <-rest.C:
 			if w.job == "" {
