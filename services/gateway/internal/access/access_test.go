@@ -74,10 +74,21 @@ func (w *world) addKey(id string) {
 	w.keys[id] = key
 }
 
-func (w *world) SigningKeys(context.Context) ([]Key, error) {
+func (w *world) SigningKeys(ctx context.Context) ([]Key, error) {
+	w.mu.Lock()
+	w.keyAsks++
+	hold := w.hold
+	w.mu.Unlock()
+	if hold != nil {
+		w.held <- struct{}{}
+		select {
+		case <-hold:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.keyAsks++
 	if w.down {
 		return nil, errs.New(errs.Unavailable, "away")
 	}
@@ -406,5 +417,64 @@ func BenchmarkKnownCaller(b *testing.B) {
 		if _, err := w.Guard.Standing(ctx, c, 1); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestCallersWhoWaitForTheKeysShareOneQuestionAndItsFailure(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	hold := make(chan struct{})
+	w.set(func() { w.hold, w.down = hold, true })
+	token := w.token("k1")
+	answers := make(chan error, 10)
+	for range cap(answers) {
+		go func() {
+			_, err := w.Authenticate(t.Context(), token)
+			answers <- err
+		}()
+	}
+	<-w.held
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	gave := make(chan error, 1)
+	go func() {
+		_, err := w.Authenticate(gone, token)
+		gave <- err
+	}()
+	select {
+	case err := <-gave:
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("a caller who gave up: %v", err)
+		}
+	case <-time.After(2 * time.Second):
+		t.Error("a caller who gave up still waits")
+	}
+	close(hold)
+	for range cap(answers) {
+		if err := <-answers; errs.KindOf(err) != errs.Unavailable {
+			t.Errorf("err = %v", err)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.keyAsks != 1 {
+		t.Errorf("asked for keys %d times, want 1", w.keyAsks)
+	}
+}
+
+func TestKeysThatHaveJustBeenAskedForAreNotAskedForAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	began := w.clock()
+	w.set(func() { w.down = true })
+	for range 3 {
+		if err := w.Guard.keys.refresh(t.Context(), began, w, w.c); errs.KindOf(err) != errs.Unavailable {
+			t.Errorf("err = %v", err)
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.keyAsks != 1 {
+		t.Errorf("asked for keys %d times, want 1", w.keyAsks)
 	}
 }

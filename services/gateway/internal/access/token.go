@@ -61,6 +61,8 @@ func refusal(err error) error {
 	switch {
 	case errors.As(err, &e):
 		return e
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err // of a caller that gave up; the token has not been judged
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return ErrExpired.Because(err)
 	}
@@ -83,7 +85,7 @@ func (g *Guard) key(ctx context.Context, t *jwt.Token) (any, error) {
 	now := g.c.Now()
 	k, known, stale := g.keys.find(id, now, g.c)
 	if stale {
-		err := g.keys.refresh(ctx, g.from, g.c)
+		err := g.keys.refresh(ctx, now, g.from, g.c)
 		switch {
 		case err != nil && !known:
 			return nil, away(ctx, err)
@@ -106,8 +108,14 @@ type keyring struct {
 	set   map[string]Key
 	asked time.Time // when the set was last asked for
 	got   time.Time // when it last came
+	last  error     // of the last asking
+	now   *asking   // the asking under way
+}
 
-	refreshing sync.Mutex
+// asking is one question for the keys, and all who wait for its answer.
+type asking struct {
+	done chan struct{}
+	err  error // once done
 }
 
 // find looks a key up. stale says that it is time to ask again: the set is old,
@@ -135,31 +143,45 @@ func (r *keyring) never() bool {
 	return r.got.IsZero()
 }
 
-func (r *keyring) refresh(ctx context.Context, from Authority, c Config) error {
-	began := c.Now()
-	r.refreshing.Lock()
-	defer r.refreshing.Unlock()
+// refresh asks for the set, unless that has been done since began. Callers of
+// the same moment share one question, and one who gives up is let go.
+func (r *keyring) refresh(ctx context.Context, began time.Time, from Authority, c Config) error {
 	r.mu.Lock()
-	fresh := !r.got.IsZero() && !r.got.Before(began)
-	r.mu.Unlock()
-	if fresh { // somebody else has just asked
-		return nil
+	if r.now == nil && !r.asked.Before(began) {
+		defer r.mu.Unlock()
+		return r.last
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWithin)
+	a := r.now
+	if a == nil {
+		a = &asking{done: make(chan struct{})}
+		r.now = a
+		go r.ask(context.WithoutCancel(ctx), a, from, c)
+	}
+	r.mu.Unlock()
+	select {
+	case <-a.done:
+		return a.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (r *keyring) ask(ctx context.Context, a *asking, from Authority, c Config) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	list, err := from.SigningKeys(ctx)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.asked = c.Now()
-	if err != nil {
-		return err
-	}
 	set := make(map[string]Key, len(list))
 	for _, k := range list {
 		if len(k.Public) == 32 {
 			set[k.ID] = k
 		}
 	}
-	r.set, r.got = set, r.asked
-	return nil
+	r.mu.Lock()
+	r.asked, r.last, r.now = c.Now(), err, nil
+	if err == nil {
+		r.set, r.got = set, r.asked
+	}
+	r.mu.Unlock()
+	a.err = err
+	close(a.done)
 }
