@@ -20,7 +20,8 @@
 //
 // A refusal (see errs.Kind.Refusal) ends the job as failed. Any other error is
 // tried again later, by a row with next_attempt_at, and after the last try the
-// job is dead. A stop of the process is no try: the job goes on where it was
+// job is dead; so is one whose worker dies each time. A step that is saved begins
+// the count of tries anew. A stop of the process is no try: the job goes on where it was
 // as soon as there is a worker. A handler that takes long asks [Run.Yield]
 // after each step whether others wait. When the job is cancelled, the handler's
 // context ends with the cause [ErrCancelled].

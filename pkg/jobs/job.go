@@ -40,7 +40,7 @@ type Job struct {
 	Kind        string          // names the handler: a-z, 0-9, - and _
 	Payload     json.RawMessage // what the handler needs; references rather than content
 	Priority    int             // higher first, within the project
-	MaxAttempts int             // tries before it is dead; 5 when 0
+	MaxAttempts int             // tries without a step saved before it is dead; 5 when 0
 	RunAt       time.Time       // not before; zero means now
 	Long        bool            // known to take long: it runs in the lane of those, where others get later
 
@@ -51,7 +51,7 @@ type Job struct {
 	Message         string // of the latest progress
 	Result          json.RawMessage
 	Error           string // of the latest try; shown to the job's project
-	Attempts        int    // tries begun
+	Attempts        int    // tries begun, counted anew from a saved step
 	CancelRequested bool
 	CreatedAt       time.Time
 	NextAttemptAt   time.Time

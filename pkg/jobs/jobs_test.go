@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -170,7 +171,7 @@ func TestASavedStepIsNeverDoneAgain(t *testing.T) {
 		})
 	}})
 	j := final(t, m, w.enqueue(jobs.Job{}))
-	if j.State != jobs.Done || string(j.Result) != "42" || j.Attempts != 2 {
+	if j.State != jobs.Done || string(j.Result) != "42" || j.Attempts != 1 {
 		t.Fatalf("%+v", j)
 	}
 	if w.effects("one") != 1 || w.effects("two") != 1 {
@@ -192,8 +193,40 @@ func TestAJobGoesOnAtItsFirstUnsavedStepAfterItsWorkerWasKilled(t *testing.T) {
 		return r.Step(ctx, "two", func(ctx context.Context) error { return effect(ctx, w.db, 1, "two") })
 	}})
 	j := final(t, m, id)
-	if j.State != jobs.Done || j.Attempts != 2 || w.effects("one") != 1 || w.effects("two") != 1 {
+	if j.State != jobs.Done || j.Attempts != 1 || w.effects("one") != 1 || w.effects("two") != 1 {
 		t.Fatalf("%+v, effects %d and %d", j, w.effects("one"), w.effects("two"))
+	}
+}
+
+func TestASavedStepBeginsTheCountOfTriesAnew(t *testing.T) {
+	t.Parallel()
+	const steps = 4
+	for name, lost := range map[string]bool{"fault": false, "lost worker": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			admin := pgtest.Admin(t, w.db)
+			m, _ := w.run(quick(), map[string]jobs.Handler{"k": func(ctx context.Context, r *jobs.Run) error {
+				for i := range steps {
+					saved := false
+					if err := r.Step(ctx, strconv.Itoa(i), func(context.Context) error { saved = true; return nil }); err != nil {
+						return err
+					}
+					switch {
+					case !saved || i == steps-1:
+						continue
+					case lost:
+						_, err := admin.Exec(`UPDATE work.jobs SET run = gen_random_uuid(), lease_until = now() - interval '1 second'`)
+						return errors.Join(err, jobs.ErrLost)
+					}
+					return errs.New(errs.Upstream, "after the step")
+				}
+				return nil
+			}})
+			if j := final(t, m, w.enqueue(jobs.Job{MaxAttempts: 2})); j.State != jobs.Done || j.Attempts != 1 {
+				t.Fatalf("%+v", j)
+			}
+		})
 	}
 }
 
@@ -229,7 +262,7 @@ func TestAWorkerThatLostItsLeaseSavesNothing(t *testing.T) {
 	receive(t, began)
 	// The cluster gives the job up while its worker still works.
 	pgtest.Admin(t, w.db).MustExec(`UPDATE work.jobs SET run = gen_random_uuid(), lease_until = now() - interval '1 second'`)
-	await(t, m, 1, id, func(j jobs.Job) bool { return j.Attempts == 2 })
+	await(t, m, 1, id, func(j jobs.Job) bool { return j.Attempts == 2 || j.Final() })
 	close(went)
 	if err := receive(t, result); !errors.Is(err, jobs.ErrLost) {
 		t.Fatal(err)

@@ -25,8 +25,9 @@ type Run struct {
 	turn   time.Time // when it began
 	result json.RawMessage
 
-	mu    sync.Mutex
-	saved time.Time // of the progress in the row
+	mu       sync.Mutex
+	saved    time.Time // of the progress in the row
+	advanced bool      // a step of this try is committed
 }
 
 // Decode reads the job's payload into v.
@@ -90,7 +91,20 @@ func Step[T any](ctx context.Context, r *Run, name string, fn func(ctx context.C
 	if err := unit.Commit(ctx); err != nil {
 		return zero, fmt.Errorf("step %s: %w", name, err)
 	}
+	r.mu.Lock()
+	r.advanced = true
+	r.mu.Unlock()
 	return out, nil
+}
+
+// attempts is the try's number since the last saved step.
+func (r *Run) attempts() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.advanced {
+		return 1
+	}
+	return r.Job.Attempts
 }
 
 func (r *Run) savedStep(ctx context.Context, name string) (output []byte, found bool, err error) {
@@ -109,18 +123,26 @@ func (r *Run) savedStep(ctx context.Context, name string) (output []byte, found 
 
 // saveStep notes the step in the unit's transaction, if the job is still this
 // run's. The lock on its row keeps another worker from claiming it meanwhile.
+// The count of tries begins anew, so a long job that gets on may lose its worker
+// any number of times.
 func (r *Run) saveStep(ctx context.Context, name string, output []byte) error {
 	const fence = `
-		SELECT 1 FROM jobs
+		SELECT attempts FROM jobs
 		WHERE  project_id = $1 AND id = $2 AND run = $3 AND state = 'running' FOR NO KEY UPDATE`
+	const anew = `UPDATE jobs SET attempts = 1 WHERE project_id = $1 AND id = $2`
 	const q = `INSERT INTO job_steps (project_id, job_id, name, output) VALUES ($1, $2, $3, $4)`
 	err := r.m.db.InTenant(ctx, r.Job.Project, func(ctx context.Context, tx *sqlx.Tx) error {
-		var one int
-		if err := tx.GetContext(ctx, &one, fence, int64(r.Job.Project), r.Job.ID, r.run); err != nil {
+		var attempts int
+		if err := tx.GetContext(ctx, &attempts, fence, int64(r.Job.Project), r.Job.ID, r.run); err != nil {
 			if pg.NoRows(err) {
 				return ErrLost
 			}
 			return err
+		}
+		if attempts > 1 {
+			if _, err := tx.ExecContext(ctx, anew, int64(r.Job.Project), r.Job.ID); err != nil {
+				return err
+			}
 		}
 		_, err := tx.ExecContext(ctx, q, int64(r.Job.Project), r.Job.ID, name, string(output))
 		return err

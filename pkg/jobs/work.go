@@ -153,6 +153,7 @@ func (m *Manager) execute(ctx context.Context, j Job, run uuid.UUID) (state stri
 	cancel(nil)
 	<-beat
 
+	j.Attempts = r.attempts()
 	end := m.outcome(j, failure, cause)
 	end.result = r.result
 	if end.state == "" {
