@@ -7,7 +7,7 @@
 //   - [Once] records that a consumer has taken a message, so that its second
 //     delivery changes nothing.
 //   - [Operations] keeps the first answer of a command for a day, so that a
-//     second delivery gets the same one.
+//     second delivery gets the same one; a provisional one for a week.
 //
 // The tables are made by pg.Migrate in every service's schema.
 //
@@ -30,5 +30,6 @@
 // epoch and sequence, only after the stream's ack; a relay that dies in
 // between makes the next one publish again, which the stream's deduplication
 // or the consumer's inbox absorbs. When a stream was made anew or has lost its
-// end, the relay publishes again what the stream no longer has.
+// end, the relay publishes again what the stream no longer has. An event that
+// the stream will never take is parked, and tried again at the next lead.
 package outbox

@@ -141,8 +141,9 @@ func (o *Operations) Forget(ctx context.Context, tx *sqlx.Tx, p tenant.Project, 
 	return nil
 }
 
-// Sweep deletes answers that were given before the time, in bounded
-// transactions, and returns how many. A [Relay] does it by itself.
+// Sweep deletes final answers that were given before the time, in bounded
+// transactions, and returns how many. A [Relay] does it by itself, and deletes
+// provisional ones whose work never ended.
 func (o *Operations) Sweep(ctx context.Context, before time.Time) (int64, error) {
 	var total int64
 	for {

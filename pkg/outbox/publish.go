@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type work struct {
 	unsure     bool // the streams may have lost what they acknowledged
 	reconnects uint64
 	epochs     map[string]string
+	doubted    map[int64]place // rows that wait on suspicion
 	tidied     time.Time
 	measured   time.Time
 }
@@ -229,6 +231,7 @@ func (w *work) mark(ctx context.Context, batch []waiting, fates []fate) error {
 	var (
 		done, seqs, parked []int64
 		epochs, reasons    []string
+		times              []sql.NullTime
 	)
 	for i, f := range fates {
 		switch {
@@ -236,6 +239,8 @@ func (w *work) mark(ctx context.Context, batch []waiting, fates []fate) error {
 			done = append(done, batch[i].ID)
 			seqs = append(seqs, int64(f.seq))
 			epochs = append(epochs, f.epoch)
+			at := w.firstAt(batch[i].ID, f)
+			times = append(times, sql.NullTime{Time: at, Valid: !at.IsZero()})
 		case permanent(f.err):
 			parked = append(parked, batch[i].ID)
 			reasons = append(reasons, f.err.Error())
@@ -247,11 +252,11 @@ func (w *work) mark(ctx context.Context, batch []waiting, fates []fate) error {
 	// An ack that we have must be written even when we are being stopped.
 	return w.tx(context.WithoutCancel(ctx), func(ctx context.Context, tx *sqlx.Tx) error {
 		const published = `
-			UPDATE outbox o SET published_at = now(), stream_epoch = m.epoch, stream_seq = m.seq
-			FROM   unnest($1::bigint[], $2::text[], $3::bigint[]) AS m (id, epoch, seq)
+			UPDATE outbox o SET published_at = coalesce(m.at, now()), stream_epoch = m.epoch, stream_seq = m.seq
+			FROM   unnest($1::bigint[], $2::text[], $3::bigint[], $4::timestamptz[]) AS m (id, epoch, seq, at)
 			WHERE  o.id = m.id`
 		if len(done) > 0 {
-			if _, err := tx.ExecContext(ctx, published, pq.Array(done), pq.Array(epochs), pq.Array(seqs)); err != nil {
+			if _, err := tx.ExecContext(ctx, published, pq.Array(done), pq.Array(epochs), pq.Array(seqs), pq.Array(times)); err != nil {
 				return err
 			}
 		}

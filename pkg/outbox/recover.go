@@ -2,25 +2,40 @@ package outbox
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/nats-io/nats.go"
 )
 
-// doubtful is how much of the latest work is published again after a doubt. A
-// server that died may have lost the end of a stream and have written over it
-// since, for another service, so its length alone proves nothing. What the
-// stream still has it recognises by the message's id and does not store again.
+// doubtful is how much of the latest work is published again after a doubt,
+// counted back from now on the database's clock. A server that died may have
+// lost the end of a stream and have written over it since, for another service,
+// so its length alone proves nothing. What the stream still has it recognises by
+// the message's id and does not store again, for as long as its window for
+// duplicates, two minutes (pkg/bus): doubtful is that, less what a batch takes to
+// be acknowledged and marked.
+//
+// What is older is published again only if the stream verifiably lacks it. So an
+// event is lost to the stream, though not to its row, when the server stayed away
+// for longer than this after a crash that lost it, and another service had
+// written over its sequence before the relay compared.
 const (
-	doubtful    = 30 * time.Second
+	doubtful    = 90 * time.Second
 	doubtfulMax = 5000
 )
 
-// compare asks the stream how far it has got, and puts rows that it has lost
-// back into the queue: those of an earlier epoch, those beyond its end, and the
-// latest.
+// place is where and when the stream took a message.
+type place struct {
+	ID    int64     `db:"id"`
+	At    time.Time `db:"published_at"`
+	Epoch string    `db:"stream_epoch"`
+	Seq   int64     `db:"stream_seq"`
+}
+
+// compare asks the stream how far it has got, and puts rows that it lacks back
+// into the queue: those of another epoch and those beyond its end, however old,
+// and on suspicion the latest.
 func (w *work) compare(ctx context.Context) error {
 	p, ok := w.pub.(StreamState)
 	if !ok {
@@ -42,20 +57,30 @@ func (w *work) compare(ctx context.Context) error {
 		return err
 	}
 	w.epochs = map[string]string{w.conf.stream: epoch}
-	const q = `
-		UPDATE outbox SET published_at = NULL, stream_epoch = NULL, stream_seq = NULL
-		WHERE  published_at IS NOT NULL AND (stream_epoch <> $1 OR stream_seq > $2)
-		OR     id IN (SELECT id FROM outbox
-		              WHERE  published_at > (SELECT max(published_at) FROM outbox) - make_interval(secs => $3)
-		              ORDER  BY published_at DESC LIMIT $4)`
-	var lost int64
+	var (
+		lost   int64
+		recent []place
+	)
 	err = w.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		const count = `SELECT count(*) FROM outbox WHERE published_at IS NOT NULL AND (stream_epoch <> $1 OR stream_seq > $2)`
-		if err := tx.GetContext(ctx, &lost, count, epoch, int64(last)); err != nil {
+		const lack = `
+			UPDATE outbox SET published_at = NULL, stream_epoch = NULL, stream_seq = NULL
+			WHERE  published_at IS NOT NULL AND (stream_epoch <> $1 OR stream_seq > $2)`
+		res, err := tx.ExecContext(ctx, lack, epoch, int64(last))
+		if err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, q, epoch, int64(last), doubtful.Seconds(), doubtfulMax)
-		return err
+		if lost, err = res.RowsAffected(); err != nil {
+			return err
+		}
+		const doubt = `
+			WITH latest AS (
+				SELECT id, published_at, stream_epoch, stream_seq FROM outbox
+				WHERE  published_at > now() - make_interval(secs => $1)
+				ORDER  BY published_at DESC LIMIT $2)
+			UPDATE outbox o SET published_at = NULL, stream_epoch = NULL, stream_seq = NULL
+			FROM   latest l WHERE o.id = l.id
+			RETURNING l.id, l.published_at, coalesce(l.stream_epoch, '') AS stream_epoch, coalesce(l.stream_seq, 0) AS stream_seq`
+		return tx.SelectContext(ctx, &recent, doubt, doubtful.Seconds(), doubtfulMax)
 	})
 	if err != nil {
 		return err
@@ -63,8 +88,23 @@ func (w *work) compare(ctx context.Context) error {
 	if lost > 0 {
 		w.log.Warn("outbox.rebuild", "stream", w.conf.stream, "epoch", epoch, "last", last, "lost", lost)
 	}
+	for _, p := range recent {
+		w.doubted[p.ID] = p
+	}
 	w.unsure = false
 	return nil
+}
+
+// firstAt is when the stream first took a message that was published again and
+// was still there; zero for any other. The mark keeps that time: with a new one
+// the row would be doubted again when the stream has forgotten the message's id.
+func (w *work) firstAt(id int64, f fate) time.Time {
+	p, ok := w.doubted[id]
+	delete(w.doubted, id)
+	if !ok || p.Epoch != f.epoch || p.Seq != int64(f.seq) {
+		return time.Time{}
+	}
+	return p.At
 }
 
 // connected is a [Publisher] over one connection, whose loss is a doubt even
@@ -83,20 +123,26 @@ func (w *work) watch() {
 	}
 }
 
-// Unpark puts parked messages back into the queue, all of them, and returns
-// how many: after whatever refused them was mended.
-func (r *Relay) Unpark(ctx context.Context) (int64, error) {
+// unpark puts parked messages back into the queue, all of them. Every lead does
+// it once, so whoever has mended what refused them restarts the service; what is
+// refused again is parked again.
+func (w *work) unpark(ctx context.Context) error {
 	var n int64
-	err := r.db.AcrossProjects(ctx, "retry parked events", func(ctx context.Context, tx *sqlx.Tx) error {
+	err := w.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
 		res, err := tx.ExecContext(ctx, `UPDATE outbox SET parked_at = NULL, error = NULL WHERE parked_at IS NOT NULL`)
 		if err != nil {
-			return fmt.Errorf("unpark: %w", err)
+			return err
 		}
 		n, err = res.RowsAffected()
 		return err
 	})
-	r.db.Ring(topic)
-	return n, err
+	if err != nil {
+		return err
+	}
+	if n > 0 {
+		w.log.Info("outbox.unpark", "rows", n)
+	}
+	return nil
 }
 
 // tidy deletes old rows, when nothing waits.
@@ -114,6 +160,7 @@ func (w *work) tidy(ctx context.Context) error {
 		{"published", sweepPublished, w.conf.keep},
 		{"heard", sweepInbox, w.conf.keepHeard},
 		{"answers", sweepOperations, w.conf.keepAnswer},
+		{"unfinished", sweepUnfinished, w.conf.keepOpen},
 	} {
 		n, err := w.sweep(ctx, s.q, now.Add(-s.keep))
 		if err != nil {

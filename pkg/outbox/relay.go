@@ -30,7 +30,9 @@ type StreamState interface {
 }
 
 // Relay publishes the outbox of one schema. It is a part of an application: it
-// works from Start to Stop, in one process of the cluster at a time.
+// works from Start to Stop, in one process of the cluster at a time. An event
+// that the stream will never take it parks, and tries again when it takes the
+// lead: restart the service after mending what refused it.
 type Relay struct {
 	db   *pg.DB
 	pub  Publisher
@@ -52,6 +54,7 @@ type relayConfig struct {
 	keep       time.Duration
 	keepHeard  time.Duration
 	keepAnswer time.Duration
+	keepOpen   time.Duration // answers that never became final
 	registerer prometheus.Registerer
 }
 
@@ -88,6 +91,7 @@ func NewRelay(db *pg.DB, pub Publisher, log *slog.Logger, opts ...RelayOption) *
 	c := relayConfig{
 		stream: "EVENTS", poll: 250 * time.Millisecond, batch: 256, ackWithin: 10 * time.Second,
 		sweepEvery: 10 * time.Minute, keep: 7 * 24 * time.Hour, keepHeard: 30 * 24 * time.Hour, keepAnswer: 24 * time.Hour,
+		keepOpen: 7 * 24 * time.Hour,
 	}
 	for _, o := range opts {
 		o(&c)
@@ -151,7 +155,10 @@ func (r *Relay) lead(life, fetch context.Context, s *pg.Session) error {
 	defer r.metrics.leading.Set(0)
 	rung, deaf := r.db.Listen(topic)
 	defer deaf()
-	w := &work{Relay: r, s: s, unsure: true}
+	w := &work{Relay: r, s: s, unsure: true, doubted: map[int64]place{}}
+	if err := w.unpark(life); err != nil {
+		return err
+	}
 	var wait wait
 	for {
 		stopping := fetch.Err() != nil // asked before the round: what is committed by now, it sees
