@@ -1,6 +1,7 @@
 package serve_test
 
 import (
+	"context"
 	"crypto/ed25519"
 	"net/http"
 	"net/netip"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
@@ -318,12 +320,20 @@ func TestTheAddressOfACallerBehindAProxyIsTheOneTheProxySaw(t *testing.T) {
 func TestAGatewayWithTooMuchInHandSaysSo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *serve.Config, _ *serve.Deps) { c.MaxInFlight = 0 })
+	w.health = func(context.Context, string) ([]serve.Component, error) {
+		return []serve.Component{{Name: "database", Status: app.StatusHealthy}}, nil
+	}
 	got := w.call("GET", "/api/v1/projects", "", as(w.auth.token(owner)))
 	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") != "1" {
 		t.Errorf("%d %v", got.status, got.header)
 	}
-	if got := w.call("GET", "/health/live", ""); got.status != 200 {
-		t.Errorf("a probe: %d", got.status)
+	if got := w.call("GET", "/api/v1/operations/p1.auth.x", "", as(w.auth.token(owner))); got.status != http.StatusServiceUnavailable {
+		t.Errorf("the state of an operation: %d", got.status)
+	}
+	for _, path := range []string{"/health", "/health/live", "/health/ready", "/health/detailed"} {
+		if got := w.call("GET", path, ""); got.status != 200 {
+			t.Errorf("%s: %d", path, got.status)
+		}
 	}
 }
 
@@ -344,5 +354,35 @@ func TestARefusedCallerIsCountedBeforeAnybodyIsAsked(t *testing.T) {
 	defer w.auth.mu.Unlock()
 	if w.auth.asked != 2 {
 		t.Errorf("auth was asked %d times, want 2", w.auth.asked)
+	}
+}
+
+func TestPagesForAnybodyHaveAGenerousRateAndProbesHaveNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *serve.Config, _ *serve.Deps) { c.Anonymous = &contract.Rate{N: 1, Per: time.Hour} })
+	w.health = func(context.Context, string) ([]serve.Component, error) {
+		return []serve.Component{{Name: "database", Status: app.StatusHealthy}}, nil
+	}
+	paths := []string{"/docs", "/docs/start.js", "/openapi.json", "/health/detailed", "/"}
+	for i := range 10 {
+		if got := w.call("GET", paths[i%len(paths)], ""); got.status != 200 {
+			t.Errorf("%s: %d", paths[i%len(paths)], got.status)
+		}
+	}
+	for _, path := range paths {
+		if got := w.call("GET", path, ""); got.status != 429 {
+			t.Errorf("%s: %d", path, got.status)
+		}
+	}
+	for _, path := range []string{"/health", "/health/live", "/health/ready"} {
+		for range 12 {
+			if got := w.call("GET", path, ""); got.status != 200 || got.header.Get("RateLimit-Limit") != "" {
+				t.Errorf("%s: %d", path, got.status)
+			}
+		}
+	}
+	unlimited := newWorld(t)
+	if got := unlimited.call("GET", "/docs", ""); got.status != 200 || got.header.Get("RateLimit-Limit") != "" {
+		t.Errorf("without a rate: %d", got.status)
 	}
 }

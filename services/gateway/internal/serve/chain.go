@@ -177,7 +177,9 @@ func (s *Edge) noRoute(c echo.Context) error {
 func (s *Edge) logCall(ctx context.Context, c echo.Context, k *call, status int, took time.Duration) {
 	level := slog.LevelInfo
 	switch {
-	case status >= http.StatusInternalServerError && status != http.StatusServiceUnavailable:
+	case status == http.StatusServiceUnavailable: // it has been foreseen, and passes
+		level = slog.LevelWarn
+	case status >= http.StatusInternalServerError:
 		level = slog.LevelError
 	case k.op != nil && k.op.Delivery == contract.Edge && status < 400 || !s.c.LogRequests:
 		level = slog.LevelDebug // probes would drown the rest
@@ -234,8 +236,8 @@ func short(s string, most int) string {
 func (s *Edge) admitted(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		op := callOf(c).op
-		if op != nil && (op.Delivery == contract.Edge || op.Delivery == contract.Live) {
-			return next(c) // probes always pass; streams have their own limit
+		if op != nil && (op.Delivery == contract.Live || op.Delivery == contract.Edge && health[op.ID]) {
+			return next(c) // streams have their own limit
 		}
 		if s.busy.Add(1) > int64(s.c.MaxInFlight) {
 			s.busy.Add(-1)
@@ -246,6 +248,13 @@ func (s *Edge) admitted(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
+var (
+	// probes are asked by machines, often, and cost nothing.
+	probes = map[string]bool{"mainHealthCheck": true, "liveness": true, "readiness": true}
+	// health has to be told of a gateway that has too much in hand, too.
+	health = map[string]bool{"mainHealthCheck": true, "liveness": true, "readiness": true, "detailedHealthCheck": true}
+)
+
 var errBusy = errs.New(errs.Unavailable, "The gateway is busy").After(time.Second)
 
 // rate says which limit counts for a call: the operation's own, else the
@@ -254,8 +263,10 @@ func (s *Edge) rate(op *contract.Operation, anonymous bool) (rule string, r *con
 	switch {
 	case op.Rate != nil:
 		return op.ID, op.Rate
-	case op.Delivery == contract.Edge && anonymous:
+	case op.Delivery == contract.Edge && probes[op.ID]:
 		return "", nil
+	case op.Delivery == contract.Edge && anonymous:
+		return "pages", s.pages
 	case anonymous:
 		return "anonymous", s.c.Anonymous
 	case op.Method == http.MethodGet || op.Delivery == contract.Request && op.Permission == contract.Viewer:

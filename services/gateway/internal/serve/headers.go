@@ -62,9 +62,9 @@ func (s *Edge) overTLS(r *http.Request) bool {
 
 const (
 	allowMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-	allowHeaders = "Authorization, Content-Type, Accept, X-Project-ID, X-Request-ID, Idempotency-Key, If-Match, Last-Event-ID, traceparent, tracestate"
+	allowHeaders = "Authorization, Content-Type, Accept, X-Project-ID, X-Request-ID, Idempotency-Key, traceparent, tracestate"
 	exposed      = "X-Request-ID, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Location, ETag, Deprecation, Sunset, " +
-		"Idempotent-Replayed, CC-Search-Mode, CC-Durability"
+		"Idempotent-Replayed, CC-Search-Mode, CC-Search-Degraded, CC-Index-Generation"
 )
 
 var valExposed = []string{exposed}

@@ -2,10 +2,12 @@ package serve_test
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
 )
@@ -64,6 +66,11 @@ func TestPreflightsNameWhatMayBeSentAndOnlyToKnownOrigins(t *testing.T) {
 	for _, name := range []string{"Authorization", "Content-Type", "X-Project-ID", "Idempotency-Key", "X-Request-ID"} {
 		if !strings.Contains(got.header.Get("Access-Control-Allow-Headers"), name) {
 			t.Errorf("%s may not be sent", name)
+		}
+	}
+	for _, name := range []string{"If-Match", "Last-Event-ID"} {
+		if strings.Contains(got.header.Get("Access-Control-Allow-Headers"), name) {
+			t.Errorf("%s may be sent, and nobody reads it", name)
 		}
 	}
 	if got.status != 204 || !strings.Contains(got.header.Get("Access-Control-Allow-Methods"), "PATCH") || got.header.Get("Access-Control-Max-Age") != "60" ||
@@ -130,5 +137,48 @@ func TestTheAccessLogHoldsOneLinePerCallAndNoSecret(t *testing.T) {
 	}
 	if strings.Contains(logs, "hunter2") {
 		t.Errorf("a secret is in the log: %s", logs)
+	}
+}
+
+func TestAPageMayReadEveryHeaderOfTheContract(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	exposed := strings.Split(w.call("GET", "/health", "", with("Origin", "http://localhost:3000")).header.Get("Access-Control-Expose-Headers"), ", ")
+	for _, item := range w.doc.Document.Paths.Map() {
+		for _, op := range item.Operations() {
+			for _, res := range op.Responses.Map() {
+				for name := range res.Value.Headers {
+					if !slices.ContainsFunc(exposed, func(e string) bool { return strings.EqualFold(e, name) }) {
+						t.Errorf("%s: %s may not be read", op.OperationID, name)
+					}
+				}
+			}
+		}
+	}
+	if slices.Contains(exposed, "CC-Durability") {
+		t.Error("a header that nobody sets may be read")
+	}
+}
+
+func TestFailuresAreLoggedAlways(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *serve.Config, _ *serve.Deps) { c.LogRequests = false })
+	w.bus.request = func(tg bus.Target, _ tenant.Identity, _ []byte) (*bus.Answer, error) {
+		switch tg.Operation {
+		case "listCategories":
+			return nil, errs.New(errs.Unavailable, "knowledge is not running")
+		case "listCollections":
+			return nil, errs.New(errs.Internal, "a bug")
+		}
+		return sample(tg.Operation), nil
+	}
+	token := as(w.auth.token(owner))
+	for _, path := range []string{"/api/v1/projects", "/api/v1/knowledge/categories", "/api/v1/knowledge/collections"} {
+		w.call("GET", path, "", token)
+	}
+	lines := strings.Split(strings.TrimSpace(w.logs.String()), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], `"level":"WARN"`) || !strings.Contains(lines[0], `"status":503`) ||
+		!strings.Contains(lines[1], `"level":"ERROR"`) || !strings.Contains(lines[1], `"status":500`) {
+		t.Errorf("the log holds\n%s", strings.Join(lines, "\n"))
 	}
 }

@@ -56,6 +56,7 @@ type Edge struct {
 	allow   map[string]string
 	origins map[string]bool
 	limits  *limit.Limiter
+	pages   *contract.Rate // per address, of what the gateway shows to anybody
 
 	busy    atomic.Int64
 	drain   chan struct{}
@@ -75,6 +76,10 @@ type route struct {
 
 	method, path, operation attribute.KeyValue // of its spans
 }
+
+// pagesPerCall is by how much the gateway's own pages are cheaper than a call:
+// the documentation alone is a handful of files.
+const pagesPerCall = 10
 
 // New builds the edge of a contract. It fails when contract and edge
 // operations do not fit each other.
@@ -101,6 +106,9 @@ func New(d Deps, c Config) (*Edge, error) {
 	}
 	for _, o := range c.Origins {
 		s.origins[o] = true
+	}
+	if c.Anonymous != nil {
+		s.pages = &contract.Rate{N: pagesPerCall * c.Anonymous.N, Per: c.Anonymous.Per}
 	}
 	if s.docs, err = docAssets(c.App); err != nil {
 		return nil, err
