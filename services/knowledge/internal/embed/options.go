@@ -39,3 +39,9 @@ func Fetch(ctx context.Context, o Options) (dir string, err error) {
 
 // ErrMissing says that the model's files are not on this machine.
 var ErrMissing = fetch.ErrMissing
+
+// ErrDamaged says that a file of the model is there and not what it should be.
+var ErrDamaged = fetch.ErrDamaged
+
+// ByHand says how to put the model on a machine without a network.
+func ByHand() string { return fetch.MiniLM.ByHand() }

@@ -2,6 +2,7 @@ package encoder
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -26,6 +27,7 @@ type Config struct {
 	Patience time.Duration // how long indexing waits for a model that is on its way; 60 s
 	Retry    time.Duration // first pause before the model is looked for again, doubling; 30 s
 	RetryMax time.Duration // longest pause; 15 min
+	Advice   string        // what to do while it is missing; anybody may read it
 }
 
 // Holder keeps one model. It is a part.
@@ -42,13 +44,43 @@ type Holder struct {
 	done    sync.WaitGroup
 }
 
-// The reasons for which a model is missing, as answers give them.
+// The reasons for which a model is missing, as answers and the health of the
+// instance give them to anybody: they name no file and no address of this
+// machine, which the log does.
 const (
-	Loading = "the embedding model is being loaded"
-	Off     = "the embedding model is switched off"
+	Loading     = "the embedding model is being loaded"
+	Off         = "the embedding model is switched off"
+	NotFetched  = "the embedding model has not been fetched yet"
+	Unfetchable = "the embedding model cannot be fetched: there is no network, or no source has it"
+	Damaged     = "the files of the embedding model are damaged"
+	Unreadable  = "the files of the embedding model cannot be read or written"
+	Unusable    = "the embedding model cannot be loaded"
 )
 
-// New returns a holder that loads the model with load, and calls ready, on a
+// Failure is why a model could not be loaded: one of the reasons above for
+// everybody, and the error for the log.
+type Failure struct {
+	Reason string
+	Err    error
+}
+
+// Error is that of the cause.
+func (f *Failure) Error() string { return f.Err.Error() }
+
+// Unwrap gives the cause.
+func (f *Failure) Unwrap() error { return f.Err }
+
+// reason is what everybody may know of err.
+func reason(err error) string {
+	var f *Failure
+	if errors.As(err, &f) {
+		return f.Reason
+	}
+	return Unusable
+}
+
+// New returns a holder that loads the model with load, whose error may be a
+// [Failure], and calls ready, on a
 // goroutine of its own, when it is there. A nil load is a model that is
 // switched off.
 func New(load func(ctx context.Context) (Model, error), ready func(Model), log *slog.Logger, c Config) *Holder {
@@ -104,7 +136,7 @@ func (h *Holder) run(ctx context.Context) {
 		if err == nil {
 			h.model, h.missing = m, ""
 		} else {
-			h.missing = "the embedding model is not available: " + err.Error()
+			h.missing = reason(err)
 		}
 		h.mu.Unlock()
 		if first {
@@ -182,7 +214,7 @@ func (h *Holder) Settled(ctx context.Context) (document.Embedder, error) {
 // Check is the health of the model: degraded while it is missing.
 func (h *Holder) Check(context.Context) error {
 	if m, missing := h.get(); m == nil {
-		return app.Degraded(missing + "; search is by words only. It is fetched once and then kept; `commandcenter doctor` says how to put it there by hand")
+		return app.Degraded(missing + "; search is by words only. " + h.c.Advice)
 	}
 	return nil
 }

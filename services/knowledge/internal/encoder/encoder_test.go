@@ -1,8 +1,10 @@
 package encoder_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"testing"
@@ -18,16 +20,21 @@ import (
 func TestModelIsLoadedBesideTheRestAndLookedForAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		const secret = "open /home/me/models: http://mirror.internal"
 		tries := 0
 		m := &encodertest.Model{}
 		var ready []string
+		var log bytes.Buffer
 		h := encoder.New(func(context.Context) (encoder.Model, error) {
 			time.Sleep(time.Second)
-			if tries++; tries < 3 {
-				return nil, errors.New("no network")
+			switch tries++; tries {
+			case 1:
+				return nil, fmt.Errorf("try: %w", &encoder.Failure{Reason: encoder.Unfetchable, Err: errors.New(secret)})
+			case 2:
+				return nil, errors.New(secret)
 			}
 			return m, nil
-		}, func(m encoder.Model) { ready = append(ready, m.Name()) }, slog.New(slog.DiscardHandler), encoder.Config{Retry: time.Minute})
+		}, func(m encoder.Model) { ready = append(ready, m.Name()) }, slog.New(slog.NewTextHandler(&log, nil)), encoder.Config{Retry: time.Minute, Advice: "Do this."})
 		if err := h.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -44,8 +51,19 @@ func TestModelIsLoadedBesideTheRestAndLookedForAgain(t *testing.T) {
 		if e != nil || err != nil {
 			t.Errorf("after the first failure: %v, %v", e, err)
 		}
-		if _, missing := h.Encoder(); !strings.Contains(missing, "no network") {
+		if _, missing := h.Encoder(); missing != encoder.Unfetchable {
 			t.Errorf("reason %q", missing)
+		}
+		time.Sleep(time.Minute + 2*time.Second)
+		synctest.Wait()
+		if _, missing := h.Encoder(); missing != encoder.Unusable {
+			t.Errorf("reason %q", missing)
+		}
+		if err := h.Check(t.Context()); err == nil || strings.Contains(err.Error(), secret) || !strings.HasSuffix(err.Error(), "Do this.") {
+			t.Errorf("health, which anybody may read: %v", err)
+		}
+		if strings.Count(log.String(), secret) != 2 {
+			t.Errorf("the log does not say why: %s", log.String())
 		}
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()

@@ -382,7 +382,7 @@ type QueryKnowledgeBaseParams struct {
 	// Alpha Weight of the vector leg in hybrid mode, 0 to 1. Without it the tuned default of the instance is used.
 	Alpha *float64 `form:"alpha,omitempty" json:"alpha,omitempty"`
 
-	// Fusion How the legs are joined, as a convex combination of normalised scores or by reciprocal rank.
+	// Fusion How the legs are joined, as a convex combination of normalised scores or by reciprocal rank. Without it the setting of the instance is used.
 	Fusion *QueryKnowledgeBaseParamsFusion `form:"fusion,omitempty" json:"fusion,omitempty"`
 
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.

@@ -23,6 +23,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/services/knowledge"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/encoder"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/encoder/encodertest"
 )
 
@@ -355,7 +356,7 @@ func TestWithoutModelEveryAnswerSaysSo(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 	a, names := w.search(me, "car", nil)
-	if !slices.Equal(names, []string{"a.md"}) || a.header["CC-Search-Mode"] != "keyword" || !strings.Contains(a.header["CC-Search-Degraded"], "no network") {
+	if !slices.Equal(names, []string{"a.md"}) || a.header["CC-Search-Mode"] != "keyword" || a.header["CC-Search-Degraded"] != encoder.Unfetchable {
 		t.Errorf("%v, %v", names, a.header)
 	}
 	if d := a.list[0]["metadata"].(map[string]any)["degraded"]; d == nil {

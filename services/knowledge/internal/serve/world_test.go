@@ -49,7 +49,7 @@ func noModel(found <-chan struct{}, m *encodertest.Model) with {
 			case <-ctx.Done():
 				return nil, ctx.Err()
 			default:
-				return nil, errors.New("no network")
+				return nil, &encoder.Failure{Reason: encoder.Unfetchable, Err: errors.New("/home/me/models: no such host")}
 			}
 		}
 	}

@@ -35,6 +35,9 @@ type Options struct {
 // ErrMissing says that the files are not on this machine.
 var ErrMissing = errors.New("the embedding model is not on this machine")
 
+// ErrDamaged says that a file of the model is not what it should be.
+var ErrDamaged = errors.New("damaged")
+
 func (o Options) withDefaults() (Options, error) {
 	if o.Model.Repository == "" {
 		o.Model = MiniLM
@@ -201,9 +204,13 @@ func (e *Error) Error() string {
 		}
 		fmt.Fprintf(&b, "; tried %s: %s", names, why)
 	}
-	fmt.Fprintf(&b, "; to mend it, put model.safetensors and tokenizer.json of %s, revision %s, into a directory and set %s to it",
-		e.Model.Repository, e.Model.Revision, DirVariable)
+	b.WriteString("; to mend it, " + e.Model.ByHand())
 	return b.String()
+}
+
+// ByHand says how to put the model on a machine without a network.
+func (m Model) ByHand() string {
+	return fmt.Sprintf("put model.safetensors and tokenizer.json of %s, revision %s, into a directory and set %s to it", m.Repository, m.Revision, DirVariable)
 }
 
 // DirVariable is the variable with which an operator names the model's
@@ -240,14 +247,14 @@ func (f File) check(path string) (err error) {
 		return err
 	}
 	if info.Size() != f.Size {
-		return fmt.Errorf("%s has %d bytes, want %d", f.Name, info.Size(), f.Size)
+		return fmt.Errorf("%w: %s has %d bytes, want %d", ErrDamaged, f.Name, info.Size(), f.Size)
 	}
 	sum := sha256.New()
 	if _, err := io.Copy(sum, r); err != nil {
 		return err
 	}
 	if got := hex.EncodeToString(sum.Sum(nil)); got != f.SHA256 {
-		return fmt.Errorf("%s has SHA-256 %s, want %s", f.Name, got, f.SHA256)
+		return fmt.Errorf("%w: %s has SHA-256 %s, want %s", ErrDamaged, f.Name, got, f.SHA256)
 	}
 	return nil
 }
