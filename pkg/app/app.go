@@ -53,11 +53,13 @@ func (p *funcPart) Stop(ctx context.Context) error {
 }
 
 // Run starts the groups, waits until ctx ends or a part fails, and stops all
-// in reverse within stopWithin. It returns nil when it was asked to stop and
-// everything stopped; otherwise the failures, joined. When a part failed after
-// its start, that alone is returned, and what could not be stopped is logged.
+// in reverse within stopWithin. The first failure while a group starts, of a
+// Start or of a part that runs already, ends the context of the group's other
+// Starts. Run returns nil when it was asked to stop and everything stopped;
+// otherwise the failures, joined. When a part failed after its start, that
+// alone is returned, and what came of it is logged.
 func Run(ctx context.Context, log *slog.Logger, stopWithin time.Duration, groups ...[]Part) error {
-	r := &runner{log: log, failed: make(chan error, 1), done: make(chan struct{})}
+	r := &runner{log: log, failure: newFailure(), done: make(chan struct{})}
 	// Work must outlive the request to stop, so that stopping has an order.
 	life, endLife := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer endLife(nil)
@@ -68,8 +70,9 @@ func Run(ctx context.Context, log *slog.Logger, stopWithin time.Duration, groups
 	if detach() && err == nil {
 		select {
 		case <-ctx.Done():
-		case failure = <-r.failed:
+		case <-r.failure.done:
 		}
+		failure = r.failure.get()
 	} else if ctx.Err() != nil && (errors.Is(err, context.Cause(ctx)) || errors.Is(err, context.Canceled)) {
 		err = nil // asked to stop while starting: not a failure
 	}
@@ -78,6 +81,9 @@ func Run(ctx context.Context, log *slog.Logger, stopWithin time.Duration, groups
 	defer cancel()
 	stopping := r.stopAll(stopCtx)
 	r.watchers.Wait()
+	if failure == nil && err != nil && errors.Is(err, r.failure.get()) { // while others started
+		failure = err
+	}
 	if failure != nil {
 		if stopping != nil { // most likely a consequence
 			log.WarnContext(stopCtx, "part.stop", "err", stopping)
@@ -89,8 +95,8 @@ func Run(ctx context.Context, log *slog.Logger, stopWithin time.Duration, groups
 
 type runner struct {
 	log      *slog.Logger
-	started  [][]Part // by group, in order of start
-	failed   chan error
+	started  [][]Part      // by group, in order of start
+	failure  *failure      // of a part that had started
 	done     chan struct{} // closed when stopping begins
 	watchers sync.WaitGroup
 }
@@ -108,8 +114,11 @@ func (r *runner) startAll(asked, life context.Context, groups [][]Part) error {
 }
 
 // startGroup starts the parts of one group at the same time and remembers
-// those that started, whether or not another failed.
+// those that started, whether or not another failed. The context is the
+// group's own: the parts of earlier groups work until it is their turn to stop.
 func (r *runner) startGroup(ctx context.Context, group []Part) error {
+	ctx, abort := context.WithCancelCause(ctx)
+	started := r.failure.abortWith(abort)
 	errs := make([]error, len(group))
 	var wg sync.WaitGroup
 	for i, p := range group {
@@ -117,41 +126,46 @@ func (r *runner) startGroup(ctx context.Context, group []Part) error {
 			began := time.Now()
 			if err := p.Start(ctx); err != nil {
 				errs[i] = fmt.Errorf("start %s: %w", p.Name(), err)
+				abort(errs[i])
 				return
 			}
 			r.log.DebugContext(ctx, "part.started", "part", p.Name(), "ms", time.Since(began).Milliseconds())
+			follow(p, r.failure, r.done, &r.watchers)
 		})
 	}
 	wg.Wait()
+	failed := started()
 	var up []Part
 	for i, p := range group {
 		if errs[i] == nil {
 			up = append(up, p)
-			r.watch(p)
 		}
 	}
 	r.started = append(r.started, up)
-	return errors.Join(errs...)
+	first := context.Cause(ctx)
+	if failed == nil || first != failed { //nolint:errorlint // the very error: what failed after the first is a consequence
+		return reasons(first, errs)
+	}
+	if err := errors.Join(errs...); err != nil { // most likely consequences
+		r.log.WarnContext(ctx, "part.start", "err", err)
+	}
+	return failed
 }
 
-func (r *runner) watch(p Part) {
-	f, ok := p.(Failer)
-	if !ok || f.Failed() == nil {
-		return
-	}
-	r.watchers.Go(func() {
-		select {
-		case err := <-f.Failed():
-			if err == nil {
-				return
-			}
-			select {
-			case r.failed <- fmt.Errorf("%s: %w", p.Name(), err):
-			default: // the first failure is the one that counts
-			}
-		case <-r.done:
+// reasons joins the errors, without those that only say that the first of them
+// cut a Start short.
+func reasons(first error, errs []error) error {
+	var out []error
+	for _, err := range errs {
+		if err == nil || err != first && (errors.Is(err, first) || errors.Is(err, context.Canceled)) { //nolint:errorlint // the very error, not one that wraps it
+			continue
 		}
-	})
+		out = append(out, err)
+	}
+	if len(out) == 0 { // cut short from outside
+		return errors.Join(errs...)
+	}
+	return errors.Join(out...)
 }
 
 func (r *runner) stopAll(ctx context.Context) error {

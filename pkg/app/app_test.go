@@ -186,17 +186,99 @@ func TestToBeAskedToStopWhileStartingIsNoFailure(t *testing.T) {
 
 func TestTheContextOfAStartLivesUntilTheStop(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		var kept context.Context
+		atStop := errors.New("not stopped")
+		p := app.Func("p", func(ctx context.Context) error { kept = ctx; return nil }, func(context.Context) error { atStop = kept.Err(); return nil })
+		ended := make(chan error, 1)
+		go func() { ended <- app.Run(ctx, quiet, time.Second, []app.Part{app.InOrder("in", p)}) }()
+		synctest.Wait() // everything has started
+		cancel()
+		if err := <-ended; err != nil || atStop != nil {
+			t.Errorf("err = %v; at the stop of p its context said %v", err, atStop)
+		}
+		if kept.Err() == nil {
+			t.Error("the context outlives the process")
+		}
+	})
+}
+
+// slow starts in an hour, or not at all when its context ends.
+var slow = app.Func("slow", func(ctx context.Context) error {
+	select {
+	case <-time.After(time.Hour):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}, nil)
+
+func TestAFailureDuringTheStartWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	// It starts well and fails while others start.
+	dies := func(j *journal) app.Part {
+		f := failing{j.part("f"), make(chan error, 1)}
+		time.AfterFunc(time.Second, func() { f.failed <- boom })
+		return f
+	}
+	taken := app.Func("taken", func(context.Context) error { time.Sleep(time.Second); return boom }, nil)
+	for name, c := range map[string]struct {
+		groups func(j *journal) [][]app.Part
+		want   string
+	}{
+		"a part of an earlier group": {func(j *journal) [][]app.Part { return [][]app.Part{{dies(j)}, {slow}} }, "f: boom"},
+		"a part of the same group":   {func(j *journal) [][]app.Part { return [][]app.Part{{dies(j), slow}} }, "f: boom"},
+		"a part of the same order":   {func(j *journal) [][]app.Part { return [][]app.Part{{app.InOrder("in", dies(j), slow)}} }, "start in: f: boom"},
+		"a part within another":      {func(j *journal) [][]app.Part { return [][]app.Part{{app.InOrder("in", dies(j))}, {slow}} }, "in: f: boom"},
+		"a Start beside it": {func(j *journal) [][]app.Part {
+			return [][]app.Part{{j.part("f")}, {slow, taken, app.InOrder("in", slow)}}
+		}, "start taken: boom"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var j journal
+				began := time.Now()
+				err := app.Run(t.Context(), quiet, time.Minute, c.groups(&j)...)
+				if err == nil || err.Error() != c.want || j.text() != "+f -f" {
+					t.Errorf("err = %v, want %s; %s", err, c.want, j.text())
+				}
+				if took := time.Since(began); took != time.Second {
+					t.Errorf("took %s", took)
+				}
+			})
+		})
+	}
+}
+
+func TestTheEarlierGroupsWorkUntilTheyAreStopped(t *testing.T) {
+	t.Parallel()
 	var kept context.Context
-	p := app.Func("p", func(ctx context.Context) error { kept = ctx; return nil }, func(context.Context) error { return kept.Err() })
-	ready := app.Func("ready", func(context.Context) error { cancel(); return nil }, nil)
-	// In the group after, so that p was ready before anybody asked to stop.
-	if err := app.Run(ctx, quiet, time.Second, []app.Part{p}, []app.Part{app.Func("x", nil, nil)}, []app.Part{ready}); err != nil && kept.Err() == nil {
-		t.Fatalf("err = %v", err)
+	atStop := errors.New("not stopped")
+	p := app.Func("p", func(ctx context.Context) error { kept = ctx; return nil }, func(context.Context) error { atStop = kept.Err(); return nil })
+	boom := errors.New("boom")
+	bad := app.Func("bad", func(context.Context) error { return boom }, nil)
+	if err := app.Run(t.Context(), quiet, time.Second, []app.Part{p}, []app.Part{bad}); !errors.Is(err, boom) || atStop != nil {
+		t.Errorf("err = %v; at the stop of p its context said %v", err, atStop)
 	}
-	if kept.Err() == nil {
-		t.Fatal("the context outlives the process")
-	}
+}
+
+func TestTheUndoOfAnOrderIsBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		boom := errors.New("boom")
+		release := make(chan struct{})
+		defer close(release)
+		stuck := app.Func("stuck", nil, func(context.Context) error { <-release; return nil })
+		bad := app.Func("bad", func(context.Context) error { return boom }, nil)
+		began := time.Now()
+		err := app.InOrder("in", stuck, bad).Start(t.Context())
+		if !errors.Is(err, boom) || !strings.Contains(err.Error(), "stuck: did not stop in time") || time.Since(began) > 11*time.Second {
+			t.Errorf("err = %v after %s", err, time.Since(began))
+		}
+	})
 }
 
 func TestChecksRunAtTheSameTimeAndAreBounded(t *testing.T) {

@@ -5,18 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
+// undoWithin bounds the stop of what had started before a part that could not.
+const undoWithin = 10 * time.Second
+
 // InOrder makes one part of several that start one after another and stop in
-// reverse. When one fails to start, those before it are stopped again.
+// reverse. When one fails to start, or one before it fails meanwhile, those
+// before it are stopped again, within ten seconds.
 func InOrder(name string, parts ...Part) Part {
-	return &inOrder{name: name, parts: parts, failed: make(chan error, 1), done: make(chan struct{})}
+	return &inOrder{name: name, parts: parts, failure: newFailure(), failed: make(chan error, 1), done: make(chan struct{})}
 }
 
 type inOrder struct {
 	name    string
 	parts   []Part
 	started []Part
+	failure *failure
 	failed  chan error
 	done    chan struct{}
 	watch   sync.WaitGroup
@@ -25,6 +31,28 @@ type inOrder struct {
 func (o *inOrder) Name() string { return o.name }
 
 func (o *inOrder) Start(ctx context.Context) error {
+	start, abort := context.WithCancelCause(ctx)
+	started := o.failure.abortWith(abort)
+	err := o.startAll(start)
+	if failed := started(); failed != nil && context.Cause(start) == failed { //nolint:errorlint // the very error: what failed after the first is a consequence
+		err = failed
+	}
+	if err != nil {
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoWithin)
+		defer cancel()
+		return errors.Join(err, o.Stop(undo))
+	}
+	o.watch.Go(func() {
+		select {
+		case <-o.failure.done:
+			o.failed <- o.failure.get()
+		case <-o.done:
+		}
+	})
+	return nil
+}
+
+func (o *inOrder) startAll(ctx context.Context) error {
 	for _, p := range o.parts {
 		err := ctx.Err()
 		if err != nil {
@@ -33,32 +61,12 @@ func (o *inOrder) Start(ctx context.Context) error {
 			err = p.Start(ctx)
 		}
 		if err != nil {
-			return errors.Join(fmt.Errorf("%s: %w", p.Name(), err), o.Stop(context.WithoutCancel(ctx)))
+			return fmt.Errorf("%s: %w", p.Name(), err)
 		}
 		o.started = append(o.started, p)
-		o.follow(p)
+		follow(p, o.failure, o.done, &o.watch)
 	}
 	return nil
-}
-
-func (o *inOrder) follow(p Part) {
-	f, ok := p.(Failer)
-	if !ok || f.Failed() == nil {
-		return
-	}
-	o.watch.Go(func() {
-		select {
-		case err := <-f.Failed():
-			if err == nil {
-				return
-			}
-			select {
-			case o.failed <- fmt.Errorf("%s: %w", p.Name(), err):
-			default:
-			}
-		case <-o.done:
-		}
-	})
 }
 
 func (o *inOrder) Stop(ctx context.Context) error {
