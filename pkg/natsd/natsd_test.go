@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -41,7 +42,9 @@ func tryStart(t *testing.T, c natsd.Config) (*natsd.Server, error) {
 	if c.Dir == "" {
 		c.Dir = t.TempDir()
 	}
-	c.Log = slog.New(slog.DiscardHandler)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	return natsd.Start(ctx, c)
@@ -220,6 +223,28 @@ func TestProvisioningAgainChangesNoFileAndKeepsEveryKey(t *testing.T) {
 	}
 }
 
+func TestAUserThatIsGoneSignsNoIdentitiesAnyMore(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if _, err := natsd.Provision(dir, append(slices.Clone(users), natsd.UserSpec{Name: "gone"})); err != nil {
+		t.Fatal(err)
+	}
+	now, err := natsd.Provision(dir, users)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loaded, err := natsd.LoadTrust(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, trust := range []*natsd.Trust{now, loaded} {
+		issuers := trust.Issuers()
+		if issuers["gone"] != "" || issuers["alpha"] == "" || issuers[natsd.UserAdmin] == "" {
+			t.Errorf("issuers %v", issuers)
+		}
+	}
+}
+
 func TestChangedPermissionsAreIssuedToTheSameKey(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -377,6 +402,46 @@ func TestAStoreOfANewerServerIsRefused(t *testing.T) {
 			t.Errorf("%q: %v", content, err)
 		}
 	}
+}
+
+// onLine is called with every line of a log.
+type onLine func()
+
+func (f onLine) Write(p []byte) (int, error) { f(); return len(p), nil }
+
+func TestAServerThatCannotMarkItsStoreIsShutDown(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // the same port again at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	inTheWay := filepath.Join(dir, "nats", "VERSION", "x")
+	// The store was looked at before the server says its first word.
+	log := slog.New(slog.NewTextHandler(onLine(func() {
+		if err := os.MkdirAll(inTheWay, 0o700); err != nil {
+			t.Error(err)
+		}
+	}), &slog.HandlerOptions{Level: slog.LevelDebug}))
+	s, err := tryStart(t, natsd.Config{Dir: dir, Addr: addr, Log: log})
+	if err == nil || s != nil {
+		t.Fatalf("server %v, error %v", s, err)
+	}
+	l, err = net.Listen("tcp", addr) //nolint:noctx // as above
+	if err != nil {
+		t.Fatalf("the server holds the port: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "nats", "VERSION")); err != nil {
+		t.Fatal(err)
+	}
+	stop(t, start(t, natsd.Config{Dir: dir}))
 }
 
 func TestAKeyFileWithoutAKeyIsNotReplaced(t *testing.T) {

@@ -140,7 +140,12 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if !opts.DontListen {
 		s.addr = ns.ClientURL()
 	}
-	return s, markStore(opts.StoreDir)
+	if err := markStore(opts.StoreDir); err != nil {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+		return nil, fmt.Errorf("nats store: %w", err)
+	}
+	return s, nil
 }
 
 func options(c Config, t *Trust) (*server.Options, error) {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -61,7 +60,8 @@ var userName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
 
 // Provision creates what is missing of the instance's trust under dir and
 // brings every user's permissions up to date. Keys that exist are kept, files
-// whose content would not change are not written. It is safe to run at the
+// whose content would not change are not written. Identities are trusted of
+// these users alone, not of those of an earlier call. It is safe to run at the
 // same time in several processes.
 func Provision(dir string, users []UserSpec) (*Trust, error) {
 	keys := filepath.Join(dir, "keys")
@@ -97,9 +97,6 @@ func Provision(dir string, users []UserSpec) (*Trust, error) {
 		if err := t.signAccount(name, op); err != nil {
 			return nil, err
 		}
-	}
-	if err := t.readIssuers(); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
 	}
 	for _, u := range append(builtin(), users...) {
 		if err := t.signUser(u, signers); err != nil {
