@@ -411,6 +411,9 @@ type OperationStatus string
 type Problem struct {
 	Detail string `json:"detail"`
 
+	// Error Of 429 and 500 only, the words that older clients read
+	Error *string `json:"error,omitempty"`
+
 	// Instance Path of the call
 	Instance  string `json:"instance"`
 	RequestId string `json:"request_id"`
@@ -733,7 +736,7 @@ type QueryKnowledgeBaseParams struct {
 	// Alpha Weight of the vector leg in hybrid mode, 0 to 1. Without it the tuned default of the instance is used.
 	Alpha *float64 `form:"alpha,omitempty" json:"alpha,omitempty"`
 
-	// Fusion How the legs are joined, as a convex combination of normalised scores or by reciprocal rank.
+	// Fusion How the legs are joined, as a convex combination of normalised scores or by reciprocal rank. Without it the setting of the instance is used.
 	Fusion *QueryKnowledgeBaseParamsFusion `form:"fusion,omitempty" json:"fusion,omitempty"`
 
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
@@ -1149,7 +1152,7 @@ type ClientInterface interface {
 
 	// UpdateProjectWithBody Change a project
 	//
-	// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
+	// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1158,7 +1161,7 @@ type ClientInterface interface {
 
 	// UpdateProject Change a project
 	//
-	// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
+	// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1697,7 +1700,7 @@ func (c *Client) GetProject(ctx context.Context, projectId ProjectID, reqEditors
 
 // UpdateProjectWithBody Change a project
 //
-// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
+// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1716,7 +1719,7 @@ func (c *Client) UpdateProjectWithBody(ctx context.Context, projectId ProjectID,
 
 // UpdateProject Change a project
 //
-// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
+// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3720,7 +3723,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateProjectWithBodyWithResponse Change a project
 	//
-	// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
+	// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3729,7 +3732,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateProjectWithResponse Change a project
 	//
-	// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
+	// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -6106,7 +6109,7 @@ func (c *ClientWithResponses) GetProjectWithResponse(ctx context.Context, projec
 
 // UpdateProjectWithBodyWithResponse Change a project
 //
-// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
+// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -6121,7 +6124,7 @@ func (c *ClientWithResponses) UpdateProjectWithBodyWithResponse(ctx context.Cont
 
 // UpdateProjectWithResponse Change a project
 //
-// Only the fields present are changed. `owner` hands the project to another active member, named by e-mail address, and takes the owner role; the one before becomes an admin.
+// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

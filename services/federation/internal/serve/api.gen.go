@@ -77,6 +77,9 @@ type InstanceList struct {
 type Problem struct {
 	Detail string `json:"detail"`
 
+	// Error Of 429 and 500 only, the words that older clients read
+	Error *string `json:"error,omitempty"`
+
 	// Instance Path of the call
 	Instance  string `json:"instance"`
 	RequestId string `json:"request_id"`

@@ -85,8 +85,8 @@ type Operation struct {
 	Watch      *Watch // of a live operation
 
 	Deprecated      bool
-	DeprecatedSince time.Time // zero when the contract does not say
-	Sunset          time.Time // zero when the contract does not say
+	DeprecatedSince time.Time // zero unless Deprecated
+	Sunset          time.Time // zero unless Deprecated
 
 	PathParams []string // names, in the order of the path
 	params     []param
@@ -224,6 +224,10 @@ func (o *Operation) answers(op *openapi3.Operation) {
 	slices.Sort(o.Produces)
 }
 
+// notice is the least time between the word that an operation will go and its
+// going.
+const notice = 180 * 24 * time.Hour
+
 // check refuses combinations that mean nothing.
 func (o *Operation) check() error {
 	role := o.Permission != Public && o.Permission != Authenticated && o.Permission != Superuser
@@ -238,6 +242,12 @@ func (o *Operation) check() error {
 		return fmt.Errorf("%s: a live operation needs x-live-state", o.ID)
 	case o.Delivery != Upload && (o.Body.raw || len(o.Body.file) > 0):
 		return fmt.Errorf("%s: files need x-delivery upload", o.ID)
+	case o.Deprecated && (o.DeprecatedSince.IsZero() || o.Sunset.IsZero()):
+		return fmt.Errorf("%s: what is deprecated needs x-deprecated-since and x-sunset", o.ID)
+	case o.Deprecated && o.Sunset.Sub(o.DeprecatedSince) < notice:
+		return fmt.Errorf("%s: x-sunset has to be at least %d days after x-deprecated-since", o.ID, notice/(24*time.Hour))
+	case !o.Deprecated && (!o.DeprecatedSince.IsZero() || !o.Sunset.IsZero()):
+		return fmt.Errorf("%s: x-deprecated-since and x-sunset are for what is deprecated", o.ID)
 	case (o.Delivery == Edge) != (o.Service == "gateway"):
 		return fmt.Errorf("%s: edge operations, and they alone, are of the service gateway", o.ID)
 	}

@@ -61,7 +61,7 @@ type document struct {
 	Title     string `json:"title"`
 	Status    int    `json:"status"`
 	Detail    any    `json:"detail"`
-	Error     string `json:"error,omitempty"` // of 429 and 500, for the first clients of this interface
+	Error     string `json:"error,omitempty"` // of 429 and 500, for the first clients of this interface; optional in the contract
 	Instance  string `json:"instance"`
 	RequestID string `json:"request_id"`
 }

@@ -35,7 +35,7 @@ var calls = []struct {
 	{"deleteProject", "DELETE", "/api/v1/projects/1", "", owner, 204, 1, `{"project_id":1}`},
 	{"getProjectStats", "GET", "/api/v1/projects/1/stats", "", viewer, 200, 1, `{"project_id":1}`},
 	{"queryKnowledgeBase", "POST", "/api/v1/knowledge/query?mode=keyword", `{"query":"x"}`, viewer, 200, 1,
-		`{"mode":"keyword","fusion":"convex","body":{"limit":5,"query":"x"}}`},
+		`{"mode":"keyword","body":{"limit":5,"query":"x"}}`},
 	{"listDocuments", "GET", "/api/v1/knowledge/documents", "", viewer, 200, 1, `{"skip":0,"limit":50}`},
 	{"addTextDocument", "POST", "/api/v1/knowledge/documents/text", `{"title":"t","content":"c","category":"k"}`, member, 201, 1,
 		`{"body":{"category":"k","content":"c","title":"t"}}`},
@@ -221,11 +221,11 @@ func TestAReplayedAnswerSaysSo(t *testing.T) {
 	w := newWorld(t)
 	w.bus.command = func(tg bus.Target, _ tenant.Identity, _ []byte, _ bus.CommandOptions) (*bus.Answer, error) {
 		a := sample(tg.Operation)
-		a.Replayed, a.Header = true, map[string]string{"CC-Durability": "fsync"}
+		a.Replayed, a.Header = true, map[string]string{"CC-Search-Mode": "hybrid"}
 		return a, nil
 	}
 	got := w.call("POST", "/api/v1/projects", `{"name":"p"}`, as(w.auth.token(owner)), with("Idempotency-Key", "k"))
-	if got.header.Get("Idempotent-Replayed") != "true" || got.header.Get("CC-Durability") != "fsync" {
+	if got.header.Get("Idempotent-Replayed") != "true" || got.header.Get("CC-Search-Mode") != "hybrid" {
 		t.Errorf("%v", got.header)
 	}
 	if got := w.call("POST", "/api/v1/projects", `{"name":"p"}`, as(w.auth.token(owner)), with("Idempotency-Key", strings.Repeat("k", 256))); got.status != 422 {
@@ -399,4 +399,43 @@ func contractOf(t *testing.T) *contract.Contract {
 		t.Fatal(err)
 	}
 	return c
+}
+
+func TestWhatASearchLeavesOpenIsForTheInstanceToSay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	token := as(w.auth.token(owner))
+	for query, want := range map[string]string{"": "", "?fusion=rrf": `"fusion":"rrf"`} {
+		if got := w.call("POST", "/api/v1/knowledge/query"+query, `{"query":"x"}`, token); got.status != 200 {
+			t.Fatalf("%d %s", got.status, got.body)
+		}
+		payload := w.bus.last(t).payload
+		if strings.Contains(payload, `"alpha"`) || strings.Contains(payload, `"fusion"`) != (want != "") || !strings.Contains(payload, want) {
+			t.Errorf("%q: payload %s", query, payload)
+		}
+	}
+}
+
+func TestEveryMemberOfAProblemIsInTheContract(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *serve.Config, _ *serve.Deps) { c.Writes = &contract.Rate{N: 1, Per: time.Hour} })
+	w.bus.request = func(bus.Target, tenant.Identity, []byte) (*bus.Answer, error) {
+		return nil, errs.New(errs.Internal, "a bug")
+	}
+	token := as(w.auth.token(owner))
+	declared := w.doc.Document.Components.Schemas["Problem"].Value.Properties
+	w.call("POST", "/api/v1/projects", `{"name":"x"}`, token)
+	for status, got := range map[int]answer{
+		500: w.call("GET", "/api/v1/projects", "", token), 429: w.call("POST", "/api/v1/projects", `{"name":"x"}`, token),
+		401: w.call("GET", "/api/v1/projects", ""), 404: w.call("GET", "/nothing", ""),
+	} {
+		if got.status != status {
+			t.Errorf("%d: %d", status, got.status)
+		}
+		for name := range got.json(t) {
+			if declared[name] == nil {
+				t.Errorf("%d: %s is not declared", status, name)
+			}
+		}
+	}
 }

@@ -108,14 +108,10 @@ func deprecation(o *contract.Operation) map[string]string {
 	if !o.Deprecated {
 		return nil
 	}
-	h := map[string]string{"Deprecation": "true"}
-	if !o.DeprecatedSince.IsZero() {
-		h["Deprecation"] = "@" + strconv.FormatInt(o.DeprecatedSince.Unix(), 10)
+	return map[string]string{
+		"Deprecation": "@" + strconv.FormatInt(o.DeprecatedSince.Unix(), 10),
+		"Sunset":      o.Sunset.UTC().Format(http.TimeFormat),
 	}
-	if !o.Sunset.IsZero() {
-		h["Sunset"] = o.Sunset.UTC().Format(http.TimeFormat)
-	}
-	return h
 }
 
 // requestID returns the caller's id when it is safe to repeat everywhere, else
