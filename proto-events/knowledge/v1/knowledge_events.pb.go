@@ -24,7 +24,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// A document was accepted and is stored; it cannot be found yet. The same name
+// A document was accepted and is stored; it is found by its words, not by its meaning yet. The same name
 // in the same collection again is the same document with the next version.
 type DocumentReceived struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
