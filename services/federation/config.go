@@ -15,6 +15,7 @@ type Config struct {
 	HubURL   string        `config:"hub_url" usage:"http(s) address that others are told; empty takes the HTTP address"`
 	Interval time.Duration `config:"interval" usage:"time between heartbeats, at most 1m0s"`
 	Sweep    time.Duration `config:"sweep" usage:"time between looks for who is late"`
+	Forget   time.Duration `config:"forget" usage:"time after which an instance that stays offline leaves the catalog, at least 24h0m0s"`
 	ID       string        // of this instance: others of the same slug have another
 	Version  string        // of this product, for others to see
 }
@@ -22,7 +23,7 @@ type Config struct {
 // DefaultConfig is right for any instance but for who it is: its Slug, ID,
 // HubURL and Version.
 func DefaultConfig() Config {
-	return Config{Interval: 30 * time.Second, Sweep: 5 * time.Second}
+	return Config{Interval: 30 * time.Second, Sweep: 5 * time.Second, Forget: 30 * 24 * time.Hour}
 }
 
 // Validate reports every fault at once.
@@ -39,6 +40,9 @@ func (c Config) Validate() error {
 	}
 	if c.Sweep <= 0 {
 		errs = append(errs, fmt.Errorf("sweep: %s, want above zero", c.Sweep))
+	}
+	if c.Forget < 24*time.Hour {
+		errs = append(errs, fmt.Errorf("forget: %s, want at least 24h0m0s: as long as the hub keeps a heartbeat", c.Forget))
 	}
 	return errors.Join(errs...)
 }

@@ -14,5 +14,6 @@
 //     slug, a time that is off and an older beat. One with our own slug never
 //     touches our row: that follows what we have sent.
 //  4. internal/postgres: one transaction: the row, and status_changed in the outbox.
-//  5. A sweep finds who is late: degraded after 60 s, offline after 90 s.
+//  5. A sweep finds who is late: degraded after 60 s, offline after 90 s,
+//     both since its last heartbeat came in; and forgotten after 30 days offline.
 package federation

@@ -11,12 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/nats-io/nats.go"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
+	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/federation"
@@ -29,6 +31,7 @@ type world struct {
 	hub     *bus.Hub
 	changes chan string
 	module  *app.Module
+	db      *pg.DB
 	metrics *prometheus.Registry
 	log     *lines
 }
@@ -47,7 +50,7 @@ func run(t *testing.T, env *bustest.Env, slug string, onHub bus.Config, neighbou
 		t.Fatal(err)
 	}
 	t.Cleanup(hub.Close)
-	w := &world{T: t, env: env, hub: hub, changes: make(chan string, 16), metrics: prometheus.NewRegistry(), log: &lines{}}
+	w := &world{T: t, env: env, hub: hub, changes: make(chan string, 16), metrics: prometheus.NewRegistry(), log: &lines{}, db: pgtest.New(t, federation.Migrations)}
 	sub, err := env.Bus("watcher").Conn().Subscribe("evt.instance.federation.instance.status_changed.v1", func(m *nats.Msg) {
 		var e struct {
 			InstanceID     string `json:"instance_id"`
@@ -71,7 +74,7 @@ func run(t *testing.T, env *bustest.Env, slug string, onHub bus.Config, neighbou
 	c.Slug, c.ID, c.HubURL, c.Version = slug, "id-"+slug, "http://"+slug+":8000", "1.2.3"
 	c.Interval = time.Second // the tests wait for the next one
 	w.module, err = federation.New(federation.Deps{
-		DB: pgtest.New(t, federation.Migrations), Bus: env.Bus(federation.Name), Hub: w.hub, Neighbours: neighbours,
+		DB: w.db, Bus: env.Bus(federation.Name), Hub: w.hub, Neighbours: neighbours,
 		Log: slog.New(slog.NewTextHandler(w.log, nil)), Registerer: w.metrics,
 	}, c)
 	if err != nil {
@@ -276,6 +279,43 @@ func TestAHeartbeatThatNoDatabaseTakesIsCountedOnceAndHoldsNobodyUp(t *testing.T
 	}
 }
 
+func TestAFullCatalogIsToldUntilTheLongGoneAreForgotten(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.await("us:>online")
+	const fill = `
+		INSERT INTO instances (slug, status, last_heartbeat_at, first_seen_at)
+		SELECT 'i' || n, 'offline', $1, $1 FROM generate_series(1, 1000) AS n`
+	const age = `UPDATE instances SET last_heartbeat_at = $1 WHERE slug <> 'us'`
+	exec := func(q string, at time.Time) {
+		t.Helper()
+		err := w.db.InTenant(t.Context(), tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+			_, err := tx.ExecContext(ctx, q, at)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	exec(fill, time.Now().Add(-24*time.Hour))
+	if r := w.health("catalog"); r.Status != app.StatusDegraded || !strings.Contains(r.Err.Error(), "CC_FEDERATION_FORGET") {
+		t.Errorf("health %+v", r)
+	}
+	if err := w.hub.Announce(t.Context(), "apollo", nil, beat("apollo", time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("there is no room", func() bool { return w.heard("full") == 1 })
+	exec(age, time.Now().Add(-31*24*time.Hour))
+	w.eventually("they are forgotten", func() bool { return w.list(`{}`).Total == 1 })
+	if r := w.health("catalog"); r.Status != app.StatusHealthy {
+		t.Errorf("health %+v", r)
+	}
+	if err := w.hub.Announce(t.Context(), "apollo", nil, beat("apollo", time.Now())); err != nil {
+		t.Fatal(err)
+	}
+	w.await("apollo:>online")
+}
+
 func TestTheServiceRefusesToBeBuiltWrongly(t *testing.T) {
 	t.Parallel()
 	if _, err := federation.New(federation.Deps{}, federation.DefaultConfig()); err == nil {
@@ -289,7 +329,7 @@ func TestTheServiceRefusesToBeBuiltWrongly(t *testing.T) {
 	if err == nil {
 		t.Fatal("no fault")
 	}
-	for _, want := range []string{"slug", "hub_url", "interval", "sweep"} {
+	for _, want := range []string{"slug", "hub_url", "interval", "sweep", "forget"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in %v", want, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,23 +65,20 @@ func New(d Deps, c Config) (*app.Module, error) {
 	}
 	log := d.Log.With("service", Name)
 	self := instance.Self{Slug: c.Slug, ID: c.ID}
-	catalog := instance.NewCatalog(postgres.NewInstances(d.DB), self, d.Now)
+	catalog := instance.NewCatalog(postgres.NewInstances(d.DB), self, c.Forget, d.Now)
 	collision := &instance.Collision{}
 	presence, err := inbox.NewPresence(inbox.Config{Catalog: catalog, Collision: collision, Registerer: d.Registerer, Log: log, Now: d.Now})
 	if err != nil {
 		return nil, fmt.Errorf("federation: %w", err)
 	}
-	neighbours, err := meet(d, presence)
+	heard, neighbours, err := presence.Subscriptions(d.Hub, meet(d))
 	if err != nil {
 		return nil, fmt.Errorf("federation: %w", err)
 	}
-	checks := checks(d, c, neighbours, collision)
+	checks := checks(d, c, neighbours, catalog, collision)
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: c.Version, Checks: checks})
 	serve.Register(server, catalog)
-	parts := []app.Part{outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer)), d.Hub.Presences(presence.Hear)}
-	for _, n := range neighbours {
-		parts = append(parts, n)
-	}
+	parts := append([]app.Part{outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))}, heard...)
 	parts = append(parts,
 		&instance.Beat{
 			Self: self, HubURL: c.HubURL, Version: c.Version, Interval: c.Interval, Degraded: d.Degraded, Now: d.Now, Log: log,
@@ -100,22 +98,16 @@ func New(d Deps, c Config) (*app.Module, error) {
 	return &app.Module{Name: Name, Parts: parts, Checks: checks, Operations: server.Operations()}, nil
 }
 
-// meet makes the clients of others' hubs. What they hear is decided upon as if
-// it had come over ours.
-func meet(d Deps, presence *inbox.Presence) ([]*bus.Neighbour, error) {
-	var out []*bus.Neighbour
-	for _, c := range d.Neighbours {
-		c.Service, c.Log, c.Heard = Name, d.Log, presence.Hear
-		n, err := bus.NewNeighbour(c)
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, n)
+// meet fills in what every client of another's hub has in common.
+func meet(d Deps) []bus.NeighbourConfig {
+	out := slices.Clone(d.Neighbours)
+	for i := range out {
+		out[i].Service, out[i].Log = Name, d.Log
 	}
-	return out, nil
+	return out
 }
 
-func checks(d Deps, c Config, neighbours []*bus.Neighbour, collision *instance.Collision) []app.Check {
+func checks(d Deps, c Config, neighbours []*bus.Neighbour, catalog *instance.Catalog, collision *instance.Collision) []app.Check {
 	out := []app.Check{
 		{Name: "database", Check: d.DB.Ping},
 		{Name: "hub", Check: func(ctx context.Context) error {
@@ -131,6 +123,13 @@ func checks(d Deps, c Config, neighbours []*bus.Neighbour, collision *instance.C
 			return nil
 		}},
 	}
+	out = append(out, app.Check{Name: "catalog", Check: func(ctx context.Context) error {
+		err := catalog.Room(ctx)
+		if errors.Is(err, instance.ErrFull) {
+			return app.Degraded(err.Error() + ", and none that is new is taken in: find out who sends heartbeats under so many names; those that stay offline are forgotten after the time federation.forget (CC_FEDERATION_FORGET)")
+		}
+		return err
+	}})
 	for _, n := range neighbours {
 		out = append(out, app.Check{Name: n.Name(), Check: func(ctx context.Context) error {
 			if err := n.Ready(ctx); err != nil {

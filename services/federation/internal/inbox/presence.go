@@ -3,51 +3,19 @@ package inbox
 import (
 	"context"
 	"errors"
-	"log/slog"
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/services/federation/internal/instance"
 )
 
-// catalog takes heartbeats in.
-type catalog interface {
-	Hear(ctx context.Context, hb instance.Heartbeat) error
-}
-
-// Presence decides about heartbeats as they come.
-type Presence struct {
-	Config
-	heard *prometheus.CounterVec
-}
-
-// Config is what a [Presence] needs.
-type Config struct {
-	Catalog    catalog
-	Collision  *instance.Collision   // told of others with our slug
-	Registerer prometheus.Registerer // may be nil
-	Log        *slog.Logger
-	Now        func() time.Time
-}
-
-// NewPresence returns the handler.
-func NewPresence(c Config) (*Presence, error) {
-	p := &Presence{Config: c, heard: prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "federation_heartbeats_total",
-		Help: "Heartbeats that came in, by what became of them.",
-	}, []string{"outcome"})}
-	if c.Registerer == nil {
-		return p, nil
-	}
-	return p, c.Registerer.Register(p.heard)
-}
-
 // Hear takes one in. What cannot be a heartbeat of another instance is counted
 // and never seen again; a fault of ours brings it back.
 func (p *Presence) Hear(ctx context.Context, m bus.Presence) error {
-	hb, err := instance.Decode(m.Slug, m.Data, p.Now())
+	heard := m.Time // it may have waited in the stream
+	if now := p.Now(); heard.IsZero() || heard.After(now) {
+		heard = now
+	}
+	hb, err := instance.Decode(m.Slug, m.Data, heard)
 	if err == nil {
 		err = p.Catalog.Hear(ctx, hb)
 	}
@@ -57,7 +25,7 @@ func (p *Presence) Hear(ctx context.Context, m bus.Presence) error {
 	case err == nil, errors.Is(err, instance.ErrOwn):
 		return nil
 	case errors.Is(err, instance.ErrCollision):
-		if p.Collision.Note(p.Now()) { // it comes every 30 s from now on
+		if p.Collision.Note(heard) { // it comes every 30 s from now on
 			p.Log.WarnContext(ctx, "federation.collision", "slug", hb.Slug, "other_id", hb.ID, "other_url", hb.HubURL, "other_version", hb.Version)
 		}
 		return nil

@@ -30,6 +30,7 @@ type store interface {
 	Count(ctx context.Context) (int, error)
 	// Save writes the row and returns its new version.
 	Save(ctx context.Context, i Instance) (version int, err error)
+	Delete(ctx context.Context, slug string) error
 }
 
 // reader is what a list needs.
@@ -48,9 +49,10 @@ type Self struct{ Slug, ID string }
 
 // Catalog applies the rules to the rows.
 type Catalog struct {
-	store Store
-	self  Self
-	now   func() time.Time
+	store  Store
+	self   Self
+	forget time.Duration
+	now    func() time.Time
 }
 
 // Store is all that a catalog needs of its rows.
@@ -60,9 +62,22 @@ type Store interface {
 	announcer
 }
 
-// NewCatalog returns the catalog of the instance self.
-func NewCatalog(s Store, self Self, now func() time.Time) *Catalog {
-	return &Catalog{store: s, self: self, now: now}
+// NewCatalog returns the catalog of the instance self. An instance that has been
+// offline for the time forget is no longer in it after the next sweep.
+func NewCatalog(s Store, self Self, forget time.Duration, now func() time.Time) *Catalog {
+	return &Catalog{store: s, self: self, forget: forget, now: now}
+}
+
+// Room returns ErrFull when no further instance would be taken in.
+func (c *Catalog) Room(ctx context.Context) error {
+	n, err := c.store.Count(ctx)
+	if err != nil {
+		return err
+	}
+	if n >= maxInstances {
+		return fmt.Errorf("%w: %d instances", ErrFull, n)
+	}
+	return nil
 }
 
 // Hear takes in a heartbeat that came from outside. None of them touches our
@@ -79,11 +94,13 @@ func (c *Catalog) Hear(ctx context.Context, hb Heartbeat) error {
 	return c.take(ctx, hb)
 }
 
-// Sent takes down a heartbeat that we have sent.
+// Sent takes down a heartbeat that we have sent, now. It counts whatever is
+// known: a clock that was put back must not take us offline.
 func (c *Catalog) Sent(ctx context.Context, hb Heartbeat) error {
 	if hb.Slug != c.self.Slug {
 		return fmt.Errorf("%w: %q was not sent by %q", ErrForeign, hb.Slug, c.self.Slug)
 	}
+	hb.Heard = c.now()
 	return c.take(ctx, hb)
 }
 
@@ -93,20 +110,17 @@ func (c *Catalog) take(ctx context.Context, hb Heartbeat) error {
 		if err != nil {
 			return err
 		}
-		if !found && hb.Slug != c.self.Slug {
-			n, err := c.store.Count(ctx)
-			if err != nil {
-				return err
+		if hb.Slug != c.self.Slug {
+			if !found {
+				if err := c.Room(ctx); err != nil {
+					return err
+				}
 			}
-			if n >= maxInstances {
-				return fmt.Errorf("%w: %d instances", ErrFull, n)
+			if was.knows(hb, c.now()) {
+				return nil
 			}
 		}
-		next, counts := was.hear(hb, c.now())
-		if !counts {
-			return nil
-		}
-		return c.save(ctx, was.Status, next)
+		return c.save(ctx, was.Status, was.hear(hb, c.now()))
 	})
 }
 
@@ -120,14 +134,22 @@ func (c *Catalog) save(ctx context.Context, was Status, next Instance) error {
 	return c.store.Announce(ctx, Change{Instance: next, Previous: was})
 }
 
-// Sweep decides again about everybody, and returns how many changed.
+// forgotten reports whether there is nothing left to say of the instance. Of
+// ourselves there always is.
+func (c *Catalog) forgotten(i Instance, now time.Time) bool {
+	return i.Slug != c.self.Slug && i.Status == Offline && now.Sub(i.LastHeartbeat) >= OfflineAfter+c.forget
+}
+
+// Sweep decides again about everybody, and returns how many changed. Those that
+// have been offline for long enough are forgotten, without a word: that they
+// went offline was said.
 func (c *Catalog) Sweep(ctx context.Context) (changed int, err error) {
 	all, err := c.store.All(ctx)
 	if err != nil {
 		return 0, err
 	}
 	for _, i := range all {
-		if i.Status == i.StatusAt(c.now()) {
+		if now := c.now(); i.Status == i.StatusAt(now) && !c.forgotten(i, now) {
 			continue
 		}
 		err := c.store.Atomically(ctx, func(ctx context.Context) error {
@@ -136,8 +158,11 @@ func (c *Catalog) Sweep(ctx context.Context) (changed int, err error) {
 			if err != nil || !found {
 				return err
 			}
-			was := i.Status
-			if i.Status = i.StatusAt(c.now()); i.Status == was {
+			was, now := i.Status, c.now()
+			if c.forgotten(i, now) {
+				return c.store.Delete(ctx, i.Slug)
+			}
+			if i.Status = i.StatusAt(now); i.Status == was {
 				return nil
 			}
 			changed++

@@ -12,7 +12,7 @@ func TestAHeartbeatFromOutsideNeverTouchesOurOwnRow(t *testing.T) {
 	t.Parallel()
 	now := noon
 	m := &memory{rows: map[string]Instance{}}
-	c := NewCatalog(m, self, func() time.Time { return now })
+	c := NewCatalog(m, self, month, func() time.Time { return now })
 	if err := c.Sent(t.Context(), Heartbeat{Slug: "us", ID: "1f", HubURL: "http://us", Sent: now}); err != nil {
 		t.Fatal(err)
 	}

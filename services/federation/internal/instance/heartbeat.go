@@ -17,13 +17,14 @@ import (
 // Heartbeat is what an instance says of itself. Its texts are valid UTF-8 and
 // can be printed.
 type Heartbeat struct {
-	Slug      string // lower case
-	ID        string // tells instances of the same slug apart, "" when it gave none
-	HubURL    string // http(s), "" when it gave none that can be used
-	Namespace string // hub.<slug>, "" when it gave none
-	Version   string // of its product
-	Degraded  bool   // it says so itself
-	Sent      time.Time
+	Slug      string    // lower case
+	ID        string    // tells instances of the same slug apart, "" when it gave none
+	HubURL    string    // http(s), "" when it gave none that can be used
+	Namespace string    // hub.<slug>, "" when it gave none
+	Version   string    // of its product
+	Degraded  bool      // it says so itself
+	Sent      time.Time // by its clock; zero when it says none
+	Heard     time.Time // when it came in, by our clock
 }
 
 // Reasons to refuse a heartbeat. They are counted, never answered.
@@ -54,12 +55,12 @@ var reserved = []string{"global", "presence"}
 // with other names are still heard, but for the reserved ones.
 func ValidSlug(s string) bool { return ownSlug.MatchString(s) && !slices.Contains(reserved, s) }
 
-// Decode reads a heartbeat that came on hub.presence.<token> at now. It reads
+// Decode reads a heartbeat that came on hub.presence.<token>, at heard. It reads
 // the flat form, the two envelopes of older emitters (the fields under
 // "payload"), either of them encoded twice (a JSON string, or base64 of JSON,
 // as a JSON string or bare), and the form of the prototype, which has hubId.
-func Decode(token string, data []byte, now time.Time) (Heartbeat, error) {
-	var hb Heartbeat
+func Decode(token string, data []byte, heard time.Time) (Heartbeat, error) {
+	hb := Heartbeat{Heard: heard}
 	if len(data) > maxBody {
 		return hb, fmt.Errorf("%w: %d bytes", ErrUnreadable, len(data))
 	}
@@ -88,7 +89,7 @@ func Decode(token string, data []byte, now time.Time) (Heartbeat, error) {
 		if hb.Sent, err = parseTime(f.timestamp); err != nil {
 			return hb, fmt.Errorf("%w: timestamp %.60q", ErrUnreadable, f.timestamp)
 		}
-		if d := now.Sub(hb.Sent); d > maxSkew || d < -maxSkew {
+		if d := heard.Sub(hb.Sent); d > maxSkew || d < -maxSkew {
 			return hb, fmt.Errorf("%w: %s", ErrClock, hb.Sent.Format(time.RFC3339))
 		}
 	}

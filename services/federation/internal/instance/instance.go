@@ -49,18 +49,29 @@ type Change struct {
 	Previous Status   // "" for an instance never heard of before
 }
 
-// hear applies a heartbeat. counts is false for one that is older than, or the
-// same as, what is known: a message that was replayed.
-func (i Instance) hear(hb Heartbeat, now time.Time) (next Instance, counts bool) {
-	if !hb.Sent.IsZero() && !i.Sent.IsZero() && !hb.Sent.After(i.Sent) {
-		return i, false
+// knows reports whether a heartbeat is older than, or the same as, what is
+// known: a message that was replayed.
+func (i Instance) knows(hb Heartbeat, now time.Time) bool {
+	if hb.Sent.IsZero() || i.Sent.IsZero() {
+		return hb.Heard.Before(i.LastHeartbeat) && !i.LastHeartbeat.After(now)
 	}
-	next = i
+	return !hb.Sent.After(i.Sent)
+}
+
+// hear applies a heartbeat. It counts from when it came in, which may be a
+// while ago; so what it says may be that the instance is late.
+func (i Instance) hear(hb Heartbeat, now time.Time) Instance {
+	next := i
 	if next.FirstSeen.IsZero() {
-		next.FirstSeen = now
+		next.FirstSeen = hb.Heard
 	}
 	next.Slug, next.HubURL, next.Namespace, next.ProductVersion = hb.Slug, hb.HubURL, hb.Namespace, hb.Version
-	next.ReportedDegraded, next.Sent, next.LastHeartbeat = hb.Degraded, hb.Sent, now
+	next.ReportedDegraded, next.Sent = hb.Degraded, hb.Sent
+	// Two ways lead to us, and the later news may have come by the faster one.
+	// What our clock has not reached was taken down before it was put back.
+	if hb.Heard.After(i.LastHeartbeat) || i.LastHeartbeat.After(now) {
+		next.LastHeartbeat = hb.Heard
+	}
 	next.Status = next.StatusAt(now)
-	return next, true
+	return next
 }

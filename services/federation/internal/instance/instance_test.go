@@ -16,6 +16,8 @@ import (
 
 var self = Self{Slug: "us", ID: "1f"}
 
+const month = 30 * 24 * time.Hour
+
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 const flat = `{"project_slug": "apollo", "hub_url": "https://apollo.example", "mesh_namespace": "hub.apollo", "timestamp": "2026-01-02T12:00:00.123456+00:00", "version": "0.9.0", "extra": 1}`
@@ -51,7 +53,7 @@ func TestHeartbeatsOfEveryFormAreRead(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		want := Heartbeat{Slug: "apollo", HubURL: "https://apollo.example", Namespace: "hub.apollo", Version: "0.9.0", Sent: noon.Add(123456 * time.Microsecond)}
+		want := Heartbeat{Heard: noon, Slug: "apollo", HubURL: "https://apollo.example", Namespace: "hub.apollo", Version: "0.9.0", Sent: noon.Add(123456 * time.Microsecond)}
 		if !hb.Sent.Equal(want.Sent) {
 			t.Errorf("%s: sent %s, want %s", name, hb.Sent, want.Sent)
 		}
@@ -118,7 +120,7 @@ func TestOwnHeartbeatIsReadByItsOwnReaderAndIsFlat(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := Decode("us", data, noon)
-	sent.Namespace = "hub.us"
+	sent.Namespace, sent.Heard = "hub.us", noon
 	if err != nil || !got.Sent.Equal(noon) {
 		t.Fatalf("got %+v, %v", got, err)
 	}
@@ -192,6 +194,10 @@ func (m *memory) All(context.Context) ([]Instance, error) {
 	}
 	return out, m.failing
 }
+func (m *memory) Delete(_ context.Context, slug string) error {
+	delete(m.rows, slug)
+	return nil
+}
 func (m *memory) Announce(_ context.Context, c Change) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -203,7 +209,7 @@ func TestCatalogSaysEachChangeOnce(t *testing.T) {
 	t.Parallel()
 	now := noon
 	m := &memory{rows: map[string]Instance{}}
-	c := NewCatalog(m, self, func() time.Time { return now })
+	c := NewCatalog(m, self, month, func() time.Time { return now })
 	ctx := t.Context()
 	hear := func(slug string, sent time.Time) {
 		t.Helper()
@@ -211,7 +217,7 @@ func TestCatalogSaysEachChangeOnce(t *testing.T) {
 		if slug == self.Slug {
 			take = c.Sent
 		}
-		if err := take(ctx, Heartbeat{Slug: slug, Sent: sent}); err != nil {
+		if err := take(ctx, Heartbeat{Slug: slug, Sent: sent, Heard: now}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -253,18 +259,90 @@ func TestCatalogIsBounded(t *testing.T) {
 	for i := range maxInstances {
 		m.rows[time.Duration(i).String()] = Instance{}
 	}
-	c := NewCatalog(m, self, func() time.Time { return noon })
+	c := NewCatalog(m, self, month, func() time.Time { return noon })
 	if err := c.Hear(t.Context(), Heartbeat{Slug: "one-more"}); !errors.Is(err, ErrFull) {
 		t.Fatalf("err = %v, want ErrFull", err)
+	}
+	if err := c.Room(t.Context()); !errors.Is(err, ErrFull) {
+		t.Fatalf("room: %v, want ErrFull", err)
 	}
 	if err := c.Sent(t.Context(), Heartbeat{Slug: "us"}); err != nil {
 		t.Fatalf("this instance is always taken in: %v", err)
 	}
 	m.failing = errors.New("no database")
-	for _, err := range []error{c.Hear(t.Context(), Heartbeat{Slug: "x"}), second(c.Sweep(t.Context())), second(c.List(t.Context(), ""))} {
+	for _, err := range []error{c.Hear(t.Context(), Heartbeat{Slug: "x"}), c.Room(t.Context()), second(c.Sweep(t.Context())), second(c.List(t.Context(), ""))} {
 		if !errors.Is(err, m.failing) {
 			t.Fatalf("err = %v, want the store's", err)
 		}
+	}
+}
+
+func TestSilenceIsMeasuredFromWhenAHeartbeatCameIn(t *testing.T) {
+	t.Parallel()
+	now := noon
+	m := &memory{rows: map[string]Instance{}}
+	c := NewCatalog(m, self, month, func() time.Time { return now })
+	for n, h := range []struct {
+		sent, heard time.Time
+		want        Status
+		last        time.Time
+	}{
+		{noon.Add(-70 * time.Second), noon.Add(-70 * time.Second), Degraded, noon.Add(-70 * time.Second)}, // it waited
+		{noon.Add(-10 * time.Second), noon.Add(-5 * time.Second), Online, noon.Add(-5 * time.Second)},     // the next one
+		{noon.Add(-8 * time.Second), noon.Add(-6 * time.Second), Online, noon.Add(-5 * time.Second)},      // by a slower way
+		{time.Time{}, noon.Add(-time.Hour), Online, noon.Add(-5 * time.Second)},                           // old, and says no time
+		{time.Time{}, noon.Add(-time.Second), Online, noon.Add(-time.Second)},                             // new, and says no time
+		{noon, noon, Online, noon},
+	} {
+		if err := c.Hear(t.Context(), Heartbeat{Slug: "apollo", Sent: h.sent, Heard: h.heard}); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.rows["apollo"]; got.Status != h.want || !got.LastHeartbeat.Equal(h.last) || !got.FirstSeen.Equal(noon.Add(-70*time.Second)) {
+			t.Errorf("%d: %+v, want %s since %s", n, got, h.want, h.last)
+		}
+	}
+	now = noon.Add(-time.Minute) // our clock was put back
+	if err := c.Hear(t.Context(), Heartbeat{Slug: "apollo", Sent: noon.Add(time.Second), Heard: now}); err != nil || !m.rows["apollo"].LastHeartbeat.Equal(now) {
+		t.Errorf("%v, %+v: a time to come is no silence that was heard", err, m.rows["apollo"])
+	}
+}
+
+func TestAClockThatIsPutBackDoesNotTakeUsOffline(t *testing.T) {
+	t.Parallel()
+	now := noon
+	m := &memory{rows: map[string]Instance{}}
+	c := NewCatalog(m, self, month, func() time.Time { return now })
+	for _, jump := range []time.Duration{0, -time.Hour, 2 * time.Minute, 30 * time.Second} {
+		now = now.Add(jump)
+		if err := c.Sent(t.Context(), Heartbeat{Slug: "us", Sent: now}); err != nil {
+			t.Fatal(err)
+		}
+		if got := m.rows["us"]; got.Status != Online || !got.LastHeartbeat.Equal(now) {
+			t.Errorf("after %s: %+v", jump, got)
+		}
+	}
+}
+
+func TestWhoIsOfflineForAMonthIsForgotten(t *testing.T) {
+	t.Parallel()
+	m := &memory{rows: map[string]Instance{}}
+	for slug, silence := range map[string]time.Duration{"us": 2 * month, "gone": month + OfflineAfter, "late": month, "new": 0} {
+		m.rows[slug] = Instance{Slug: slug, Status: Offline, LastHeartbeat: noon.Add(-silence)}
+	}
+	m.rows["new"] = Instance{Slug: "new", Status: Online, LastHeartbeat: noon}
+	m.rows["unsaid"] = Instance{Slug: "unsaid", Status: Online, LastHeartbeat: noon.Add(-2 * month)}
+	c := NewCatalog(m, self, month, func() time.Time { return noon })
+	if n, err := c.Sweep(t.Context()); err != nil || n != 1 {
+		t.Fatalf("%d changed, %v", n, err)
+	}
+	if _, there := m.rows["gone"]; there || len(m.rows) != 4 {
+		t.Errorf("rows %+v", m.rows)
+	}
+	if len(m.said) != 1 || m.said[0].Instance.Slug != "unsaid" || m.said[0].Instance.Status != Offline {
+		t.Errorf("said %+v: nobody leaves unsaid", m.said)
+	}
+	if n, err := c.Sweep(t.Context()); err != nil || n != 0 || len(m.rows) != 3 {
+		t.Errorf("%d changed, %v, rows %+v", n, err, m.rows)
 	}
 }
 
@@ -308,7 +386,7 @@ func TestSweeperLooksAtOnceAndAtIntervals(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{rows: map[string]Instance{"apollo": {Slug: "apollo", Status: Online, LastHeartbeat: time.Now().Add(-61 * time.Second)}}}
-		s := &Sweeper{Catalog: NewCatalog(m, self, time.Now), Every: 5 * time.Second, Log: slog.New(slog.DiscardHandler)}
+		s := &Sweeper{Catalog: NewCatalog(m, self, month, time.Now), Every: 5 * time.Second, Log: slog.New(slog.DiscardHandler)}
 		if err := s.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -124,6 +124,18 @@ func (s *Instances) Save(ctx context.Context, i instance.Instance) (version int,
 	return version, nil
 }
 
+// Delete removes the row, if it is there.
+func (s *Instances) Delete(ctx context.Context, slug string) error {
+	err := s.run(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM instances WHERE slug = $1`, slug)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("delete instance %s: %w", slug, err)
+	}
+	return nil
+}
+
 // Announce adds status_changed to the outbox.
 func (s *Instances) Announce(ctx context.Context, c instance.Change) error {
 	return s.run(ctx, func(ctx context.Context, tx *sqlx.Tx) error {

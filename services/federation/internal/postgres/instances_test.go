@@ -65,6 +65,14 @@ func TestInstancesAreKeptAsTheyAre(t *testing.T) {
 	if n, err := s.Count(ctx); n != 2 || err != nil {
 		t.Fatalf("count: %d %v", n, err)
 	}
+	for range 2 { // the second time there is none
+		if err := s.Delete(ctx, "apollo"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if all, err := s.All(ctx); err != nil || len(all) != 1 || all[0].Slug != "bare" {
+		t.Fatalf("after the deletion: %+v %v", all, err)
+	}
 }
 
 func TestAChangeAndItsEventCommitTogether(t *testing.T) {
@@ -129,7 +137,7 @@ func TestAnUnreachableDatabaseIsAnError(t *testing.T) {
 	_, countErr := s.Count(ctx)
 	_, allErr := s.All(ctx)
 	_, saveErr := s.Save(ctx, instance.Instance{})
-	for _, err := range []error{findErr, countErr, allErr, saveErr} {
+	for _, err := range []error{findErr, countErr, allErr, saveErr, s.Delete(ctx, "x")} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("err = %v", err)
 		}
