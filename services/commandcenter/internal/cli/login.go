@@ -33,7 +33,8 @@ func (e *env) loginCommand() *cobra.Command {
 		Long: `Asks for e-mail and password and keeps the tokens, readable by you alone.
 
 On the machine of a server that was started with ` + "`up`" + `, and with the right to read
-its data directory, no login is needed: the owner's password is found there.
+its data directory, no login is needed while it runs: the owner's password is
+found there, and sent to the address of that server alone.
 In scripts, give the password on standard input with --password-stdin.`,
 		Example: `  commandcenter login
   commandcenter login --server https://cc.example.org --email me@example.org
@@ -45,11 +46,16 @@ In scripts, give the password on standard input with --password-stdin.`,
 				return err
 			}
 			password := ""
-			if local, p, ok := e.localOwner(); ok && (email == "" || email == local) && !fromStdin {
+			local, p, why := e.localOwner()
+			if why == nil && (email == "" || email == local) && !fromStdin {
 				email, password = local, p
 			}
 			if password == "" {
-				if email, password, err = e.askLogin(email, fromStdin); err != nil {
+				email, password, err = e.askLogin(email, fromStdin)
+				if errors.Is(err, errNoTerminal) && why != nil {
+					return usageError{fmt.Errorf("%w; %w", err, why)}
+				}
+				if err != nil {
 					return err
 				}
 			}
@@ -78,13 +84,15 @@ func (e *env) whoami(cmd *cobra.Command, s *client.Session) error {
 	return nil
 }
 
+var errNoTerminal = errors.New("no terminal to ask on")
+
 func (e *env) askLogin(email string, fromStdin bool) (string, string, error) {
 	in := bufio.NewReader(e.In)
 	file, isFile := e.In.(*os.File)
 	interactive := isFile && terminal(file)
 	if email == "" {
 		if !interactive {
-			return "", "", usageError{errors.New("no terminal to ask on: give --email and --password-stdin")}
+			return "", "", usageError{fmt.Errorf("%w: give --email and --password-stdin", errNoTerminal)}
 		}
 		e.ask("E-mail: ")
 		line, err := in.ReadString('\n')
@@ -101,7 +109,7 @@ func (e *env) askLogin(email string, fromStdin bool) (string, string, error) {
 		return email, strings.TrimRight(line, "\r\n"), nil
 	}
 	if !interactive {
-		return "", "", usageError{errors.New("no terminal to ask on: give the password with --password-stdin")}
+		return "", "", usageError{fmt.Errorf("%w: give the password with --password-stdin", errNoTerminal)}
 	}
 	e.ask("Password: ")
 	password, err := term.ReadPassword(int(file.Fd()))

@@ -184,15 +184,31 @@ func (e *env) sessionWith(c client.Config) (*client.Session, error) {
 
 func credentialsFile() string { return settings.Home() + "/credentials.json" }
 
-// localOwner is the owner of the instance in the data directory, for a server
-// on this machine that says nothing else. Reading the password takes the same
-// rights as reading all the data.
-func (e *env) localOwner() (email, password string, ok bool) {
-	if !loopback(e.cfg.ServerURL()) {
-		return "", "", false
+// localOwner is the owner of the instance that runs from the data directory,
+// for that instance alone: whatever else listens on this machine must not see
+// the password. Reading it takes the same rights as reading all the data.
+func (e *env) localOwner() (email, password string, err error) {
+	server, dir := e.cfg.ServerURL(), datadir.At(e.cfg.DataDir)
+	if !loopback(server) {
+		return "", "", client.ErrNotLoggedIn
 	}
-	password, err := datadir.At(e.cfg.DataDir).ReadOwnerPassword()
-	return datadir.OwnerEmail, password, err == nil && password != ""
+	password, err = dir.ReadOwnerPassword()
+	if err != nil || password == "" {
+		return "", "", client.ErrNotLoggedIn
+	}
+	// What was written down may be of a process that is gone: the lock is not.
+	own := dir.Endpoint(datadir.EndpointHTTP)
+	switch {
+	case dir.Holder() == 0:
+		err = fmt.Errorf("%w; nothing runs from %s: `commandcenter up` starts it, and its owner needs no login", client.ErrNotLoggedIn, dir.Path())
+	case own == "":
+		err = fmt.Errorf("%w; what runs from %s is not ready yet", client.ErrNotLoggedIn, dir.Path())
+	case own != server:
+		err = fmt.Errorf("%w; what runs from %s is at %s, and only there its owner needs no login", client.ErrNotLoggedIn, dir.Path(), own)
+	default:
+		return datadir.OwnerEmail, password, nil
+	}
+	return "", "", err
 }
 
 func (e *env) printError(err error, code int) {

@@ -59,9 +59,9 @@ func (s *samplePart) run(ctx context.Context) error {
 	defer os.RemoveAll(tmp) //nolint:errcheck // a directory of the temporary ones
 	session, err := client.New(client.Config{
 		Server: *s.p.HTTP.Load(), Store: client.NewStore(filepath.Join(tmp, "credentials.json")), UserAgent: "commandcenter/" + version.Product,
-		Local: func() (string, string, bool) {
+		Local: func() (string, string, error) {
 			password, err := s.p.Dir.ReadOwnerPassword()
-			return datadir.OwnerEmail, password, err == nil
+			return datadir.OwnerEmail, password, err
 		},
 	})
 	if err != nil {

@@ -75,6 +75,10 @@ func (e *env) upIn(ctx context.Context, p *process, noSample, split bool) error 
 			return err
 		}
 	}
+	// The address of the last run is not ours, whoever listens there now.
+	if err := p.Dir.Publish(datadir.EndpointHTTP, ""); err != nil {
+		return err
+	}
 	first := p.Dir.Fresh()
 	if first && !noSample {
 		if err := p.Dir.SetSamplePending(true); err != nil {

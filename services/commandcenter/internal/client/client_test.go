@@ -176,7 +176,7 @@ func TestTheOwnerOfThisMachineNeedsNoLogin(t *testing.T) {
 	t.Parallel()
 	srv := newServer(t)
 	password := "right"
-	local := func() (string, string, bool) { return "owner@here", password, password != "" }
+	local := func() (string, string, error) { return "owner@here", password, nil }
 	s := srv.session(t, Config{Local: local})
 	if _, err := me(t, s); err != nil {
 		t.Fatal(err)
@@ -213,7 +213,7 @@ func TestTheOwnerOfThisMachineNeedsNoLogin(t *testing.T) {
 func TestWhoHasLoggedOutStaysOut(t *testing.T) {
 	t.Parallel()
 	srv := newServer(t)
-	local := func() (string, string, bool) { return "owner@example.org", "right", true }
+	local := func() (string, string, error) { return "owner@example.org", "right", nil }
 	s := srv.session(t, Config{Local: local})
 	if err := s.Logout(t.Context()); err != nil || srv.generated.Load() != 0 {
 		t.Fatalf("logged in %d times in order to log out, %v", srv.generated.Load(), err)
@@ -267,7 +267,7 @@ func TestReadsAndKeyedWritesAreSentAgainAndNothingElse(t *testing.T) {
 		answer(w, map[string]int{"GET": 200, "POST": 201}[r.Method], map[string]string{"GET": `[]`, "POST": `{"id":5,"name":"n"}`}[r.Method])
 	})
 	srv.mux.HandleFunc("/api/v1/projects/", flaky)
-	s := srv.session(t, Config{Local: func() (string, string, bool) { return "o", "right", true }})
+	s := srv.session(t, Config{Local: func() (string, string, error) { return "o", "right", nil }})
 	if _, err := Into[[]ProjectResponse](s.ListProjects(t.Context(), nil)); err != nil || calls["GET"] != 3 {
 		t.Fatalf("a read: %d calls, %v", calls["GET"], err)
 	}
@@ -384,7 +384,7 @@ func TestALaterAnswerIsWaitedFor(t *testing.T) {
 		}
 		answer(w, 200, `{"id":"op-1","operation":"createProject","created_at":"2026-01-01T00:00:00Z","finished_at":null,"status":`+status+`}`)
 	}))
-	s := srv.session(t, Config{Local: func() (string, string, bool) { return "o", "right", true }})
+	s := srv.session(t, Config{Local: func() (string, string, error) { return "o", "right", nil }})
 	create := func() (ProjectResponse, error) {
 		key := "k"
 		resp, err := s.CreateProject(t.Context(), &CreateProjectParams{IdempotencyKey: &key}, ProjectCreate{Name: "late"})

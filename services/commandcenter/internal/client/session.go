@@ -20,8 +20,9 @@ type Config struct {
 	Store     *Store
 	UserAgent string
 	// Local returns e-mail and password of the owner if the server runs from a
-	// data directory of this machine that we can read; ok is false otherwise.
-	Local func() (email, password string, ok bool)
+	// data directory of this machine that we can read. Otherwise its error, an
+	// [ErrNotLoggedIn], says why it does not. It may be nil.
+	Local func() (email, password string, err error)
 	HTTP  *http.Client // nil for one with sensible timeouts
 	Once  bool         // send every call once: who asks how the server is wants no patience
 	// Patience is how long the server may let one call wait by asking for pauses
@@ -215,8 +216,17 @@ func (s *Session) renew(ctx context.Context, c *Credentials) error {
 	if s.cfg.Local == nil || c.LoggedOut {
 		return ErrNotLoggedIn
 	}
-	email, password, ok := s.cfg.Local()
-	if !ok || c.Email != "" && c.Email != email {
+	email, password, err := s.cfg.Local()
+	if err != nil {
+		if err == ErrNotLoggedIn { //nolint:errorlint // bare: it has nothing to explain
+			return err
+		}
+		if gone := s.there(ctx); gone != nil {
+			return gone // a login would not help
+		}
+		return err
+	}
+	if c.Email != "" && c.Email != email {
 		// Somebody else was logged in here: never become the owner silently.
 		return ErrNotLoggedIn
 	}
@@ -227,4 +237,20 @@ func (s *Session) renew(ctx context.Context, c *Credentials) error {
 		return err
 	}
 	return nil
+}
+
+// there asks whether anything answers at the address. It says nothing of ours.
+func (s *Session) there(ctx context.Context) error {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.cfg.Server+"/health", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := s.cfg.HTTP.Do(r)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return &UnreachableError{Server: s.cfg.Server, Err: cause(err)}
+	}
+	return resp.Body.Close()
 }
