@@ -66,6 +66,11 @@ func (s *shelf) Open(context.Context, tenant.Project, document.Task) (document.D
 	return d, s.blob, s.fail
 }
 
+func (s *shelf) Look(ctx context.Context, p tenant.Project, t document.Task) (document.Document, error) {
+	d, _, err := s.Open(ctx, p, t)
+	return d, err
+}
+
 func (s *shelf) Extracted(_ context.Context, d document.Document, chunks []document.Chunk) (document.Document, error) {
 	for i := range chunks {
 		chunks[i].ID = int64(i + 1)

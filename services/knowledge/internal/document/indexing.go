@@ -33,6 +33,9 @@ type Task struct {
 	// Operation is the call to be answered when the text is extracted; zero
 	// when it was extracted within the call.
 	Operation uuid.UUID `json:"operation"`
+	// Follows says that another job extracts the text, and that this one only
+	// answers its own call.
+	Follows bool `json:"follows,omitempty"`
 }
 
 // Answering answers the call that brought a document, when its text could not
@@ -48,6 +51,8 @@ type Saving interface {
 	// Open returns the document and its bytes, which are needed when it is not
 	// extracted. ErrMoved when it is gone or has another version.
 	Open(ctx context.Context, p tenant.Project, t Task) (Document, Blob, error)
+	// Look is Open without the bytes.
+	Look(ctx context.Context, p tenant.Project, t Task) (Document, error)
 	// Extracted saves the chunks of a document that was accepted without.
 	Extracted(ctx context.Context, d Document, chunks []Chunk) (Document, error)
 	// Unembedded returns up to limit chunks behind the place after that have no
@@ -68,8 +73,8 @@ type Saving interface {
 var ErrMoved = errors.New("the document has moved on")
 
 // ErrBusy says that a document's text is to be extracted and others are at it,
-// so that its job should not keep a worker.
-var ErrBusy = errors.New("every desk is taken")
+// or at others, so that its job should not keep a worker.
+var ErrBusy = errors.New("others are at work")
 
 // aMoment is how long a job waits for a desk.
 const aMoment = 100 * time.Millisecond
@@ -120,7 +125,12 @@ func NewIndexer(in *Intake, m Modelling, s Saving, a Answering) *Indexer {
 // stopped; running it again on a finished document changes nothing. progress
 // is told how many chunks have vectors.
 func (x *Indexer) Index(ctx context.Context, p tenant.Project, t Task, progress func(ctx context.Context, done, total int) error) error {
-	err := x.index(ctx, p, t, progress)
+	var err error
+	if t.Follows {
+		err = x.follow(ctx, p, t)
+	} else {
+		err = x.index(ctx, p, t, progress)
+	}
 	if errors.Is(err, ErrMoved) { // a newer job has it, or nobody needs it
 		return x.answer(ctx, p, t, Document{}, errReplaced)
 	}
@@ -137,11 +147,28 @@ func (x *Indexer) answer(ctx context.Context, p tenant.Project, t Task, d Docume
 
 // GiveUp ends the indexing of a document after the last try of its job failed.
 func (x *Indexer) GiveUp(ctx context.Context, p tenant.Project, t Task) error {
+	if t.Follows {
+		return x.answer(ctx, p, t, Document{}, errGaveUp)
+	}
 	err := x.store.GaveUp(ctx, p, t, errGaveUp.Msg)
 	if errors.Is(err, ErrMoved) {
 		return x.answer(ctx, p, t, Document{}, errReplaced)
 	}
 	return errors.Join(err, x.answer(ctx, p, t, Document{}, errGaveUp))
+}
+
+// follow answers when another job has extracted the text.
+func (x *Indexer) follow(ctx context.Context, p tenant.Project, t Task) error {
+	d, err := x.store.Look(ctx, p, t)
+	switch {
+	case err != nil:
+		return err
+	case !d.Extracted:
+		return ErrBusy
+	case d.State == Failed:
+		return x.answer(ctx, p, t, d, failure(d))
+	}
+	return x.answer(ctx, p, t, d, nil)
 }
 
 func (x *Indexer) index(ctx context.Context, p tenant.Project, t Task, progress func(ctx context.Context, done, total int) error) error {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/chunk"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/extract"
@@ -37,7 +39,8 @@ type Receiving interface {
 	// Receive makes n the document of its source, with the chunks, or with
 	// none and Extracted false when they are still to come, and enqueues the job
 	// that indexes it; all in one transaction. changed is false when another
-	// call has done the same meanwhile.
+	// call has done the same before; when its text is still to be extracted, d
+	// has the operation of n, and a job answers it that follows the other.
 	Receive(ctx context.Context, n Document, chunks []Chunk, b Blob) (d Document, changed bool, err error)
 	// Discard says that an object is not, or no longer, a document's. It holds
 	// whatever becomes of ctx's transaction.
@@ -92,8 +95,8 @@ func NewIntake(o Objects, count Counting, store Receiving, c Config, desks int) 
 // Accept takes a document in. It returns when the document is searchable by
 // words or, for one whose extraction takes longer than the configured wait,
 // when it is stored: then Extracted is false, and the job does the rest and
-// answers the operation. What changes nothing has no operation, even while the
-// text of what is there already is still being extracted.
+// answers the operation. The same holds for what changes nothing while the text
+// of what is there already is still being extracted.
 //
 // Errors: errs.Unsupported, errs.Invalid, errs.TooLarge for what is not
 // accepted; the object of a refused document is discarded.
@@ -119,14 +122,18 @@ func (in *Intake) accept(ctx context.Context, s Submission) (Document, error) {
 	if err != nil {
 		return Document{}, err
 	}
-	if old, same, err := in.store.Unchanged(ctx, n); err != nil {
-		return Document{}, err
-	} else if same {
-		return old, in.drop(ctx, s)
-	}
-	chunks, err := in.prompt(ctx, &n, data)
+	old, same, err := in.store.Unchanged(ctx, n)
 	if err != nil {
 		return Document{}, err
+	}
+	if same && (old.Extracted || n.Operation == uuid.Nil) {
+		return old, in.drop(ctx, s)
+	}
+	var chunks []Chunk
+	if !same { // else a job is at it
+		if chunks, err = in.prompt(ctx, &n, data); err != nil {
+			return Document{}, err
+		}
 	}
 	d, changed, err := in.store.Receive(ctx, n, chunks, s.Blob)
 	if err != nil || changed {

@@ -46,6 +46,15 @@ func (s *Store) Open(ctx context.Context, p tenant.Project, t document.Task) (d 
 	return d, b, err
 }
 
+// Look returns the document of a task, see document.Saving.
+func (s *Store) Look(ctx context.Context, p tenant.Project, t document.Task) (document.Document, error) {
+	d, err := s.Get(ctx, p, t.Document)
+	if errors.Is(err, document.ErrNotFound) || err == nil && d.Version != t.Version {
+		return d, document.ErrMoved
+	}
+	return d, err
+}
+
 // Extracted saves chunks that the caller did not wait for.
 func (s *Store) Extracted(ctx context.Context, d document.Document, chunks []document.Chunk) (document.Document, error) {
 	err := s.db.InTenant(ctx, d.Project, func(ctx context.Context, tx *sqlx.Tx) error {

@@ -22,7 +22,15 @@ import (
 // Receive is the transaction of an accepted document, see document.Receiving.
 func (s *Store) Receive(ctx context.Context, n document.Document, chunks []document.Chunk, b document.Blob) (d document.Document, changed bool, err error) {
 	err = s.db.InTenant(ctx, n.Project, func(ctx context.Context, tx *sqlx.Tx) error {
-		if d, changed, err = s.place(ctx, tx, n, b); err != nil || !changed {
+		if d, changed, err = s.place(ctx, tx, n, b); err != nil {
+			return err
+		}
+		if !changed {
+			if d.Extracted || n.Operation == uuid.Nil {
+				return nil
+			}
+			d.Operation = n.Operation
+			_, err = enqueueTask(ctx, tx, d, document.Task{Document: d.ID, Version: d.Version, Operation: n.Operation, Follows: true})
 			return err
 		}
 		if n.Extracted {
@@ -133,11 +141,15 @@ func enqueue(ctx context.Context, tx *sqlx.Tx, d document.Document) (uuid.UUID, 
 	if !d.Extracted {
 		t.Operation = d.Operation
 	}
+	return enqueueTask(ctx, tx, d, t)
+}
+
+func enqueueTask(ctx context.Context, tx *sqlx.Tx, d document.Document, t document.Task) (uuid.UUID, error) {
 	payload, err := json.Marshal(t)
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("job of document %d: %w", d.ID, err)
 	}
-	id, err := jobs.Enqueue(ctx, tx, jobs.Job{Project: d.Project, Kind: IndexJob, Payload: payload, Total: d.Chunks, Long: !d.Extracted})
+	id, err := jobs.Enqueue(ctx, tx, jobs.Job{Project: d.Project, Kind: IndexJob, Payload: payload, Total: d.Chunks, Long: !d.Extracted && !t.Follows})
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("job of document %d: %w", d.ID, err)
 	}

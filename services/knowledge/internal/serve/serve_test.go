@@ -276,8 +276,9 @@ func TestAnUploadWhoseTextTakesLongIsAnsweredWhenItIsThere(t *testing.T) {
 	if st := state(big); !st.Pending || string(st.Answer.Body) != string(big.raw) || st.Operation != "addDocument" {
 		t.Errorf("meanwhile %+v", st)
 	}
-	if same := up("big.txt", sentences("one"), 201); same.num("id") != big.num("id") || same.num("chunks_added") != 0 {
-		t.Errorf("the same again %v", same.body)
+	same := up("big.txt", sentences("one"), 202)
+	if st := state(same); same.num("id") != big.num("id") || same.id == big.id || same.body["job_id"] != big.body["job_id"] || !st.Pending {
+		t.Errorf("the same again %v, %+v", same.body, st)
 	}
 	gone := up("gone.txt", sentences("one"), 202)
 	w.command("deleteDocument", "", me, obj{"document_id": gone.num("id")}).ok(204)
@@ -288,7 +289,7 @@ func TestAnUploadWhoseTextTakesLongIsAnsweredWhenItIsThere(t *testing.T) {
 	for name, c := range map[string]struct {
 		answer
 		kind errs.Kind
-	}{"big": {big, ""}, "gone": {gone, errs.Conflict}, "replaced": {old, errs.Conflict}} {
+	}{"big": {big, ""}, "the same again": {same, ""}, "gone": {gone, errs.Conflict}, "replaced": {old, errs.Conflict}} {
 		w.until(func() bool { return !state(c.answer).Pending })
 		if st := state(c.answer); errs.KindOf(st.Err) != c.kind {
 			t.Errorf("%s: %v", name, st.Err)
@@ -297,6 +298,9 @@ func TestAnUploadWhoseTextTakesLongIsAnsweredWhenItIsThere(t *testing.T) {
 	done := w.read("addDocument", state(big).Answer, nil).ok(201)
 	if done.num("id") != big.num("id") || done.num("chunks_added") < 2000 || done.body["job_id"] != big.body["job_id"] {
 		t.Errorf("in the end %v", done.body)
+	}
+	if also := w.read("addDocument", state(same).Answer, nil).ok(201); also.num("id") != big.num("id") || also.num("chunks_added") != done.num("chunks_added") {
+		t.Errorf("the same again in the end %v", also.body)
 	}
 	if got := w.indexed(me, big.num("id"), true); got["chunks"].(float64) < 2000 {
 		t.Errorf("%v", got)
