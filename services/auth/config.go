@@ -35,7 +35,9 @@ type Password struct {
 	Waiting     int `config:"waiting" usage:"logins and registrations that may wait for a hash; more are told to try again"`
 }
 
-// Throttle is what failed logins of one account cost.
+// Throttle is what failed logins of one account cost. Where a caller is does
+// not reach this service, so anybody can lock any address: hence no lock is
+// long by default, and the right password gets in soon after the guessing ends.
 type Throttle struct {
 	Failures int           `config:"failures" usage:"failed logins within the window that lock an account"`
 	Window   time.Duration `config:"window" usage:"in which failed logins add up"`
@@ -60,7 +62,7 @@ func DefaultConfig() Config {
 
 		// The parameters of OWASP's password storage cheat sheet.
 		Password: Password{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, Concurrent: 2, Waiting: 32},
-		Throttle: Throttle{Failures: 5, Window: 15 * time.Minute, Lock: 15 * time.Minute, MaxLock: 24 * time.Hour},
+		Throttle: Throttle{Failures: 5, Window: 15 * time.Minute, Lock: 15 * time.Minute, MaxLock: 15 * time.Minute},
 	}
 }
 

@@ -24,10 +24,8 @@ var (
 
 // Reasons why a session was revoked, as events say them.
 const (
-	LogoutReason      = "logout"
-	StolenReason      = "reuse_detected"
-	DeactivatedReason = "deactivated"
-	PasswordReason    = "password_changed"
+	LogoutReason = "logout"
+	StolenReason = "reuse_detected"
 )
 
 // Rules are the lives of things.
