@@ -153,9 +153,22 @@ func (h *Handlers) list(ctx context.Context, r listDocuments) (DocumentPage, err
 	return page, nil
 }
 
-func (h *Handlers) remove(ctx context.Context, r oneDocument) (struct{}, error) {
+type deleteDocument struct {
+	oneDocument
+	RepositoryID *int64 `json:"repository_id"`
+}
+
+// names reports whether d is one of the repository that the call names.
+func (r deleteDocument) names(d document.Document) bool {
+	return r.RepositoryID == nil || d.Repository == *r.RepositoryID || d.Collection == document.CollectionOf(*r.RepositoryID)
+}
+
+func (h *Handlers) remove(ctx context.Context, r deleteDocument) (struct{}, error) {
 	who := tenant.From(ctx)
 	return struct{}{}, h.Library.Delete(ctx, who.Project, r.DocumentID, func(d document.Document) error {
+		if !r.names(d) {
+			return document.ErrNotFound
+		}
 		if !d.MayDelete(who) {
 			return document.ErrNotYours
 		}

@@ -124,13 +124,16 @@ func orEmpty(s []string) []string {
 	return s
 }
 
-// named is the collection in the words of the statistics, where the whole
-// project has none.
+// everything stands for the whole project, where the contract wants the name of
+// a collection.
+const everything = "*"
+
+// named is the collection that the statistics are of, or everything.
 func (w within) named() string {
 	if c := w.collection(); c != "" {
 		return c
 	}
-	return document.DefaultCollection
+	return everything
 }
 
 func (h *Handlers) statistics(ctx context.Context, r within) (KnowledgeStatistics, error) {

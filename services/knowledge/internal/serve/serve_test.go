@@ -157,6 +157,11 @@ func TestDeletedDocumentIsGoneFromEverySearch(t *testing.T) {
 	}
 	w.request("getDocument", me, obj{"document_id": a.num("id")}).refused(errs.NotFound, "no such document")
 	w.command("deleteDocument", "", me, obj{"document_id": a.num("id")}).refused(errs.NotFound, "")
+	c := w.text(me, "c.md", "gryphons", obj{"repository_id": 4}).ok(201)
+	for _, id := range []int64{b.num("id"), c.num("id")} {
+		w.command("deleteDocument", "", me, obj{"document_id": id, "repository_id": 5}).refused(errs.NotFound, "no such document")
+	}
+	w.command("deleteDocument", "", me, obj{"document_id": c.num("id"), "repository_id": 4}).ok(204)
 	w.command("deleteDocument", "", bustest.Person(8, 1, tenant.Admin), obj{"document_id": b.num("id")}).ok(204)
 }
 
@@ -200,7 +205,8 @@ func TestListsStatisticsAndCounts(t *testing.T) {
 	st := w.request("getKnowledgeStatistics", me, obj{}).ok(200).body
 	vectors, database := st["vector_db"].(map[string]any), st["database"].(map[string]any)
 	if st["embedding_model"] != "test-model" || vectors["total_chunks"] != 2.0 || vectors["embedded_chunks"] != 2.0 || vectors["embedding_dimension"] != 384.0 ||
-		database["total_entries"] != 2.0 || database["categories"].(map[string]any)["code"] != 1.0 || st["repository_id"] != nil {
+		database["total_entries"] != 2.0 || database["categories"].(map[string]any)["code"] != 1.0 || st["repository_id"] != nil ||
+		st["collection"] != "*" || vectors["collection_name"] != "*" {
 		t.Errorf("%v", st)
 	}
 	st = w.request("getKnowledgeStatistics", me, obj{"repository_id": 4}).ok(200).body
