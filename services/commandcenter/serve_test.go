@@ -71,6 +71,7 @@ func TestPartsFindEachOtherInAnyOrder(t *testing.T) {
 	inner.awaitReady()
 	edge := serving(t, dir, "gateway", "--http", "127.0.0.1:0")
 	edge.awaitReady()
+	edge.loginOwner(dir)
 	edge.must(nil, "project", "create", "Apart")
 	var found []result
 	edge.must(nil, "ingest", "../../CONTRIBUTING.md")
@@ -121,6 +122,7 @@ func TestPartsWaitForServersOfOthers(t *testing.T) {
 		p.awaitReady()
 	}
 	edge := parts[len(parts)-1]
+	edge.loginOwner(dir)
 	edge.must(nil, "project", "list")
 	for _, p := range parts {
 		p.stop()

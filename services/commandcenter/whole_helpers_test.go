@@ -320,6 +320,21 @@ func (p *product) cc(args ...string) (code int, stdout, stderr string) {
 	return run(p.t, args...)
 }
 
+// loginOwner makes the owner known to the command line: a product of parts holds no
+// data directory whose owner would need no login.
+func (p *product) loginOwner(dir string) {
+	p.t.Helper()
+	password, err := os.Open(filepath.Join(dir, "owner-password"))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer password.Close()
+	code, _, errs := runIn(p.t.Context(), password, "login", "--email", "owner@commandcenter.local", "--password-stdin", "--data-dir", p.dir, "--server", p.url)
+	if code != 0 {
+		p.t.Fatalf("login: exit code %d\n%s", code, errs)
+	}
+}
+
 // must runs a client command that has to succeed, with --json, into v.
 func (p *product) must(v any, args ...string) {
 	p.t.Helper()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +18,24 @@ import (
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/encoder/encodertest"
 )
 
+// buffer is written and read by several goroutines.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
 func TestModelIsLoadedBesideTheRestAndLookedForAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -24,7 +43,7 @@ func TestModelIsLoadedBesideTheRestAndLookedForAgain(t *testing.T) {
 		tries := 0
 		m := &encodertest.Model{}
 		var ready []string
-		var log bytes.Buffer
+		var log buffer
 		h := encoder.New(func(context.Context) (encoder.Model, error) {
 			time.Sleep(time.Second)
 			switch tries++; tries {
