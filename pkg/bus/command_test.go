@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
@@ -401,4 +403,55 @@ func TestALargeCommandKeepsItsBodyUntilItHasRun(t *testing.T) {
 		info, err := s.Info(t.Context())
 		return err == nil && info.State.Msgs <= 1 // the mark of the deletion
 	})
+}
+
+func TestALargeCommandThatComesAgainIsAnsweredWithoutItsBody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	payload := `{"text":"` + strings.Repeat("x", 2*bus.MaxJSON) + `"}`
+	if a, err := w.give(t, payload, bus.CommandOptions{Key: "k", Wait: -1}); err != nil || !a.Pending {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	js := jetStream(t, w.Conn(natsd.UserAdmin))
+	commands, err := js.Stream(t.Context(), bus.StreamCommands)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := commands.GetMsg(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bodies, err := js.ObjectStore(t.Context(), bus.BucketBodies)
+	if err != nil {
+		t.Fatal(err)
+	}
+	empty := func() bool {
+		_, err := bodies.List(t.Context())
+		return errors.Is(err, jetstream.ErrNoObjectsFound)
+	}
+	w.Run(w.serve(bus.ServerConfig{}, nil))
+	w.eventually(t, empty)
+	again := func(body string) {
+		t.Helper()
+		h := maps.Clone(m.Header)
+		delete(h, "Nats-Msg-Id")
+		h["Cc-Spill"] = []string{bus.BucketBodies + "/" + body}
+		if _, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: m.Subject, Header: h}); err != nil {
+			t.Fatal(err)
+		}
+		w.eventually(t, func() bool {
+			info, err := commands.Info(t.Context())
+			return err == nil && info.State.Msgs == 0
+		})
+	}
+	again("gone") // redelivered after its acknowledgement was lost
+	if _, err := bodies.PutString(t.Context(), "second", payload); err != nil {
+		t.Fatal(err)
+	}
+	again("second") // sent again with the same key, and a body of its own
+	w.eventually(t, empty)
+	w.deadLetters(t, 0)
+	if n := w.counted(t); n != 1 || w.runs.Load() != 1 {
+		t.Errorf("%d changes, %d runs", n, w.runs.Load())
+	}
 }

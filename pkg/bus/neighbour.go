@@ -36,10 +36,10 @@ type NeighbourConfig struct {
 type Neighbour struct {
 	c    NeighbourConfig
 	host string
-	nc   *nats.Conn
 
 	mu   sync.Mutex
-	last *nats.Msg // said again to a server that comes back
+	nc   *nats.Conn // nil before the start
+	last *nats.Msg  // said again to a server that comes back
 	said time.Time
 }
 
@@ -178,8 +178,8 @@ func (n *Neighbour) Announce(slug string, header nats.Header, data []byte) error
 	m := &nats.Msg{Subject: presencePrefix + slug, Header: header, Data: data}
 	n.mu.Lock()
 	n.last, n.said = m, time.Now()
-	nc := n.nc
 	n.mu.Unlock()
+	nc := n.conn()
 	if nc == nil || !nc.IsConnected() {
 		return nil
 	}
@@ -189,11 +189,16 @@ func (n *Neighbour) Announce(slug string, header nats.Header, data []byte) error
 	return nil
 }
 
+// conn is the connection, nil before the start.
+func (n *Neighbour) conn() *nats.Conn {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.nc
+}
+
 // Ready asks the server for one round trip: a health check.
 func (n *Neighbour) Ready(ctx context.Context) error {
-	n.mu.Lock()
-	nc := n.nc
-	n.mu.Unlock()
+	nc := n.conn()
 	if nc == nil || !nc.IsConnected() {
 		return fmt.Errorf("the hub at %s is not connected", n.host)
 	}
@@ -207,9 +212,7 @@ func (n *Neighbour) Ready(ctx context.Context) error {
 
 // Stop disconnects when what came was heard.
 func (n *Neighbour) Stop(ctx context.Context) error {
-	n.mu.Lock()
-	nc := n.nc
-	n.mu.Unlock()
+	nc := n.conn()
 	if nc == nil {
 		return nil
 	}

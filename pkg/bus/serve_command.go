@@ -52,29 +52,31 @@ func (s *Server) command(ctx context.Context, d *Delivery) error {
 		}
 		id.Project = tenant.Project(who.Project)
 	}
-	// A command without a key that comes for the first time cannot have been
-	// answered. Every other may have been, and its body may be gone since.
-	look := again || keyed(c.id)
-	if look && len(c.sum) > 0 {
-		if done, err := s.replay(ctx, c, d, id); done || err != nil {
-			return err
-		}
-		look = false
-	}
-	if c.data, err = s.payload(ctx, d.Header, d.Data); err != nil {
-		return s.fault(ctx, c, d, id, err)
-	}
 	if body := get(d.Header, headerSpill); body != "" {
 		d.after = func() { s.b.unkeep(ctx, body) }
 	}
-	if len(c.sum) == 0 {
+	load := func() (err error) {
+		if c.data == nil {
+			c.data, err = s.payload(ctx, d.Header, d.Data)
+		}
+		return err
+	}
+	if len(c.sum) == 0 { // put by nobody of ours
+		if err := load(); err != nil {
+			return s.fault(ctx, c, d, id, err)
+		}
 		sum, object := fingerprint(c.data)
 		c.sum, c.object = sum[:], object
 	}
-	if look {
+	// A command without a key that comes for the first time cannot have been
+	// answered. Every other may have been, and its body may be gone since.
+	if again || keyed(c.id) {
 		if done, err := s.replay(ctx, c, d, id); done || err != nil {
 			return err
 		}
+	}
+	if err := load(); err != nil {
+		return s.fault(ctx, c, d, id, err)
 	}
 	call := Call{
 		Service: s.c.Service, Operation: c.op.name, CommandID: c.id, AcceptedAt: c.accepted,
