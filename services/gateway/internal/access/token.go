@@ -106,16 +106,10 @@ func (g *Guard) key(ctx context.Context, t *jwt.Token) (any, error) {
 type keyring struct {
 	mu    sync.Mutex
 	set   map[string]Key
-	asked time.Time // when the set was last asked for
-	got   time.Time // when it last came
-	last  error     // of the last asking
-	now   *asking   // the asking under way
-}
-
-// asking is one question for the keys, and all who wait for its answer.
-type asking struct {
-	done chan struct{}
-	err  error // once done
+	asked time.Time               // when the set was last asked for
+	got   time.Time               // when it last came
+	last  error                   // of the last asking
+	now   *flight[map[string]Key] // the asking under way, and all who wait for it
 }
 
 // find looks a key up. stale says that it is time to ask again: the set is old,
@@ -153,7 +147,7 @@ func (r *keyring) refresh(ctx context.Context, began time.Time, from Authority, 
 	}
 	a := r.now
 	if a == nil {
-		a = &asking{done: make(chan struct{})}
+		a = &flight[map[string]Key]{done: make(chan struct{})}
 		r.now = a
 		go r.ask(context.WithoutCancel(ctx), a, from, c)
 	}
@@ -166,7 +160,7 @@ func (r *keyring) refresh(ctx context.Context, began time.Time, from Authority, 
 	}
 }
 
-func (r *keyring) ask(ctx context.Context, a *asking, from Authority, c Config) {
+func (r *keyring) ask(ctx context.Context, a *flight[map[string]Key], from Authority, c Config) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	list, err := from.SigningKeys(ctx)
@@ -182,6 +176,6 @@ func (r *keyring) ask(ctx context.Context, a *asking, from Authority, c Config) 
 		r.set, r.got = set, r.asked
 	}
 	r.mu.Unlock()
-	a.err = err
+	a.v, a.err = set, err
 	close(a.done)
 }
