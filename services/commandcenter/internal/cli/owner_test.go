@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"io"
 	"net/http"
@@ -66,7 +67,7 @@ func TestTheOwnersPasswordGoesToTheRunningInstanceAlone(t *testing.T) { // not p
 			if err != nil {
 				t.Fatal(err)
 			}
-			password, _, err := d.OwnerPassword()
+			password, _, err := d.OwnerPassword(rand.Text)
 			if c.at == "here" {
 				c.at = l.URL
 			}
@@ -102,7 +103,7 @@ func TestWhoDoesNotAnswerIsNamedBeforeALogin(t *testing.T) { // not parallel: th
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := d.OwnerPassword(); err != nil {
+	if _, _, err := d.OwnerPassword(rand.Text); err != nil {
 		t.Fatal(err)
 	}
 	var errs bytes.Buffer

@@ -93,7 +93,7 @@ hybrid search. One binary is the server, its parts, and the client.
 Settings come from a file (` + "`commandcenter config path`" + `), the environment and
 flags; the later wins. ` + "`commandcenter config list`" + ` shows what is in force.`,
 		Example: `  commandcenter up                      # start everything on this machine
-  commandcenter ingest ./services       # add a folder
+  commandcenter ingest ./deployments    # add a folder
   commandcenter search "how do I ..."   # find something`,
 		SilenceUsage:      true,
 		SilenceErrors:     true,

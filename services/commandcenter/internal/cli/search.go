@@ -81,11 +81,17 @@ func (e *env) search(cmd *cobra.Command, query string, f searchFlags) error {
 	}
 	if e.json {
 		e.print(e.Out, found)
-		return nil
+	} else {
+		e.printResults(found, f.full)
 	}
-	e.printResults(found, f.full)
+	// An answer with nothing in it does not say so either: here it is said to
+	// programs too, beside the answer.
 	if used := header.Get("CC-Search-Mode"); used != "" && used != f.mode && (f.mode != "" || used != "hybrid") {
-		e.say("Searched in mode %s: `commandcenter doctor` says why.", used)
+		why := header.Get("CC-Search-Degraded")
+		if why == "" {
+			why = "`commandcenter doctor` says why."
+		}
+		fmt.Fprintf(e.Err, "Searched in mode %s: %s\n", used, oneLine(why)) //nolint:errcheck // only talk
 	}
 	return nil
 }

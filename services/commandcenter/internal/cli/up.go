@@ -55,6 +55,9 @@ dies. The data directory is the same.`,
 }
 
 func (e *env) up(ctx context.Context, noSample, split bool) error {
+	if split && e.cfg.Ops != "" {
+		return usageError{errors.New("--ops (CC_OPS) is an address for one process, and --split starts several: run `commandcenter serve SERVICE --ops ADDRESS` for each")}
+	}
 	locks := []string{datadir.LockInstance, datadir.LockNATS, datadir.LockPostgres}
 	if split {
 		locks = locks[:1]

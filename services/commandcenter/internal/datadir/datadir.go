@@ -146,13 +146,9 @@ func (d *Dir) ReadOwnerPassword() (string, error) {
 	return strings.TrimSpace(string(data)), err
 }
 
-// OwnerPassword is ReadOwnerPassword, and makes the password if there is none.
-func (d *Dir) OwnerPassword() (password string, made bool, err error) {
-	return keepOrMake(d.OwnerPasswordFile(), func() string {
-		// Groups are easier to read and to type; 26 letters and digits are 130 bits.
-		t := strings.ToLower(rand.Text())
-		return strings.Join([]string{t[:7], t[7:14], t[14:20], t[20:26]}, "-")
-	})
+// OwnerPassword is ReadOwnerPassword, and keeps what gen gives if there is none.
+func (d *Dir) OwnerPassword(gen func() string) (password string, made bool, err error) {
+	return keepOrMake(d.OwnerPasswordFile(), gen)
 }
 
 // OwnerPasswordFile is where the password of the first account is.

@@ -1,6 +1,7 @@
 package datadir
 
 import (
+	"crypto/rand"
 	"errors"
 	"os"
 	"path/filepath"
@@ -99,11 +100,11 @@ func TestSecretsAreMadeOnceAndPrivate(t *testing.T) {
 	if err != nil || string(a) != string(b) {
 		t.Fatalf("second secret differs, err %v", err)
 	}
-	p, made, err := d.OwnerPassword()
+	p, made, err := d.OwnerPassword(rand.Text)
 	if err != nil || !made || len(p) < 26 {
 		t.Fatalf("password %q made %v err %v", p, made, err)
 	}
-	if q, made, err := d.OwnerPassword(); err != nil || made || p != q {
+	if q, made, err := d.OwnerPassword(rand.Text); err != nil || made || p != q {
 		t.Fatalf("second password differs or was made, err %v", err)
 	}
 	for _, f := range []string{d.OwnerPasswordFile(), filepath.Join(d.Keys(), "secret")} {

@@ -1,6 +1,7 @@
 package datadir
 
 import (
+	"crypto/rand"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -30,7 +31,7 @@ func TestProcessesThatStartTogetherHaveOneSecret(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				password, _, err := d.OwnerPassword()
+				password, _, err := d.OwnerPassword(rand.Text)
 				if err != nil {
 					t.Error(err)
 				}

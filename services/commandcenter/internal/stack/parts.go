@@ -275,7 +275,7 @@ func open(ctx context.Context, e *Env, s service) (*pg.DB, error) {
 func Owner(ctx context.Context, e *Env) (made bool, err error) {
 	// The password is on disk before the account is in the database: a process
 	// that dies in between has lost nothing.
-	password, _, err := e.Dir.OwnerPassword()
+	password, _, err := e.Dir.OwnerPassword(auth.NewPassword)
 	if err != nil {
 		return false, err
 	}

@@ -1,0 +1,57 @@
+package cli
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+)
+
+func TestASearchByWordsAloneSaysSo(t *testing.T) {
+	for name, c := range map[string]struct {
+		args []string
+		used string
+		says bool
+	}{
+		"for people":                {nil, "keyword", true},
+		"for programs":              {[]string{"--json"}, "keyword", true},
+		"not when it was asked for": {[]string{"--mode", "keyword"}, "keyword", false},
+		"not when nothing is amiss": {[]string{"--json"}, "hybrid", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+			t.Setenv("CC_TOKEN", "a.b.c")
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				w.Header().Set("CC-Search-Mode", c.used)
+				if c.used != "hybrid" {
+					w.Header().Set("CC-Search-Degraded", "the model is not fetched yet")
+				}
+				_, err := io.WriteString(w, "[]")
+				if err != nil {
+					t.Error(err)
+				}
+			}))
+			defer server.Close()
+			var out, errs bytes.Buffer
+			code := Run(t.Context(), append([]string{"search", "x", "--server", server.URL, "--data-dir", t.TempDir()}, c.args...), Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
+			if code != 0 || strings.Contains(errs.String(), "mode keyword: the model is not fetched yet") != c.says {
+				t.Errorf("%d, %s%s", code, out.String(), errs.String())
+			}
+			if len(c.args) == 1 && strings.TrimSpace(out.String()) != "[]" {
+				t.Errorf("programs read %q", out.String())
+			}
+		})
+	}
+}
+
+func TestOneAddressIsNotForManyProcesses(t *testing.T) {
+	t.Parallel()
+	var errs bytes.Buffer
+	code := Run(t.Context(), []string{"up", "--split", "--ops", "127.0.0.1:9100", "--data-dir", t.TempDir()}, Streams{In: strings.NewReader(""), Out: io.Discard, Err: &errs})
+	if code != exitUsage || !strings.Contains(errs.String(), "serve SERVICE --ops") {
+		t.Errorf("%d, %s", code, errs.String())
+	}
+}
