@@ -146,6 +146,28 @@ func (s *Server) LeafAddr() (string, error) {
 	return net.JoinHostPort(v.LeafNode.Host, fmt.Sprint(v.LeafNode.Port)), nil
 }
 
+// Joined returns an error when some of the hubs that this server joins are not
+// connected now.
+func (s *Server) Joined() error {
+	if s.joins == 0 {
+		return nil
+	}
+	leafs, err := s.ns.Leafz(nil)
+	if err != nil {
+		return fmt.Errorf("leaf connections: %w", err)
+	}
+	there := 0
+	for _, l := range leafs.Leafs {
+		if l.IsSpoke { // not one that has joined us
+			there++
+		}
+	}
+	if there < s.joins {
+		return fmt.Errorf("%d of %d leaf connections to hubs are there", there, s.joins)
+	}
+	return nil
+}
+
 // loopback reports whether a host is this machine.
 func loopback(host string) bool {
 	ip := net.ParseIP(host)

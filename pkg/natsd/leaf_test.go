@@ -15,6 +15,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -131,6 +132,26 @@ func TestOnlyTheHubsSubjectsCrossALeafConnection(t *testing.T) {
 }
 
 // A hub may be anybody's: it grants itself everything.
+func TestAHubThatIsGoneIsTold(t *testing.T) {
+	t.Parallel()
+	hub, spoke := joined(t, guest.Name)
+	if err := errors.Join(hub.Joined(), spoke.Joined()); err != nil {
+		t.Errorf("while they are joined: %v", err)
+	}
+	if err := hub.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(waits); spoke.Joined() == nil; {
+		if time.Now().After(end) {
+			t.Fatal("nobody notices")
+		}
+		runtime.Gosched()
+	}
+	if err := spoke.Joined(); err == nil || !strings.Contains(err.Error(), "0 of 1") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestAHostileHubReachesNoStreamOfWhoJoinsIt(t *testing.T) {
 	t.Parallel()
 	hub, spoke := joined(t, "open")

@@ -64,6 +64,7 @@ type Server struct {
 	Trust *Trust
 
 	ns     *server.Server
+	joins  int // hubs of others
 	addr   string
 	failed chan error
 	stop   sync.Once
@@ -91,7 +92,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nats server: %w", err)
 	}
-	s := &Server{Trust: trust, ns: ns, failed: make(chan error, 1)}
+	s := &Server{Trust: trust, ns: ns, joins: len(c.Remotes), failed: make(chan error, 1)}
 	var fatal []string
 	starting := true
 	log := &serverLog{log: c.Log, starting: true}

@@ -38,6 +38,9 @@ type Deps struct {
 	// Neighbours are hubs of others, which this instance meets as a client of
 	// their NATS servers. Service, Log and Heard are filled in here.
 	Neighbours []bus.NeighbourConfig
+	// Joined returns an error when a leaf connection to a hub of others is not
+	// there; nil where the NATS server runs elsewhere, and nobody here knows.
+	Joined     func() error
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 	// Degraded reports whether this instance works with less than usual, for
@@ -107,12 +110,25 @@ func meet(d Deps) []bus.NeighbourConfig {
 	return out
 }
 
+// joinAdvice is what to do when a hub of others does not answer.
+const joinAdvice = ": check the address in hub.join (CC_HUB_JOIN), the credentials, and that the server runs"
+
+func joined(d Deps) error {
+	if d.Joined == nil {
+		return nil
+	}
+	return d.Joined()
+}
+
 func checks(d Deps, c Config, neighbours []*bus.Neighbour, catalog *instance.Catalog, collision *instance.Collision) []app.Check {
 	out := []app.Check{
 		{Name: "database", Check: d.DB.Ping},
 		{Name: "hub", Check: func(ctx context.Context) error {
 			if d.Hub.Ready(ctx) != nil {
 				return app.Degraded("heartbeats can be neither sent nor heard at the moment; the catalog shows what was last known")
+			}
+			if err := joined(d); err != nil {
+				return app.Degraded(err.Error() + joinAdvice)
 			}
 			return nil
 		}},
@@ -133,7 +149,7 @@ func checks(d Deps, c Config, neighbours []*bus.Neighbour, catalog *instance.Cat
 	for _, n := range neighbours {
 		out = append(out, app.Check{Name: n.Name(), Check: func(ctx context.Context) error {
 			if err := n.Ready(ctx); err != nil {
-				return app.Degraded(err.Error() + ": check the address in hub.join (CC_HUB_JOIN), the credentials, and that the server runs")
+				return app.Degraded(err.Error() + joinAdvice)
 			}
 			return nil
 		}})

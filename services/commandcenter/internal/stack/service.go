@@ -25,6 +25,8 @@ type built struct {
 	db  *pg.DB
 	bus *bus.Bus
 	hub *bus.Hub
+	// joined is that of the NATS server of this process, nil without one.
+	joined func() error
 }
 
 // servicePart is one service with its connections, which are made at its start
@@ -67,6 +69,9 @@ func (p *servicePart) Start(ctx context.Context) error {
 // connect opens all connections, or none.
 func (p *servicePart) connect(ctx context.Context) (err error) {
 	p.built = built{env: p.env}
+	if s := p.nats.server; s != nil {
+		p.joined = s.Joined
+	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.disconnect())
@@ -199,7 +204,7 @@ func buildFederation(b built) (*app.Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	return federation.New(federation.Deps{DB: b.db, Bus: b.bus, Hub: b.hub, Neighbours: neighbours, Log: b.env.Log, Registerer: b.env.Registry}, c)
+	return federation.New(federation.Deps{DB: b.db, Bus: b.bus, Hub: b.hub, Neighbours: neighbours, Joined: b.joined, Log: b.env.Log, Registerer: b.env.Registry}, c)
 }
 
 func buildKnowledge(b built) (*app.Module, error) {
