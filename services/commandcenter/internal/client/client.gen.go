@@ -328,6 +328,7 @@ type KnowledgeSearchResult struct {
 
 // KnowledgeStatistics defines model for KnowledgeStatistics.
 type KnowledgeStatistics struct {
+	// Collection The collection, or `*` for all of the project
 	Collection string `json:"collection"`
 	Database   struct {
 		// Categories Documents by category
@@ -390,7 +391,7 @@ type MessageResponse struct {
 
 // Operation defines model for Operation.
 type Operation struct {
-	// Answer The body of that answer
+	// Answer The body of that answer; while `status` is pending, null or what the service knows so far
 	Answer     interface{} `json:"answer"`
 	CreatedAt  time.Time   `json:"created_at"`
 	FinishedAt *time.Time  `json:"finished_at"`
@@ -1066,7 +1067,7 @@ type ClientInterface interface {
 
 	// DeleteDocument Remove a document, its chunks and vectors
 	//
-	// Gone from every search at once. Takes the uploader or an admin.
+	// Gone from every search at once. Takes the uploader or an admin. With `repository_id` it is a 404 unless the document is of that repository.
 	//
 	// Corresponds with DELETE /api/v1/knowledge/documents/{document_id} (the `DeleteDocument` operationId).
 	DeleteDocument(ctx context.Context, documentId DocumentID, params *DeleteDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -1494,7 +1495,7 @@ func (c *Client) AddTextDocument(ctx context.Context, params *AddTextDocumentPar
 
 // DeleteDocument Remove a document, its chunks and vectors
 //
-// Gone from every search at once. Takes the uploader or an admin.
+// Gone from every search at once. Takes the uploader or an admin. With `repository_id` it is a 404 unless the document is of that repository.
 //
 // Corresponds with DELETE /api/v1/knowledge/documents/{document_id} (the `DeleteDocument` operationId).
 func (c *Client) DeleteDocument(ctx context.Context, documentId DocumentID, params *DeleteDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -3621,7 +3622,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteDocumentWithResponse Remove a document, its chunks and vectors
 	//
-	// Gone from every search at once. Takes the uploader or an admin.
+	// Gone from every search at once. Takes the uploader or an admin. With `repository_id` it is a 404 unless the document is of that repository.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -5935,7 +5936,7 @@ func (c *ClientWithResponses) AddTextDocumentWithResponse(ctx context.Context, p
 
 // DeleteDocumentWithResponse Remove a document, its chunks and vectors
 //
-// Gone from every search at once. Takes the uploader or an admin.
+// Gone from every search at once. Takes the uploader or an admin. With `repository_id` it is a 404 unless the document is of that repository.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -159,6 +159,7 @@ type KnowledgeSearchResult struct {
 
 // KnowledgeStatistics defines model for KnowledgeStatistics.
 type KnowledgeStatistics struct {
+	// Collection The collection, or `*` for all of the project
 	Collection string `json:"collection"`
 	Database   struct {
 		// Categories Documents by category
