@@ -75,7 +75,7 @@ func run(t *testing.T, env *bustest.Env, slug string, onHub bus.Config, neighbou
 	c.Interval = time.Second // the tests wait for the next one
 	w.module, err = federation.New(federation.Deps{
 		DB: w.db, Bus: env.Bus(federation.Name), Hub: w.hub, Neighbours: neighbours,
-		Log: slog.New(slog.NewTextHandler(w.log, nil)), Registerer: w.metrics,
+		Log: slog.New(slog.NewTextHandler(w.log, nil)), Registerer: w.metrics, Secret: []byte("the secret of " + slug),
 	}, c)
 	if err != nil {
 		t.Fatal(err)
@@ -285,7 +285,7 @@ func TestAFullCatalogIsToldUntilTheLongGoneAreForgotten(t *testing.T) {
 	w.await("us:>online")
 	const fill = `
 		INSERT INTO instances (slug, status, last_heartbeat_at, first_seen_at)
-		SELECT 'i' || n, 'offline', $1, $1 FROM generate_series(1, 1000) AS n`
+		SELECT 'i' || n, 'offline', $1, $1 FROM generate_series(1, 2000) AS n`
 	const age = `UPDATE instances SET last_heartbeat_at = $1 WHERE slug <> 'us'`
 	exec := func(q string, at time.Time) {
 		t.Helper()
