@@ -83,6 +83,12 @@ func New(d Deps, c Config) (*app.Module, error) {
 	}
 	self := instance.Self{Slug: c.Slug, ID: c.ID, Key: keys.Public()}
 	catalog := instance.NewCatalog(postgres.NewInstances(d.DB), self, instance.Rules{Forget: c.Forget, Unknown: instance.Policy(c.Unknown)}, d.Now)
+	var listed []instance.Registration
+	if c.Catalog != "" {
+		if listed, err = readCatalog(c.Catalog); err != nil {
+			return nil, fmt.Errorf("federation: %w", err)
+		}
+	}
 	collision := &instance.Collision{}
 	presence, err := inbox.NewPresence(inbox.Config{Catalog: catalog, Collision: collision, Registerer: d.Registerer, Log: log, Now: d.Now})
 	if err != nil {
@@ -93,9 +99,9 @@ func New(d Deps, c Config) (*app.Module, error) {
 		return nil, fmt.Errorf("federation: %w", err)
 	}
 	checks := checks(d, c, neighbours, catalog, collision)
-	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: c.Version, Checks: checks})
-	serve.Register(server, catalog)
-	parts := append([]app.Part{outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))}, heard...)
+	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: c.Version, DB: d.DB, Recheck: d.Recheck, Checks: checks})
+	(&serve.Handlers{Catalog: catalog, Registrar: catalog}).Register(server)
+	parts := append([]app.Part{outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer)), filed{catalog, listed}}, heard...)
 	parts = append(parts,
 		&instance.Beat{
 			Always: instance.Heartbeat{

@@ -39,6 +39,8 @@ const (
 
 // Instance is a row of the catalog.
 type Instance struct {
+	Number  int64     // of the row, for those who want a number
+	Updated time.Time // the row
 	Slug    string
 	Name    string // for people, "" when nobody gave one
 	Tags    []string
@@ -73,8 +75,8 @@ type Instance struct {
 	Skew     time.Duration // its clock less ours, and the way here; smoothed
 }
 
-// interval is the time between its heartbeats.
-func (i Instance) interval() time.Duration {
+// Every is the time between its heartbeats.
+func (i Instance) Every() time.Duration {
 	if i.Interval > 0 {
 		return i.Interval
 	}
@@ -83,7 +85,7 @@ func (i Instance) interval() time.Duration {
 
 // StatusAt is the status at a time: silence makes it worse, never better.
 func (i Instance) StatusAt(now time.Time) Status {
-	late := min(max(DegradedAfter, i.interval()*5/3), OfflineAfter-time.Second)
+	late := min(max(DegradedAfter, i.Every()*5/3), OfflineAfter-time.Second)
 	switch silence := now.Sub(i.LastHeartbeat); {
 	case i.Beats == 0, silence >= OfflineAfter:
 		return Offline
@@ -175,7 +177,7 @@ func (i Instance) measure(hb Heartbeat) Instance {
 	if i.Beats == 0 || gap <= 0 {
 		return next
 	}
-	if n := math.Round(float64(gap)/float64(i.interval())) - 1; n > 0 {
+	if n := math.Round(float64(gap)/float64(i.Every())) - 1; n > 0 {
 		next.Missed += int(n)
 	}
 	if !hb.Sent.IsZero() && !i.Sent.IsZero() {

@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -139,6 +141,32 @@ func (c *Catalog) Admit(ctx context.Context, slug, key string) (Entry, error) {
 	})
 }
 
+// Reconcile makes the catalog hold what the catalog file says: all of it is
+// registered, and what came from the file before and is no longer in it leaves.
+func (c *Catalog) Reconcile(ctx context.Context, file []Registration) error {
+	listed := map[string]bool{}
+	for _, r := range file {
+		r.Source = FromFile
+		listed[r.Slug] = true
+		if _, _, err := c.Update(ctx, r); err != nil && !errors.Is(err, ErrSelf) { // all instances may share one file
+			return fmt.Errorf("register %s: %w", r.Slug, err)
+		}
+	}
+	all, err := c.store.All(ctx)
+	if err != nil {
+		return err
+	}
+	for _, i := range all {
+		if i.Source != FromFile || listed[i.Slug] {
+			continue
+		}
+		if err := c.Remove(ctx, i.Slug); err != nil && !errors.Is(err, ErrNotFound) {
+			return fmt.Errorf("remove %s: %w", i.Slug, err)
+		}
+	}
+	return nil
+}
+
 // enter changes a row under its lock, and says what became of it.
 func (c *Catalog) enter(ctx context.Context, slug string, change func(Instance) (Instance, error)) (e Entry, err error) {
 	err = c.store.Atomically(ctx, func(ctx context.Context) error {
@@ -173,7 +201,11 @@ func (c *Catalog) enter(ctx context.Context, slug string, change func(Instance) 
 		if !found {
 			was.Status = next.Status // there is nothing to tell yet
 		}
-		return c.save(ctx, was.Status, next)
+		if err := c.save(ctx, was.Status, next); err != nil {
+			return err
+		}
+		e.Instance, _, err = c.store.Get(ctx, slug) // with what the row was given
+		return err
 	})
 	return e, err
 }

@@ -31,6 +31,8 @@ func (s *Instances) Atomically(ctx context.Context, fn func(ctx context.Context)
 }
 
 type row struct {
+	Number           int64           `db:"id"`
+	Updated          time.Time       `db:"updated_at"`
 	Slug             string          `db:"slug"`
 	Name             sql.NullString  `db:"name"`
 	Tags             pq.StringArray  `db:"tags"`
@@ -62,7 +64,7 @@ type row struct {
 
 func (r row) instance() instance.Instance {
 	i := instance.Instance{
-		Slug: r.Slug, Name: r.Name.String, Tags: list(r.Tags), Source: r.Source, Admitted: r.Admitted, KeyHash: r.KeyHash,
+		Number: r.Number, Updated: r.Updated, Slug: r.Slug, Name: r.Name.String, Tags: list(r.Tags), Source: r.Source, Admitted: r.Admitted, KeyHash: r.KeyHash,
 		Status: instance.Status(r.Status), HubURL: r.HubURL.String, Namespace: r.Namespace.String, ProductVersion: r.ProductVersion.String,
 		Contract: r.Contract.String, Capabilities: list(r.Capabilities), ReportedDegraded: r.ReportedDegraded,
 		LastHeartbeat: r.LastHeartbeat, Sent: r.Sent.Time, FirstSeen: r.FirstSeen, Version: r.Version,
@@ -94,7 +96,7 @@ func orNone(s []string) pq.StringArray {
 	return s
 }
 
-const columns = `slug, name, tags, source, admitted, api_key_hash, status, hub_url, mesh_namespace, product_version, contract, capabilities,
+const columns = `id, updated_at, slug, name, tags, source, admitted, api_key_hash, status, hub_url, mesh_namespace, product_version, contract, capabilities,
 		       reported_degraded, load, last_heartbeat_at, sent_at, first_seen_at, version, sign_key, seal_key, other_key, sequence,
 		       beats, missed, interval_ms, jitter_ms, skew_ms`
 
@@ -182,7 +184,7 @@ func (s *Instances) Save(ctx context.Context, i instance.Instance) (version int,
 			contract = excluded.contract, capabilities = excluded.capabilities, load = excluded.load, sign_key = excluded.sign_key,
 			seal_key = excluded.seal_key, other_key = excluded.other_key, sequence = excluded.sequence, beats = excluded.beats,
 			missed = excluded.missed, interval_ms = excluded.interval_ms, jitter_ms = excluded.jitter_ms, skew_ms = excluded.skew_ms,
-			version = old.version + 1
+			version = old.version + 1, updated_at = now()
 		RETURNING version`
 	source := i.Source
 	if source == "" {
