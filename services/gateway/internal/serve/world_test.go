@@ -416,9 +416,31 @@ func sample(operation string) *bus.Answer {
 		body = `["default"]`
 	case "listInstances":
 		body = `{"instances":[],"total":0}`
+	case "getInstance", "admitInstance":
+		body = instanceRow
+	case "registerInstance":
+		status, body = 201, `{"instance":`+instanceRow+`,"api_key":"ccf_x"}`
+	case "removeInstance", "unshareProject":
+		status = 204
+	case "listShares":
+		body = `[]`
+	case "shareProject":
+		status, body = 201, `{"instance":"north","name":"p","created_at":"2026-01-02T03:04:05Z"}`
+	case "searchFederation":
+		body = `{"results":[],"instances":[],"answered":0,"asked":0,"summary":"0 of 0"}`
+	case "listFederatedProjects":
+		body = `[` + federatedProject + `]`
+	case "getFederatedProject", "updateFederatedProject":
+		body = federatedProject
 	}
 	return &bus.Answer{Status: status, Body: []byte(body)}
 }
+
+const (
+	instanceRow = `{"slug":"north","self":false,"status":"online","hub_url":null,"mesh_namespace":null,"version":null,"last_heartbeat_at":"2026-01-02T03:04:05Z","first_seen_at":"2026-01-02T03:04:05Z",` +
+		`"name":null,"tags":[],"source":"api","admitted":true,"contract":null,"capabilities":[],"load":0.5,"key":null,"other_key":null,"heartbeats":1,"missed_heartbeats":0,"interval_seconds":30,"jitter_ms":0.5,"clock_skew_ms":-1.5}`
+	federatedProject = `{"id":1,"slug":"north","name":"North","hub_url":null,"mesh_namespace":"hub.north","status":"offline","tags":[],"last_heartbeat_at":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+)
 
 func document(state string) string {
 	return `{"id":1,"title":"t","filename":"a.md","category":"c","collection":"default","repository_id":null,"technology_id":null,"content_type":"text/markdown","file_size":3,"sha256":"00","version":1,"state":"` + state +
