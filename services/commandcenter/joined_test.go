@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,7 +24,7 @@ func member(t *testing.T, slug, hub string) (p *product, listens string) {
 		t.Fatal(err)
 	}
 	p, cancel, ended := begin(t, dataDir(t), "--config", file, "--no-sample")
-	t.Cleanup(func() {
+	p.stop = sync.OnceFunc(func() {
 		cancel()
 		select {
 		case code := <-ended:
@@ -34,6 +35,7 @@ func member(t *testing.T, slug, hub string) (p *product, listens string) {
 			t.Errorf("%s does not stop", slug)
 		}
 	})
+	t.Cleanup(p.stop)
 	if strings.Contains(hub, "listen") {
 		e := p.await("started", func(e map[string]any) bool { return e["part"] == "Hub" })
 		detail, _ := e["detail"].(string)
@@ -110,5 +112,77 @@ func TestAHubThatCannotBeJoinedIsAnErrorBeforeTheStart(t *testing.T) {
 	text, err := os.ReadFile(file)
 	if code != 0 || err != nil || !strings.Contains(string(text), "#hub:") || !strings.Contains(string(text), "neighbour.creds") || !strings.Contains(string(text), "leaf+tls://host:7422") {
 		t.Errorf("config init: %d %s %v\n%s", code, errs, err, text)
+	}
+}
+
+// Two products, each with its own database, bus and people.
+func TestAProjectSharedWithAnInstanceIsFoundFromThere(t *testing.T) {
+	t.Parallel()
+	north, addr := member(t, "north", "  listen: 127.0.0.1:0\n")
+	creds := filepath.Join(north.dir, "keys", "neighbour.creds")
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	if code, _, errs := run(t, "federation", "join", "leaf://127.0.0.1:1", "--creds", creds, "--within", "300ms", "--config", file); code != 5 || !strings.Contains(errs, "nothing was changed") {
+		t.Errorf("nobody is there: %d %s", code, errs)
+	}
+	if _, err := os.Stat(file); err == nil {
+		t.Error("a hub that cannot be joined was written down")
+	}
+	for _, url := range []string{"leaf://" + addr, north.nats} {
+		if code, out, errs := run(t, "federation", "join", url, "--creds", creds, "--config", file); code != 0 || !strings.Contains(errs, "commandcenter up") {
+			t.Fatalf("join %s: %d %s%s", url, code, out, errs)
+		}
+	}
+	code, out, _ := run(t, "config", "get", "hub.join", "--config", file)
+	if code != 0 || !strings.Contains(out, "leaf://"+addr+" "+creds) || !strings.Contains(out, north.nats) {
+		t.Fatalf("hub.join: %d %s", code, out)
+	}
+	south, _ := member(t, "south", fmt.Sprintf("  join: [\"leaf://%s %s\"]\n", addr, creds))
+	north.knows("south")
+	south.knows("north")
+	contentType, body := form(t, "landing.md", "# Landing\n\nIn fog the horn is blown twice before the landing.\n", "category", "x")
+	if status, _, answer, err := south.owner().do("POST", "/api/v1/knowledge/documents", contentType, body); err != nil || status != 201 {
+		t.Fatalf("%d %s %v", status, answer, err)
+	}
+	type answer struct {
+		Summary string `json:"summary"`
+		Results []struct {
+			Instance string `json:"instance"`
+			Project  string `json:"project"`
+			Content  string `json:"content"`
+		} `json:"results"`
+		Instances []struct {
+			Instance string `json:"instance"`
+			Reason   string `json:"reason"`
+		} `json:"instances"`
+	}
+	var a answer
+	north.must(&a, "federation", "search", "fog horn")
+	if a.Summary != "2 of 2" || len(a.Results) != 0 || len(a.Instances) != 2 || !strings.Contains(a.Instances[1].Reason, "shares no project") {
+		t.Errorf("before it is shared: %+v", a)
+	}
+	var ignored any
+	south.must(&ignored, "federation", "share", "north", "--name", "Handbook")
+	a = answer{}
+	north.must(&a, "federation", "search", "fog horn")
+	if a.Summary != "2 of 2" || len(a.Results) != 1 || a.Results[0].Instance != "south" || a.Results[0].Project != "Handbook" || !strings.Contains(a.Results[0].Content, "blown twice") {
+		t.Errorf("after it is shared: %+v", a)
+	}
+	a = answer{}
+	south.must(&a, "federation", "search", "fog horn")
+	if len(a.Results) != 1 || a.Results[0].Instance != "south" {
+		t.Errorf("from where it is: %+v", a)
+	}
+	var registered struct {
+		APIKey string `json:"api_key"`
+	}
+	north.must(&registered, "federation", "register", "ghost")
+	a = answer{}
+	if north.must(&a, "federation", "search", "fog horn"); a.Summary != "2 of 3" {
+		t.Errorf("with one that is not there: %+v", a)
+	}
+	south.stop()
+	a = answer{}
+	if north.must(&a, "federation", "search", "fog horn", "--within", "1s"); a.Summary != "1 of 3" || len(a.Results) != 0 {
+		t.Errorf("after it stopped: %+v", a)
 	}
 }

@@ -101,8 +101,11 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"bus tail": {code: exitAuth}, "bus services": {code: exitAuth}, "bus dead list": {code: exitAuth},
 		"bus dead show": {args: []string{"1"}, code: exitAuth}, "bus dead redrive": {args: []string{"1"}, code: exitAuth}, "bus dead discard": {args: []string{"1"}, code: exitAuth},
 		"project list": {code: exitAuth}, "project create": {args: []string{"x"}, code: exitAuth}, "project use": {args: []string{"x"}, code: exitAuth},
-		"federation status": {code: exitAuth},
-		"up":                {code: exitInUse}, "serve": {args: []string{"gateway"}, code: exitInUse},
+		"federation status": {code: exitAuth}, "federation shares": {code: exitAuth},
+		"federation register": {args: []string{"x"}, code: exitAuth}, "federation admit": {args: []string{"x"}, code: exitAuth}, "federation remove": {args: []string{"x"}, code: exitAuth},
+		"federation share": {args: []string{"x"}, code: exitAuth}, "federation unshare": {args: []string{"x"}, code: exitAuth}, "federation search": {args: []string{"x"}, code: exitAuth},
+		"federation join": {args: []string{"leaf://127.0.0.1:1", "--within", "200ms"}, code: exitUnavailable},
+		"up":              {code: exitInUse}, "serve": {args: []string{"gateway"}, code: exitInUse},
 		"migrate": {code: exitFailure},
 	}
 	every(func(_ *cobra.Command, words []string) {

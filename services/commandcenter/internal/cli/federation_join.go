@@ -1,0 +1,222 @@
+package cli
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/spf13/cobra"
+
+	"github.com/commandcenter/commandcenter/pkg/config"
+	"github.com/commandcenter/commandcenter/pkg/natsd"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
+)
+
+func (e *env) federationJoin() *cobra.Command {
+	var creds string
+	var unchecked bool
+	var within time.Duration
+	c := &cobra.Command{
+		Use:   "join URL --creds FILE",
+		Short: "Join the hub of another instance",
+		Long: `Checks that the hub lets this instance in, writes it into the settings file
+(hub.join), and says what is to be restarted.
+
+leaf+tls://host:7422 joins the hub of another instance: heartbeats and searches
+cross. tls://host:4222 is a client of any NATS server: heartbeats alone.
+leaf:// and nats:// are without TLS, on this machine or with hub.plain.`,
+		Example:     "  commandcenter federation join leaf+tls://hub.example.org:7422 --creds ./neighbour.creds",
+		Args:        nargs(1, 1),
+		Annotations: mendable, // the file need not be there
+		RunE: func(cmd *cobra.Command, args []string) error {
+			entry, j, err := joinEntry(args[0], creds)
+			if err != nil {
+				return usageError{err}
+			}
+			next := e.cfg
+			next.Hub.Join = joined(e.cfg.Hub, j, entry)
+			if err := next.Validate(); err != nil {
+				return usageError{err}
+			}
+			if !unchecked {
+				ctx, cancel := context.WithTimeout(cmd.Context(), within)
+				defer cancel()
+				if err := tryJoin(ctx, next.Hub, j); err != nil {
+					return codedError{fmt.Errorf("%s: %w; nothing was changed", j.Host, err), exitUnavailable}
+				}
+			}
+			d := settings.Default()
+			if err := config.Set(e.file, &d, "hub.join", yamlList(next.Hub.Join)); err != nil {
+				return usageError{err}
+			}
+			restart := e.restart(j)
+			if e.json {
+				e.print(e.Out, map[string]any{"path": e.file, "join": next.Hub.Join, "checked": !unchecked, "restart": restart})
+				return nil
+			}
+			e.line("%s is in hub.join of %s.", j.Host, e.file)
+			e.say("%s", restart)
+			return nil
+		},
+	}
+	c.Flags().StringVar(&creds, "creds", "", "file with what is shown there: credentials of NATS, or one line with user:password or a token")
+	c.Flags().BoolVar(&unchecked, "no-check", false, "write it without connecting first")
+	c.Flags().DurationVar(&within, "within", 10*time.Second, "how long the check may take")
+	return ends(c, exitUnavailable)
+}
+
+// joinEntry is the entry of hub.join. The file is named in full: the server may
+// run elsewhere in the tree.
+func joinEntry(url, creds string) (string, settings.Join, error) {
+	entry := url
+	if creds != "" {
+		abs, err := filepath.Abs(creds)
+		if err != nil {
+			return "", settings.Join{}, err
+		}
+		if _, err := natsd.ReadCredentials(abs); err != nil {
+			return "", settings.Join{}, err
+		}
+		entry += " " + abs
+	}
+	joins, err := settings.Hub{Join: []string{entry}}.Joins()
+	if err != nil {
+		return "", settings.Join{}, err
+	}
+	return entry, joins[0], nil
+}
+
+// joined are the entries with this one, which takes the place of one to the
+// same host.
+func joined(h settings.Hub, j settings.Join, entry string) []string {
+	out := slices.DeleteFunc(slices.Clone(h.Join), func(old string) bool {
+		was, err := settings.Hub{Join: []string{old}}.Joins()
+		return err == nil && was[0].Host == j.Host && was[0].Leaf == j.Leaf
+	})
+	return append(out, entry)
+}
+
+func yamlList(list []string) string {
+	quoted := make([]string, 0, len(list))
+	for _, s := range list {
+		quoted = append(quoted, "'"+strings.ReplaceAll(s, "'", "''")+"'")
+	}
+	return "[" + strings.Join(quoted, ", ") + "]"
+}
+
+// tryJoin joins the hub as this instance would, and leaves it again.
+func tryJoin(ctx context.Context, h settings.Hub, j settings.Join) error {
+	var secure *tls.Config
+	if j.TLS {
+		secure = &tls.Config{MinVersion: tls.VersionTLS12}
+		if h.CAFile != "" {
+			pem, err := os.ReadFile(h.CAFile)
+			if err != nil {
+				return err
+			}
+			secure.RootCAs = x509.NewCertPool()
+			if !secure.RootCAs.AppendCertsFromPEM(pem) {
+				return fmt.Errorf("%s holds no certificate", h.CAFile)
+			}
+		}
+	}
+	if j.Leaf {
+		return tryLeaf(ctx, h, j, secure)
+	}
+	return tryClient(ctx, j, secure)
+}
+
+// tryLeaf lets a server of a moment join: only servers do by a leaf connection.
+func tryLeaf(ctx context.Context, h settings.Hub, j settings.Join, secure *tls.Config) (err error) {
+	dir, err := os.MkdirTemp("", "commandcenter-join-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	s, err := natsd.Start(ctx, natsd.Config{
+		Dir: dir, Log: slog.New(slog.DiscardHandler), NoSync: true, LeafPlain: h.Plain,
+		Remotes: []natsd.Remote{{Addr: j.Host, Credentials: j.Credentials, TLS: secure, Deny: []string{">"}}},
+	})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+		defer cancel()
+		err = errors.Join(err, s.Stop(stop))
+	}()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for held := 0; ; {
+		// One that is refused is there for a moment, too.
+		if held++; s.Joined() != nil {
+			held = 0
+		}
+		if held == 10 {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return errors.New("it cannot be joined: check the address, that the other instance runs with hub.listen, and the credentials")
+		case <-tick.C:
+		}
+	}
+}
+
+func tryClient(ctx context.Context, j settings.Join, secure *tls.Config) error {
+	opts := []nats.Option{nats.Name("commandcenter federation join"), nats.Timeout(5 * time.Second), nats.NoReconnect()}
+	if secure != nil {
+		opts = append(opts, nats.Secure(secure))
+	}
+	if j.Credentials != "" {
+		show, err := natsd.ReadCredentials(j.Credentials)
+		switch {
+		case err != nil:
+			return err
+		case show.File != "":
+			opts = append(opts, nats.UserCredentials(show.File))
+		case show.User != "":
+			opts = append(opts, nats.UserInfo(show.User, show.Password))
+		default:
+			opts = append(opts, nats.Token(show.Token))
+		}
+	}
+	nc, err := nats.Connect(j.URL(), opts...)
+	if err != nil {
+		return fmt.Errorf("it cannot be joined: %w", err)
+	}
+	defer nc.Close()
+	if _, err := nc.SubscribeSync("hub.presence.*"); err != nil {
+		return err
+	}
+	if err := nc.FlushWithContext(ctx); err != nil {
+		return err
+	}
+	if err := nc.LastError(); err != nil {
+		return fmt.Errorf("it lets us in, and not hear the others: %w", err)
+	}
+	return nil
+}
+
+// restart says what has to be restarted for a hub to be joined.
+func (e *env) restart(j settings.Join) string {
+	dir := datadir.At(e.cfg.DataDir)
+	part := "the process with the federation service (`commandcenter serve federation`)"
+	if j.Leaf {
+		part = "the process with NATS (`commandcenter serve nats`)"
+	}
+	if pid := dir.Holder(); pid != 0 {
+		return fmt.Sprintf("It is joined when `commandcenter up` of %s (process %d) is restarted.", dir.Path(), pid)
+	}
+	return fmt.Sprintf("It is joined at the next `commandcenter up`; of separate processes, restart %s.", part)
+}
