@@ -161,11 +161,14 @@ type Presence struct {
 	Seq    uint64
 }
 
+// PresenceWorkers are so many announcements in hand at a time.
+const PresenceWorkers = 32
+
 // Presences is a part that hands announcements to h, the last one of every
-// instance first, from a durable consumer. An error brings it again a few
+// instance first, from a durable consumer; up to [PresenceWorkers] at a time. An error brings it again a few
 // times; what nobody can read is to be dropped with [Drop].
 func (h *Hub) Presences(handle func(ctx context.Context, p Presence) error) *Consumer {
-	return NewConsumer(h.b, ConsumerConfig{Stream: StreamPresence, Durable: presenceDurable(h.service), Workers: 1, Attempts: 3, Line: "presence.heard"},
+	return NewConsumer(h.b, ConsumerConfig{Stream: StreamPresence, Durable: presenceDurable(h.service), Workers: PresenceWorkers, Attempts: 3, Line: "presence.heard"},
 		func(ctx context.Context, d *Delivery) error {
 			p := Presence{Header: d.Header, Data: d.Data, Time: d.Time, Seq: d.Sequence}
 			if len(d.Subject) > len(presencePrefix) {

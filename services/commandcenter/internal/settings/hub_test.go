@@ -44,6 +44,8 @@ func TestAHubThatCannotBeJoinedSafelyIsRefusedAndNoSecretIsShown(t *testing.T) {
 		"nonsense":               {Hub{Join: []string{"tls://hush@%zz"}}, "", "hub.join"},
 		"a password":             {Hub{Join: []string{"tls://u:hush@h:1"}}, "", "hub.join: h:1: put"},
 		"a token":                {Hub{Join: []string{"tls://hush@h:1"}}, "", "hub.join: h:1: put"},
+		"all of the hub":         {Hub{Allow: []string{"hub.>"}}, "", "hub.allow"},
+		"another's subject":      {Hub{Allow: []string{"hub.north.>", "evt.>"}}, "", `hub.allow: "evt.>"`},
 		"twice":                  {Hub{Join: []string{"tls://h:1 /a", "nats://h:1"}, Plain: true}, "", "hub.join: h:1 is there twice"},
 		"somebody else's listen": {Hub{Listen: "127.0.0.1:1"}, "nats://n:1", "hub.listen: NATS is somebody else's"},
 		"somebody else's leaf":   {Hub{Join: []string{"leaf+tls://h"}}, "nats://n:1", "hub.join: h:7422: NATS is somebody else's"},

@@ -205,3 +205,33 @@ func TestACommandThatWaitedIsJudgedByTheRightsOfNow(t *testing.T) {
 		t.Errorf("a service: %+v %v", got, err)
 	}
 }
+
+func TestOnlyWhatIsAllowedCrossesTheBorderOfTheHub(t *testing.T) {
+	t.Parallel()
+	c := settings.Default()
+	for _, w := range []struct {
+		search bool
+		allow  []string
+		want   []string
+	}{
+		{true, nil, []string{"hub.answer.>", "hub.ask.*", "hub.presence.>"}},
+		{false, nil, []string{"hub.presence.>"}},
+		{false, []string{"hub.north.project.>"}, []string{"hub.north.project.>", "hub.presence.>"}},
+	} {
+		c.Federation.Search, c.Hub.Allow = w.search, w.allow
+		users, err := Users("us", c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range users {
+			if u.Name != bus.NeighbourUser {
+				continue
+			}
+			slices.Sort(u.Pub)
+			slices.Sort(u.Sub)
+			if !slices.Equal(u.Pub, w.want) || !slices.Equal(u.Sub, w.want) {
+				t.Errorf("search %v: a neighbour may say %v and hear %v, want %v", w.search, u.Pub, u.Sub, w.want)
+			}
+		}
+	}
+}

@@ -16,6 +16,7 @@ import (
 // catalog takes heartbeats in.
 type catalog interface {
 	Hear(ctx context.Context, hb instance.Heartbeat) error
+	HearAll(ctx context.Context, beats []instance.Heartbeat) []error
 }
 
 // Presence decides about heartbeats as they come.
@@ -23,6 +24,7 @@ type Presence struct {
 	Config
 	heard *prometheus.CounterVec
 	took  prometheus.Histogram
+	group *group
 }
 
 // Config is what a [Presence] needs.
@@ -43,6 +45,7 @@ func NewPresence(c Config) (*Presence, error) {
 		Name: "federation_heartbeat_processing_seconds",
 		Help: "Time to decide about a heartbeat that came in.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8),
 	})}
+	p.group = &group{all: c.Catalog.HearAll, moment: 500 * time.Millisecond, most: bus.PresenceWorkers}
 	if c.Registerer == nil {
 		return p, nil
 	}
@@ -54,7 +57,7 @@ func NewPresence(c Config) (*Presence, error) {
 // is decided upon as if it had come over ours; their clients are returned once
 // more, to be announced to.
 func (p *Presence) Subscriptions(hub *bus.Hub, others []bus.NeighbourConfig) ([]app.Part, []*bus.Neighbour, error) {
-	parts := []app.Part{hub.Presences(p.Hear)}
+	parts := []app.Part{hub.Presences(p.HearWithOthers)}
 	var neighbours []*bus.Neighbour
 	for _, c := range others {
 		c.Heard = p.Hear

@@ -12,6 +12,16 @@ import (
 // Hear takes one in. What cannot be a heartbeat of another instance is counted
 // and never seen again; a fault of ours brings it back.
 func (p *Presence) Hear(ctx context.Context, m bus.Presence) error {
+	return p.hear(ctx, m, p.Catalog.Hear)
+}
+
+// HearWithOthers is Hear for several at a time, of which those that come within
+// a moment are taken in together.
+func (p *Presence) HearWithOthers(ctx context.Context, m bus.Presence) error {
+	return p.hear(ctx, m, p.group.Hear)
+}
+
+func (p *Presence) hear(ctx context.Context, m bus.Presence, take func(ctx context.Context, hb instance.Heartbeat) error) error {
 	heard := m.Time // it may have waited in the stream
 	if now := p.Now(); heard.IsZero() || heard.After(now) {
 		heard = now
@@ -22,7 +32,7 @@ func (p *Presence) Hear(ctx context.Context, m bus.Presence) error {
 		err = hb.Verify(Check)
 	}
 	if err == nil {
-		err = p.Catalog.Hear(ctx, hb)
+		err = take(ctx, hb)
 	}
 	outcome := outcomeOf(err)
 	p.heard.WithLabelValues(outcome).Inc()

@@ -22,6 +22,13 @@ func (h *heard) Hear(_ context.Context, hb instance.Heartbeat) error {
 	return nil
 }
 
+func (h *heard) HearAll(ctx context.Context, beats []instance.Heartbeat) (out []error) {
+	for _, hb := range beats {
+		out = append(out, h.Hear(ctx, hb))
+	}
+	return out
+}
+
 func TestAHeartbeatThatWaitedWasHeardWhenItCameIn(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -51,6 +52,8 @@ type store interface {
 	Atomically(ctx context.Context, fn func(ctx context.Context) error) error
 	// Find locks the row until the transaction ends.
 	Find(ctx context.Context, slug string) (i Instance, found bool, err error)
+	// FindAll is Find of several, in one order for all who call it.
+	FindAll(ctx context.Context, slugs []string) (map[string]Instance, error)
 	Count(ctx context.Context) (int, error)
 	// Save writes the row and returns its new version.
 	Save(ctx context.Context, i Instance) (version int, err error)
@@ -128,49 +131,103 @@ func (c *Catalog) Room(ctx context.Context) error {
 // is not signed by it changes nothing: ErrUnsigned, ErrKey. Neither does one
 // that is no news: ErrAgain, ErrReplay.
 func (c *Catalog) Hear(ctx context.Context, hb Heartbeat) error {
-	if hb.Slug == c.self.Slug {
-		if hb.ID == c.self.ID && (hb.Key == "" || hb.Key == c.self.Key) {
-			return ErrOwn
-		}
-		return ErrCollision
-	}
 	var refused error // the row may change all the same
-	err := c.store.Atomically(ctx, func(ctx context.Context) error {
-		was, found, err := c.store.Find(ctx, hb.Slug)
-		if err != nil {
-			return err
-		}
-		if !found {
-			if was, err = c.stranger(ctx); err != nil {
-				return err
-			}
-		}
-		if was.Key != "" && was.Key != hb.Key {
-			if refused = ErrUnsigned; hb.Key != "" {
-				refused = ErrKey
-			}
-			if hb.Key == "" || hb.Key == was.OtherKey {
-				return nil
-			}
-			was.OtherKey = hb.Key // once: it comes every 30 s
-			_, err := c.store.Save(ctx, was)
-			return err
-		}
-		switch was.news(hb, c.now()) {
-		case again:
-			refused = ErrAgain
-			return nil
-		case stale:
-			refused = ErrReplay
-			return nil
-		case fresh:
-		}
-		return c.take(ctx, was, hb)
+	err := c.store.Atomically(ctx, func(ctx context.Context) (err error) {
+		refused, err = c.hear(ctx, hb, c.store.Find)
+		return err
 	})
 	if err != nil {
 		return err
 	}
 	return refused
+}
+
+// HearAll is [Catalog.Hear] of several in one transaction, which costs less. An
+// error is at the place of its heartbeat; a fault of one does not take the
+// others along.
+func (c *Catalog) HearAll(ctx context.Context, beats []Heartbeat) []error {
+	out := make([]error, len(beats))
+	slugs := make([]string, 0, len(beats))
+	for _, hb := range beats {
+		if hb.Slug != c.self.Slug && !slices.Contains(slugs, hb.Slug) {
+			slugs = append(slugs, hb.Slug)
+		}
+	}
+	err := c.store.Atomically(ctx, func(ctx context.Context) error {
+		rows, err := c.store.FindAll(ctx, slugs)
+		if err != nil {
+			return err
+		}
+		seen := map[string]bool{}
+		find := func(ctx context.Context, slug string) (Instance, bool, error) {
+			if seen[slug] { // it has changed since
+				return c.store.Find(ctx, slug)
+			}
+			seen[slug] = true
+			i, found := rows[slug]
+			return i, found, nil
+		}
+		for n, hb := range beats {
+			if out[n], err = c.hear(ctx, hb, find); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil {
+		return out
+	}
+	for n, hb := range beats {
+		out[n] = c.Hear(ctx, hb)
+	}
+	return out
+}
+
+// hear takes one in within a transaction, where find locks its row. A refusal is
+// no fault.
+func (c *Catalog) hear(ctx context.Context, hb Heartbeat, find func(context.Context, string) (Instance, bool, error)) (refused, fault error) {
+	if hb.Slug == c.self.Slug {
+		if hb.ID == c.self.ID && (hb.Key == "" || hb.Key == c.self.Key) {
+			return ErrOwn, nil
+		}
+		return ErrCollision, nil
+	}
+	was, found, err := find(ctx, hb.Slug)
+	if err != nil {
+		return nil, err
+	}
+	if !found {
+		if was, err = c.stranger(ctx); errors.Is(err, ErrUnknown) || errors.Is(err, ErrFull) {
+			return err, nil
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	if was.Key != "" && was.Key != hb.Key {
+		return c.mistrust(ctx, was, hb)
+	}
+	switch was.news(hb, c.now()) {
+	case again:
+		return ErrAgain, nil
+	case stale:
+		return ErrReplay, nil
+	case fresh:
+	}
+	return nil, c.take(ctx, was, hb)
+}
+
+// mistrust refuses what is not signed by the key of the instance. Another key
+// is taken down once: it comes every 30 s.
+func (c *Catalog) mistrust(ctx context.Context, was Instance, hb Heartbeat) (refused, fault error) {
+	if hb.Key == "" {
+		return ErrUnsigned, nil
+	}
+	if hb.Key == was.OtherKey {
+		return ErrKey, nil
+	}
+	was.OtherKey = hb.Key
+	_, err := c.store.Save(ctx, was)
+	return ErrKey, err
 }
 
 // stranger is the row of a slug that is heard for the first time.

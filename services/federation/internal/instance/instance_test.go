@@ -166,8 +166,11 @@ type memory struct {
 	rows    map[string]Instance
 	said    []Change
 	facts   []string
+	poison  string // a slug that cannot be saved
 	failing error
 }
+
+var errPoison = errors.New("it cannot be saved")
 
 func (m *memory) changes() int {
 	m.mu.Lock()
@@ -183,8 +186,20 @@ func (m *memory) Find(_ context.Context, slug string) (Instance, bool, error) {
 	i, ok := m.rows[slug]
 	return i, ok, m.failing
 }
+func (m *memory) FindAll(_ context.Context, slugs []string) (map[string]Instance, error) {
+	out := map[string]Instance{}
+	for _, slug := range slugs {
+		if i, ok := m.rows[slug]; ok {
+			out[slug] = i
+		}
+	}
+	return out, m.failing
+}
 func (m *memory) Count(context.Context) (int, error) { return len(m.rows), m.failing }
 func (m *memory) Save(_ context.Context, i Instance) (int, error) {
+	if m.poison != "" && i.Slug == m.poison {
+		return 0, errPoison
+	}
 	i.Version = m.rows[i.Slug].Version + 1
 	m.rows[i.Slug] = i
 	return i.Version, nil

@@ -162,3 +162,24 @@ func TestTheNextSequenceIsAboveWhatIsKnown(t *testing.T) {
 		t.Errorf("%d, %v", n, err)
 	}
 }
+
+func TestAFaultOfOneHeartbeatDoesNotTakeTheOthersAlong(t *testing.T) {
+	t.Parallel()
+	c, m, now := catalog(Rules{})
+	m.poison = "bad"
+	errs := c.HearAll(t.Context(), []Heartbeat{
+		{Slug: "zeus", Sent: *now, Heard: *now}, {Slug: "us", ID: "1f"}, {Slug: "bad", Sent: *now, Heard: *now}, {Slug: "apollo", Sent: *now, Heard: *now},
+	})
+	if errs[0] != nil && !errors.Is(errs[0], ErrAgain) || !errors.Is(errs[1], ErrOwn) || !errors.Is(errs[2], errPoison) || errs[3] != nil && !errors.Is(errs[3], ErrAgain) {
+		t.Errorf("%v", errs)
+	}
+	if m.rows["zeus"].Beats != 1 || m.rows["apollo"].Beats != 1 {
+		t.Errorf("%+v", m.rows)
+	}
+	// Two of the same instance: the second builds on the first.
+	later := now.Add(time.Second)
+	errs = c.HearAll(t.Context(), []Heartbeat{{Slug: "zeus", Sent: later, Heard: later}, {Slug: "zeus", Sent: later.Add(time.Second), Heard: later}, {Slug: "zeus", Sent: later, Heard: later}})
+	if errs[0] != nil || errs[1] != nil || !errors.Is(errs[2], ErrReplay) || m.rows["zeus"].Beats != 3 {
+		t.Errorf("%v, %+v", errs, m.rows["zeus"])
+	}
+}

@@ -130,6 +130,23 @@ func (s *Instances) Find(ctx context.Context, slug string) (i instance.Instance,
 	return i, found, nil
 }
 
+// FindAll returns the rows by slug and locks them, in the order of their slugs.
+func (s *Instances) FindAll(ctx context.Context, slugs []string) (map[string]instance.Instance, error) {
+	const q = `SELECT ` + columns + ` FROM instances WHERE slug = ANY ($1) ORDER BY slug FOR UPDATE`
+	var rows []row
+	err := s.run(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		return tx.SelectContext(ctx, &rows, q, pq.StringArray(slugs))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("find instances: %w", err)
+	}
+	out := make(map[string]instance.Instance, len(rows))
+	for _, r := range rows {
+		out[r.Slug] = r.instance()
+	}
+	return out, nil
+}
+
 // Get returns the row.
 func (s *Instances) Get(ctx context.Context, slug string) (i instance.Instance, found bool, err error) {
 	const q = `SELECT ` + columns + ` FROM instances WHERE slug = $1`

@@ -68,6 +68,9 @@ func TestInstancesAreKeptAsTheyAre(t *testing.T) {
 	if err != nil || !found || got.Status != instance.Degraded || got.Version != 2 || !got.FirstSeen.Equal(at.Add(-time.Hour)) {
 		t.Fatalf("find: %+v %v %v", got, found, err)
 	}
+	if rows, err := s.FindAll(ctx, []string{"bare", "nobody", "apollo"}); err != nil || len(rows) != 2 || rows["apollo"].Version != 2 || rows["bare"].Slug != "bare" {
+		t.Fatalf("find all: %+v %v", rows, err)
+	}
 	if i, found, err := s.KeyOf(ctx, []byte{1, 0, 2}); err != nil || !found || i.Slug != "apollo" {
 		t.Fatalf("the holder of the key: %+v %v %v", i, found, err)
 	}
