@@ -83,8 +83,9 @@ func New(d Deps, c Config) (*app.Module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("federation: %w", err)
 	}
+	met := make(chan struct{}, 1)
 	self := instance.Self{Slug: c.Slug, ID: c.ID, Key: keys.Public()}
-	catalog := instance.NewCatalog(postgres.NewInstances(d.DB), self, instance.Rules{Forget: c.Forget, Unknown: instance.Policy(c.Unknown)}, d.Now)
+	catalog := instance.NewCatalog(postgres.NewInstances(d.DB), self, instance.Rules{Forget: c.Forget, Unknown: instance.Policy(c.Unknown), Met: func() { nudge(met) }}, d.Now)
 	var listed []instance.Registration
 	if c.Catalog != "" {
 		if listed, err = readCatalog(c.Catalog); err != nil {
@@ -120,27 +121,36 @@ func New(d Deps, c Config) (*app.Module, error) {
 	heard = append(heard, facts)
 	(&serve.Handlers{Catalog: catalog, Registrar: catalog, Sharer: share.Service{Shares: shares, Peers: peers{catalog}}, Searcher: asker}).Register(server)
 	parts := append([]app.Part{outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer)), filed{catalog, listed}}, heard...)
-	parts = append(parts,
-		&instance.Beat{
-			Always: instance.Heartbeat{
-				Slug: c.Slug, ID: c.ID, HubURL: c.HubURL, Namespace: "hub." + c.Slug, Version: c.Version, Contract: c.Contract,
-				Capabilities: capabilities(c), SealKey: keys.SealsPublic(),
-			},
-			Key: keys, Interval: c.Interval, Degraded: d.Degraded, Load: newLoad(d.Now), Next: catalog.Next, Sent: catalog.Sent, Told: counts.told,
-			Now: d.Now, Log: log,
-			Announce: func(ctx context.Context, slug string, data []byte) error {
-				for _, n := range neighbours {
-					if err := n.Announce(slug, nil, data); err != nil { // our own catalog does not depend on theirs
-						log.WarnContext(ctx, "federation.heartbeat", "err", err)
-					}
-				}
-				return d.Hub.AnnounceKept(ctx, slug, nil, data)
-			},
+	beat := &instance.Beat{
+		Always: instance.Heartbeat{
+			Slug: c.Slug, ID: c.ID, HubURL: c.HubURL, Namespace: "hub." + c.Slug, Version: c.Version, Contract: c.Contract,
+			Capabilities: capabilities(c), SealKey: keys.SealsPublic(),
 		},
+		Key: keys, Interval: c.Interval, Nudged: met, Degraded: d.Degraded, Load: newLoad(d.Now), Next: catalog.Next, Sent: catalog.Sent, Told: counts.told,
+		Now: d.Now, Log: log,
+		Announce: func(ctx context.Context, slug string, data []byte) error {
+			for _, n := range neighbours {
+				if err := n.Announce(slug, nil, data); err != nil { // our own catalog does not depend on theirs
+					log.WarnContext(ctx, "federation.heartbeat", "err", err)
+				}
+			}
+			return d.Hub.AnnounceKept(ctx, slug, nil, data)
+		},
+	}
+	parts = append(parts,
+		beat,
 		&instance.Sweeper{Catalog: catalog, Every: c.Sweep, Told: counts.swept, Log: log},
 		server,
 	)
 	return &app.Module{Name: Name, Parts: parts, Checks: checks, Operations: server.Operations()}, nil
+}
+
+// nudge asks once for what is asked for already.
+func nudge(ch chan<- struct{}) {
+	select {
+	case ch <- struct{}{}:
+	default:
+	}
 }
 
 // capabilities are what others may ask this instance for.

@@ -47,6 +47,8 @@ func (p *Presence) hear(ctx context.Context, m bus.Presence, take func(ctx conte
 		return nil
 	case outcome == fault:
 		return err
+	case errors.Is(err, instance.ErrOtherKey):
+		p.Log.WarnContext(ctx, "federation.key_conflict", "slug", hb.Slug, "key", hb.Key)
 	}
 	return bus.Drop(err)
 }

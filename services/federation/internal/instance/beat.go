@@ -25,6 +25,9 @@ type Beat struct {
 	Degraded func(ctx context.Context) bool
 	// Load is the share of its processors that is in use; nil says nothing.
 	Load func() *float64
+	// Nudged asks for a heartbeat before its time, for somebody who does not know
+	// us yet; several within a moment are one. May be nil.
+	Nudged <-chan struct{}
 	// Told is given what became of each announcement; may be nil.
 	Told func(outcome string)
 	Now  func() time.Time
@@ -66,13 +69,33 @@ func (b *Beat) Start(ctx context.Context) error {
 			select {
 			case <-ctx.Done():
 				return
+			case <-b.Nudged:
+				if !b.gather(ctx) {
+					return
+				}
 			case <-tick.C:
-				hb, data = b.next(ctx)
-				ok = b.say(ctx, hb, data)
 			}
+			hb, data = b.next(ctx)
+			ok = b.say(ctx, hb, data)
 		}
 	})
 	return nil
+}
+
+// gather waits a moment for further nudges, which are then one.
+func (b *Beat) gather(ctx context.Context) bool {
+	moment := time.NewTimer(b.Interval / repeats)
+	defer moment.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-moment.C:
+	}
+	select {
+	case <-b.Nudged:
+	default:
+	}
+	return true
 }
 
 // next makes a heartbeat as of now.

@@ -44,14 +44,47 @@ func (n *net) beat(t *testing.T, long time.Duration, keeps func(n int) bool) {
 			return err
 		},
 	}
-	if err := b.Start(t.Context()); err != nil || len(n.said) != 1 {
-		t.Fatalf("after the start: %d said, %v", len(n.said), err)
+	if err := b.Start(t.Context()); err != nil {
+		t.Fatal(err)
 	}
 	time.Sleep(long)
 	synctest.Wait()
 	if err := b.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestANewcomerIsGreetedBeforeTheTimeAndManyAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var at []time.Duration
+		began := time.Now()
+		nudges := make(chan struct{}, 1)
+		b := &Beat{
+			Nudged: nudges, Always: Heartbeat{Slug: "us"}, Interval: 30 * time.Second, Now: time.Now, Log: slog.New(slog.DiscardHandler),
+			Degraded: func(context.Context) bool { return false }, Next: func(context.Context) (int64, error) { return 0, nil },
+			Announce: func(context.Context, string, []byte) error { at = append(at, time.Since(began)); return nil },
+			Sent:     func(context.Context, Heartbeat) error { return nil },
+		}
+		if err := b.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		for range 100 {
+			select {
+			case nudges <- struct{}{}:
+			default:
+			}
+			synctest.Wait()
+		}
+		time.Sleep(25 * time.Second)
+		if err := b.Stop(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if want := []time.Duration{0, 13 * time.Second, 30 * time.Second}; !slices.Equal(at, want) {
+			t.Errorf("at %v, want %v", at, want)
+		}
+	})
 }
 
 func TestAHeartbeatIsSaidAtOnceAndEveryInterval(t *testing.T) {

@@ -27,6 +27,8 @@ var (
 	ErrUnsigned = errors.New("not signed, and the instance has a key")
 	// ErrKey says that it is signed by another key than that of the instance.
 	ErrKey = errors.New("signed by another key than that of the instance")
+	// ErrOtherKey is the ErrKey that says so for the first time.
+	ErrOtherKey = fmt.Errorf("%w, for the first time", ErrKey)
 	// ErrReplay says that a later one was heard before.
 	ErrReplay = errors.New("older than what was heard")
 	// ErrAgain says that it is the one that was heard last.
@@ -89,6 +91,9 @@ type Rules struct {
 	Forget time.Duration
 	// Unknown is Admit when "".
 	Unknown Policy
+	// Met is called when an instance is heard that was not in the catalog; it
+	// will not know us either. May be nil; must not block.
+	Met func()
 }
 
 // Catalog applies the rules to the rows.
@@ -227,7 +232,7 @@ func (c *Catalog) mistrust(ctx context.Context, was Instance, hb Heartbeat) (ref
 	}
 	was.OtherKey = hb.Key
 	_, err := c.store.Save(ctx, was)
-	return ErrKey, err
+	return ErrOtherKey, err
 }
 
 // stranger is the row of a slug that is heard for the first time.
@@ -268,6 +273,9 @@ func (c *Catalog) Sent(ctx context.Context, hb Heartbeat) error {
 // admitted as it is heard says that too.
 func (c *Catalog) take(ctx context.Context, was Instance, hb Heartbeat) error {
 	next := was.hear(hb, c.now())
+	if was.Version == 0 && hb.Slug != c.self.Slug && c.rules.Met != nil {
+		c.rules.Met()
+	}
 	if was.Version == 0 && was.Admitted {
 		if err := c.store.Registered(ctx, next); err != nil {
 			return err
