@@ -131,6 +131,9 @@ func (e *env) tail(ctx context.Context, nc *nats.Conn, subject string, since tim
 		select {
 		case m := <-ch:
 			each(m)
+			if err := e.written(); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			return nil
 		}

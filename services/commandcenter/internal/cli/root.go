@@ -8,10 +8,8 @@ import (
 	"io"
 	"os"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"github.com/commandcenter/commandcenter/pkg/config"
@@ -29,6 +27,7 @@ type Streams struct {
 // Run runs one command line and returns its exit code. It prints the error.
 func Run(ctx context.Context, args []string, s Streams) int {
 	s.Err = serial(s.Err)
+	s.Out = &answer{w: s.Out}
 	e := &env{Streams: s}
 	root := e.root()
 	root.SetArgs(args)
@@ -42,31 +41,12 @@ func Run(ctx context.Context, args []string, s Streams) int {
 	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
 		err = usageError{err}
 	}
+	quiet, err := e.conclude(err)
 	code := exitCode(err)
-	if err != nil {
+	if err != nil && !quiet {
 		e.printError(err, code)
 	}
 	return code
-}
-
-// serial makes a writer that the log and what is said to people can share. A
-// file does that by itself, and only as a file it is known for a terminal.
-func serial(w io.Writer) io.Writer {
-	if _, ok := w.(*os.File); ok {
-		return w
-	}
-	return &serialWriter{w: w}
-}
-
-type serialWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (s *serialWriter) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.w.Write(p)
 }
 
 // env is what a command runs in.
@@ -179,7 +159,7 @@ func (e *env) print(w io.Writer, v any) {
 	if terminal(w) {
 		enc.SetIndent("", "  ")
 	}
-	enc.Encode(v) //nolint:errcheck // a closed pipe ends the process by SIGPIPE
+	enc.Encode(v) //nolint:errcheck // the writer keeps it
 }
 
 // say writes a line for people to standard error, unless JSON was asked for.
@@ -191,12 +171,7 @@ func (e *env) say(format string, args ...any) {
 
 // line writes a line of the answer.
 func (e *env) line(format string, args ...any) {
-	fmt.Fprintf(e.Out, format+"\n", args...) //nolint:errcheck // a closed pipe ends the process by SIGPIPE
-}
-
-func terminal(w any) bool {
-	f, ok := w.(*os.File)
-	return ok && isatty.IsTerminal(f.Fd())
+	fmt.Fprintf(e.Out, format+"\n", args...) //nolint:errcheck // the writer keeps it
 }
 
 // Colours of a terminal.
