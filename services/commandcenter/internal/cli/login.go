@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"strings"
 
@@ -14,15 +12,6 @@ import (
 
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 )
-
-func loopback(server string) bool {
-	u, err := url.Parse(server)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-}
 
 func (e *env) loginCommand() *cobra.Command {
 	var email string

@@ -100,7 +100,7 @@ func (e *env) projectCreate() *cobra.Command {
 				return err
 			}
 			if use {
-				if err := s.UseProject(p.Id); err != nil {
+				if err := s.UseProject(cmd.Context(), p.Id); err != nil {
 					return err
 				}
 			}
@@ -136,7 +136,7 @@ func (e *env) projectUse() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.UseProject(p.Id); err != nil {
+			if err := s.UseProject(cmd.Context(), p.Id); err != nil {
 				return err
 			}
 			if e.json {

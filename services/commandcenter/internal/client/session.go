@@ -92,12 +92,12 @@ func (s *Session) Project() int64 {
 }
 
 // UseProject keeps the project for later calls, of later processes too.
-func (s *Session) UseProject(id int64) error {
-	return s.update(func(c *Credentials) error { c.Project = id; return nil })
+func (s *Session) UseProject(ctx context.Context, id int64) error {
+	return s.update(ctx, func(c *Credentials) error { c.Project = id; return nil })
 }
 
-func (s *Session) update(fn func(*Credentials) error) error {
-	return s.cfg.Store.Update(s.cfg.Server, func(c *Credentials) error {
+func (s *Session) update(ctx context.Context, fn func(*Credentials) error) error {
+	return s.cfg.Store.Update(ctx, s.cfg.Server, func(c *Credentials) error {
 		if err := fn(c); err != nil {
 			return err
 		}
@@ -110,7 +110,7 @@ func (s *Session) update(fn func(*Credentials) error) error {
 
 // Login trades credentials for tokens and keeps those.
 func (s *Session) Login(ctx context.Context, email, password string) error {
-	return s.update(func(c *Credentials) error { return s.login(ctx, c, email, password) })
+	return s.update(ctx, func(c *Credentials) error { return s.login(ctx, c, email, password) })
 }
 
 func (s *Session) login(ctx context.Context, c *Credentials, email, password string) error {
@@ -141,7 +141,7 @@ func (c *Credentials) set(t Token) {
 // logged in, not even the local owner.
 func (s *Session) Logout(ctx context.Context) error {
 	var known bool
-	if err := s.update(func(c *Credentials) error {
+	if err := s.update(ctx, func(c *Credentials) error {
 		known = c.AccessToken != "" || c.RefreshToken != ""
 		c.LoggedOut = true
 		return nil
@@ -156,7 +156,7 @@ func (s *Session) Logout(ctx context.Context) error {
 			err = nil
 		}
 	}
-	return errors.Join(err, s.update(func(c *Credentials) error { *c = Credentials{LoggedOut: true}; return nil }))
+	return errors.Join(err, s.update(ctx, func(c *Credentials) error { *c = Credentials{LoggedOut: true}; return nil }))
 }
 
 // Authenticate makes sure that there is a token to send, so that who is about
@@ -182,7 +182,7 @@ func (s *Session) token(ctx context.Context, stale string) (string, error) {
 		return c.AccessToken, nil
 	}
 	// update reads again under the lock: another process may have refreshed.
-	err := s.update(func(c *Credentials) error {
+	err := s.update(ctx, func(c *Credentials) error {
 		if usable(*c, stale) {
 			return nil
 		}
