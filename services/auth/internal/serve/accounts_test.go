@@ -120,6 +120,8 @@ func TestLoginRefusesUnknownAndWrongAlikeAndInactiveOnlyForTheRightPassword(t *t
 	t.Parallel()
 	w := newWorld(t)
 	me := w.member("jo@example.org")
+	w.login("jo@example.org", "").refused(errs.Unauthenticated, "incorrect")
+	w.login("jo@example.org", "x").refused(errs.Unauthenticated, "incorrect")
 	unknown := w.login("nobody@example.org", password).refused(errs.Unauthenticated, "incorrect")
 	wrong := w.login("jo@example.org", "wrong password").refused(errs.Unauthenticated, "incorrect")
 	if unknown.Msg != wrong.Msg {

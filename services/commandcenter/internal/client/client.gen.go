@@ -391,7 +391,7 @@ type MessageResponse struct {
 
 // Operation defines model for Operation.
 type Operation struct {
-	// Answer The body of that answer; while `status` is pending, null or what the service knows so far
+	// Answer The body of that answer; null while `status` is pending
 	Answer     interface{} `json:"answer"`
 	CreatedAt  time.Time   `json:"created_at"`
 	FinishedAt *time.Time  `json:"finished_at"`
@@ -440,7 +440,7 @@ type ProjectResponse struct {
 	Name        string    `json:"name"`
 	Owner       string    `json:"owner"`
 
-	// Role The caller's role in it
+	// Role Role of the caller in it; null for a superuser that is no member
 	Role      *string    `json:"role"`
 	UpdatedAt *time.Time `json:"updated_at"`
 }
@@ -523,8 +523,10 @@ type UserCreate struct {
 
 // UserLogin defines model for UserLogin.
 type UserLogin struct {
-	Email    openapi_types.Email `json:"email"`
-	Password string              `json:"password"`
+	Email openapi_types.Email `json:"email"`
+
+	// Password Any; one too short to be a password is refused like a wrong one
+	Password string `json:"password"`
 }
 
 // UserResponse defines model for UserResponse.
@@ -635,7 +637,7 @@ type ListInstancesParamsStatus string
 
 // ListCategoriesParams defines parameters for ListCategories.
 type ListCategoriesParams struct {
-	// RepositoryId Only the collection of this repository, `commandcenter_<id>`. Without it and without `collection`, the whole project.
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
 	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
 
 	// Collection Only this collection. Without it, the whole project.
@@ -680,7 +682,7 @@ type AddDocumentMultipartBody struct {
 
 // AddDocumentParams defines parameters for AddDocument.
 type AddDocumentParams struct {
-	// RepositoryId Only the collection of this repository, `commandcenter_<id>`. Without it and without `collection`, the whole project.
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
 	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
 
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
@@ -701,7 +703,7 @@ type AddTextDocumentParams struct {
 
 // DeleteDocumentParams defines parameters for DeleteDocument.
 type DeleteDocumentParams struct {
-	// RepositoryId Only the collection of this repository, `commandcenter_<id>`. Without it and without `collection`, the whole project.
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
 	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
 
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
@@ -725,7 +727,7 @@ type WatchDocumentParams struct {
 
 // QueryKnowledgeBaseParams defines parameters for QueryKnowledgeBase.
 type QueryKnowledgeBaseParams struct {
-	// RepositoryId Only the collection of this repository, `commandcenter_<id>`. Without it and without `collection`, the whole project.
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
 	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
 
 	// Collection Only this collection. Without it, the whole project.
@@ -752,7 +754,7 @@ type QueryKnowledgeBaseParamsFusion string
 
 // GetKnowledgeStatisticsParams defines parameters for GetKnowledgeStatistics.
 type GetKnowledgeStatisticsParams struct {
-	// RepositoryId Only the collection of this repository, `commandcenter_<id>`. Without it and without `collection`, the whole project.
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
 	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
 
 	// Collection Only this collection. Without it, the whole project.

@@ -13,6 +13,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
@@ -385,4 +387,23 @@ func TestPagesForAnybodyHaveAGenerousRateAndProbesHaveNone(t *testing.T) {
 	if got := unlimited.call("GET", "/docs", ""); got.status != 200 || got.header.Get("RateLimit-Limit") != "" {
 		t.Errorf("without a rate: %d", got.status)
 	}
+}
+
+func TestAPasswordThatCannotBeOneIsRefusedLikeAWrongOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bus.request = func(bus.Target, tenant.Identity, []byte) (*bus.Answer, error) {
+		return nil, errs.New(errs.Unauthenticated, "incorrect e-mail address or password")
+	}
+	want := w.login("a wrong password")
+	for _, password := range []string{"", "x", "1234567"} {
+		if got := w.login(password); got.status != 401 || got.json(t)["detail"] != want.json(t)["detail"] {
+			t.Errorf("%q: %d %s, want 401 %s", password, got.status, got.body, want.body)
+		}
+	}
+}
+
+func (w *world) login(password string) answer {
+	w.t.Helper()
+	return w.call("POST", "/api/v1/auth/login", `{"email":"jo@example.org","password":"`+password+`"}`)
 }

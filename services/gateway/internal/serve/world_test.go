@@ -302,7 +302,7 @@ func newFakeAuth(t testing.TB) *fakeAuth {
 	}
 	a := &fakeAuth{t: t, key: key, revoked: map[string]bool{}, users: map[int64]*fakeUser{
 		owner: in(1, tenant.Owner), viewer: in(1, tenant.Viewer), member: in(1, tenant.Member), stranger: in(9, tenant.Owner),
-		inactive: {inactive: true}, homeless: {}, superuser: {superuser: true, home: 1, roles: map[tenant.Project]tenant.Role{1: tenant.Owner}},
+		inactive: {inactive: true}, homeless: {}, superuser: {superuser: true, home: 1},
 	}}
 	a.users[owner].roles[2] = tenant.Member
 	return a
@@ -332,10 +332,7 @@ func (a *fakeAuth) Standing(_ context.Context, id int64, p tenant.Project, sessi
 		p = u.home
 	}
 	s := access.Standing{Known: true, Email: "user@example.org", Active: !u.inactive, Superuser: u.superuser, SessionLive: !a.revoked[session], Role: u.roles[p]}
-	if u.superuser {
-		s.Role = tenant.Owner
-	}
-	if s.Role != "" {
+	if s.Role != "" || u.superuser {
 		s.Project = p
 	}
 	return s, nil
