@@ -116,6 +116,9 @@ type DocumentID = int64
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
+// InstanceSlug defines model for InstanceSlug.
+type InstanceSlug = string
+
 // ProjectID defines model for ProjectID.
 type ProjectID = int64
 

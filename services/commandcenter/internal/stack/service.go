@@ -204,7 +204,10 @@ func buildFederation(b built) (*app.Module, error) {
 	if err != nil {
 		return nil, err
 	}
-	return federation.New(federation.Deps{DB: b.db, Bus: b.bus, Hub: b.hub, Neighbours: neighbours, Joined: b.joined, Log: b.env.Log, Registerer: b.env.Registry}, c)
+	return federation.New(federation.Deps{
+		DB: b.db, Bus: b.bus, Hub: b.hub, Neighbours: neighbours, Joined: b.joined, Log: b.env.Log, Registerer: b.env.Registry,
+		Secret: b.env.Secret, Recheck: recheck(b.bus),
+	}, c)
 }
 
 func buildKnowledge(b built) (*app.Module, error) {
