@@ -44,7 +44,15 @@ var calls = []struct {
 	{"getKnowledgeStatistics", "GET", "/api/v1/knowledge/statistics?collection=default", "", viewer, 200, 1, `{"collection":"default"}`},
 	{"listCollections", "GET", "/api/v1/knowledge/collections", "", viewer, 200, 1, `{}`},
 	{"listCategories", "GET", "/api/v1/knowledge/categories", "", viewer, 200, 1, `{}`},
-	{"listInstances", "GET", "/api/v1/federation/instances?status=online", "", owner, 200, 0, `{"status":"online"}`},
+	{"listInstances", "GET", "/api/v1/federation/instances?status=online", "", owner, 200, 0, `{"status":"online","skip":0,"limit":1000}`},
+	{"registerInstance", "POST", "/api/v1/federation/instances", `{"slug":"other","id":9}`, superuser, 201, 0, `{"body":{"slug":"other"}}`},
+	{"getInstance", "GET", "/api/v1/federation/instances/other", "", owner, 200, 0, `{"slug":"other"}`},
+	{"removeInstance", "DELETE", "/api/v1/federation/instances/other", "", superuser, 204, 0, `{"slug":"other"}`},
+	{"admitInstance", "POST", "/api/v1/federation/instances/other/admit", `{"key":"U"}`, superuser, 200, 0, `{"slug":"other","body":{"key":"U"}}`},
+	{"listFederatedProjects", "GET", "/api/fed/projects", "", 0, 200, 0, `{}`},
+	{"updateFederatedProject", "POST", "/api/fed/projects", `{"slug":"other","name":"n","hub_url":"http://h"}`, 0, 200, 0,
+		`{"body":{"hub_url":"http://h","name":"n","slug":"other"}}`},
+	{"getFederatedProject", "GET", "/api/fed/projects/other", "", 0, 200, 0, `{"slug":"other"}`},
 }
 
 func TestEveryOperationReachesItsServiceAsTheContractSays(t *testing.T) {
