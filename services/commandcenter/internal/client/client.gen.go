@@ -958,7 +958,7 @@ type ClientInterface interface {
 
 	// LoginWithBody Trade credentials for a token pair
 	//
-	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -967,7 +967,7 @@ type ClientInterface interface {
 
 	// Login Trade credentials for a token pair
 	//
-	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1236,7 +1236,7 @@ func (c *Client) Root(ctx context.Context, reqEditors ...RequestEditorFn) (*http
 
 // LoginWithBody Trade credentials for a token pair
 //
-// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1255,7 +1255,7 @@ func (c *Client) LoginWithBody(ctx context.Context, contentType string, body io.
 
 // Login Trade credentials for a token pair
 //
-// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -3501,7 +3501,7 @@ type ClientWithResponsesInterface interface {
 
 	// LoginWithBodyWithResponse Trade credentials for a token pair
 	//
-	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -3510,7 +3510,7 @@ type ClientWithResponsesInterface interface {
 
 	// LoginWithResponse Trade credentials for a token pair
 	//
-	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -5725,7 +5725,7 @@ func (c *ClientWithResponses) RootWithResponse(ctx context.Context, reqEditors .
 
 // LoginWithBodyWithResponse Trade credentials for a token pair
 //
-// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -5740,7 +5740,7 @@ func (c *ClientWithResponses) LoginWithBodyWithResponse(ctx context.Context, con
 
 // LoginWithResponse Trade credentials for a token pair
 //
-// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
