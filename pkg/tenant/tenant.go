@@ -64,6 +64,7 @@ type Identity struct {
 	Role      Role    // in Project; NoRole of a superuser that is no member
 	Superuser bool
 	Session   string // token family of a person's session; "" otherwise
+	Client    string // network address of an anonymous caller, as the edge counts it; "" when it is not known
 }
 
 // Anonymous reports whether nobody is calling.

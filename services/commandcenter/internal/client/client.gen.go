@@ -1201,7 +1201,7 @@ type ClientInterface interface {
 
 	// LoginWithBody Trade credentials for a token pair
 	//
-	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -1210,7 +1210,7 @@ type ClientInterface interface {
 
 	// Login Trade credentials for a token pair
 	//
-	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -1599,7 +1599,7 @@ func (c *Client) GetFederatedProject(ctx context.Context, slug InstanceSlug, par
 
 // LoginWithBody Trade credentials for a token pair
 //
-// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 //
 // Takes any type of body and a specified content type.
 //
@@ -1618,7 +1618,7 @@ func (c *Client) LoginWithBody(ctx context.Context, contentType string, body io.
 
 // Login Trade credentials for a token pair
 //
-// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -4390,7 +4390,7 @@ type ClientWithResponsesInterface interface {
 
 	// LoginWithBodyWithResponse Trade credentials for a token pair
 	//
-	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -4399,7 +4399,7 @@ type ClientWithResponsesInterface interface {
 
 	// LoginWithResponse Trade credentials for a token pair
 	//
-	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7216,7 +7216,7 @@ func (c *ClientWithResponses) GetFederatedProjectWithResponse(ctx context.Contex
 
 // LoginWithBodyWithResponse Trade credentials for a token pair
 //
-// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -7231,7 +7231,7 @@ func (c *ClientWithResponses) LoginWithBodyWithResponse(ctx context.Context, con
 
 // LoginWithResponse Trade credentials for a token pair
 //
-// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for a growing time.
+// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

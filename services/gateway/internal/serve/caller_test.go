@@ -410,3 +410,22 @@ func (w *world) login(password string) answer {
 	w.t.Helper()
 	return w.call("POST", "/api/v1/auth/login", `{"email":"jo@example.org","password":"`+password+`"}`)
 }
+
+func TestTheAddressOfWhoLogsInReachesTheService(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *serve.Config, _ *serve.Deps) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	for sent, want := range map[string]string{
+		"": "127.0.0.1", "203.0.113.7": "203.0.113.7", "198.51.100.1, 203.0.113.7": "203.0.113.7", "2001:db8::1:2": "2001:db8::/64",
+	} {
+		w.call("POST", "/api/v1/auth/login", `{"email":"jo@example.org","password":"x"}`, with("X-Forwarded-For", sent))
+		if got := w.bus.last(t).who; got.Client != want || !got.Anonymous() {
+			t.Errorf("X-Forwarded-For %q: asked as %+v, want from %s", sent, got, want)
+		}
+	}
+	w.call("GET", "/api/v1/auth/me", "", as(w.auth.token(member)))
+	if got := w.bus.last(t).who; got.Client != "" {
+		t.Errorf("of somebody who is known the address is told as well: %+v", got)
+	}
+}
