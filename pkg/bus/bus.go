@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -292,6 +293,8 @@ func (b *Bus) StreamState(ctx context.Context, stream string) (epoch string, las
 // publishError gives a failed publish the kind that the caller can act on.
 func publishError(err error, subject string) error {
 	switch {
+	case crowded(err):
+		return errs.Newf(errs.RateLimited, "too many commands of the project wait: %w", err).After(5 * time.Second)
 	case full(err):
 		return errs.Newf(errs.Unavailable, "the stream is full: %w", err).After(5 * time.Second)
 	case errors.Is(err, nats.ErrMaxPayload):
@@ -300,6 +303,13 @@ func publishError(err error, subject string) error {
 		return fmt.Errorf("publish to %s: %w", subject, err)
 	}
 	return errs.Newf(errs.Unavailable, "the stream does not answer: %w", err).After(time.Second)
+}
+
+// crowded reports whether a stream has as many messages of one subject as it
+// may.
+func crowded(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == 10077 && strings.Contains(api.Description, "per subject")
 }
 
 // full reports whether a stream or the account is at its limit.

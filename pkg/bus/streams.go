@@ -52,6 +52,13 @@ const (
 	dedupeWindow = 2 * time.Minute
 
 	ackWait = 30 * time.Second
+
+	// maxInFlight is how many commands of a service may be in hands: those of a
+	// project that floods, and those behind them.
+	maxInFlight = 16384
+	// maxPending is how many commands of one operation of one project may wait:
+	// what is more is refused, by the stream itself.
+	maxPending = 1000
 )
 
 // Streams lists the streams of account CC, the buckets apart.
@@ -69,6 +76,7 @@ func Streams(s Specs) []jetstream.StreamConfig {
 		{
 			Name: StreamCommands, Description: "what callers want done", Subjects: []string{"cmd.>"}, Storage: disk, Replicas: replicas,
 			Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, MaxBytes: maxCommands, Duplicates: dedupeWindow,
+			MaxMsgsPerSubject: maxPending, DiscardNewPerSubject: true,
 		},
 		{
 			Name: StreamEvents, Description: "what has happened", Subjects: []string{"evt.>"}, Storage: disk, Replicas: replicas, PersistMode: persist,
@@ -128,7 +136,7 @@ func Consumers(s Specs) []ConsumerSpec {
 		}})
 	}
 	for _, service := range s.Services {
-		add(StreamCommands, CommandDurable(service), "cmd.*."+service+".>", 256)
+		add(StreamCommands, CommandDurable(service), "cmd.*."+service+".>", maxInFlight)
 		add(StreamJobs, JobDurable(service), "job.*."+service+".>", 256)
 	}
 	for _, d := range s.Events {
@@ -196,6 +204,7 @@ func stream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfi
 // same compares what [Streams] sets.
 func same(a, b jetstream.StreamConfig) bool {
 	return slices.Equal(a.Subjects, b.Subjects) && a.Description == b.Description && a.Replicas == b.Replicas && a.Discard == b.Discard &&
+		max(a.MaxMsgsPerSubject, 0) == max(b.MaxMsgsPerSubject, 0) && a.DiscardNewPerSubject == b.DiscardNewPerSubject &&
 		a.MaxBytes == b.MaxBytes && a.MaxAge == b.MaxAge && (b.Duplicates == 0 || a.Duplicates == b.Duplicates) && a.NoAck == b.NoAck
 }
 
