@@ -58,14 +58,14 @@ func commands(t *testing.T, p *product) {
 		t.Fatalf("ingest %+v", report)
 	}
 	report = ingested{}
-	if p.must(&report, "ingest", folder); report.Unchanged != 3 || report.Added+report.Replaced != 0 {
+	if p.must(&report, "ingest", folder); report.Unchanged != 3 || report.Uploaded+report.Added+report.Replaced != 0 {
 		t.Errorf("the same again: %+v", report)
 	}
 	if err := os.WriteFile(filepath.Join(folder, "README.md"), []byte(essay+"\nA new line.\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	report = ingested{}
-	if p.must(&report, "ingest", folder); report.Replaced != 1 || report.Unchanged != 2 {
+	if p.must(&report, "ingest", folder); report.Uploaded != 1 || report.Replaced != 1 || report.Unchanged != 2 {
 		t.Errorf("one has changed: %+v", report)
 	}
 	// Another folder with documents of the same names is another folder.
