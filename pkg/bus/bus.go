@@ -42,6 +42,8 @@ type Config struct {
 	// SigningSeed signs this service's tokens. Without it nothing can be
 	// asked.
 	SigningSeed []byte
+	// Announcing is for [ConnectHub].
+	Announcing Announcing
 	// Timeout is how long a request waits when its context has no deadline;
 	// 10 s when 0.
 	Timeout time.Duration

@@ -31,25 +31,25 @@ type Specs struct {
 
 // Bounds of the streams, in bytes and time.
 const (
-	maxCommands = 1 << 30
-	maxEvents   = 4 << 30
-	maxJobs     = 512 << 20
-	maxDead     = 512 << 20
-	maxExt      = 512 << 20
-	maxLive     = 32 << 20
-	maxPresence = 8 << 20
-	maxBlobs    = 8 << 30
-	maxSpill    = 512 << 20
-	maxBodies   = 512 << 20
+	maxCommands  = 1 << 30
+	maxEvents    = 4 << 30
+	maxJobs      = 512 << 20
+	maxDead      = 512 << 20
+	maxExt       = 512 << 20
+	maxLive      = 32 << 20
+	maxAnnounced = 8 << 20
+	maxBlobs     = 8 << 30
+	maxSpill     = 512 << 20
+	maxBodies    = 512 << 20
 
-	keepEvents   = 7 * 24 * time.Hour
-	keepDead     = 30 * 24 * time.Hour
-	keepLive     = 5 * time.Minute
-	keepPresence = 24 * time.Hour
-	keepNotes    = 24 * time.Hour
-	keepSpill    = 10 * time.Minute
-	keepBodies   = 30 * 24 * time.Hour
-	dedupeWindow = 2 * time.Minute
+	keepEvents    = 7 * 24 * time.Hour
+	keepDead      = 30 * 24 * time.Hour
+	keepLive      = 5 * time.Minute
+	keepAnnounced = 24 * time.Hour
+	keepNotes     = 24 * time.Hour
+	keepSpill     = 10 * time.Minute
+	keepBodies    = 30 * 24 * time.Hour
+	dedupeWindow  = 2 * time.Minute
 
 	ackWait = 30 * time.Second
 

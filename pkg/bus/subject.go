@@ -18,7 +18,6 @@ const (
 	StreamDead     = "DEAD"
 	StreamExt      = "EXT"
 	StreamLive     = "LIVE"
-	StreamPresence = "PRESENCE" // in account HUB
 
 	BucketBlobs      = "blobs"      // what was uploaded
 	BucketSpill      = "spill"      // requests and answers too large for a message, for minutes

@@ -38,7 +38,7 @@ type world struct {
 
 func newWorld(t *testing.T, change ...func(*federation.Config)) *world {
 	t.Helper()
-	env := bustest.Start(t, []string{federation.Name, "watcher"}, bustest.WithHub(federation.Name))
+	env := bustest.Start(t, []string{federation.Name, "watcher"}, bustest.WithHub(federation.Presence, federation.Name))
 	return start(t, env, "us", env.HubConfig(federation.Name), nil, change...)
 }
 

@@ -23,7 +23,7 @@ func hub(t *testing.T, slug string, c natsd.Config) *natsd.Server {
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
 	defer cancel()
 	c.Dir, c.NoSync, c.Log = t.TempDir(), true, slog.New(slog.DiscardHandler)
-	c.Users = []natsd.UserSpec{bus.HubPermissions(federation.Name, slug), bus.NeighbourPermissions()}
+	c.Users = []natsd.UserSpec{bus.HubPermissions(federation.Name, federation.Presence, slug), bus.NeighbourPermissions(federation.Presence)}
 	s, err := natsd.Start(ctx, c)
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +36,7 @@ func hub(t *testing.T, slug string, c natsd.Config) *natsd.Server {
 		}
 	})
 	nc := as(t, s, natsd.UserHubAdmin)
-	if err := bus.ProvisionHub(ctx, nc, federation.Name); err != nil {
+	if err := bus.ProvisionHub(ctx, nc, federation.Presence, federation.Name); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -57,7 +57,7 @@ func instance(t *testing.T, s *natsd.Server, slug string, neighbours ...bus.Neig
 	t.Helper()
 	env := bustest.Start(t, []string{federation.Name, "watcher"})
 	return run(t, env, slug, bus.Config{
-		Service: federation.Name, InProcess: s.InProcess(), CredsFile: s.Trust.CredsFile(bus.HubUser(federation.Name)), Log: slog.New(slog.DiscardHandler),
+		Service: federation.Name, Announcing: federation.Presence, InProcess: s.InProcess(), CredsFile: s.Trust.CredsFile(bus.HubUser(federation.Name)), Log: slog.New(slog.DiscardHandler),
 	}, neighbours...)
 }
 

@@ -115,7 +115,7 @@ func (s service) contract() (bus.Contract, error) {
 
 // Users are the users of the instance slug on its bus.
 func Users(slug string) ([]natsd.UserSpec, error) {
-	out := []natsd.UserSpec{bus.NeighbourPermissions()}
+	out := []natsd.UserSpec{bus.NeighbourPermissions(federation.Presence)}
 	for _, s := range services() {
 		c, err := s.contract()
 		if err != nil {
@@ -123,7 +123,7 @@ func Users(slug string) ([]natsd.UserSpec, error) {
 		}
 		out = append(out, bus.PermissionsFor(s.name, c))
 		if s.hub {
-			out = append(out, bus.HubPermissions(s.name, slug))
+			out = append(out, bus.HubPermissions(s.name, federation.Presence, slug))
 		}
 	}
 	return out, nil

@@ -90,7 +90,7 @@ func (p *servicePart) connect(ctx context.Context) (err error) {
 		return err
 	}
 	if p.service.hub {
-		c.CredsFile = p.nats.trust.CredsFile(bus.HubUser(p.service.name))
+		c.CredsFile, c.Announcing = p.nats.trust.CredsFile(bus.HubUser(p.service.name)), federation.Presence
 		if p.hub, err = bus.ConnectHub(ctx, c); err != nil {
 			return err
 		}
