@@ -61,7 +61,7 @@ that lead outside are left out; the summary names them with the reason.`,
 	fs.BoolVar(&noWait, "no-wait", false, "do not wait until everything is indexed")
 	fs.BoolVar(&dryRun, "dry-run", false, "only list what would be uploaded")
 	fs.StringVar(&name, "name", "", "source name of the file, or of the folder before its files (default: the path; "+stdinName+" for standard input, where the ending chooses the format)")
-	e.bind(c, false, "client.server", "client.project")
+	e.bind(c, false, "client.server", "client.ca_file", "client.project")
 	return ends(c, append(slices.Clone(codesClient), exitPartly)...)
 }
 

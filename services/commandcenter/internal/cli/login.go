@@ -56,7 +56,7 @@ In scripts, give the password on standard input with --password-stdin.`,
 	}
 	c.Flags().StringVar(&email, "email", "", "address of the account")
 	c.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
-	e.bind(c, false, "client.server")
+	e.bind(c, false, "client.server", "client.ca_file")
 	return ends(c, codesClient...)
 }
 
@@ -135,6 +135,6 @@ the next ` + "`commandcenter login`" + `, not even the owner on the machine of t
 			return nil
 		},
 	}
-	e.bind(c, false, "client.server")
+	e.bind(c, false, "client.server", "client.ca_file")
 	return ends(c, codesClient...)
 }

@@ -20,7 +20,7 @@ func (e *env) projectCommand() *cobra.Command {
 		Short:   "List, create and choose projects",
 		Example: "  commandcenter project list\n  commandcenter project create Apollo --description 'to the moon'\n  commandcenter project use Apollo",
 	}
-	e.bind(c, true, "client.server", "client.project")
+	e.bind(c, true, "client.server", "client.ca_file", "client.project")
 	return group(c, e.projectList(), e.projectCreate(), e.projectUse())
 }
 

@@ -41,7 +41,7 @@ func (e *env) searchCommand() *cobra.Command {
 	fs.BoolVar(&f.full, "full", false, "print whole passages")
 	values(c, "mode", "hybrid", "vector", "keyword")
 	values(c, "fusion", "convex", "rrf")
-	e.bind(c, false, "client.server", "client.project")
+	e.bind(c, false, "client.server", "client.ca_file", "client.project")
 	return ends(c, codesClient...)
 }
 

@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
@@ -37,7 +39,12 @@ func (e *env) session() (*client.Session, error) { return e.sessionWith(client.C
 
 // sessionWith fills in what the settings say.
 func (e *env) sessionWith(c client.Config) (*client.Session, error) {
+	trust, err := e.trust()
+	if err != nil {
+		return nil, usageError{err}
+	}
 	s, err := client.New(client.Config{
+		TLS:       trust,
 		Once:      c.Once,
 		Patience:  c.Patience,
 		Paused:    c.Paused,
@@ -52,6 +59,27 @@ func (e *env) sessionWith(c client.Config) (*client.Session, error) {
 		return nil, usageError{err}
 	}
 	return s, nil
+}
+
+// trust says which certificate the server may show: what runs from the data
+// directory has written down its own.
+func (e *env) trust() (*tls.Config, error) {
+	if file := e.cfg.Client.CAFile; file != "" {
+		ca, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("--ca (CC_CA): %w", err)
+		}
+		c, err := client.Trust(e.server(), ca, nil)
+		if err != nil {
+			return nil, fmt.Errorf("--ca (CC_CA): %s: %w", file, err)
+		}
+		return c, nil
+	}
+	d := datadir.At(e.cfg.DataDir)
+	if d.Endpoint(datadir.EndpointHTTP) != e.server() {
+		return client.Trust(e.server(), nil, nil)
+	}
+	return client.Trust(e.server(), nil, []byte(d.Endpoint(datadir.EndpointCert)))
 }
 
 func credentialsFile() string { return settings.Home() + "/credentials.json" }

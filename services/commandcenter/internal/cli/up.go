@@ -200,7 +200,7 @@ func (d *display) ready(first bool) error {
 		nats = d.p.Dir.Endpoint(datadir.EndpointNATS)
 	}
 	nats = obs.RedactText(nats)
-	if err := d.p.Dir.Publish(datadir.EndpointHTTP, url); err != nil {
+	if err := stack.PublishHTTP(d.p.Env); err != nil {
 		return err
 	}
 	d.p.Log.Info("process.ready", "http", url, "nats", nats, "ms", took.Milliseconds())

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type Config struct {
 	// [ErrNotLoggedIn], says why it does not. It may be nil.
 	Local func() (email, password string, err error)
 	HTTP  *http.Client // nil for one with sensible timeouts
+	TLS   *tls.Config  // of that one, see [Trust]; nil trusts what the system does
 	Once  bool         // send every call once: who asks how the server is wants no patience
 	// Patience is how long the server may let one call wait by asking for pauses
 	// before it is sent again; 0 is 30 s.
@@ -55,7 +57,7 @@ func New(cfg Config) (*Session, error) {
 		cfg.Patience = 30 * time.Second
 	}
 	if cfg.HTTP == nil {
-		cfg.HTTP = &http.Client{Transport: transport()}
+		cfg.HTTP = &http.Client{Transport: transport(cfg.TLS)}
 	}
 	s := &Session{cfg: cfg, wait: sleep}
 	if s.creds, err = cfg.Store.Get(cfg.Server); err != nil {
@@ -68,8 +70,11 @@ func New(cfg Config) (*Session, error) {
 	return s, err
 }
 
-func transport() *http.Transport {
+func transport(c *tls.Config) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
+	if c != nil {
+		t.TLSClientConfig = c
+	}
 	t.ResponseHeaderTimeout = 60 * time.Second
 	t.MaxIdleConnsPerHost = 16
 	return t
