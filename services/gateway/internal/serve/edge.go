@@ -30,6 +30,8 @@ func (s *Edge) edgeOperations() map[string]handler {
 		"openapi":             s.openapi,
 		"metrics":             s.metrics,
 		"getOperation":        s.getOperation,
+		"listEvents":          s.listEvents,
+		"followEvents":        s.followEvents,
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/gateway/gatewaytest"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/feed"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
 )
 
@@ -60,7 +61,7 @@ func newWorld(t testing.TB, opts ...option) *world {
 	}
 	reg := prometheus.NewRegistry()
 	d := serve.Deps{
-		Contract: doc, Bus: w.bus, Guard: w.guard, Registerer: reg, Gatherer: reg,
+		Contract: doc, Bus: w.bus, Guard: w.guard, Ring: feed.NewRing(100, 1<<20), Registerer: reg, Gatherer: reg,
 		Log:    slog.New(slog.NewJSONHandler(w.logs, nil)),
 		Health: func(ctx context.Context, s string) ([]serve.Component, error) { return w.health(ctx, s) },
 	}
@@ -261,6 +262,12 @@ func (b *fakeBus) FollowLive(_ context.Context, _ tenant.Project, job string, fn
 func (b *fakeBus) Operation(_ context.Context, who tenant.Identity, id string) (*bus.OperationState, error) {
 	return b.operation(who, id)
 }
+
+func (b *fakeBus) Facts(_ context.Context, _ bus.FactFilter, from bus.From, _ func(bus.Said) bool) (bus.Position, error) {
+	return from.After, nil
+}
+
+func (b *fakeBus) KeptFacts(context.Context) (bus.Kept, error) { return bus.Kept{}, nil }
 
 func (b *fakeBus) Ready(context.Context) error { return b.ready }
 
