@@ -127,7 +127,7 @@ func (e *env) checkBus(ctx context.Context, d *datadir.Dir) []finding {
 		return []finding{fail("NATS", err.Error(), fix)}
 	}
 	defer nc.Close()
-	return []finding{e.checkStreams(ctx, nc), checkServices(ctx, nc)}
+	return append([]finding{e.checkStreams(ctx, nc)}, append(e.checkLeafs(ctx), checkServices(ctx, nc))...)
 }
 
 func (e *env) checkStreams(ctx context.Context, nc *nats.Conn) finding {
@@ -227,7 +227,11 @@ func (e *env) checkLogin(ctx context.Context, s *client.Session) finding {
 	me, err := client.Into[client.UserResponse](s.GetCurrentUserInfo(ctx))
 	switch {
 	case errors.Is(err, client.ErrNotLoggedIn):
-		return warn("login", "not logged in at "+s.Server(), "commandcenter login")
+		_, why, _ := strings.Cut(err.Error(), "; ")
+		if why == "" {
+			why = "`commandcenter login`"
+		}
+		return warn("login", "not logged in at "+s.Server(), why)
 	case err != nil:
 		f := fail("login", err.Error(), "commandcenter login")
 		f.component = true
