@@ -18,6 +18,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/obs"
+	"github.com/commandcenter/commandcenter/pkg/pg/pgserver"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
@@ -93,6 +94,27 @@ func checkDisk(d *datadir.Dir) finding {
 		return warn("disk", fmt.Sprintf("%s free at %s", size(free), dir), "make room, or move the data directory: streams refuse writes when the disk is full")
 	}
 	return fine("disk", fmt.Sprintf("%.1f GiB free", float64(free)/(1<<30)))
+}
+
+// checkLeftovers tells of PostgreSQL clusters outside of any data directory,
+// whose own is gone. There is no finding without one.
+func checkLeftovers(context.Context, *datadir.Dir) []finding {
+	left, err := pgserver.Leftovers()
+	if err != nil || len(left) == 0 {
+		return nil // who may not look has made none
+	}
+	return []finding{leftBehind(left)}
+}
+
+func leftBehind(left []pgserver.Leftover) finding {
+	var bytes int64
+	var of, homes []string
+	for _, l := range left {
+		bytes += l.Bytes
+		of, homes = append(of, l.DataDir), append(homes, shell(l.Home))
+	}
+	return warn("left behind", fmt.Sprintf("%s (%s) of PostgreSQL without a data directory: of %s", count(len(left), "cluster"), size(bytes), strings.Join(of, ", ")),
+		"if those were deleted, and have neither moved nor are on a disk that is not mounted: rm -r "+strings.Join(homes, " "))
 }
 
 // runs reports whether a process serves what the lock is of, or all of it.
