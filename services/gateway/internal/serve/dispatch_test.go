@@ -134,7 +134,7 @@ func TestEveryKindOfFailureBecomesItsStatus(t *testing.T) {
 		if kind == errs.Internal && strings.Contains(got.body, "pq:") {
 			t.Errorf("an internal text got out: %s", got.body)
 		}
-		if (status == 429 || status == 503) != (got.header.Get("Retry-After") == "3") {
+		if (status == 409 || status == 429 || status == 503) != (got.header.Get("Retry-After") == "3") {
 			t.Errorf("%s: Retry-After = %q", kind, got.header.Get("Retry-After"))
 		}
 	}
@@ -172,11 +172,11 @@ func TestAnAcceptedCommandReadsTheSameWhereItIsAskedFor(t *testing.T) {
 	}
 	w.bus.command = func(bus.Target, tenant.Identity, []byte, bus.CommandOptions) (*bus.Answer, error) { return a, nil }
 	w.bus.operation = func(_ tenant.Identity, got string) (*bus.OperationState, error) {
-		return &bus.OperationState{ID: got, Operation: "addDocument", Pending: true, AcceptedAt: a.AcceptedAt, Answer: a}, nil
+		return &bus.OperationState{ID: got, Operation: "addDocument", Principal: "user:3", Pending: true, AcceptedAt: a.AcceptedAt, Answer: a}, nil
 	}
 	got := w.upload(part{"category", "", "docs"}, part{"file", `="a.md"`, "# Hello"})
 	d := got.json(t)
-	if got.status != 202 || got.header.Get("Location") != "/api/v1/operations/p1."+id || d["id"] != "p1."+id || d["created_at"] != "2026-01-02T03:04:05.000678Z" ||
+	if got.status != 202 || got.header.Get("Location") != "/api/v1/operations/p1."+id || d["id"] != "p1."+id || d["accepted_at"] != "2026-01-02T03:04:05.000678Z" ||
 		d["http_status"] != nil || d["status"] != "pending" || d["answer"] != nil {
 		t.Errorf("%d %v %s", got.status, got.header, got.body)
 	}

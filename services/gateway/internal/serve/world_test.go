@@ -68,7 +68,7 @@ func newWorld(t testing.TB, opts ...option) *world {
 	c := serve.Config{
 		App: "CommandCenter", Version: "1.2.3", Origins: []string{"http://localhost:3000"}, CORSMaxAge: time.Minute,
 		MaxBody: 64 << 10, MaxUpload: 1 << 20, MaxInFlight: 100, MaxStreams: 5, MaxPerUser: 2,
-		RequestTimeout: patience, CommandWait: patience, UploadTimeout: patience, UploadStall: patience,
+		RequestTimeout: patience, CommandWait: patience, MaxWait: 2 * patience, UploadTimeout: patience, UploadStall: patience,
 		HealthTimeout: 2 * time.Second, Heartbeat: time.Hour, Metrics: serve.MetricsLoopback, LogRequests: true,
 	}
 	for _, o := range opts {
@@ -177,6 +177,7 @@ type asked struct {
 	who     tenant.Identity
 	payload string
 	key     string
+	wait    time.Duration // of a command
 }
 
 func newFakeBus() *fakeBus {
@@ -190,7 +191,7 @@ func newFakeBus() *fakeBus {
 
 func (b *fakeBus) Request(_ context.Context, t bus.Target, who tenant.Identity, payload []byte) (*bus.Answer, error) {
 	b.mu.Lock()
-	b.asked = append(b.asked, asked{t, who, string(payload), ""})
+	b.asked = append(b.asked, asked{t, who, string(payload), "", 0})
 	f := b.request
 	b.mu.Unlock()
 	return f(t, who, payload)
@@ -198,7 +199,7 @@ func (b *fakeBus) Request(_ context.Context, t bus.Target, who tenant.Identity, 
 
 func (b *fakeBus) Command(_ context.Context, t bus.Target, who tenant.Identity, payload []byte, o bus.CommandOptions) (*bus.Answer, error) {
 	b.mu.Lock()
-	b.asked = append(b.asked, asked{t, who, string(payload), o.Key})
+	b.asked = append(b.asked, asked{t, who, string(payload), o.Key, o.Wait})
 	f := b.command
 	b.mu.Unlock()
 	return f(t, who, payload, o)
