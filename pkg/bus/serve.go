@@ -180,7 +180,7 @@ func (s *Server) payload(ctx context.Context, h nats.Header, data []byte) ([]byt
 	if name == "" {
 		return data, nil
 	}
-	return s.b.unspill(ctx, name)
+	return s.b.receive(ctx, name)
 }
 
 // enter gives the handler's context everything that a handler may ask it.
@@ -233,7 +233,7 @@ func (s *Server) respond(ctx context.Context, reply string, o outcome, replayed 
 		m.Header[headerReplayed] = []string{"1"}
 	}
 	if len(m.Data) > MaxJSON {
-		name, err := s.b.spill(context.WithoutCancel(ctx), m.Data)
+		name, err := s.b.send(context.WithoutCancel(ctx), kindSpill, asker(reply), m.Data)
 		if err != nil {
 			s.respond(ctx, reply, outcome{err: err}, false)
 			return
