@@ -160,7 +160,10 @@ func (b *Bus) exchange(ctx context.Context, r *route, t Target, identity tenant.
 // payload above the limit goes ahead.
 func (b *Bus) message(ctx context.Context, r *route, subject string, p tenant.Project, identity tenant.Identity, payload []byte,
 	keep func(ctx context.Context, body []byte) (string, error)) (*nats.Msg, error) {
-	obo := behalf(ctx, identity)
+	obo, err := behalf(ctx, identity, b.signer.now())
+	if err != nil {
+		return nil, err
+	}
 	identity.Project = p
 	token, err := b.signer.token(identity, r.audience, obo)
 	if err != nil {

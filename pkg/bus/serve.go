@@ -187,8 +187,12 @@ func (s *Server) payload(ctx context.Context, h nats.Header, data []byte) ([]byt
 func (s *Server) enter(ctx context.Context, who *claims, h nats.Header, id tenant.Identity, call Call) context.Context {
 	st := &callState{call: call, token: get(h, headerIdentity), id: id}
 	if !strings.HasPrefix(who.Principal, servicePrefix) {
-		if st.edge = who.Behalf; st.edge == "" {
-			st.edge = st.token
+		st.edge, st.said = st.token, who
+		if who.Behalf != "" {
+			st.edge = who.Behalf
+			if said, err := s.b.checker.check(who.Behalf); err == nil { // it was good as part of the token
+				st.said = said
+			}
 		}
 	}
 	ctx = context.WithValue(ctx, callKey{}, st)
