@@ -28,6 +28,8 @@ type Contract struct {
 	Objects bool
 	// Live lets it tell progress, FollowsLive hear it.
 	Live, FollowsLive bool
+	// AllFacts lets it hear and read every fact of every project: an edge.
+	AllFacts bool
 	// Notes lets it write and read what was answered 202: an edge.
 	Notes bool
 	// DeadLetters lets it list, redrive and discard dead letters.
@@ -95,6 +97,9 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	if c.Live {
 		p.pub("live.*.*")
 	}
+	if c.AllFacts {
+		p.allFacts()
+	}
 	if c.FollowsLive {
 		p.follow(StreamLive, "live.>")
 	}
@@ -152,4 +157,15 @@ func (p *perms) bucket(name string) {
 	s := "OBJ_" + name
 	p.pub("$O."+name+".>", "$JS.API.STREAM.INFO."+s, "$JS.API.STREAM.PURGE."+s, "$JS.API.DIRECT.GET."+s+".$O."+name+".M.>",
 		"$JS.API.CONSUMER.CREATE."+s+".*.$O."+name+".C.>", "$JS.API.CONSUMER.DELETE."+s+".*", "$JS.API.CONSUMER.INFO."+s+".*", "$JS.FC."+s+".>")
+}
+
+// allFacts lets the user make consumers of its own on the whole of EVENTS, and
+// keeps it off the durables of others.
+func (p *perms) allFacts() {
+	for _, d := range events.Catalogue() {
+		for _, other := range d.Consumers {
+			p.deny("$JS.API.CONSUMER.CREATE." + StreamEvents + "." + EventDurable(other, d) + ".>")
+		}
+	}
+	p.follow(StreamEvents, "evt.>")
 }

@@ -2,12 +2,9 @@ package bus
 
 import (
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -342,34 +339,3 @@ func (s *Server) turnAway() {
 		s.b.log.Warn("bus.stop", "service", s.c.Service, "err", "a handler does not end though it was cancelled")
 	}
 }
-
-// operationState answers getOperation: what became of a command of this
-// service, to whoever gave it.
-func (s *Server) operationState(ctx context.Context, q operationQuery) (operationAnswer, error) {
-	id := tenant.From(ctx)
-	rec, found, err := s.answers.Lookup(ctx, q.ID)
-	if err != nil {
-		return operationAnswer{}, err
-	}
-	if !found || rec.Project != id.Project || rec.Principal != id.Principal {
-		return operationAnswer{}, nil
-	}
-	sum, object := splitFingerprint(rec.Fingerprint)
-	return operationAnswer{&operationReply{
-		Operation: rec.Operation, AcceptedAt: rec.CreatedAt, FinishedAt: rec.FinishedAt,
-		Fingerprint: hex.EncodeToString(sum), Object: object, Answer: recorded(rec),
-	}}, nil
-}
-
-type operationAnswer struct{ r *operationReply }
-
-// StatusCode is 204 when the service knows nothing.
-func (a operationAnswer) StatusCode() int {
-	if a.r == nil {
-		return http.StatusNoContent
-	}
-	return http.StatusOK
-}
-
-// MarshalJSON writes the reply.
-func (a operationAnswer) MarshalJSON() ([]byte, error) { return json.Marshal(a.r) }

@@ -283,7 +283,7 @@ func (s *Server) replay(ctx context.Context, c *incoming, d *Delivery, id tenant
 // record is the row of an answer.
 func record(c *incoming, id tenant.Identity, o outcome) outbox.Operation {
 	rec := outbox.Operation{
-		ID: c.id, Project: c.project, Principal: id.Principal, Operation: c.op.name, CreatedAt: c.accepted,
+		ID: c.id, Project: c.project, Principal: id.Principal, Operation: c.op.name, CreatedAt: c.accepted, StartedAt: c.began,
 		Fingerprint: append(append([]byte(nil), c.sum...), c.object...), Status: o.status, Header: o.header, Body: o.body,
 	}
 	if o.err != nil {

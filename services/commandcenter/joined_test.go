@@ -80,6 +80,10 @@ func TestInstancesThatJoinAHubListEachOther(t *testing.T) {
 	north.knows("east", "south")
 	south.knows("east", "north")
 	east.knows("north", "south")
+	var heard struct{ Subject string }
+	if north.must(&heard, "bus", "tail", "hub.presence.south", "--count", "1"); heard.Subject != "hub.presence.south" {
+		t.Errorf("tail of the hub: %+v", heard)
+	}
 	for _, p := range []*product{north, south, east} {
 		if strings.Contains(p.log.String(), "collision") || strings.Contains(p.log.String(), "SEED") {
 			t.Errorf("the log:\n%s", p.log)

@@ -147,6 +147,14 @@ func parseRate(text string) (*contract.Rate, error) {
 	return &r, err
 }
 
+// URL is how callers call what listens at addr.
+func (c Config) URL(addr string) string {
+	if c.CertFile != "" {
+		return "https://" + addr
+	}
+	return "http://" + addr
+}
+
 func (c Config) tls() (*tls.Config, error) {
 	if c.CertFile == "" {
 		return nil, nil

@@ -33,7 +33,7 @@ type ProjectResponse struct {
 	Name        string    `json:"name"`
 	Owner       string    `json:"owner"`
 
-	// Role The caller's role in it
+	// Role Role of the caller in it; null for a superuser that is no member
 	Role      *string    `json:"role"`
 	UpdatedAt *time.Time `json:"updated_at"`
 }
@@ -87,7 +87,9 @@ type UserCreate struct {
 
 // UserLogin defines model for UserLogin.
 type UserLogin struct {
-	Email    string `json:"email"`
+	Email string `json:"email"`
+
+	// Password Any; one too short to be a password is refused like a wrong one
 	Password string `json:"password"`
 }
 
@@ -113,6 +115,9 @@ type DocumentID = int64
 
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
+
+// InstanceSlug defines model for InstanceSlug.
+type InstanceSlug = string
 
 // ProjectID defines model for ProjectID.
 type ProjectID = int64

@@ -187,6 +187,8 @@ func (e *env) checkHTTP(ctx context.Context, _ *datadir.Dir) []finding {
 	resp, err := s.Open().DetailedHealthCheck(ctx)
 	var gone *client.UnreachableError
 	switch {
+	case errors.As(err, &gone) && gone.Untrusted():
+		return []finding{fail("HTTP", fmt.Sprintf("the certificate of %s is not trusted: %v", s.Server(), gone.Err), gone.Mend())}
 	case errors.As(err, &gone) && e.cfg.Client.Server != "":
 		return []finding{fail("HTTP", fmt.Sprintf("no answer from %s: %v", s.Server(), gone.Err), "start it there, or name another with --server")}
 	case errors.As(err, &gone):

@@ -159,22 +159,6 @@ func TestATakenAddressIsFoundBeforeAnythingStarts(t *testing.T) {
 	}
 }
 
-func TestProjectsArePickedByIdOrByAnUnambiguousName(t *testing.T) {
-	t.Parallel()
-	all := []client.ProjectResponse{{Id: 1, Name: "a"}, {Id: 2, Name: "b"}, {Id: 3, Name: "b"}, {Id: 4, Name: "1"}}
-	for want, id := range map[string]int64{"a": 1, "3": 3, "1": 1} {
-		if p, err := pick(all, want); err != nil || p.Id != id {
-			t.Errorf("%s: %+v %v", want, p, err)
-		}
-	}
-	if _, err := pick(all, "b"); exitCode(err) != exitUsage {
-		t.Errorf("two of a name: %v", err)
-	}
-	if _, err := pick(all, "c"); exitCode(err) != exitNotFound {
-		t.Errorf("none: %v", err)
-	}
-}
-
 func TestTheSampleIsTheRepositorysOwnDocuments(t *testing.T) { // not parallel: the working directory
 	files, from, err := sampleFiles()
 	if err != nil || from == "this program" {

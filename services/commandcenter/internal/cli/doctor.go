@@ -70,7 +70,7 @@ runs; warnings leave it 0.`,
 			return verdict(found)
 		},
 	}
-	e.bind(c, false, "http", "nats", "database_url", "nats_url", "client.server")
+	e.bind(c, false, "http", "nats", "database_url", "nats_url", "client.server", "client.ca_file")
 	return ends(c, exitPartly)
 }
 

@@ -83,7 +83,8 @@ func (g Gateway) Config() gateway.Config {
 
 // Client is what concerns the commands that talk to a server.
 type Client struct {
-	Server  string `config:"server" env:"CC_SERVER" flag:"server" usage:"server to talk to; empty takes the HTTP address of this machine"`
+	Server  string `config:"server" env:"CC_SERVER" flag:"server" usage:"server to talk to; empty takes what runs from the data directory, else the address of http"`
+	CAFile  string `config:"ca_file" env:"CC_CA" flag:"ca" usage:"certificates that the server's is checked against; empty takes the system's, and of what runs from the data directory its own"`
 	Token   string `config:"token" env:"CC_TOKEN" secret:"true" usage:"access token to use instead of the stored one"`
 	Project int64  `config:"project" env:"CC_PROJECT" flag:"project" usage:"project id; 0 takes the chosen one (project use), else the server's default"`
 }
@@ -185,13 +186,17 @@ func below(section string, err error) error {
 	return errors.Join(out...)
 }
 
-// ServerURL is the server that client commands talk to.
+// ServerURL is the server that client commands talk to when nothing runs from the
+// data directory that says otherwise.
 func (c Config) ServerURL() string {
 	if c.Client.Server != "" {
 		return strings.TrimRight(c.Client.Server, "/")
 	}
-	return "http://" + Reachable(c.HTTP)
+	return c.OwnURL(c.HTTP)
 }
+
+// OwnURL is how this instance is called when its gateway listens at addr.
+func (c Config) OwnURL(addr string) string { return c.Gateway.Config().URL(Reachable(addr)) }
 
 // Reachable turns an address to listen on into one to call.
 func Reachable(addr string) string {

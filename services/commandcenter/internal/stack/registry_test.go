@@ -31,7 +31,7 @@ func TestEveryOperationOfTheContractHasItsHandlerAndNoHandlerLacksAnOperation(t 
 	}
 	want := map[string][]string{}
 	for _, op := range ops {
-		if op.Delivery != "live" { // the edge follows the job itself
+		if op.Delivery != "live" || op.Service == "gateway" { // the edge follows the job of another itself
 			want[op.Service] = append(want[op.Service], op.ID)
 		}
 	}

@@ -62,7 +62,8 @@ func (s *Edge) identify(c echo.Context, k *call, op *contract.Operation, path []
 	h := c.Response().Header()
 	if op.Permission == contract.Public {
 		rule, rate := s.rate(op, true)
-		return s.limit(h, rule, rate, bucket(k.addr))
+		k.who.Client = bucket(k.addr) // all that is known; failed logins are counted by it
+		return s.limit(h, rule, rate, k.who.Client)
 	}
 	r := c.Request()
 	claims, err := s.claims(r.Context(), r)

@@ -30,6 +30,8 @@ func (s *Edge) edgeOperations() map[string]handler {
 		"openapi":             s.openapi,
 		"metrics":             s.metrics,
 		"getOperation":        s.getOperation,
+		"listEvents":          s.listEvents,
+		"followEvents":        s.followEvents,
 	}
 }
 
@@ -101,15 +103,15 @@ func (s *Edge) getOperation(c echo.Context, _ *contract.Operation, who tenant.Id
 }
 
 // outcome is the state of a command in the words of the contract: what the
-// call would have answered, failure or not; while it is pending, what its
-// service has said so far, if anything.
+// call would have answered, failure or not. While it is pending there is none:
+// what its service has said so far may read like success.
 func (s *Edge) outcome(c echo.Context, id string, st *bus.OperationState) operation {
 	o := operation{ID: id, Operation: st.Operation, Status: "pending", CreatedAt: st.AcceptedAt.UTC()}
-	if st.Answer != nil && len(st.Answer.Body) > 0 {
-		o.Answer = st.Answer.Body
-	}
 	if st.Pending {
 		return o
+	}
+	if st.Answer != nil && len(st.Answer.Body) > 0 {
+		o.Answer = st.Answer.Body
 	}
 	finished := st.FinishedAt.UTC()
 	o.FinishedAt = &finished

@@ -25,6 +25,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/gateway/gatewaytest"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/feed"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
 )
 
@@ -60,7 +61,7 @@ func newWorld(t testing.TB, opts ...option) *world {
 	}
 	reg := prometheus.NewRegistry()
 	d := serve.Deps{
-		Contract: doc, Bus: w.bus, Guard: w.guard, Registerer: reg, Gatherer: reg,
+		Contract: doc, Bus: w.bus, Guard: w.guard, Ring: feed.NewRing(100, 1<<20), Registerer: reg, Gatherer: reg,
 		Log:    slog.New(slog.NewJSONHandler(w.logs, nil)),
 		Health: func(ctx context.Context, s string) ([]serve.Component, error) { return w.health(ctx, s) },
 	}
@@ -262,6 +263,12 @@ func (b *fakeBus) Operation(_ context.Context, who tenant.Identity, id string) (
 	return b.operation(who, id)
 }
 
+func (b *fakeBus) Facts(_ context.Context, _ bus.FactFilter, from bus.From, _ func(bus.Said) bool) (bus.Position, error) {
+	return from.After, nil
+}
+
+func (b *fakeBus) KeptFacts(context.Context) (bus.Kept, error) { return bus.Kept{}, nil }
+
 func (b *fakeBus) Ready(context.Context) error { return b.ready }
 
 // fakeAuth is an auth service with a handful of users.
@@ -302,7 +309,7 @@ func newFakeAuth(t testing.TB) *fakeAuth {
 	}
 	a := &fakeAuth{t: t, key: key, revoked: map[string]bool{}, users: map[int64]*fakeUser{
 		owner: in(1, tenant.Owner), viewer: in(1, tenant.Viewer), member: in(1, tenant.Member), stranger: in(9, tenant.Owner),
-		inactive: {inactive: true}, homeless: {}, superuser: {superuser: true, home: 1, roles: map[tenant.Project]tenant.Role{1: tenant.Owner}},
+		inactive: {inactive: true}, homeless: {}, superuser: {superuser: true, home: 1},
 	}}
 	a.users[owner].roles[2] = tenant.Member
 	return a
@@ -332,10 +339,7 @@ func (a *fakeAuth) Standing(_ context.Context, id int64, p tenant.Project, sessi
 		p = u.home
 	}
 	s := access.Standing{Known: true, Email: "user@example.org", Active: !u.inactive, Superuser: u.superuser, SessionLive: !a.revoked[session], Role: u.roles[p]}
-	if u.superuser {
-		s.Role = tenant.Owner
-	}
-	if s.Role != "" {
+	if s.Role != "" || u.superuser {
 		s.Project = p
 	}
 	return s, nil
@@ -382,6 +386,8 @@ func sample(operation string) *bus.Answer {
 	const project = `"id":1,"name":"p","owner":"o","description":null,"role":"owner","created_at":"2026-01-02T03:04:05Z","updated_at":null`
 	const user = `{"id":1,"email":"a@b.io","full_name":null,"is_active":true,"is_superuser":false,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 	const upload = `{"id":1,"filename":"a.md","category":"c","repository_id":null,"collection":"c","chunks_added":2,"file_size":3,"status":"success","state":"indexing","version":1,"job_id":"j1"}`
+	const instance = `"slug":"other","self":false,"status":"online","hub_url":null,"mesh_namespace":null,"version":null,"last_heartbeat_at":"2026-01-02T03:04:05Z","first_seen_at":"2026-01-02T03:04:05Z","name":null,"tags":[],"source":"api","admitted":true,"contract":null,"capabilities":[],"load":null,"key":null,"other_key":null,"heartbeats":0,"missed_heartbeats":0,"interval_seconds":30,"jitter_ms":0,"clock_skew_ms":0`
+	const federated = `"id":1,"slug":"other","name":"n","hub_url":"http://h","mesh_namespace":null,"status":"online","tags":[],"last_heartbeat_at":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"`
 	status, body := 200, ""
 	switch operation {
 	case "register":
@@ -414,6 +420,16 @@ func sample(operation string) *bus.Answer {
 		body = `{"repository_id":null,"collection":"c","vector_db":{"total_chunks":1,"categories":{"c":1},"embedding_model":"m","backend":"memory","collection_name":"c","embedding_dimension":384,"embedded_chunks":1,"db_path":null},"database":{"total_entries":1,"categories":{}},"embedding_model":"m"}`
 	case "listCollections", "listCategories":
 		body = `["default"]`
+	case "registerInstance":
+		status, body = 201, `{"instance":{`+instance+`},"api_key":"k"}`
+	case "getInstance", "admitInstance":
+		body = `{` + instance + `}`
+	case "removeInstance":
+		status = 204
+	case "listFederatedProjects":
+		body = `[{` + federated + `}]`
+	case "getFederatedProject", "updateFederatedProject":
+		body = `{` + federated + `}`
 	case "listInstances":
 		body = `{"instances":[],"total":0}`
 	}

@@ -249,6 +249,9 @@ type DocumentID = int64
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
+// InstanceSlug defines model for InstanceSlug.
+type InstanceSlug = string
+
 // ProjectID defines model for ProjectID.
 type ProjectID = int64
 
@@ -281,7 +284,7 @@ type Unsupported = Problem
 
 // ListCategoriesParams defines parameters for ListCategories.
 type ListCategoriesParams struct {
-	// RepositoryId Only the collection of this repository, `commandcenter_<id>`. Without it and without `collection`, the whole project.
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
 	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
 
 	// Collection Only this collection. Without it, the whole project.
@@ -326,7 +329,7 @@ type AddDocumentMultipartBody struct {
 
 // AddDocumentParams defines parameters for AddDocument.
 type AddDocumentParams struct {
-	// RepositoryId Only the collection of this repository, `commandcenter_<id>`. Without it and without `collection`, the whole project.
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
 	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
 
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
@@ -347,7 +350,7 @@ type AddTextDocumentParams struct {
 
 // DeleteDocumentParams defines parameters for DeleteDocument.
 type DeleteDocumentParams struct {
-	// RepositoryId Only the collection of this repository, `commandcenter_<id>`. Without it and without `collection`, the whole project.
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
 	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
 
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
@@ -371,7 +374,7 @@ type WatchDocumentParams struct {
 
 // QueryKnowledgeBaseParams defines parameters for QueryKnowledgeBase.
 type QueryKnowledgeBaseParams struct {
-	// RepositoryId Only the collection of this repository, `commandcenter_<id>`. Without it and without `collection`, the whole project.
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
 	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
 
 	// Collection Only this collection. Without it, the whole project.
@@ -398,7 +401,7 @@ type QueryKnowledgeBaseParamsFusion string
 
 // GetKnowledgeStatisticsParams defines parameters for GetKnowledgeStatistics.
 type GetKnowledgeStatisticsParams struct {
-	// RepositoryId Only the collection of this repository, `commandcenter_<id>`. Without it and without `collection`, the whole project.
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
 	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
 
 	// Collection Only this collection. Without it, the whole project.
