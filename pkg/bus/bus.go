@@ -66,8 +66,6 @@ type Bus struct {
 	routes  sync.Map // Target without project -> *route
 	objects lazy[jetstream.ObjectStore]
 	blobs   lazy[jetstream.Stream] // behind objects
-	spills  lazy[jetstream.ObjectStore]
-	bodies  lazy[jetstream.ObjectStore]
 	ops     lazy[jetstream.KeyValue]
 	epochs  sync.Map // stream name -> string
 	hooks   sync.Map // of reconnections: *func() -> nothing
@@ -116,8 +114,6 @@ func Connect(ctx context.Context, c Config) (*Bus, error) {
 	}
 	b.objects.open = func(ctx context.Context) (jetstream.ObjectStore, error) { return b.js.ObjectStore(ctx, BucketBlobs) }
 	b.blobs.open = func(ctx context.Context) (jetstream.Stream, error) { return b.js.Stream(ctx, "OBJ_"+BucketBlobs) }
-	b.spills.open = func(ctx context.Context) (jetstream.ObjectStore, error) { return b.js.ObjectStore(ctx, BucketSpill) }
-	b.bodies.open = func(ctx context.Context) (jetstream.ObjectStore, error) { return b.js.ObjectStore(ctx, BucketBodies) }
 	b.ops.open = func(ctx context.Context) (jetstream.KeyValue, error) { return b.js.KeyValue(ctx, BucketOperations) }
 	return b, nil
 }

@@ -23,7 +23,9 @@
 //   - [Bus.Live] is progress. It may be lost.
 //
 // Who is calling crosses the bus in a token that the caller's service signs
-// for one operation and one minute; see [tenant.Identity]. Everything that
+// for one operation and one minute; see [tenant.Identity]. A handler that asks
+// another service may pass its caller on for a quarter of an hour; a command that
+// has waited longer asks as its service. Everything that
 // waits in a stream is decided again when it runs.
 //
 // A [Bus] may be used from many goroutines. [Server], [Inbox], followers and

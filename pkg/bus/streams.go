@@ -98,6 +98,15 @@ func Streams(s Specs) []jetstream.StreamConfig {
 			Name: StreamLive, Description: "progress, for minutes", Subjects: []string{"live.>"}, Storage: light.Storage, PersistMode: light.PersistMode, Replicas: replicas,
 			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxBytes: maxLive, MaxAge: keepLive, NoAck: true,
 		},
+		{
+			Name: StreamSpill, Description: "requests and answers too large for a message", Subjects: []string{kindSpill + ".>"}, Storage: disk, Replicas: replicas,
+			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: maxSpill, MaxAge: keepSpill, AllowDirect: true,
+		},
+		{
+			Name: StreamBodies, Description: "bodies of commands too large for a message", Subjects: []string{kindBody + ".>"}, Storage: disk, Replicas: replicas,
+			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: maxBodies, MaxAge: keepBodies, AllowDirect: true,
+			AllowRollup: true, AllowMsgTTL: true, // by which a service removes what it has read
+		},
 	}
 	if s.Memory { // the server sets aside what a stream may hold, and has little
 		for i := range streams {
@@ -227,30 +236,25 @@ func buckets(ctx context.Context, js jetstream.JetStream, s Specs) error {
 	if s.Memory {
 		disk = jetstream.MemoryStorage
 	}
-	blobs, spill, bodies := int64(maxBlobs), int64(maxSpill), int64(maxBodies)
+	blobs := int64(maxBlobs)
 	if s.Memory { // a test server has little
-		blobs, spill, bodies = 2*maxLive, maxLive, maxLive
+		blobs = 2 * maxLive
 	}
-	for _, c := range []jetstream.ObjectStoreConfig{
-		{Bucket: BucketBlobs, Description: "uploaded files", Storage: disk, Replicas: replicas, MaxBytes: blobs},
-		{Bucket: BucketSpill, Description: "bodies too large for a message", Storage: disk, Replicas: replicas, MaxBytes: spill, TTL: keepSpill},
-		{Bucket: BucketBodies, Description: "bodies of commands too large for a message", Storage: disk, Replicas: replicas, MaxBytes: bodies, TTL: keepBodies},
-	} {
-		if _, err := js.ObjectStore(ctx, c.Bucket); err == nil {
-			continue
-		} else if !errors.Is(err, jetstream.ErrBucketNotFound) {
-			return fmt.Errorf("provision bucket %s: %w", c.Bucket, err)
-		}
-		if _, err := js.CreateObjectStore(ctx, c); err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
-			return fmt.Errorf("provision bucket %s: %w", c.Bucket, err)
-		}
+	_, err := js.ObjectStore(ctx, BucketBlobs)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		_, err = js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
+			Bucket: BucketBlobs, Description: "uploaded files", Storage: disk, Replicas: replicas, MaxBytes: blobs,
+		})
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
+		return fmt.Errorf("provision bucket %s: %w", BucketBlobs, err)
 	}
 	if _, err := js.KeyValue(ctx, BucketOperations); err == nil {
 		return nil
 	} else if !errors.Is(err, jetstream.ErrBucketNotFound) {
 		return fmt.Errorf("provision bucket %s: %w", BucketOperations, err)
 	}
-	_, err := js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+	_, err = js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: BucketOperations, Description: "commands that were answered 202", Storage: disk, Replicas: replicas, History: 1, TTL: keepNotes, MaxBytes: 64 << 20,
 	})
 	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
