@@ -15,6 +15,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/natsd"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgserver"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/cli"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
 )
 
@@ -102,7 +103,7 @@ func TestPartsFindEachOtherInAnyOrder(t *testing.T) {
 func TestPartsWaitForServersOfOthers(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
-	users, err := stack.Users("later")
+	users, err := stack.Users("later", settings.Default())
 	if err != nil {
 		t.Fatal(err)
 	}

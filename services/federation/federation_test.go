@@ -39,6 +39,7 @@ type world struct {
 func newWorld(t *testing.T, change ...func(*federation.Config)) *world {
 	t.Helper()
 	env := bustest.Start(t, []string{federation.Name, "watcher"}, bustest.WithHub(federation.Presence, federation.Name))
+	change = append([]func(*federation.Config){func(c *federation.Config) { c.Search = false }}, change...) // the users of this hub may not
 	return start(t, env, "us", env.HubConfig(federation.Name), nil, change...)
 }
 

@@ -206,11 +206,16 @@ func (s *Instances) Save(ctx context.Context, i instance.Instance) (version int,
 	return version, nil
 }
 
-// Delete removes the row, if it is there.
+// Delete removes the row, if it is there, and what was shared with it.
 func (s *Instances) Delete(ctx context.Context, slug string) error {
 	err := s.run(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM instances WHERE slug = $1`, slug)
-		return err
+		if _, err := tx.ExecContext(ctx, `DELETE FROM instances WHERE slug = $1`, slug); err != nil {
+			return err
+		}
+		return s.db.AcrossProjects(ctx, "an instance leaves the catalog", func(ctx context.Context, tx *sqlx.Tx) error {
+			_, err := tx.ExecContext(ctx, `DELETE FROM shares WHERE instance = $1`, slug)
+			return err
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("delete instance %s: %w", slug, err)
