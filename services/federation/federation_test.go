@@ -312,6 +312,7 @@ func TestAFullCatalogIsToldUntilTheLongGoneAreForgotten(t *testing.T) {
 	}
 	w.eventually("there is no room", func() bool { return w.heard("full") == 1 })
 	exec(age, time.Now().Add(-31*24*time.Hour))
+	w.eventually("most are forgotten", func() bool { return w.list(`{"limit":1}`).Total < 1000 })
 	w.eventually("they are forgotten", func() bool { return w.list(`{"limit":1}`).Total == 1 })
 	if r := w.health("catalog"); r.Status != app.StatusHealthy {
 		t.Errorf("health %+v", r)
