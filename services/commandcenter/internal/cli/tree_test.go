@@ -92,7 +92,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"config": {}, "config init": {code: exitRefused}, "config path": {}, "config list": {},
 		"config get": {args: []string{"http"}}, "config set": {args: []string{"log.level", "warn"}},
 		"version": {}, "exit-codes": {}, "help": {args: []string{"ingest"}},
-		"bus": {}, "bus dead": {}, "project": {}, "federation": {},
+		"bus": {}, "bus dead": {}, "project": {}, "federation": {}, "operation": {},
 		"doctor":   {code: exitPartly},
 		"ingest":   {args: []string{readme}, code: exitAuth},
 		"search":   {args: []string{"text"}, code: exitAuth},
@@ -102,7 +102,8 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"bus dead show": {args: []string{"1"}, code: exitAuth}, "bus dead redrive": {args: []string{"1"}, code: exitAuth}, "bus dead discard": {args: []string{"1"}, code: exitAuth},
 		"project list": {code: exitAuth}, "project create": {args: []string{"x"}, code: exitAuth}, "project use": {args: []string{"x"}, code: exitAuth},
 		"federation status": {code: exitAuth},
-		"up":                {code: exitInUse}, "serve": {args: []string{"gateway"}, code: exitInUse},
+		"operation show":    {args: []string{"p1.auth.x"}, code: exitAuth}, "operation wait": {args: []string{"p1.auth.x", "--timeout", "1s"}, code: exitAuth},
+		"up": {code: exitInUse}, "serve": {args: []string{"gateway"}, code: exitInUse},
 		"migrate": {code: exitFailure},
 	}
 	every(func(_ *cobra.Command, words []string) {
