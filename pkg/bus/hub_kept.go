@@ -20,9 +20,9 @@ func (h *Hub) AnnounceKept(ctx context.Context, slug string, header nats.Header,
 	if !validToken(slug) {
 		return fmt.Errorf("announce: %q is not a name", slug)
 	}
-	m, err := h.b.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: presencePrefix + slug, Header: header, Data: data})
+	m, err := h.b.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: h.on.Prefix + slug, Header: header, Data: data})
 	if err != nil {
-		if refused := h.b.nc.LastError(); errors.Is(refused, nats.ErrPermissionViolation) && strings.Contains(refused.Error(), `"`+presencePrefix+slug+`"`) {
+		if refused := h.b.nc.LastError(); errors.Is(refused, nats.ErrPermissionViolation) && strings.Contains(refused.Error(), `"`+h.on.Prefix+slug+`"`) {
 			return fmt.Errorf("announce: %w (the user was provisioned for another slug: provision again)", refused)
 		}
 		return fmt.Errorf("announce: %w", err)
@@ -38,7 +38,7 @@ func (h *Hub) AnnounceKept(ctx context.Context, slug string, header nats.Header,
 		return fmt.Errorf("announce: the answer is no acknowledgement: %w", err)
 	case ack.Error != nil:
 		return fmt.Errorf("announce: %s", ack.Error.Description)
-	case ack.Stream != StreamPresence:
+	case ack.Stream != h.on.Stream:
 		return fmt.Errorf("announce: acknowledged by stream %q", ack.Stream)
 	}
 	return nil

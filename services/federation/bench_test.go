@@ -96,7 +96,7 @@ func (c *crowd) say(m message) {
 // for half a minute before, when nobody is known. Bound: 5.
 func BenchmarkAThousandInstances(b *testing.B) {
 	const n = 1000
-	env := bustest.Start(b, []string{federation.Name}, bustest.WithHub(federation.Name))
+	env := bustest.Start(b, []string{federation.Name}, bustest.WithHub(federation.Presence, federation.Name))
 	hub, err := bus.ConnectHub(b.Context(), env.HubConfig(federation.Name))
 	if err != nil {
 		b.Fatal(err)

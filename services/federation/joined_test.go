@@ -24,7 +24,7 @@ func hub(t *testing.T, slug string, c natsd.Config) *natsd.Server {
 	defer cancel()
 	c.Dir, c.NoSync, c.Log = t.TempDir(), true, slog.New(slog.DiscardHandler)
 	c.Users = []natsd.UserSpec{
-		federation.Member(bus.HubPermissions(federation.Name, slug), slug, true), federation.Neighbour(bus.NeighbourPermissions(), true),
+		federation.Member(bus.HubPermissions(federation.Name, federation.Presence, slug), slug, true), federation.Neighbour(bus.NeighbourPermissions(federation.Presence), true),
 	}
 	s, err := natsd.Start(ctx, c)
 	if err != nil {
@@ -38,7 +38,7 @@ func hub(t *testing.T, slug string, c natsd.Config) *natsd.Server {
 		}
 	})
 	nc := as(t, s, natsd.UserHubAdmin)
-	if err := bus.ProvisionHub(ctx, nc, federation.Name); err != nil {
+	if err := bus.ProvisionHub(ctx, nc, federation.Presence, federation.Name); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -59,7 +59,7 @@ func instance(t *testing.T, s *natsd.Server, slug string, neighbours ...bus.Neig
 	t.Helper()
 	env := bustest.Start(t, []string{federation.Name, "watcher", "knowledge"})
 	return run(t, env, slug, bus.Config{
-		Service: federation.Name, InProcess: s.InProcess(), CredsFile: s.Trust.CredsFile(bus.HubUser(federation.Name)), Log: slog.New(slog.DiscardHandler),
+		Service: federation.Name, Announcing: federation.Presence, InProcess: s.InProcess(), CredsFile: s.Trust.CredsFile(bus.HubUser(federation.Name)), Log: slog.New(slog.DiscardHandler),
 	}, neighbours...)
 }
 

@@ -57,6 +57,10 @@ type Deps struct {
 	Now     func() time.Time // time.Now when nil
 }
 
+// Presence is where instances say in account HUB, and on the servers of others,
+// that they are there.
+var Presence = bus.Announcing{Stream: "PRESENCE", Prefix: "hub.presence."}
+
 // New wires the service.
 func New(d Deps, c Config) (*app.Module, error) {
 	if d.DB == nil || d.Bus == nil || d.Hub == nil || d.Log == nil || len(d.Secret) == 0 {
@@ -165,7 +169,7 @@ func capabilities(c Config) []string {
 func meet(d Deps) []bus.NeighbourConfig {
 	out := slices.Clone(d.Neighbours)
 	for i := range out {
-		out[i].Service, out[i].Log = Name, d.Log
+		out[i].Service, out[i].Log, out[i].Announcing = Name, d.Log, Presence
 	}
 	return out
 }

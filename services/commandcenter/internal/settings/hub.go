@@ -37,6 +37,17 @@ func (j Join) URL() string {
 	return "nats://" + j.Host
 }
 
+// Address is the entry without its file.
+func (j Join) Address() string {
+	switch {
+	case j.Leaf && j.TLS:
+		return "leaf+tls://" + j.Host
+	case j.Leaf:
+		return "leaf://" + j.Host
+	}
+	return j.URL()
+}
+
 // Joins takes the entries of Join apart.
 func (h Hub) Joins() ([]Join, error) {
 	var out []Join

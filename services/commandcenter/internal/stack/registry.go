@@ -116,7 +116,7 @@ func (s service) contract() (bus.Contract, error) {
 
 // Users are the users of the instance slug on its bus.
 func Users(slug string, c settings.Config) ([]natsd.UserSpec, error) {
-	out := []natsd.UserSpec{federation.Neighbour(bus.NeighbourPermissions(), c.Federation.Search, c.Hub.Allow...)}
+	out := []natsd.UserSpec{federation.Neighbour(bus.NeighbourPermissions(federation.Presence), c.Federation.Search, c.Hub.Allow...)}
 	for _, s := range services() {
 		may, err := s.contract()
 		if err != nil {
@@ -124,7 +124,7 @@ func Users(slug string, c settings.Config) ([]natsd.UserSpec, error) {
 		}
 		out = append(out, bus.PermissionsFor(s.name, may))
 		if s.hub {
-			out = append(out, federation.Member(bus.HubPermissions(s.name, slug), slug, c.Federation.Search))
+			out = append(out, federation.Member(bus.HubPermissions(s.name, federation.Presence, slug), slug, c.Federation.Search))
 		}
 	}
 	return out, nil

@@ -10,9 +10,11 @@ import (
 	"net/http/httptest"
 	"net/textproto"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
@@ -117,6 +119,7 @@ func TestAnUploadThatIsRefusedLeavesNothingBehind(t *testing.T) {
 		"long name":          {[]part{{"file", "=" + strings.Repeat("a", 1100), "x"}, category}, 422},
 		"control characters": {[]part{{"file", `*=UTF-8''a%01.md`, "x"}, category}, 422},
 		"large field":        {[]part{file, {"category", "", strings.Repeat("x", 70<<10)}}, 413},
+		"large fields":       {append([]part{file, category}, slices.Repeat([]part{{"title", "", strings.Repeat("x", 60<<10)}}, 5)...), 413},
 		"many parts":         {append(make([]part, 0), manyParts(file)...), 400},
 	} {
 		if got := w.upload(c.parts...); got.status != c.status {
@@ -128,6 +131,15 @@ func TestAnUploadThatIsRefusedLeavesNothingBehind(t *testing.T) {
 	}
 	if n := w.bus.count(); n > 0 {
 		t.Errorf("%d calls got through", n)
+	}
+}
+
+func TestTheLastOfARepeatedFieldCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	got := w.upload(part{"category", "", "drafts"}, part{"category", "", "docs"}, part{"file", `="a.md"`, "# Hello"})
+	if got.status != 201 || !strings.Contains(w.bus.last(t).payload, `"category":"docs"`) {
+		t.Errorf("%d, %s", got.status, w.bus.last(t).payload)
 	}
 }
 
@@ -286,4 +298,14 @@ func FuzzForm(f *testing.F) {
 		clear(w.bus.objects)
 		w.bus.mu.Unlock()
 	})
+}
+
+func TestAFileForAServiceThatTakesNoMoreIsNotTakenIn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bus.backlog = errs.New(errs.Unavailable, "too many commands wait for the service").After(5 * time.Second)
+	a := w.upload(part{"file", "=a.md", "text"})
+	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "5" || len(w.bus.objects) != 0 {
+		t.Errorf("answer %d %v, %d objects", a.status, a.header, len(w.bus.objects))
+	}
 }

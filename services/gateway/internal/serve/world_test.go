@@ -25,6 +25,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/gateway/gatewaytest"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/feed"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
 )
 
@@ -60,14 +61,14 @@ func newWorld(t testing.TB, opts ...option) *world {
 	}
 	reg := prometheus.NewRegistry()
 	d := serve.Deps{
-		Contract: doc, Bus: w.bus, Guard: w.guard, Registerer: reg, Gatherer: reg,
+		Contract: doc, Bus: w.bus, Guard: w.guard, Ring: feed.NewRing(100, 1<<20), Registerer: reg, Gatherer: reg,
 		Log:    slog.New(slog.NewJSONHandler(w.logs, nil)),
 		Health: func(ctx context.Context, s string) ([]serve.Component, error) { return w.health(ctx, s) },
 	}
 	c := serve.Config{
 		App: "CommandCenter", Version: "1.2.3", Origins: []string{"http://localhost:3000"}, CORSMaxAge: time.Minute,
 		MaxBody: 64 << 10, MaxUpload: 1 << 20, MaxInFlight: 100, MaxStreams: 5, MaxPerUser: 2,
-		RequestTimeout: patience, CommandWait: patience, UploadTimeout: patience, UploadStall: patience,
+		RequestTimeout: patience, CommandWait: patience, MaxWait: 2 * patience, UploadTimeout: patience, UploadStall: patience,
 		HealthTimeout: 2 * time.Second, Heartbeat: time.Hour, Metrics: serve.MetricsLoopback, LogRequests: true,
 	}
 	for _, o := range opts {
@@ -164,6 +165,7 @@ type fakeBus struct {
 	command   func(bus.Target, tenant.Identity, []byte, bus.CommandOptions) (*bus.Answer, error)
 	operation func(tenant.Identity, string) (*bus.OperationState, error)
 	objects   map[string]string
+	backlog   error
 	putErr    error
 	ready     error
 	followed  chan string
@@ -176,6 +178,7 @@ type asked struct {
 	who     tenant.Identity
 	payload string
 	key     string
+	wait    time.Duration // of a command
 }
 
 func newFakeBus() *fakeBus {
@@ -189,7 +192,7 @@ func newFakeBus() *fakeBus {
 
 func (b *fakeBus) Request(_ context.Context, t bus.Target, who tenant.Identity, payload []byte) (*bus.Answer, error) {
 	b.mu.Lock()
-	b.asked = append(b.asked, asked{t, who, string(payload), ""})
+	b.asked = append(b.asked, asked{t, who, string(payload), "", 0})
 	f := b.request
 	b.mu.Unlock()
 	return f(t, who, payload)
@@ -197,7 +200,7 @@ func (b *fakeBus) Request(_ context.Context, t bus.Target, who tenant.Identity, 
 
 func (b *fakeBus) Command(_ context.Context, t bus.Target, who tenant.Identity, payload []byte, o bus.CommandOptions) (*bus.Answer, error) {
 	b.mu.Lock()
-	b.asked = append(b.asked, asked{t, who, string(payload), o.Key})
+	b.asked = append(b.asked, asked{t, who, string(payload), o.Key, o.Wait})
 	f := b.command
 	b.mu.Unlock()
 	return f(t, who, payload, o)
@@ -218,6 +221,8 @@ func (b *fakeBus) count() int {
 	defer b.mu.Unlock()
 	return len(b.asked)
 }
+
+func (b *fakeBus) Backlog(string) error { return b.backlog }
 
 func (b *fakeBus) PutObject(_ context.Context, p tenant.Project, filename, contentType string, r io.Reader, most int64) (bus.ObjectRef, error) {
 	if b.putErr != nil {
@@ -262,6 +267,12 @@ func (b *fakeBus) Operation(_ context.Context, who tenant.Identity, id string) (
 	return b.operation(who, id)
 }
 
+func (b *fakeBus) Facts(_ context.Context, _ bus.FactFilter, from bus.From, _ func(bus.Said) bool) (bus.Position, error) {
+	return from.After, nil
+}
+
+func (b *fakeBus) KeptFacts(context.Context) (bus.Kept, error) { return bus.Kept{}, nil }
+
 func (b *fakeBus) Ready(context.Context) error { return b.ready }
 
 // fakeAuth is an auth service with a handful of users.
@@ -302,7 +313,7 @@ func newFakeAuth(t testing.TB) *fakeAuth {
 	}
 	a := &fakeAuth{t: t, key: key, revoked: map[string]bool{}, users: map[int64]*fakeUser{
 		owner: in(1, tenant.Owner), viewer: in(1, tenant.Viewer), member: in(1, tenant.Member), stranger: in(9, tenant.Owner),
-		inactive: {inactive: true}, homeless: {}, superuser: {superuser: true, home: 1, roles: map[tenant.Project]tenant.Role{1: tenant.Owner}},
+		inactive: {inactive: true}, homeless: {}, superuser: {superuser: true, home: 1},
 	}}
 	a.users[owner].roles[2] = tenant.Member
 	return a
@@ -332,10 +343,7 @@ func (a *fakeAuth) Standing(_ context.Context, id int64, p tenant.Project, sessi
 		p = u.home
 	}
 	s := access.Standing{Known: true, Email: "user@example.org", Active: !u.inactive, Superuser: u.superuser, SessionLive: !a.revoked[session], Role: u.roles[p]}
-	if u.superuser {
-		s.Role = tenant.Owner
-	}
-	if s.Role != "" {
+	if s.Role != "" || u.superuser {
 		s.Project = p
 	}
 	return s, nil

@@ -13,7 +13,8 @@ import (
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/search"
 )
 
-// within is a collection, or that of a repository, or "" for the project.
+// within is a collection, or that of a repository, or what is of the repository
+// in the collection, or all of the project.
 type within struct {
 	RepositoryID *int64  `json:"repository_id"`
 	Collection   *string `json:"collection"`
@@ -29,6 +30,15 @@ func (w within) collection() string {
 	return ""
 }
 
+// repository is the one that documents have to be of, beside being in the
+// collection; 0 when the collection says it all.
+func (w within) repository() int64 {
+	if w.RepositoryID == nil || w.collection() == document.CollectionOf(*w.RepositoryID) {
+		return 0
+	}
+	return *w.RepositoryID
+}
+
 type queryKnowledgeBase struct {
 	within
 	Mode   *string                `json:"mode"`
@@ -40,7 +50,9 @@ type queryKnowledgeBase struct {
 func (h *Handlers) query(ctx context.Context, r queryKnowledgeBase) (results, error) {
 	q := search.Query{
 		Text: r.Body.Query, Mode: index.Mode(value(r.Mode)), Alpha: r.Alpha, Method: fusion.Method(value(r.Fusion)), Limit: value(r.Body.Limit),
-		Filter: index.Filter{Collection: r.collection(), Category: value(r.Body.Category), Technology: value(r.Body.TechnologyId)},
+		Filter: index.Filter{
+			Collection: r.collection(), Repository: r.repository(), Category: value(r.Body.Category), Technology: value(r.Body.TechnologyId),
+		},
 	}
 	a, err := h.Search.Search(ctx, tenant.From(ctx).Project, q)
 	if err != nil {
@@ -137,7 +149,7 @@ func (w within) named() string {
 }
 
 func (h *Handlers) statistics(ctx context.Context, r within) (KnowledgeStatistics, error) {
-	st, err := h.Census.Statistics(ctx, tenant.From(ctx).Project, r.collection())
+	st, err := h.Census.Statistics(ctx, tenant.From(ctx).Project, r.collection(), r.repository())
 	if err != nil {
 		return KnowledgeStatistics{}, err
 	}
@@ -159,7 +171,7 @@ func (h *Handlers) collections(ctx context.Context, _ struct{}) ([]string, error
 }
 
 func (h *Handlers) categories(ctx context.Context, r within) ([]string, error) {
-	names, err := h.Census.Categories(ctx, tenant.From(ctx).Project, r.collection())
+	names, err := h.Census.Categories(ctx, tenant.From(ctx).Project, r.collection(), r.repository())
 	return orEmpty(names), err
 }
 
