@@ -16,7 +16,7 @@ func TestMigrationsGoDownAndUpAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin := pgtest.Connect(t, dsn)
-	for _, name := range []string{"000003_shares", "000002_catalog", "000001_instances"} {
+	for _, name := range []string{"000004_hot_rows", "000003_shares", "000002_catalog", "000001_instances"} {
 		q, err := os.ReadFile("migrations/" + name + ".down.sql")
 		if err != nil {
 			t.Fatal(err)

@@ -1,5 +1,3 @@
-ALTER TABLE instances RESET (fillfactor);
-CREATE INDEX IF NOT EXISTS instances_by_status ON instances (status, last_heartbeat_at);
 DROP INDEX IF EXISTS instances_by_api_key;
 ALTER TABLE instances
     DROP COLUMN IF EXISTS id, DROP COLUMN IF EXISTS updated_at, DROP COLUMN IF EXISTS name, DROP COLUMN IF EXISTS tags, DROP COLUMN IF EXISTS source, DROP COLUMN IF EXISTS admitted,

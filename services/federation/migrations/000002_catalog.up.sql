@@ -25,7 +25,3 @@ ALTER TABLE instances ADD COLUMN IF NOT EXISTS interval_ms  double precision NOT
 ALTER TABLE instances ADD COLUMN IF NOT EXISTS jitter_ms    double precision NOT NULL DEFAULT 0;
 ALTER TABLE instances ADD COLUMN IF NOT EXISTS skew_ms      double precision NOT NULL DEFAULT 0;
 CREATE UNIQUE INDEX IF NOT EXISTS instances_by_api_key ON instances (api_key_hash);
--- Every heartbeat changes its row. Without an index on what it changes, and with
--- room on the page, that touches no index at all.
-DROP INDEX IF EXISTS instances_by_status;
-ALTER TABLE instances SET (fillfactor = 60);
