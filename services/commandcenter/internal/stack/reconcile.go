@@ -32,7 +32,7 @@ func Reconcile(ctx context.Context, e *Env, js jetstream.JetStream, look bool) (
 			return out, fmt.Errorf("%s: %w", s.name, err)
 		}
 		r, err := outbox.Reconcile(ctx, db, js, bus.StreamEvents, look)
-		if err = errors.Join(err, db.Close()); err != nil {
+		if err := errors.Join(err, db.Close()); err != nil {
 			return out, err
 		}
 		out = append(out, Reconciled{s.name, r})
