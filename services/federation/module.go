@@ -18,8 +18,10 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/federation/internal/inbox"
 	"github.com/commandcenter/commandcenter/services/federation/internal/instance"
+	"github.com/commandcenter/commandcenter/services/federation/internal/mesh"
 	"github.com/commandcenter/commandcenter/services/federation/internal/postgres"
 	"github.com/commandcenter/commandcenter/services/federation/internal/serve"
+	"github.com/commandcenter/commandcenter/services/federation/internal/share"
 )
 
 //go:embed migrations/*.sql
@@ -104,7 +106,23 @@ func New(d Deps, c Config) (*app.Module, error) {
 	}
 	checks := checks(d, c, neighbours, catalog, collision)
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: c.Version, DB: d.DB, Recheck: d.Recheck, Checks: checks})
-	(&serve.Handlers{Catalog: catalog, Registrar: catalog}).Register(server)
+	shares := postgres.NewShares(d.DB)
+	asker := &mesh.Asker{Catalog: catalog, Local: local(d.Bus), Now: d.Now}
+	if c.Search {
+		m, err := inbox.NewMesh(inbox.MeshConfig{
+			Slug: c.Slug, Keys: keys, Conn: d.Hub.Conn(), Registerer: d.Registerer, Log: log, Now: d.Now,
+			Answerer: &mesh.Answerer{Catalog: catalog, Shares: shares, Local: local(d.Bus), Now: d.Now},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("federation: %w", err)
+		}
+		asker.Ask = m.Ask
+		heard = append(heard, m)
+	}
+	facts := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
+	inbox.Facts{Purge: shares.Purge}.Register(facts)
+	heard = append(heard, facts)
+	(&serve.Handlers{Catalog: catalog, Registrar: catalog, Sharer: share.Service{Shares: shares, Peers: peers{catalog}}, Searcher: asker}).Register(server)
 	parts := append([]app.Part{outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer)), filed{catalog, listed}}, heard...)
 	parts = append(parts,
 		&instance.Beat{

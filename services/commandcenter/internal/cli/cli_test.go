@@ -16,6 +16,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/pg/pgserver"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/ingest"
@@ -173,6 +174,14 @@ func TestTheSampleIsTheRepositorysOwnDocuments(t *testing.T) { // not parallel: 
 	files, from, err = sampleFiles()
 	if err != nil || from != "this program" || len(files) < 3 {
 		t.Errorf("elsewhere: %d files from %s, %v", len(files), from, err)
+	}
+}
+
+func TestDoctorNamesClustersThatWereLeftBehind(t *testing.T) {
+	t.Parallel()
+	f := leftBehind([]pgserver.Leftover{{Home: "/var/lib/commandcenter/aa", DataDir: "/root/x/postgres", Bytes: 3 << 20}, {Home: "/var/tmp/b b", DataDir: "/root/y/postgres", Bytes: 1 << 20}})
+	if f.Status != findingWarn || !strings.Contains(f.Detail, "2 clusters (4.0 MiB)") || !strings.Contains(f.Detail, "/root/x/postgres, /root/y/postgres") || !strings.HasSuffix(f.Fix, "rm -r /var/lib/commandcenter/aa '/var/tmp/b b'") {
+		t.Errorf("finding %+v", f)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"strings"
 
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
@@ -99,8 +100,10 @@ func (e *env) localOwner() (email, password string, err error) {
 	// What was written down may be of a process that is gone: the lock is not.
 	own := dir.Endpoint(datadir.EndpointHTTP)
 	switch {
+	case dir.Holder() == 0 && (dir.HolderOf(datadir.LockNATS) != 0 || dir.HolderOf(datadir.LockPostgres) != 0):
+		err = fmt.Errorf("%w; %s is run by `commandcenter serve`, where the owner has to log in as everybody else. Type: %s", client.ErrNotLoggedIn, dir.Path(), e.loginLine())
 	case dir.Holder() == 0:
-		err = fmt.Errorf("%w; nothing runs from %s: `commandcenter up` starts it, and its owner needs no login", client.ErrNotLoggedIn, dir.Path())
+		err = fmt.Errorf("%w; nothing runs from %s: `commandcenter up` starts it, and its owner needs no login. If `commandcenter serve` runs it, type: %s", client.ErrNotLoggedIn, dir.Path(), e.loginLine())
 	case own == "":
 		err = fmt.Errorf("%w; what runs from %s is not ready yet", client.ErrNotLoggedIn, dir.Path())
 	case own != server:
@@ -109,6 +112,19 @@ func (e *env) localOwner() (email, password string, err error) {
 		return datadir.OwnerEmail, password, nil
 	}
 	return "", "", err
+}
+
+// loginLine is what the owner types to log in at this server.
+func (e *env) loginLine() string {
+	words := []string{"commandcenter", "login"}
+	if s := e.cfg.Client.Server; s != "" {
+		words = append(words, "--server", shell(s))
+	}
+	if e.cfg.DataDir != settings.Default().DataDir {
+		words = append(words, "--data-dir", shell(e.cfg.DataDir))
+	}
+	words = append(words, "--email", datadir.OwnerEmail, "--password-stdin", "<", shell(datadir.At(e.cfg.DataDir).OwnerPasswordFile()))
+	return strings.Join(words, " ")
 }
 
 func loopback(server string) bool {

@@ -391,6 +391,19 @@ type EventPage struct {
 	Position string `json:"position"`
 }
 
+// FederatedAnswer defines model for FederatedAnswer.
+type FederatedAnswer struct {
+	Answered int `json:"answered"`
+
+	// Asked Every instance that could have answered, reached or not
+	Asked     int                `json:"asked"`
+	Instances []SearchedInstance `json:"instances"`
+	Results   []FederatedResult  `json:"results"`
+
+	// Summary `3 of 4`
+	Summary string `json:"summary"`
+}
+
 // FederatedProject defines model for FederatedProject.
 type FederatedProject struct {
 	CreatedAt       time.Time              `json:"created_at"`
@@ -417,6 +430,33 @@ type FederatedProjectCreate struct {
 	Name          string    `json:"name"`
 	Slug          string    `json:"slug"`
 	Tags          *[]string `json:"tags,omitempty"`
+}
+
+// FederatedResult defines model for FederatedResult.
+type FederatedResult struct {
+	Category    string   `json:"category"`
+	Content     string   `json:"content"`
+	HeadingPath []string `json:"heading_path"`
+	Instance    string   `json:"instance"`
+
+	// Project Its name there
+	Project    string  `json:"project"`
+	Score      float64 `json:"score"`
+	SourceFile *string `json:"source_file"`
+	Title      string  `json:"title"`
+}
+
+// FederatedSearch defines model for FederatedSearch.
+type FederatedSearch struct {
+	Category *string `json:"category,omitempty"`
+
+	// Instances Ask these alone
+	Instances *[]string `json:"instances,omitempty"`
+	Limit     *int      `json:"limit,omitempty"`
+	Query     string    `json:"query"`
+
+	// TimeoutMs How long others may take
+	TimeoutMs *int `json:"timeout_ms,omitempty"`
 }
 
 // Health defines model for Health.
@@ -588,17 +628,25 @@ type MessageResponse struct {
 
 // Operation defines model for Operation.
 type Operation struct {
+	// AcceptedAt When the write became durable
+	AcceptedAt time.Time `json:"accepted_at"`
+
 	// Answer The body of that answer; null while `status` is pending
-	Answer     interface{} `json:"answer"`
-	CreatedAt  time.Time   `json:"created_at"`
-	FinishedAt *time.Time  `json:"finished_at"`
+	Answer interface{} `json:"answer"`
+
+	// CreatedBy Who asked for it, as `user:<id>`
+	CreatedBy  string     `json:"created_by"`
+	FinishedAt *time.Time `json:"finished_at"`
 
 	// HttpStatus What the call would have answered
 	HttpStatus *int   `json:"http_status"`
 	Id         string `json:"id"`
 
 	// Operation operationId of the call
-	Operation string          `json:"operation"`
+	Operation string `json:"operation"`
+
+	// StartedAt When the run began that has done it, or goes on as a job; null while it waits or runs
+	StartedAt *time.Time      `json:"started_at"`
 	Status    OperationStatus `json:"status"`
 }
 
@@ -693,6 +741,35 @@ type Root struct {
 	Docs    string `json:"docs"`
 	Health  string `json:"health"`
 	Version string `json:"version"`
+}
+
+// SearchedInstance defines model for SearchedInstance.
+type SearchedInstance struct {
+	Answered bool   `json:"answered"`
+	Instance string `json:"instance"`
+
+	// Reason Why there is no answer, or why an answer is empty
+	Reason  *string `json:"reason"`
+	Results int     `json:"results"`
+	Self    bool    `json:"self"`
+	TookMs  float64 `json:"took_ms"`
+}
+
+// Share defines model for Share.
+type Share struct {
+	CreatedAt time.Time `json:"created_at"`
+	Instance  string    `json:"instance"`
+
+	// Name What the project is called there
+	Name string `json:"name"`
+}
+
+// ShareCreate defines model for ShareCreate.
+type ShareCreate struct {
+	Instance string `json:"instance"`
+
+	// Name What the project is called there; `project-<id>` without it
+	Name *string `json:"name,omitempty"`
 }
 
 // TextDocument defines model for TextDocument.
@@ -808,6 +885,9 @@ type IdempotencyKey = string
 
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
+
+// Prefer defines model for Prefer.
+type Prefer = string
 
 // ProjectID defines model for ProjectID.
 type ProjectID = int64
@@ -958,13 +1038,47 @@ type ListInstancesParamsStatus string
 
 // RemoveInstanceParams defines parameters for RemoveInstance.
 type RemoveInstanceParams struct {
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // AdmitInstanceParams defines parameters for AdmitInstance.
 type AdmitInstanceParams struct {
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// SearchFederationParams defines parameters for SearchFederation.
+type SearchFederationParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListSharesParams defines parameters for ListShares.
+type ListSharesParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ShareProjectParams defines parameters for ShareProject.
+type ShareProjectParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// UnshareProjectParams defines parameters for UnshareProject.
+type UnshareProjectParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -1021,8 +1135,13 @@ type AddDocumentParams struct {
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // AddTextDocumentParams defines parameters for AddTextDocument.
@@ -1030,8 +1149,13 @@ type AddTextDocumentParams struct {
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // DeleteDocumentParams defines parameters for DeleteDocument.
@@ -1042,8 +1166,13 @@ type DeleteDocumentParams struct {
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // GetDocumentParams defines parameters for GetDocument.
@@ -1097,6 +1226,16 @@ type GetKnowledgeStatisticsParams struct {
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 }
 
+// GetOperationParams defines parameters for GetOperation.
+type GetOperationParams struct {
+	// Wait Seconds to wait for its end, bounded by the instance (60 by default).
+	Wait *int `form:"wait,omitempty" json:"wait,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
 // ListProjectsParams defines parameters for ListProjects.
 type ListProjectsParams struct {
 	// Skip Rows to leave out.
@@ -1108,20 +1247,35 @@ type ListProjectsParams struct {
 
 // CreateProjectParams defines parameters for CreateProject.
 type CreateProjectParams struct {
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // DeleteProjectParams defines parameters for DeleteProject.
 type DeleteProjectParams struct {
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // UpdateProjectParams defines parameters for UpdateProject.
 type UpdateProjectParams struct {
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // UpdateFederatedProjectJSONRequestBody defines body for UpdateFederatedProject for application/json ContentType.
@@ -1141,6 +1295,12 @@ type RegisterInstanceJSONRequestBody = InstanceRegistration
 
 // AdmitInstanceJSONRequestBody defines body for AdmitInstance for application/json ContentType.
 type AdmitInstanceJSONRequestBody = InstanceAdmission
+
+// SearchFederationJSONRequestBody defines body for SearchFederation for application/json ContentType.
+type SearchFederationJSONRequestBody = FederatedSearch
+
+// ShareProjectJSONRequestBody defines body for ShareProject for application/json ContentType.
+type ShareProjectJSONRequestBody = ShareCreate
 
 // AddDocumentMultipartRequestBody defines body for AddDocument for multipart/form-data ContentType.
 type AddDocumentMultipartRequestBody AddDocumentMultipartBody
@@ -1468,6 +1628,58 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/federation/instances/{slug}/admit (the `AdmitInstance` operationId).
 	AdmitInstance(ctx context.Context, slug InstanceSlug, params *AdmitInstanceParams, body AdmitInstanceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// SearchFederationWithBody Search the project, and what other instances share with this one
+	//
+	// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+	// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+	// passage: they order an answer, and do not compare two libraries exactly.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+	SearchFederationWithBody(ctx context.Context, params *SearchFederationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SearchFederation Search the project, and what other instances share with this one
+	//
+	// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+	// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+	// passage: they order an answer, and do not compare two libraries exactly.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+	SearchFederation(ctx context.Context, params *SearchFederationParams, body SearchFederationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListShares The instances that the project is shared with
+	//
+	// Corresponds with GET /api/v1/federation/shares (the `ListShares` operationId).
+	ListShares(ctx context.Context, params *ListSharesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShareProjectWithBody Share the project with an instance, for reading
+	//
+	// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+	// known by its key. Sharing again changes the name.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+	ShareProjectWithBody(ctx context.Context, params *ShareProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShareProject Share the project with an instance, for reading
+	//
+	// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+	// known by its key. Sharing again changes the name.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+	ShareProject(ctx context.Context, params *ShareProjectParams, body ShareProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UnshareProject Share the project with an instance no more
+	//
+	// Corresponds with DELETE /api/v1/federation/shares/{slug} (the `UnshareProject` operationId).
+	UnshareProject(ctx context.Context, slug InstanceSlug, params *UnshareProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListCategories Names of the categories in use, sorted
 	//
 	// Corresponds with GET /api/v1/knowledge/categories (the `ListCategories` operationId).
@@ -1552,12 +1764,13 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/knowledge/statistics (the `GetKnowledgeStatistics` operationId).
 	GetKnowledgeStatistics(ctx context.Context, params *GetKnowledgeStatisticsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetOperation A write that did not finish within its call
+	// GetOperation A write and its outcome
 	//
-	// Visible for 24 hours, to the caller who started it.
+	// Visible for 24 hours, to the members of its project; one that belongs to no project, such as the creation of one, to its caller.
+	// With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
 	//
 	// Corresponds with GET /api/v1/operations/{operation_id} (the `GetOperation` operationId).
-	GetOperation(ctx context.Context, operationId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+	GetOperation(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListProjects The projects that the caller belongs to, oldest first
 	//
@@ -2055,6 +2268,118 @@ func (c *Client) AdmitInstance(ctx context.Context, slug InstanceSlug, params *A
 	return c.Client.Do(req)
 }
 
+// SearchFederationWithBody Search the project, and what other instances share with this one
+//
+// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+// passage: they order an answer, and do not compare two libraries exactly.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+func (c *Client) SearchFederationWithBody(ctx context.Context, params *SearchFederationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchFederationRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SearchFederation Search the project, and what other instances share with this one
+//
+// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+// passage: they order an answer, and do not compare two libraries exactly.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+func (c *Client) SearchFederation(ctx context.Context, params *SearchFederationParams, body SearchFederationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchFederationRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListShares The instances that the project is shared with
+//
+// Corresponds with GET /api/v1/federation/shares (the `ListShares` operationId).
+func (c *Client) ListShares(ctx context.Context, params *ListSharesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSharesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShareProjectWithBody Share the project with an instance, for reading
+//
+// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+// known by its key. Sharing again changes the name.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+func (c *Client) ShareProjectWithBody(ctx context.Context, params *ShareProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShareProjectRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShareProject Share the project with an instance, for reading
+//
+// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+// known by its key. Sharing again changes the name.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+func (c *Client) ShareProject(ctx context.Context, params *ShareProjectParams, body ShareProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShareProjectRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UnshareProject Share the project with an instance no more
+//
+// Corresponds with DELETE /api/v1/federation/shares/{slug} (the `UnshareProject` operationId).
+func (c *Client) UnshareProject(ctx context.Context, slug InstanceSlug, params *UnshareProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUnshareProjectRequest(c.Server, slug, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListCategories Names of the categories in use, sorted
 //
 // Corresponds with GET /api/v1/knowledge/categories (the `ListCategories` operationId).
@@ -2259,13 +2584,14 @@ func (c *Client) GetKnowledgeStatistics(ctx context.Context, params *GetKnowledg
 	return c.Client.Do(req)
 }
 
-// GetOperation A write that did not finish within its call
+// GetOperation A write and its outcome
 //
-// Visible for 24 hours, to the caller who started it.
+// Visible for 24 hours, to the members of its project; one that belongs to no project, such as the creation of one, to its caller.
+// With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
 //
 // Corresponds with GET /api/v1/operations/{operation_id} (the `GetOperation` operationId).
-func (c *Client) GetOperation(ctx context.Context, operationId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetOperationRequest(c.Server, operationId)
+func (c *Client) GetOperation(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOperationRequest(c.Server, operationId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3490,6 +3816,229 @@ func NewAdmitInstanceRequestWithBody(server string, slug InstanceSlug, params *A
 	return req, nil
 }
 
+// NewSearchFederationRequest calls the generic SearchFederation builder with application/json body
+func NewSearchFederationRequest(server string, params *SearchFederationParams, body SearchFederationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSearchFederationRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewSearchFederationRequestWithBody constructs an http.Request for the SearchFederation method, with any body, and a specified content type
+func NewSearchFederationRequestWithBody(server string, params *SearchFederationParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/federation/search")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListSharesRequest constructs an http.Request for the ListShares method
+func NewListSharesRequest(server string, params *ListSharesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/federation/shares")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewShareProjectRequest calls the generic ShareProject builder with application/json body
+func NewShareProjectRequest(server string, params *ShareProjectParams, body ShareProjectJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewShareProjectRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewShareProjectRequestWithBody constructs an http.Request for the ShareProject method, with any body, and a specified content type
+func NewShareProjectRequestWithBody(server string, params *ShareProjectParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/federation/shares")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUnshareProjectRequest constructs an http.Request for the UnshareProject method
+func NewUnshareProjectRequest(server string, slug InstanceSlug, params *UnshareProjectParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "slug", slug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/federation/shares/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListCategoriesRequest constructs an http.Request for the ListCategories method
 func NewListCategoriesRequest(server string, params *ListCategoriesParams) (*http.Request, error) {
 	var err error
@@ -3783,6 +4332,17 @@ func NewAddDocumentRequestWithBody(server string, params *AddDocumentParams, con
 			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
 	}
 
 	return req, nil
@@ -3847,6 +4407,17 @@ func NewAddTextDocumentRequestWithBody(server string, params *AddTextDocumentPar
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
 		}
 
 	}
@@ -3934,6 +4505,17 @@ func NewDeleteDocumentRequest(server string, documentId DocumentID, params *Dele
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
 		}
 
 	}
@@ -4251,7 +4833,7 @@ func NewGetKnowledgeStatisticsRequest(server string, params *GetKnowledgeStatist
 }
 
 // NewGetOperationRequest constructs an http.Request for the GetOperation method
-func NewGetOperationRequest(server string, operationId string) (*http.Request, error) {
+func NewGetOperationRequest(server string, operationId string, params *GetOperationParams) (*http.Request, error) {
 	var err error
 
 	var pathParam0 string
@@ -4276,9 +4858,51 @@ func NewGetOperationRequest(server string, operationId string) (*http.Request, e
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Wait != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "wait", *params.Wait, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	if params != nil {
+
+		if params.Prefer != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam0)
+		}
+
 	}
 
 	return req, nil
@@ -4400,6 +5024,17 @@ func NewCreateProjectRequestWithBody(server string, params *CreateProjectParams,
 			req.Header.Set("Idempotency-Key", headerParam0)
 		}
 
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -4447,6 +5082,17 @@ func NewDeleteProjectRequest(server string, projectId ProjectID, params *DeleteP
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
 		}
 
 	}
@@ -4543,6 +5189,17 @@ func NewUpdateProjectRequestWithBody(server string, projectId ProjectID, params 
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
 		}
 
 	}
@@ -5046,6 +5703,62 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/federation/instances/{slug}/admit (the `AdmitInstance` operationId).
 	AdmitInstanceWithResponse(ctx context.Context, slug InstanceSlug, params *AdmitInstanceParams, body AdmitInstanceJSONRequestBody, reqEditors ...RequestEditorFn) (*AdmitInstanceResponse, error)
 
+	// SearchFederationWithBodyWithResponse Search the project, and what other instances share with this one
+	//
+	// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+	// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+	// passage: they order an answer, and do not compare two libraries exactly.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+	SearchFederationWithBodyWithResponse(ctx context.Context, params *SearchFederationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SearchFederationResponse, error)
+
+	// SearchFederationWithResponse Search the project, and what other instances share with this one
+	//
+	// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+	// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+	// passage: they order an answer, and do not compare two libraries exactly.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+	SearchFederationWithResponse(ctx context.Context, params *SearchFederationParams, body SearchFederationJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchFederationResponse, error)
+
+	// ListSharesWithResponse The instances that the project is shared with
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/federation/shares (the `ListShares` operationId).
+	ListSharesWithResponse(ctx context.Context, params *ListSharesParams, reqEditors ...RequestEditorFn) (*ListSharesResponse, error)
+
+	// ShareProjectWithBodyWithResponse Share the project with an instance, for reading
+	//
+	// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+	// known by its key. Sharing again changes the name.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+	ShareProjectWithBodyWithResponse(ctx context.Context, params *ShareProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ShareProjectResponse, error)
+
+	// ShareProjectWithResponse Share the project with an instance, for reading
+	//
+	// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+	// known by its key. Sharing again changes the name.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+	ShareProjectWithResponse(ctx context.Context, params *ShareProjectParams, body ShareProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*ShareProjectResponse, error)
+
+	// UnshareProjectWithResponse Share the project with an instance no more
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/federation/shares/{slug} (the `UnshareProject` operationId).
+	UnshareProjectWithResponse(ctx context.Context, slug InstanceSlug, params *UnshareProjectParams, reqEditors ...RequestEditorFn) (*UnshareProjectResponse, error)
+
 	// ListCategoriesWithResponse Names of the categories in use, sorted
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -5144,14 +5857,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/knowledge/statistics (the `GetKnowledgeStatistics` operationId).
 	GetKnowledgeStatisticsWithResponse(ctx context.Context, params *GetKnowledgeStatisticsParams, reqEditors ...RequestEditorFn) (*GetKnowledgeStatisticsResponse, error)
 
-	// GetOperationWithResponse A write that did not finish within its call
+	// GetOperationWithResponse A write and its outcome
 	//
-	// Visible for 24 hours, to the caller who started it.
+	// Visible for 24 hours, to the members of its project; one that belongs to no project, such as the creation of one, to its caller.
+	// With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/operations/{operation_id} (the `GetOperation` operationId).
-	GetOperationWithResponse(ctx context.Context, operationId string, reqEditors ...RequestEditorFn) (*GetOperationResponse, error)
+	GetOperationWithResponse(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*GetOperationResponse, error)
 
 	// ListProjectsWithResponse The projects that the caller belongs to, oldest first
 	//
@@ -6114,7 +6828,9 @@ func (r RegisterInstanceResponse) ContentType() string {
 
 // RemoveInstanceResponse202Headers the declared response headers of an HTTP 202 response for RemoveInstance
 type RemoveInstanceResponse202Headers struct {
-	Location *string
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
 }
 
 type RemoveInstanceResponse struct {
@@ -6252,7 +6968,9 @@ func (r GetInstanceResponse) ContentType() string {
 
 // AdmitInstanceResponse202Headers the declared response headers of an HTTP 202 response for AdmitInstance
 type AdmitInstanceResponse202Headers struct {
-	Location *string
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
 }
 
 type AdmitInstanceResponse struct {
@@ -6320,6 +7038,272 @@ func (r AdmitInstanceResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r AdmitInstanceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SearchFederationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FederatedAnswer
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SearchFederationResponse) GetJSON200() *FederatedAnswer {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r SearchFederationResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SearchFederationResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SearchFederationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SearchFederationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SearchFederationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SearchFederationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListSharesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]Share
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSharesResponse) GetJSON200() *[]Share {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListSharesResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSharesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSharesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSharesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSharesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSharesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ShareProjectResponse202Headers the declared response headers of an HTTP 202 response for ShareProject
+type ShareProjectResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type ShareProjectResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Share
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ShareProjectResponse202Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r ShareProjectResponse) GetJSON201() *Share {
+	return r.JSON201
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ShareProjectResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ShareProjectResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ShareProjectResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ShareProjectResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ShareProjectResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ShareProjectResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShareProjectResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShareProjectResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShareProjectResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UnshareProjectResponse202Headers the declared response headers of an HTTP 202 response for UnshareProject
+type UnshareProjectResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type UnshareProjectResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *UnshareProjectResponse202Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r UnshareProjectResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r UnshareProjectResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r UnshareProjectResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UnshareProjectResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UnshareProjectResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UnshareProjectResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UnshareProjectResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UnshareProjectResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6491,9 +7475,16 @@ func (r ListDocumentsResponse) ContentType() string {
 	return ""
 }
 
+// AddDocumentResponse201Headers the declared response headers of an HTTP 201 response for AddDocument
+type AddDocumentResponse201Headers struct {
+	CCDurability *string
+}
+
 // AddDocumentResponse202Headers the declared response headers of an HTTP 202 response for AddDocument
 type AddDocumentResponse202Headers struct {
-	Location *string
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
 }
 
 type AddDocumentResponse struct {
@@ -6513,6 +7504,8 @@ type AddDocumentResponse struct {
 	ApplicationproblemJSON422 *Invalid
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *AddDocumentResponse201Headers
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *AddDocumentResponse202Headers
 }
@@ -6581,9 +7574,16 @@ func (r AddDocumentResponse) ContentType() string {
 	return ""
 }
 
+// AddTextDocumentResponse201Headers the declared response headers of an HTTP 201 response for AddTextDocument
+type AddTextDocumentResponse201Headers struct {
+	CCDurability *string
+}
+
 // AddTextDocumentResponse202Headers the declared response headers of an HTTP 202 response for AddTextDocument
 type AddTextDocumentResponse202Headers struct {
-	Location *string
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
 }
 
 type AddTextDocumentResponse struct {
@@ -6599,6 +7599,8 @@ type AddTextDocumentResponse struct {
 	ApplicationproblemJSON422 *Invalid
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *AddTextDocumentResponse201Headers
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *AddTextDocumentResponse202Headers
 }
@@ -6659,7 +7661,14 @@ func (r AddTextDocumentResponse) ContentType() string {
 
 // DeleteDocumentResponse202Headers the declared response headers of an HTTP 202 response for DeleteDocument
 type DeleteDocumentResponse202Headers struct {
-	Location *string
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+// DeleteDocumentResponse204Headers the declared response headers of an HTTP 204 response for DeleteDocument
+type DeleteDocumentResponse204Headers struct {
+	CCDurability *string
 }
 
 type DeleteDocumentResponse struct {
@@ -6675,6 +7684,8 @@ type DeleteDocumentResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *DeleteDocumentResponse202Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteDocumentResponse204Headers
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
@@ -7079,9 +8090,16 @@ func (r ListProjectsResponse) ContentType() string {
 	return ""
 }
 
+// CreateProjectResponse201Headers the declared response headers of an HTTP 201 response for CreateProject
+type CreateProjectResponse201Headers struct {
+	CCDurability *string
+}
+
 // CreateProjectResponse202Headers the declared response headers of an HTTP 202 response for CreateProject
 type CreateProjectResponse202Headers struct {
-	Location *string
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
 }
 
 type CreateProjectResponse struct {
@@ -7097,6 +8115,8 @@ type CreateProjectResponse struct {
 	ApplicationproblemJSON422 *Invalid
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateProjectResponse201Headers
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *CreateProjectResponse202Headers
 }
@@ -7157,7 +8177,14 @@ func (r CreateProjectResponse) ContentType() string {
 
 // DeleteProjectResponse202Headers the declared response headers of an HTTP 202 response for DeleteProject
 type DeleteProjectResponse202Headers struct {
-	Location *string
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+// DeleteProjectResponse204Headers the declared response headers of an HTTP 204 response for DeleteProject
+type DeleteProjectResponse204Headers struct {
+	CCDurability *string
 }
 
 type DeleteProjectResponse struct {
@@ -7175,6 +8202,8 @@ type DeleteProjectResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *DeleteProjectResponse202Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteProjectResponse204Headers
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
@@ -7293,9 +8322,16 @@ func (r GetProjectResponse) ContentType() string {
 	return ""
 }
 
+// UpdateProjectResponse200Headers the declared response headers of an HTTP 200 response for UpdateProject
+type UpdateProjectResponse200Headers struct {
+	CCDurability *string
+}
+
 // UpdateProjectResponse202Headers the declared response headers of an HTTP 202 response for UpdateProject
 type UpdateProjectResponse202Headers struct {
-	Location *string
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
 }
 
 type UpdateProjectResponse struct {
@@ -7313,6 +8349,8 @@ type UpdateProjectResponse struct {
 	ApplicationproblemJSON422 *Invalid
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UpdateProjectResponse200Headers
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *UpdateProjectResponse202Headers
 }
@@ -8107,6 +9145,98 @@ func (c *ClientWithResponses) AdmitInstanceWithResponse(ctx context.Context, slu
 	return ParseAdmitInstanceResponse(rsp)
 }
 
+// SearchFederationWithBodyWithResponse Search the project, and what other instances share with this one
+//
+// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+// passage: they order an answer, and do not compare two libraries exactly.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+func (c *ClientWithResponses) SearchFederationWithBodyWithResponse(ctx context.Context, params *SearchFederationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SearchFederationResponse, error) {
+	rsp, err := c.SearchFederationWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSearchFederationResponse(rsp)
+}
+
+// SearchFederationWithResponse Search the project, and what other instances share with this one
+//
+// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+// passage: they order an answer, and do not compare two libraries exactly.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+func (c *ClientWithResponses) SearchFederationWithResponse(ctx context.Context, params *SearchFederationParams, body SearchFederationJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchFederationResponse, error) {
+	rsp, err := c.SearchFederation(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSearchFederationResponse(rsp)
+}
+
+// ListSharesWithResponse The instances that the project is shared with
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/federation/shares (the `ListShares` operationId).
+func (c *ClientWithResponses) ListSharesWithResponse(ctx context.Context, params *ListSharesParams, reqEditors ...RequestEditorFn) (*ListSharesResponse, error) {
+	rsp, err := c.ListShares(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSharesResponse(rsp)
+}
+
+// ShareProjectWithBodyWithResponse Share the project with an instance, for reading
+//
+// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+// known by its key. Sharing again changes the name.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+func (c *ClientWithResponses) ShareProjectWithBodyWithResponse(ctx context.Context, params *ShareProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ShareProjectResponse, error) {
+	rsp, err := c.ShareProjectWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShareProjectResponse(rsp)
+}
+
+// ShareProjectWithResponse Share the project with an instance, for reading
+//
+// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+// known by its key. Sharing again changes the name.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+func (c *ClientWithResponses) ShareProjectWithResponse(ctx context.Context, params *ShareProjectParams, body ShareProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*ShareProjectResponse, error) {
+	rsp, err := c.ShareProject(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShareProjectResponse(rsp)
+}
+
+// UnshareProjectWithResponse Share the project with an instance no more
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/federation/shares/{slug} (the `UnshareProject` operationId).
+func (c *ClientWithResponses) UnshareProjectWithResponse(ctx context.Context, slug InstanceSlug, params *UnshareProjectParams, reqEditors ...RequestEditorFn) (*UnshareProjectResponse, error) {
+	rsp, err := c.UnshareProject(ctx, slug, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUnshareProjectResponse(rsp)
+}
+
 // ListCategoriesWithResponse Names of the categories in use, sorted
 //
 // Returns a wrapper object for the known response body format(s).
@@ -8277,15 +9407,16 @@ func (c *ClientWithResponses) GetKnowledgeStatisticsWithResponse(ctx context.Con
 	return ParseGetKnowledgeStatisticsResponse(rsp)
 }
 
-// GetOperationWithResponse A write that did not finish within its call
+// GetOperationWithResponse A write and its outcome
 //
-// Visible for 24 hours, to the caller who started it.
+// Visible for 24 hours, to the members of its project; one that belongs to no project, such as the creation of one, to its caller.
+// With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
 //
 // Returns a wrapper object for the known response body format(s).
 //
 // Corresponds with GET /api/v1/operations/{operation_id} (the `GetOperation` operationId).
-func (c *ClientWithResponses) GetOperationWithResponse(ctx context.Context, operationId string, reqEditors ...RequestEditorFn) (*GetOperationResponse, error) {
-	rsp, err := c.GetOperation(ctx, operationId, reqEditors...)
+func (c *ClientWithResponses) GetOperationWithResponse(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*GetOperationResponse, error) {
+	rsp, err := c.GetOperation(ctx, operationId, params, reqEditors...)
 	if err != nil {
 		return nil, err
 	}
@@ -9226,12 +10357,26 @@ func ParseRemoveInstanceResponse(rsp *http.Response) (*RemoveInstanceResponse, e
 	switch {
 	case rsp.StatusCode == 202:
 		var headers RemoveInstanceResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
 		}
 		response.Headers202 = &headers
 	}
@@ -9340,12 +10485,271 @@ func ParseAdmitInstanceResponse(rsp *http.Response) (*AdmitInstanceResponse, err
 	switch {
 	case rsp.StatusCode == 202:
 		var headers AdmitInstanceResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSearchFederationResponse parses an HTTP response from a SearchFederationWithResponse call
+func ParseSearchFederationResponse(rsp *http.Response) (*SearchFederationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SearchFederationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FederatedAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListSharesResponse parses an HTTP response from a ListSharesWithResponse call
+func ParseListSharesResponse(rsp *http.Response) (*ListSharesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSharesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []Share
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseShareProjectResponse parses an HTTP response from a ShareProjectWithResponse call
+func ParseShareProjectResponse(rsp *http.Response) (*ShareProjectResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShareProjectResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Share
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers ShareProjectResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUnshareProjectResponse parses an HTTP response from a UnshareProjectWithResponse call
+func ParseUnshareProjectResponse(rsp *http.Response) (*UnshareProjectResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UnshareProjectResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers UnshareProjectResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
 		}
 		response.Headers202 = &headers
 	}
@@ -9539,14 +10943,38 @@ func ParseAddDocumentResponse(rsp *http.Response) (*AddDocumentResponse, error) 
 	}
 
 	switch {
+	case rsp.StatusCode == 201:
+		var headers AddDocumentResponse201Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers201 = &headers
 	case rsp.StatusCode == 202:
 		var headers AddDocumentResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
 		}
 		response.Headers202 = &headers
 	}
@@ -9606,14 +11034,38 @@ func ParseAddTextDocumentResponse(rsp *http.Response) (*AddTextDocumentResponse,
 	}
 
 	switch {
+	case rsp.StatusCode == 201:
+		var headers AddTextDocumentResponse201Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers201 = &headers
 	case rsp.StatusCode == 202:
 		var headers AddTextDocumentResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
 		}
 		response.Headers202 = &headers
 	}
@@ -9671,6 +11123,13 @@ func ParseDeleteDocumentResponse(rsp *http.Response) (*DeleteDocumentResponse, e
 	switch {
 	case rsp.StatusCode == 202:
 		var headers DeleteDocumentResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -9678,7 +11137,24 @@ func ParseDeleteDocumentResponse(rsp *http.Response) (*DeleteDocumentResponse, e
 			}
 			headers.Location = &value
 		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
 		response.Headers202 = &headers
+	case rsp.StatusCode == 204:
+		var headers DeleteDocumentResponse204Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers204 = &headers
 	}
 
 	return response, nil
@@ -10017,14 +11493,38 @@ func ParseCreateProjectResponse(rsp *http.Response) (*CreateProjectResponse, err
 	}
 
 	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateProjectResponse201Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers201 = &headers
 	case rsp.StatusCode == 202:
 		var headers CreateProjectResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
 		}
 		response.Headers202 = &headers
 	}
@@ -10089,6 +11589,13 @@ func ParseDeleteProjectResponse(rsp *http.Response) (*DeleteProjectResponse, err
 	switch {
 	case rsp.StatusCode == 202:
 		var headers DeleteProjectResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
@@ -10096,7 +11603,24 @@ func ParseDeleteProjectResponse(rsp *http.Response) (*DeleteProjectResponse, err
 			}
 			headers.Location = &value
 		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
 		response.Headers202 = &headers
+	case rsp.StatusCode == 204:
+		var headers DeleteProjectResponse204Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers204 = &headers
 	}
 
 	return response, nil
@@ -10208,14 +11732,38 @@ func ParseUpdateProjectResponse(rsp *http.Response) (*UpdateProjectResponse, err
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers UpdateProjectResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 202:
 		var headers UpdateProjectResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
 		if values := rsp.Header.Values("Location"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
 		}
 		response.Headers202 = &headers
 	}

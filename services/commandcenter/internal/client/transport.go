@@ -70,9 +70,10 @@ func (s *Session) retry(r *http.Request, token string) (*http.Response, error) {
 			}
 			continue
 		}
-		// Who is told to come back, because others are served, has not failed.
-		limited := resp.StatusCode == http.StatusTooManyRequests
-		if last && !(limited && again) || !passing(resp.StatusCode) {
+		// Who is told to come back, because others are served or the first try is
+		// still in hand, has not failed.
+		limited := resp.StatusCode == http.StatusTooManyRequests || inHand(resp)
+		if last && !(limited && again) || !passing(resp.StatusCode) && !limited {
 			return resp, nil
 		}
 		after := retryAfter(resp, try)
@@ -103,6 +104,11 @@ func repeatable(r *http.Request) bool {
 		return false
 	}
 	return r.Method == http.MethodGet || r.Header.Get("Idempotency-Key") != ""
+}
+
+// inHand reports whether an earlier try with the same key has not been answered.
+func inHand(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusConflict && resp.Header.Get("Retry-After") != ""
 }
 
 func passing(status int) bool {

@@ -68,6 +68,7 @@ type Gateway struct {
 	MaxPerUser     int           `config:"max_streams_per_user" usage:"open event streams of one user"`
 	RequestTimeout time.Duration `config:"request_timeout" usage:"how long a service may take to answer"`
 	CommandWait    time.Duration `config:"command_wait" usage:"how long a write may run before it is answered 202"`
+	MaxWait        time.Duration `config:"max_wait" usage:"how long a caller may ask to wait for a write or an operation (Prefer: wait=N)"`
 	UploadTimeout  time.Duration `config:"upload_timeout" usage:"how long a whole upload may take"`
 	UploadStall    time.Duration `config:"upload_stall" usage:"how long an upload may pause"`
 }
@@ -79,7 +80,7 @@ func (g Gateway) Config() gateway.Config {
 	c.Anonymous, c.Reads, c.Writes, c.Metrics, c.LogRequests = g.Anonymous, g.Reads, g.Writes, g.Metrics, g.LogRequests
 	c.MaxBacklog = g.MaxBacklog
 	c.MaxConns, c.MaxInFlight, c.MaxStreams, c.MaxPerUser = g.MaxConns, g.MaxInFlight, g.MaxStreams, g.MaxPerUser
-	c.RequestTimeout, c.CommandWait, c.UploadTimeout, c.UploadStall = g.RequestTimeout, g.CommandWait, g.UploadTimeout, g.UploadStall
+	c.RequestTimeout, c.CommandWait, c.MaxWait, c.UploadTimeout, c.UploadStall = g.RequestTimeout, g.CommandWait, g.MaxWait, g.UploadTimeout, g.UploadStall
 	return c
 }
 
@@ -108,7 +109,7 @@ func Default() Config {
 			Origins:   g.Origins,
 			Anonymous: g.Anonymous, Reads: g.Reads, Writes: g.Writes, Metrics: g.Metrics, LogRequests: g.LogRequests,
 			MaxBacklog: g.MaxBacklog, MaxConns: g.MaxConns, MaxInFlight: g.MaxInFlight, MaxStreams: g.MaxStreams, MaxPerUser: g.MaxPerUser,
-			RequestTimeout: g.RequestTimeout, CommandWait: g.CommandWait, UploadTimeout: g.UploadTimeout, UploadStall: g.UploadStall,
+			RequestTimeout: g.RequestTimeout, CommandWait: g.CommandWait, MaxWait: g.MaxWait, UploadTimeout: g.UploadTimeout, UploadStall: g.UploadStall,
 		},
 		Auth:       auth.DefaultConfig(),
 		Knowledge:  knowledge.DefaultConfig(),

@@ -23,7 +23,8 @@ type Env struct {
 	Registry *prometheus.Registry
 	Secret   []byte // of the instance
 	Version  string
-	HTTP     atomic.Pointer[string] // address of the gateway, once it listens
+	HTTP     atomic.Pointer[string]   // address of the gateway, once it listens
+	Hub      atomic.Pointer[[]string] // what is to be said of the hub, once NATS runs here
 	// Wait is how long is waited for what others run; 0 means not at all.
 	Wait time.Duration
 	// Waiting is told of that after a second and every few seconds then; it may

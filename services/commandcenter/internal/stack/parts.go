@@ -37,7 +37,7 @@ func (p *natsPart) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	users, err := Users(slug)
+	users, err := Users(slug, p.env.Config)
 	if err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func TestConsumersAndFollowersOfTheCatalogueAreServices(t *testing.T) {
 
 func TestAServiceMaySayAndHearWhatItsContractsDeclareAndNothingElse(t *testing.T) {
 	t.Parallel()
-	users, err := Users("us")
+	users, err := Users("us", settings.Default())
 	if err != nil {
 		t.Fatal(err)
 	}

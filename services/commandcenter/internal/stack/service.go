@@ -199,6 +199,9 @@ func buildFederation(b built) (*app.Module, error) {
 	if c.Slug, err = b.env.slug(); err != nil {
 		return nil, err
 	}
+	if c.Contract, err = contractVersion(); err != nil {
+		return nil, err
+	}
 	if c.HubURL == "" {
 		c.HubURL = b.env.Config.OwnURL(b.env.Config.HTTP)
 	}

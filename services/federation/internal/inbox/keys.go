@@ -11,7 +11,7 @@ import (
 // Keys are those of this instance: one signs, the other opens what only it may
 // read.
 type Keys struct {
-	sign, seal          nkeys.KeyPair
+	sign, seals         nkeys.KeyPair
 	public, sealsPublic string
 }
 
@@ -36,10 +36,10 @@ func NewKeys(secret []byte) (*Keys, error) {
 			if err != nil {
 				return err
 			}
-			if k.seal, err = nkeys.FromCurveSeed(text); err != nil {
+			if k.seals, err = nkeys.FromCurveSeed(text); err != nil {
 				return err
 			}
-			k.sealsPublic, err = k.seal.PublicKey()
+			k.sealsPublic, err = k.seals.PublicKey()
 			return err
 		},
 	} {

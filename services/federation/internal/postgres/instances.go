@@ -21,13 +21,21 @@ type Instances struct{ db *pg.DB }
 // NewInstances returns the store in db.
 func NewInstances(db *pg.DB) *Instances { return &Instances{db} }
 
+type txKey struct{}
+
+// run gives fn a transaction: that of [Instances.Atomically] itself, without a
+// savepoint of its own. A heartbeat is two statements, and the savepoints would
+// cost more than they; when one fails, all of it is undone anyway.
 func (s *Instances) run(ctx context.Context, fn func(ctx context.Context, tx *sqlx.Tx) error) error {
+	if tx, ok := ctx.Value(txKey{}).(*sqlx.Tx); ok {
+		return fn(ctx, tx)
+	}
 	return s.db.InTenant(ctx, tenant.Instance, fn)
 }
 
 // Atomically runs fn in one transaction.
 func (s *Instances) Atomically(ctx context.Context, fn func(ctx context.Context) error) error {
-	return s.run(ctx, func(ctx context.Context, _ *sqlx.Tx) error { return fn(ctx) })
+	return s.run(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return fn(context.WithValue(ctx, txKey{}, tx)) })
 }
 
 type row struct {
@@ -206,11 +214,16 @@ func (s *Instances) Save(ctx context.Context, i instance.Instance) (version int,
 	return version, nil
 }
 
-// Delete removes the row, if it is there.
+// Delete removes the row, if it is there, and what was shared with it.
 func (s *Instances) Delete(ctx context.Context, slug string) error {
 	err := s.run(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		_, err := tx.ExecContext(ctx, `DELETE FROM instances WHERE slug = $1`, slug)
-		return err
+		if _, err := tx.ExecContext(ctx, `DELETE FROM instances WHERE slug = $1`, slug); err != nil {
+			return err
+		}
+		return s.db.AcrossProjects(ctx, "an instance leaves the catalog", func(ctx context.Context, tx *sqlx.Tx) error {
+			_, err := tx.ExecContext(ctx, `DELETE FROM shares WHERE instance = $1`, slug)
+			return err
+		})
 	})
 	if err != nil {
 		return fmt.Errorf("delete instance %s: %w", slug, err)

@@ -115,6 +115,19 @@ func (e ListInstancesParamsStatus) Valid() bool {
 	}
 }
 
+// FederatedAnswer defines model for FederatedAnswer.
+type FederatedAnswer struct {
+	Answered int `json:"answered"`
+
+	// Asked Every instance that could have answered, reached or not
+	Asked     int                `json:"asked"`
+	Instances []SearchedInstance `json:"instances"`
+	Results   []FederatedResult  `json:"results"`
+
+	// Summary `3 of 4`
+	Summary string `json:"summary"`
+}
+
 // FederatedProject defines model for FederatedProject.
 type FederatedProject struct {
 	CreatedAt       time.Time              `json:"created_at"`
@@ -141,6 +154,33 @@ type FederatedProjectCreate struct {
 	Name          string    `json:"name"`
 	Slug          string    `json:"slug"`
 	Tags          *[]string `json:"tags,omitempty"`
+}
+
+// FederatedResult defines model for FederatedResult.
+type FederatedResult struct {
+	Category    string   `json:"category"`
+	Content     string   `json:"content"`
+	HeadingPath []string `json:"heading_path"`
+	Instance    string   `json:"instance"`
+
+	// Project Its name there
+	Project    string  `json:"project"`
+	Score      float64 `json:"score"`
+	SourceFile *string `json:"source_file"`
+	Title      string  `json:"title"`
+}
+
+// FederatedSearch defines model for FederatedSearch.
+type FederatedSearch struct {
+	Category *string `json:"category,omitempty"`
+
+	// Instances Ask these alone
+	Instances *[]string `json:"instances,omitempty"`
+	Limit     *int      `json:"limit,omitempty"`
+	Query     string    `json:"query"`
+
+	// TimeoutMs How long others may take
+	TimeoutMs *int `json:"timeout_ms,omitempty"`
 }
 
 // Instance defines model for Instance.
@@ -232,6 +272,35 @@ type RegisteredInstance struct {
 	Instance Instance `json:"instance"`
 }
 
+// SearchedInstance defines model for SearchedInstance.
+type SearchedInstance struct {
+	Answered bool   `json:"answered"`
+	Instance string `json:"instance"`
+
+	// Reason Why there is no answer, or why an answer is empty
+	Reason  *string `json:"reason"`
+	Results int     `json:"results"`
+	Self    bool    `json:"self"`
+	TookMs  float64 `json:"took_ms"`
+}
+
+// Share defines model for Share.
+type Share struct {
+	CreatedAt time.Time `json:"created_at"`
+	Instance  string    `json:"instance"`
+
+	// Name What the project is called there
+	Name string `json:"name"`
+}
+
+// ShareCreate defines model for ShareCreate.
+type ShareCreate struct {
+	Instance string `json:"instance"`
+
+	// Name What the project is called there; `project-<id>` without it
+	Name *string `json:"name,omitempty"`
+}
+
 // ValidationError defines model for ValidationError.
 type ValidationError = any
 
@@ -255,6 +324,9 @@ type Skip = int
 
 // XAPIKey defines model for XAPIKey.
 type XAPIKey = string
+
+// XProjectID defines model for XProjectID.
+type XProjectID = int64
 
 // Accepted defines model for Accepted.
 type Accepted = Operation
@@ -315,13 +387,47 @@ type ListInstancesParamsStatus string
 
 // RemoveInstanceParams defines parameters for RemoveInstance.
 type RemoveInstanceParams struct {
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
 // AdmitInstanceParams defines parameters for AdmitInstance.
 type AdmitInstanceParams struct {
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// SearchFederationParams defines parameters for SearchFederation.
+type SearchFederationParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListSharesParams defines parameters for ListShares.
+type ListSharesParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ShareProjectParams defines parameters for ShareProject.
+type ShareProjectParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// UnshareProjectParams defines parameters for UnshareProject.
+type UnshareProjectParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
 }
 
@@ -333,3 +439,9 @@ type RegisterInstanceJSONRequestBody = InstanceRegistration
 
 // AdmitInstanceJSONRequestBody defines body for AdmitInstance for application/json ContentType.
 type AdmitInstanceJSONRequestBody = InstanceAdmission
+
+// SearchFederationJSONRequestBody defines body for SearchFederation for application/json ContentType.
+type SearchFederationJSONRequestBody = FederatedSearch
+
+// ShareProjectJSONRequestBody defines body for ShareProject for application/json ContentType.
+type ShareProjectJSONRequestBody = ShareCreate

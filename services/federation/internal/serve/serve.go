@@ -28,6 +28,8 @@ type Registrar interface {
 type Handlers struct {
 	Catalog   Catalog
 	Registrar Registrar
+	Sharer    Sharer
+	Searcher  Searcher
 }
 
 // Register puts every operation on the server.
@@ -37,6 +39,10 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "registerInstance", h.registerInstance)
 	bus.Command(s, "admitInstance", h.admitInstance)
 	bus.Command(s, "removeInstance", h.removeInstance)
+	bus.Request(s, "listShares", h.listShares)
+	bus.Command(s, "shareProject", h.shareProject)
+	bus.Command(s, "unshareProject", h.unshareProject)
+	bus.Request(s, "searchFederation", h.searchFederation)
 	bus.Request(s, "listFederatedProjects", h.listFederatedProjects)
 	bus.Request(s, "getFederatedProject", h.getFederatedProject)
 	bus.Request(s, "updateFederatedProject", h.updateFederatedProject)

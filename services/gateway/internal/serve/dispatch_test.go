@@ -45,14 +45,17 @@ var calls = []struct {
 	{"listCollections", "GET", "/api/v1/knowledge/collections", "", viewer, 200, 1, `{}`},
 	{"listCategories", "GET", "/api/v1/knowledge/categories", "", viewer, 200, 1, `{}`},
 	{"listInstances", "GET", "/api/v1/federation/instances?status=online", "", owner, 200, 0, `{"status":"online","skip":0,"limit":1000}`},
-	{"registerInstance", "POST", "/api/v1/federation/instances", `{"slug":"other","id":9}`, superuser, 201, 0, `{"body":{"slug":"other"}}`},
-	{"getInstance", "GET", "/api/v1/federation/instances/other", "", owner, 200, 0, `{"slug":"other"}`},
-	{"removeInstance", "DELETE", "/api/v1/federation/instances/other", "", superuser, 204, 0, `{"slug":"other"}`},
-	{"admitInstance", "POST", "/api/v1/federation/instances/other/admit", `{"key":"U"}`, superuser, 200, 0, `{"slug":"other","body":{"key":"U"}}`},
-	{"listFederatedProjects", "GET", "/api/fed/projects", "", 0, 200, 0, `{}`},
-	{"updateFederatedProject", "POST", "/api/fed/projects", `{"slug":"other","name":"n","hub_url":"http://h"}`, 0, 200, 0,
-		`{"body":{"hub_url":"http://h","name":"n","slug":"other"}}`},
-	{"getFederatedProject", "GET", "/api/fed/projects/other", "", 0, 200, 0, `{"slug":"other"}`},
+	{"getInstance", "GET", "/api/v1/federation/instances/north", "", owner, 200, 0, `{"slug":"north"}`},
+	{"registerInstance", "POST", "/api/v1/federation/instances", `{"slug":"north","tags":["a"]}`, superuser, 201, 0, `{"body":{"slug":"north","tags":["a"]}}`},
+	{"admitInstance", "POST", "/api/v1/federation/instances/north/admit", `{"key":"U"}`, superuser, 200, 0, `{"slug":"north","body":{"key":"U"}}`},
+	{"removeInstance", "DELETE", "/api/v1/federation/instances/north", "", superuser, 204, 0, `{"slug":"north"}`},
+	{"listShares", "GET", "/api/v1/federation/shares", "", viewer, 200, 1, `{}`},
+	{"shareProject", "POST", "/api/v1/federation/shares", `{"instance":"north"}`, owner, 201, 1, `{"body":{"instance":"north"}}`},
+	{"unshareProject", "DELETE", "/api/v1/federation/shares/north", "", owner, 204, 1, `{"slug":"north"}`},
+	{"searchFederation", "POST", "/api/v1/federation/search", `{"query":"x"}`, viewer, 200, 1, `{"body":{"limit":10,"query":"x","timeout_ms":3000}}`},
+	{"listFederatedProjects", "GET", "/api/fed/projects?status=offline", "", 0, 200, 0, `{"status":"offline"}`},
+	{"getFederatedProject", "GET", "/api/fed/projects/north", "", 0, 200, 0, `{"slug":"north"}`},
+	{"updateFederatedProject", "POST", "/api/fed/projects", `{"slug":"north","name":"North","hub_url":"http://n"}`, 0, 200, 0, `{"body":{"hub_url":"http://n","name":"North","slug":"north"}}`},
 }
 
 func TestEveryOperationReachesItsServiceAsTheContractSays(t *testing.T) {
@@ -134,7 +137,7 @@ func TestEveryKindOfFailureBecomesItsStatus(t *testing.T) {
 		if kind == errs.Internal && strings.Contains(got.body, "pq:") {
 			t.Errorf("an internal text got out: %s", got.body)
 		}
-		if (status == 429 || status == 503) != (got.header.Get("Retry-After") == "3") {
+		if (status == 409 || status == 429 || status == 503) != (got.header.Get("Retry-After") == "3") {
 			t.Errorf("%s: Retry-After = %q", kind, got.header.Get("Retry-After"))
 		}
 	}
@@ -172,11 +175,11 @@ func TestAnAcceptedCommandReadsTheSameWhereItIsAskedFor(t *testing.T) {
 	}
 	w.bus.command = func(bus.Target, tenant.Identity, []byte, bus.CommandOptions) (*bus.Answer, error) { return a, nil }
 	w.bus.operation = func(_ tenant.Identity, got string) (*bus.OperationState, error) {
-		return &bus.OperationState{ID: got, Operation: "addDocument", Pending: true, AcceptedAt: a.AcceptedAt, Answer: a}, nil
+		return &bus.OperationState{ID: got, Operation: "addDocument", Principal: "user:3", Pending: true, AcceptedAt: a.AcceptedAt, Answer: a}, nil
 	}
 	got := w.upload(part{"category", "", "docs"}, part{"file", `="a.md"`, "# Hello"})
 	d := got.json(t)
-	if got.status != 202 || got.header.Get("Location") != "/api/v1/operations/p1."+id || d["id"] != "p1."+id || d["created_at"] != "2026-01-02T03:04:05.000678Z" ||
+	if got.status != 202 || got.header.Get("Location") != "/api/v1/operations/p1."+id || d["id"] != "p1."+id || d["accepted_at"] != "2026-01-02T03:04:05.000678Z" ||
 		d["http_status"] != nil || d["status"] != "pending" || d["answer"] != nil {
 		t.Errorf("%d %v %s", got.status, got.header, got.body)
 	}

@@ -114,7 +114,7 @@ func (s *Edge) upload(c echo.Context, op *contract.Operation, who tenant.Identit
 	var a *bus.Answer
 	sent := err == nil
 	if sent {
-		a, err = s.call(r, op, who, closed(payload))
+		a, err = s.call(c, op, who, closed(payload))
 		sent = !bus.Unsent(err)
 	}
 	if u.ref != nil && (!sent || err != nil && errs.KindOf(err).Refusal() || err == nil && a.Replayed) {

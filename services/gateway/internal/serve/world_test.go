@@ -68,7 +68,7 @@ func newWorld(t testing.TB, opts ...option) *world {
 	c := serve.Config{
 		App: "CommandCenter", Version: "1.2.3", Origins: []string{"http://localhost:3000"}, CORSMaxAge: time.Minute,
 		MaxBody: 64 << 10, MaxUpload: 1 << 20, MaxInFlight: 100, MaxStreams: 5, MaxPerUser: 2,
-		RequestTimeout: patience, CommandWait: patience, UploadTimeout: patience, UploadStall: patience,
+		RequestTimeout: patience, CommandWait: patience, MaxWait: 2 * patience, UploadTimeout: patience, UploadStall: patience,
 		HealthTimeout: 2 * time.Second, Heartbeat: time.Hour, Metrics: serve.MetricsLoopback, LogRequests: true,
 	}
 	for _, o := range opts {
@@ -178,6 +178,7 @@ type asked struct {
 	who     tenant.Identity
 	payload string
 	key     string
+	wait    time.Duration // of a command
 }
 
 func newFakeBus() *fakeBus {
@@ -191,7 +192,7 @@ func newFakeBus() *fakeBus {
 
 func (b *fakeBus) Request(_ context.Context, t bus.Target, who tenant.Identity, payload []byte) (*bus.Answer, error) {
 	b.mu.Lock()
-	b.asked = append(b.asked, asked{t, who, string(payload), ""})
+	b.asked = append(b.asked, asked{t, who, string(payload), "", 0})
 	f := b.request
 	b.mu.Unlock()
 	return f(t, who, payload)
@@ -199,7 +200,7 @@ func (b *fakeBus) Request(_ context.Context, t bus.Target, who tenant.Identity, 
 
 func (b *fakeBus) Command(_ context.Context, t bus.Target, who tenant.Identity, payload []byte, o bus.CommandOptions) (*bus.Answer, error) {
 	b.mu.Lock()
-	b.asked = append(b.asked, asked{t, who, string(payload), o.Key})
+	b.asked = append(b.asked, asked{t, who, string(payload), o.Key, o.Wait})
 	f := b.command
 	b.mu.Unlock()
 	return f(t, who, payload, o)
@@ -389,8 +390,6 @@ func sample(operation string) *bus.Answer {
 	const project = `"id":1,"name":"p","owner":"o","description":null,"role":"owner","created_at":"2026-01-02T03:04:05Z","updated_at":null`
 	const user = `{"id":1,"email":"a@b.io","full_name":null,"is_active":true,"is_superuser":false,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 	const upload = `{"id":1,"filename":"a.md","category":"c","repository_id":null,"collection":"c","chunks_added":2,"file_size":3,"status":"success","state":"indexing","version":1,"job_id":"j1"}`
-	const instance = `"slug":"other","self":false,"status":"online","hub_url":null,"mesh_namespace":null,"version":null,"last_heartbeat_at":"2026-01-02T03:04:05Z","first_seen_at":"2026-01-02T03:04:05Z","name":null,"tags":[],"source":"api","admitted":true,"contract":null,"capabilities":[],"load":null,"key":null,"other_key":null,"heartbeats":0,"missed_heartbeats":0,"interval_seconds":30,"jitter_ms":0,"clock_skew_ms":0`
-	const federated = `"id":1,"slug":"other","name":"n","hub_url":"http://h","mesh_namespace":null,"status":"online","tags":[],"last_heartbeat_at":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"`
 	status, body := 200, ""
 	switch operation {
 	case "register":
@@ -423,21 +422,33 @@ func sample(operation string) *bus.Answer {
 		body = `{"repository_id":null,"collection":"c","vector_db":{"total_chunks":1,"categories":{"c":1},"embedding_model":"m","backend":"memory","collection_name":"c","embedding_dimension":384,"embedded_chunks":1,"db_path":null},"database":{"total_entries":1,"categories":{}},"embedding_model":"m"}`
 	case "listCollections", "listCategories":
 		body = `["default"]`
-	case "registerInstance":
-		status, body = 201, `{"instance":{`+instance+`},"api_key":"k"}`
-	case "getInstance", "admitInstance":
-		body = `{` + instance + `}`
-	case "removeInstance":
-		status = 204
-	case "listFederatedProjects":
-		body = `[{` + federated + `}]`
-	case "getFederatedProject", "updateFederatedProject":
-		body = `{` + federated + `}`
 	case "listInstances":
 		body = `{"instances":[],"total":0}`
+	case "getInstance", "admitInstance":
+		body = instanceRow
+	case "registerInstance":
+		status, body = 201, `{"instance":`+instanceRow+`,"api_key":"ccf_x"}`
+	case "removeInstance", "unshareProject":
+		status = 204
+	case "listShares":
+		body = `[]`
+	case "shareProject":
+		status, body = 201, `{"instance":"north","name":"p","created_at":"2026-01-02T03:04:05Z"}`
+	case "searchFederation":
+		body = `{"results":[],"instances":[],"answered":0,"asked":0,"summary":"0 of 0"}`
+	case "listFederatedProjects":
+		body = `[` + federatedProject + `]`
+	case "getFederatedProject", "updateFederatedProject":
+		body = federatedProject
 	}
 	return &bus.Answer{Status: status, Body: []byte(body)}
 }
+
+const (
+	instanceRow = `{"slug":"north","self":false,"status":"online","hub_url":null,"mesh_namespace":null,"version":null,"last_heartbeat_at":"2026-01-02T03:04:05Z","first_seen_at":"2026-01-02T03:04:05Z",` +
+		`"name":null,"tags":[],"source":"api","admitted":true,"contract":null,"capabilities":[],"load":0.5,"key":null,"other_key":null,"heartbeats":1,"missed_heartbeats":0,"interval_seconds":30,"jitter_ms":0.5,"clock_skew_ms":-1.5}`
+	federatedProject = `{"id":1,"slug":"north","name":"North","hub_url":null,"mesh_namespace":"hub.north","status":"offline","tags":[],"last_heartbeat_at":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+)
 
 func document(state string) string {
 	return `{"id":1,"title":"t","filename":"a.md","category":"c","collection":"default","repository_id":null,"technology_id":null,"content_type":"text/markdown","file_size":3,"sha256":"00","version":1,"state":"` + state +

@@ -82,4 +82,5 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.OnReplay(s, func(ctx context.Context, q bus.ReplayQuery, tell bus.Telling) error {
 		return h.State.Replay(ctx, q.Project, q.Since, tell)
 	})
+	bus.Internal(s, "searchProject", h.searchProject)
 }
