@@ -74,6 +74,7 @@ type Bus struct {
 	hooks   sync.Map // of reconnections: *func() -> nothing
 	closed  atomic.Bool
 
+	turns      turns // of projects that give commands
 	maxBacklog int
 	depths     sync.Map // service -> *depth
 	asking     sync.WaitGroup

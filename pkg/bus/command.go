@@ -151,6 +151,11 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 	if err := b.Backlog(t.Service); err != nil {
 		return nil, unsent{err}
 	}
+	done, err := b.turns.take(ctx, t.Project, false)
+	if err != nil {
+		return nil, unsent{err}
+	}
+	defer done()
 	m, err := b.message(ctx, r, commandSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload, func(ctx context.Context, body []byte) (string, error) {
 		return b.send(ctx, kindBody, t.Service, body)
 	})
@@ -189,6 +194,7 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 		if err != nil {
 			return nil, err
 		}
+		done()
 		if again {
 			return p.again(ctx)
 		}
@@ -345,6 +351,11 @@ func (p *pendingCommand) pending(ctx context.Context) (*Answer, error) {
 	// the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.b.timeout)
 	defer cancel()
+	done, err := p.b.turns.take(ctx, p.t.Project, true)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	sum := hex.EncodeToString(p.sum[:])
 	n, err := p.b.takeNote(ctx, p.t.Project, p.operationID(), note{
 		Operation: p.t.Operation, Principal: p.identity.Principal, AcceptedAt: p.accepted, Fingerprint: sum,

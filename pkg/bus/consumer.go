@@ -64,6 +64,8 @@ const (
 	// then on those are counted whose try begins and never ends: a message that
 	// takes the process down with it is given up when they are its attempts.
 	crashes = 10
+	// ackWithin is how long a worker waits for the server to take a message off.
+	ackWithin = 2 * time.Second
 	// aheadBytes bounds what all messages in hand may weigh.
 	aheadBytes = 64 << 20
 )

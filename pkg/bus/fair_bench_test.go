@@ -20,7 +20,7 @@ import (
 // shows both p99 and their ratio.
 func BenchmarkFairness(b *testing.B) {
 	const work = 20 * time.Millisecond
-	env := bustest.Start(b, []string{"auth"})
+	env := bustest.Start(b, []string{"auth"}, bustest.OnDisk())
 	db := pgtest.New(b, pg.Schema{Name: "auth"})
 	s := bus.NewServer(env.Bus("auth"), bus.ServerConfig{DB: db})
 	bus.Command(s, "count", func(ctx context.Context, _ echoRequest) (created, error) {

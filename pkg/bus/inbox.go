@@ -48,6 +48,7 @@ type Inbox struct {
 	b         *Bus
 	c         InboxConfig
 	consumers []*Consumer
+	handlers  map[string]func(ctx context.Context, d *Delivery) error // by type of fact
 	err       error
 	failed    chan error
 }
@@ -57,7 +58,7 @@ func NewInbox(b *Bus, c InboxConfig) *Inbox {
 	if c.Service == "" {
 		c.Service = b.service
 	}
-	return &Inbox{b: b, c: c, failed: make(chan error, 1)}
+	return &Inbox{b: b, c: c, failed: make(chan error, 1), handlers: map[string]func(context.Context, *Delivery) error{}}
 }
 
 // Handle hears every fact of type E, of every project, in the order of the
@@ -74,10 +75,7 @@ func Handle[E proto.Message](in *Inbox, h func(ctx context.Context, m Meta, e E)
 	}
 	durable := EventDurable(in.c.Service, d)
 	tries := unended{in.c.DB, durable}
-	in.consumers = append(in.consumers, NewConsumer(in.b, ConsumerConfig{
-		Stream: StreamEvents, Durable: durable, Workers: 1, Attempts: in.c.Attempts, Patience: in.c.Patience, Backoff: in.c.Backoff, Line: "event.handled",
-		Began: tries.began, Ended: tries.ended,
-	}, func(ctx context.Context, del *Delivery) error {
+	handle := func(ctx context.Context, del *Delivery) error {
 		if only := get(del.Header, headerFor); only != "" && only != durable {
 			del.outcome = "not_for_us"
 			return nil
@@ -93,7 +91,12 @@ func Handle[E proto.Message](in *Inbox, h func(ctx context.Context, m Meta, e E)
 			del.outcome = "again"
 		}
 		return err
-	}))
+	}
+	in.handlers[string(d.Name)] = handle
+	in.consumers = append(in.consumers, NewConsumer(in.b, ConsumerConfig{
+		Stream: StreamEvents, Durable: durable, Workers: 1, Attempts: in.c.Attempts, Patience: in.c.Patience, Backoff: in.c.Backoff, Line: "event.handled",
+		Began: tries.began, Ended: tries.ended,
+	}, handle))
 }
 
 // once runs h and records the message, in one transaction, unless it is

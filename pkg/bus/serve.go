@@ -49,7 +49,7 @@ func (s *Server) accept(run context.Context, op *operation, r micro.Request) {
 		s.finished()
 		return
 	}
-	if op.delivery == asStream {
+	if op.stream != nil {
 		s.acceptStream(run, j)
 		return
 	}

@@ -21,8 +21,8 @@ func (c *Consumer) settle(ctx context.Context, e *entry, d *Delivery, err error)
 	final := errors.As(err, &bury)
 	switch {
 	case err == nil:
+		report("ack", c.acknowledge(ctx, e))
 		c.hold.done(e)
-		report("ack", e.m.Ack())
 		if d.outcome != "" {
 			return d.outcome
 		}
@@ -71,6 +71,15 @@ func (c *Consumer) settle(ctx context.Context, e *entry, d *Delivery, err error)
 	}
 	c.keep(e, wait)
 	return "retry"
+}
+
+// acknowledge returns when the server has taken the message off. Each removal
+// from a stream that syncs costs as much as a message: a worker that did not wait
+// for it would let them pile up, unseen by who gives more.
+func (c *Consumer) acknowledge(ctx context.Context, e *entry) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ackWithin)
+	defer cancel()
+	return e.m.DoubleAck(ctx)
 }
 
 // keep holds a message for its next try, or gives it back when the part stops.

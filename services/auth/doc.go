@@ -10,7 +10,8 @@
 // ProjectDeleted, MembershipChanged, SessionRevoked.
 //
 // Serves: the operations of the tags auth and projects (requests where a secret
-// travels, commands for other writes); the calls resolveAccess and signingKeys.
+// travels, commands for other writes); the calls resolveAccess and signingKeys;
+// replay: projects and memberships.
 //
 // The main story, a login and what follows:
 //

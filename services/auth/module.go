@@ -109,6 +109,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Registrar:     user.Registrar{Passwords: hasher, Accounts: users, Now: now},
 		Authenticator: user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Ceiling: ceiling, Now: now},
 		Accounts:      users,
+		State:         store,
 		Sessions: session.Service{
 			Sessions: sessions, Tokens: issuer, Now: now,
 			Rules: session.Rules{Refresh: c.RefreshLife, Longest: c.SessionMax, Grace: c.RefreshGrace},

@@ -93,7 +93,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	checks := []app.Check{{Name: "knowledge.database", Check: d.DB.Ping}, {Name: "knowledge.model", Check: model.Check}}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Recheck: d.Recheck, Checks: checks})
 	(&serve.Handlers{
-		Intake: counted{intake, counts}, Library: store, Census: store, Search: timed{engine, counts}, Model: model,
+		Intake: counted{intake, counts}, Library: store, Census: store, Search: timed{engine, counts}, Model: model, State: store,
 	}).Register(server)
 	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: c.Jobs, Window: c.Jobs, Log: log, Registerer: d.Registerer})
 	keeper.indexer = document.NewIndexer(intake, model, store, serve.Answers{Server: server})

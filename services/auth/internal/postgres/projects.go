@@ -121,10 +121,14 @@ func setRole(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64, r
 }
 
 func sayMembership(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64, role tenant.Role, version int64) error {
-	return outbox.Add(ctx, tx, &authv1.MembershipChanged{
+	return outbox.Add(ctx, tx, membershipChanged(p, userID, role, version))
+}
+
+func membershipChanged(p tenant.Project, userID int64, role tenant.Role, version int64) *authv1.MembershipChanged {
+	return &authv1.MembershipChanged{
 		ProjectId: id32(p), MembershipId: fmt.Sprintf("%d:%d", p, userID), Version: id32(version),
 		UserId: id32(userID), Role: string(role),
-	})
+	}
 }
 
 // List returns a page of the user's projects, oldest first.

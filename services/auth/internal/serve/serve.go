@@ -2,6 +2,9 @@ package serve
 
 import (
 	"context"
+	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
@@ -25,6 +28,7 @@ type Handlers struct {
 	Deletion      project.Deletion
 	Resolver      access.Resolver
 	Issuer        token.Issuer
+	State         state
 	// LoggedIn, when set, is told how each login ended: "ok", or the kind of the
 	// failure.
 	LoggedIn func(outcome string)
@@ -33,6 +37,11 @@ type Handlers struct {
 type accounts interface {
 	// Get returns an account, or [user.ErrGone].
 	Get(ctx context.Context, id int64) (user.User, error)
+}
+
+type state interface {
+	// Replay tells what there is as facts, see [bus.OnReplay].
+	Replay(ctx context.Context, p tenant.Project, since time.Time, tell func(fact proto.Message, at time.Time) error) error
 }
 
 // Operations are the operations of the contract that the service answers.
@@ -61,6 +70,9 @@ func (h *Handlers) Register(s *bus.Server) {
 
 	bus.Internal(s, "resolveAccess", h.resolveAccess)
 	bus.Internal(s, "signingKeys", h.signingKeys)
+	bus.OnReplay(s, func(ctx context.Context, q bus.ReplayQuery, tell bus.Telling) error {
+		return h.State.Replay(ctx, q.Project, q.Since, tell)
+	})
 }
 
 var errNobody = errs.New(errs.Unauthenticated, "not authenticated")

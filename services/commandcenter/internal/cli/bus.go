@@ -29,7 +29,7 @@ server over HTTP, as the user that you are logged in as.`,
 		Example: "  commandcenter bus tail\n  commandcenter bus services\n  commandcenter bus dead list",
 	}
 	e.bind(c, true, "nats_url")
-	return group(c, e.busTail(), e.busEvents(), e.busServices(), e.busDead())
+	return group(c, e.busTail(), e.busEvents(), e.busReconcile(), e.busReplay(), e.busServices(), e.busDead())
 }
 
 // busURL is where the bus of the data directory is.

@@ -107,7 +107,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"search":   {args: []string{"text"}, code: exitUnavailable},
 		"login":    {in: "secret\n", args: []string{"--email", "me@example.org", "--password-stdin"}, code: exitUnavailable},
 		"logout":   {},
-		"bus tail": {code: exitAuth}, "bus events": {code: exitUnavailable}, "bus services": {code: exitAuth}, "bus dead list": {code: exitAuth},
+		"bus tail": {code: exitAuth}, "bus events": {code: exitUnavailable}, "bus services": {code: exitAuth}, "bus dead list": {code: exitAuth}, "bus reconcile": {code: exitAuth}, "bus replay": {args: []string{"auth"}, code: exitAuth},
 		"bus dead show": {args: []string{"1"}, code: exitAuth}, "bus dead redrive": {args: []string{"1"}, code: exitAuth}, "bus dead discard": {args: []string{"1"}, code: exitAuth},
 		"project list": {code: exitUnavailable}, "project create": {args: []string{"x"}, code: exitUnavailable}, "project use": {args: []string{"x"}, code: exitUnavailable},
 		"federation status":   {code: exitUnavailable},

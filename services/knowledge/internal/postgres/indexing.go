@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
@@ -13,7 +12,6 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
-	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/chunk"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/extract"
@@ -161,10 +159,8 @@ func (s *Store) Indexed(ctx context.Context, d document.Document, model string) 
 		if err != nil {
 			return err
 		}
-		return outbox.Add(ctx, tx, &knowledgev1.DocumentIndexed{
-			ProjectId: int32(d.Project), DocumentId: strconv.FormatInt(d.ID, 10), Version: int32(d.Version), Title: now.Title, Collection: now.Collection,
-			Category: now.Category, Chunks: int32(now.Chunks), EmbeddingModel: model, Generation: int32(generation),
-		})
+		now.Model, now.Generation = model, generation
+		return outbox.Add(ctx, tx, indexed(now))
 	})
 }
 
@@ -186,9 +182,8 @@ func (s *Store) Failed(ctx context.Context, d document.Document, reason, detail 
 		if _, err := raise(ctx, tx, d.Project, d.ID); err != nil {
 			return err
 		}
-		return outbox.Add(ctx, tx, &knowledgev1.DocumentFailed{
-			ProjectId: int32(d.Project), DocumentId: strconv.FormatInt(d.ID, 10), Version: int32(d.Version), Reason: reason, Detail: detail,
-		})
+		d.Reason, d.Error = reason, detail
+		return outbox.Add(ctx, tx, failed(d))
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -15,7 +14,6 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
-	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
 )
 
@@ -47,10 +45,7 @@ func (s *Store) Receive(ctx context.Context, n document.Document, chunks []docum
 			return fmt.Errorf("note the job of document %d: %w", d.ID, err)
 		}
 		d.Extracted = n.Extracted
-		if err := outbox.Add(ctx, tx, &knowledgev1.DocumentReceived{
-			ProjectId: int32(d.Project), DocumentId: strconv.FormatInt(d.ID, 10), Version: int32(d.Version), Title: d.Title, Filename: d.Source,
-			ContentType: d.ContentType, Size: int32(d.Size), Sha256: d.SHA256, Collection: d.Collection, Category: d.Category, CreatedBy: int32(d.CreatedBy),
-		}); err != nil {
+		if err := outbox.Add(ctx, tx, received(d)); err != nil {
 			return err
 		}
 		d.Generation, err = raise(ctx, tx, d.Project, d.ID)

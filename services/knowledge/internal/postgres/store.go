@@ -77,13 +77,17 @@ type row struct {
 
 // columns are those of row; embedded counts the vectors of the document's own
 // model, or of the one ($2) that is at work on it.
-const columns = `
-	d.id, d.project_id, d.collection, d.source, d.title, d.titled, d.category, d.repository_id, d.technology_id, d.kind, d.language,
-	d.content_type, d.size, d.sha256, d.version, d.state, d.extracted, d.reason, d.error, d.chunks, d.model, d.job_id, d.generation,
-	d.created_by, d.principal, d.created_at, d.updated_at,
+const columns = documentColumns + `,
 	CASE WHEN d.model <> '' AND d.state = 'indexed' THEN d.chunks ELSE (
 		SELECT count(*) FROM chunks c JOIN embeddings e ON e.project_id = c.project_id AND e.chunk_id = c.id AND e.model = $2
 		WHERE c.project_id = d.project_id AND c.document_id = d.id) END AS embedded`
+
+// documentColumns are those of row without embedded: chunks are read within a
+// project only.
+const documentColumns = `
+	d.id, d.project_id, d.collection, d.source, d.title, d.titled, d.category, d.repository_id, d.technology_id, d.kind, d.language,
+	d.content_type, d.size, d.sha256, d.version, d.state, d.extracted, d.reason, d.error, d.chunks, d.model, d.job_id, d.generation,
+	d.created_by, d.principal, d.created_at, d.updated_at`
 
 func (r row) document() document.Document {
 	return document.Document{

@@ -2,6 +2,9 @@ package serve
 
 import (
 	"context"
+	"time"
+
+	"google.golang.org/protobuf/proto"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
@@ -40,6 +43,11 @@ type Model interface {
 	Model() (name string, dim int)
 }
 
+// State tells what there is as facts, see [bus.OnReplay].
+type State interface {
+	Replay(ctx context.Context, p tenant.Project, since time.Time, tell func(fact proto.Message, at time.Time) error) error
+}
+
 // Handlers answer the operations. All fields are needed.
 type Handlers struct {
 	Intake  Intake
@@ -47,6 +55,7 @@ type Handlers struct {
 	Census  Census
 	Search  Searcher
 	Model   Model
+	State   State
 }
 
 // Operations are the names of what [Handlers.Register] registers, for the
@@ -70,5 +79,8 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "listCollections", h.collections)
 	bus.Request(s, "listCategories", h.categories)
 	bus.Internal(s, "countDocuments", h.count)
+	bus.OnReplay(s, func(ctx context.Context, q bus.ReplayQuery, tell bus.Telling) error {
+		return h.State.Replay(ctx, q.Project, q.Since, tell)
+	})
 	bus.Internal(s, "searchProject", h.searchProject)
 }
