@@ -196,6 +196,9 @@ func (t *Trust) signAccount(name string, op nkeys.KeyPair) error {
 	if name != AccountHub {
 		c.Limits.LeafNodeConn = 0
 	}
+	if name == AccountCC {
+		c.Exports = exports()
+	}
 	var err error
 	t.accounts[name], err = t.keep(name+".jwt", c, op, func(old string) (any, any, error) {
 		o, err := jwt.DecodeAccountClaims(old)
@@ -329,6 +332,11 @@ func (t *Trust) serverConfig() []byte {
 		t.operator, t.ids[AccountSys], maxControlLine, MaxPayload)
 	for _, name := range slices.Sorted(maps.Keys(t.accounts)) {
 		fmt.Fprintf(&b, "  # %s\n  %s: %s\n", name, t.ids[name], t.accounts[name])
+	}
+	for _, file := range t.grantFiles() {
+		if token, err := os.ReadFile(file); err == nil { // one that is gone meanwhile is revoked
+			fmt.Fprintf(&b, "  %s: %s\n", strings.TrimSuffix(filepath.Base(file), ".jwt"), strings.TrimSpace(string(token)))
+		}
 	}
 	b.WriteString("}\n")
 	return []byte(b.String())

@@ -269,3 +269,6 @@ func (e *Env) Run(parts ...Part) {
 func Person(userID int64, p tenant.Project, role tenant.Role) tenant.Identity {
 	return tenant.Identity{Project: p, Principal: "user:" + itoa(userID), UserID: userID, Email: "user" + itoa(userID) + "@example.org", Role: role}
 }
+
+// Dir is the data directory of the server.
+func (e *Env) Dir() string { return e.conf.Dir }

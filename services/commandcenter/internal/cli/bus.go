@@ -29,7 +29,7 @@ server over HTTP, as the user that you are logged in as.`,
 		Example: "  commandcenter bus tail\n  commandcenter bus services\n  commandcenter bus dead list",
 	}
 	e.bind(c, true, "nats_url")
-	return group(c, e.busTail(), e.busEvents(), e.busServices(), e.busDead())
+	return group(c, e.busTail(), e.busEvents(), e.busServices(), e.busDead(), e.busGrant(), e.busRevoke(), e.busList())
 }
 
 // busURL is where the bus of the data directory is.
@@ -44,8 +44,11 @@ func (e *env) busURL() string {
 }
 
 // admin connects as the administrator.
-func (e *env) admin() (*nats.Conn, error) {
-	creds := datadir.At(e.cfg.DataDir).Keys() + "/" + natsd.UserAdmin + ".creds"
+func (e *env) admin() (*nats.Conn, error) { return e.connectAs(natsd.UserAdmin) }
+
+// connectAs connects as one of the instance's own users.
+func (e *env) connectAs(user string) (*nats.Conn, error) {
+	creds := datadir.At(e.cfg.DataDir).Keys() + "/" + user + ".creds"
 	if _, err := os.Stat(creds); err != nil {
 		return nil, codedError{fmt.Errorf("no credentials for the bus: %w; name the data directory of the instance with --data-dir", err), exitAuth}
 	}
