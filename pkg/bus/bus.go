@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,8 @@ type Config struct {
 	// SigningSeed signs this service's tokens. Without it nothing can be
 	// asked.
 	SigningSeed []byte
+	// Announcing is for [ConnectHub].
+	Announcing Announcing
 	// Timeout is how long a request waits when its context has no deadline;
 	// 10 s when 0.
 	Timeout time.Duration
@@ -63,8 +66,6 @@ type Bus struct {
 	routes  sync.Map // Target without project -> *route
 	objects lazy[jetstream.ObjectStore]
 	blobs   lazy[jetstream.Stream] // behind objects
-	spills  lazy[jetstream.ObjectStore]
-	bodies  lazy[jetstream.ObjectStore]
 	ops     lazy[jetstream.KeyValue]
 	epochs  sync.Map // stream name -> string
 	hooks   sync.Map // of reconnections: *func() -> nothing
@@ -113,8 +114,6 @@ func Connect(ctx context.Context, c Config) (*Bus, error) {
 	}
 	b.objects.open = func(ctx context.Context) (jetstream.ObjectStore, error) { return b.js.ObjectStore(ctx, BucketBlobs) }
 	b.blobs.open = func(ctx context.Context) (jetstream.Stream, error) { return b.js.Stream(ctx, "OBJ_"+BucketBlobs) }
-	b.spills.open = func(ctx context.Context) (jetstream.ObjectStore, error) { return b.js.ObjectStore(ctx, BucketSpill) }
-	b.bodies.open = func(ctx context.Context) (jetstream.ObjectStore, error) { return b.js.ObjectStore(ctx, BucketBodies) }
 	b.ops.open = func(ctx context.Context) (jetstream.KeyValue, error) { return b.js.KeyValue(ctx, BucketOperations) }
 	return b, nil
 }
@@ -292,6 +291,8 @@ func (b *Bus) StreamState(ctx context.Context, stream string) (epoch string, las
 // publishError gives a failed publish the kind that the caller can act on.
 func publishError(err error, subject string) error {
 	switch {
+	case crowded(err):
+		return errs.Newf(errs.RateLimited, "too many commands of the project wait: %w", err).After(5 * time.Second)
 	case full(err):
 		return errs.Newf(errs.Unavailable, "the stream is full: %w", err).After(5 * time.Second)
 	case errors.Is(err, nats.ErrMaxPayload):
@@ -300,6 +301,13 @@ func publishError(err error, subject string) error {
 		return fmt.Errorf("publish to %s: %w", subject, err)
 	}
 	return errs.Newf(errs.Unavailable, "the stream does not answer: %w", err).After(time.Second)
+}
+
+// crowded reports whether a stream has as many messages of one subject as it
+// may.
+func crowded(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == 10077 && strings.Contains(api.Description, "per subject")
 }
 
 // full reports whether a stream or the account is at its limit.

@@ -25,7 +25,9 @@ import (
 type CommandOptions struct {
 	// Key is the caller's Idempotency-Key. The same key of the same principal
 	// for the same operation of the same project is the same command: it runs
-	// once, and every call gets its answer. Without one every call is its own.
+	// once, and every call gets its answer, or 202 once an earlier one was given
+	// that. While the first call is in hand every other is refused as a Conflict,
+	// and one with another body as Invalid. Without a key every call is its own.
 	Key string
 	// Wait is how long to wait for the answer before it is answered 202; 5 s
 	// when 0, not at all when negative.
@@ -39,6 +41,9 @@ var commandSpace = uuid.MustParse("6f0a4c52-1f0e-5d0b-9b33-6d5a0c6f7a10")
 
 // errOtherBody is the refusal of a key that was used for something else.
 var errOtherBody = errs.InvalidField("idempotency_key_reused", "the Idempotency-Key was used with another body", "header", "Idempotency-Key")
+
+// errInHand is the refusal of a key whose first call has not been answered.
+var errInHand = errs.New(errs.Conflict, "a call with this Idempotency-Key is in hand").After(time.Second)
 
 // commandID is the id of a command: of its key, or its own. The length of each
 // part goes in, so that no two lists of parts read alike.
@@ -78,8 +83,8 @@ func fingerprint(payload []byte) (sum [sha256.Size]byte, object string) {
 // Command puts a command on the stream and waits for its answer. Once it is on
 // the stream it runs, whatever happens here: the answer is then the service's,
 // or, when none came in time, 202 with Pending set. A refusal by the service
-// is an [errs.Error], as for [Bus.Request]; Unavailable means that nothing was
-// stored, or that it is not known; a call with the same key finds out.
+// is an [errs.Error], as for [Bus.Request], and [Settled]; Unavailable means that
+// nothing was stored, or that it is not known; a call with the same key finds out.
 func (b *Bus) Command(ctx context.Context, t Target, identity tenant.Identity, payload []byte, o CommandOptions) (*Answer, error) {
 	r, err := b.route(t.Service, t.Operation)
 	if err != nil {
@@ -113,6 +118,18 @@ func Unsent(err error) bool {
 	return errors.As(err, &u)
 }
 
+// settled is a failure that is the service's answer.
+type settled struct{ error }
+
+func (s settled) Unwrap() error { return s.error }
+
+// Settled reports whether an error of [Bus.Command] is the answer of the
+// service: kept, and given again to a call with the same key.
+func Settled(err error) bool {
+	var s settled
+	return errors.As(err, &s)
+}
+
 func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.Identity, payload []byte, o CommandOptions) (*Answer, error) {
 	if o.Wait == 0 {
 		o.Wait = defaultWait
@@ -123,8 +140,16 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 		return nil, unsent{err}
 	}
 	sum, object := fingerprint(payload)
+	p := pendingCommand{b: b, t: t, identity: identity, id: id, sum: sum, object: object}
+	if o.Key != "" {
+		// The stream forgets in minutes, and what waits there must not be overtaken
+		// by another body.
+		if a, err := p.noted(ctx, time.Now().Add(o.Wait)); a != nil || err != nil {
+			return a, err
+		}
+	}
 	m, err := b.message(ctx, r, commandSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload, func(ctx context.Context, body []byte) (string, error) {
-		return b.keep(ctx, &b.bodies, BucketBodies, body)
+		return b.send(ctx, kindBody, t.Service, body)
 	})
 	if err != nil {
 		return nil, unsent{err}
@@ -142,12 +167,11 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 	m.Header[headerReply] = []string{reply.subject}
 	m.Reply = stored.subject
 	began := time.Now()
-	accepted := began.UTC().Truncate(time.Microsecond) // as a database keeps it
-	m.Header[headerAccepted] = []string{accepted.Format(time.RFC3339Nano)}
+	p.accepted = began.UTC().Truncate(time.Microsecond) // as a database keeps it
+	m.Header[headerAccepted] = []string{p.accepted.Format(time.RFC3339Nano)}
 	if err := b.nc.PublishMsg(m); err != nil {
 		return nil, unsent{publishError(err, m.Subject)}
 	}
-	p := pendingCommand{b: b, t: t, identity: identity, id: id, sum: sum, object: object, accepted: accepted}
 
 	// The service may be quicker than the stream's own acknowledgement; its
 	// answer says that the command was stored as well.
@@ -162,7 +186,7 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 			return nil, err
 		}
 		if again {
-			return p.replay(ctx, began.Add(o.Wait))
+			return p.again(ctx)
 		}
 	case <-ctx.Done():
 		return nil, fmt.Errorf("command %s: %w", r.audience, context.Cause(ctx))
@@ -222,26 +246,55 @@ func (p *pendingCommand) answered(ctx context.Context, m *nats.Msg) (*Answer, er
 		return nil, err
 	}
 	if o.err != nil {
-		return nil, o.err
+		return nil, settled{o.err}
 	}
 	return p.answer(o, get(m.Header, headerReplayed) != ""), nil
 }
 
-// replay is for a command that the stream has had before: its answer went, or
-// goes, to somebody else, so the service is asked until it knows.
-func (p *pendingCommand) replay(ctx context.Context, until time.Time) (*Answer, error) {
-	pause := 10 * time.Millisecond
-	for {
-		st, err := p.b.askOperation(ctx, p.t.Service, p.identity, p.id)
-		if err == nil && st != nil {
-			return p.again(st)
-		}
-		if err != nil && errs.KindOf(err) != errs.Unavailable && errs.KindOf(err) != errs.Timeout {
+// again is for a command that the stream has had before. Its service may have
+// answered, or the caller may have been told to ask later; else another call is
+// waiting for the answer right now.
+func (p *pendingCommand) again(ctx context.Context) (*Answer, error) {
+	st, err := p.ask(ctx)
+	switch {
+	case err != nil:
+		return nil, err
+	case st != nil:
+		return p.stored(st)
+	}
+	a, err := p.noted(ctx, time.Time{})
+	if a == nil && err == nil {
+		err = errInHand
+	}
+	return a, err
+}
+
+// noted is for a key whose call was answered 202 before: the answer of the
+// service, if there is one by then, or 202 again. It returns nil when there was
+// no such call.
+func (p *pendingCommand) noted(ctx context.Context, until time.Time) (*Answer, error) {
+	n, err := p.b.note(ctx, p.t.Project, p.operationID())
+	switch {
+	case err != nil:
+		return nil, unsent{err}
+	case n == nil:
+		return nil, nil
+	case n.Fingerprint != hex.EncodeToString(p.sum[:]):
+		return nil, unsent{errOtherBody}
+	}
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
+		st, err := p.ask(ctx)
+		switch {
+		case err != nil:
 			return nil, err
+		case st != nil:
+			return p.stored(st)
 		}
 		left := time.Until(until)
 		if left <= 0 {
-			break
+			a := p.answer(outcome{status: outbox.Unfinished, accepted: n.AcceptedAt}, true)
+			a.Committed = false
+			return a, nil
 		}
 		wait := time.NewTimer(min(pause, left))
 		select {
@@ -250,18 +303,26 @@ func (p *pendingCommand) replay(ctx context.Context, until time.Time) (*Answer, 
 			wait.Stop()
 			return nil, fmt.Errorf("command: %w", context.Cause(ctx))
 		}
-		pause = min(2*pause, 250*time.Millisecond)
 	}
-	return p.pending(ctx)
 }
 
-func (p *pendingCommand) again(st *operationReply) (*Answer, error) {
+// ask returns what the service has stored; nil also when it is silent.
+func (p *pendingCommand) ask(ctx context.Context) (*operationReply, error) {
+	st, err := p.b.askOperation(ctx, p.t.Service, p.identity, p.id)
+	if kind := errs.KindOf(err); err != nil && (kind == errs.Unavailable || kind == errs.Timeout) {
+		return nil, nil
+	}
+	return st, err
+}
+
+// stored is what the service has stored as this call's answer.
+func (p *pendingCommand) stored(st *operationReply) (*Answer, error) {
 	if st.Fingerprint != hex.EncodeToString(p.sum[:]) {
 		return nil, errOtherBody
 	}
 	o := st.Answer.outcome()
 	if o.err != nil {
-		return nil, o.err
+		return nil, settled{o.err}
 	}
 	o.accepted = st.AcceptedAt
 	return p.answer(o, st.Object != p.object || p.object == ""), nil
@@ -269,7 +330,7 @@ func (p *pendingCommand) again(st *operationReply) (*Answer, error) {
 
 func (p *pendingCommand) answer(o outcome, replayed bool) *Answer {
 	a := o.answer()
-	a.OperationID, a.Replayed, a.Pending = p.operationID(), replayed, o.status == outbox.Unfinished
+	a.OperationID, a.Replayed, a.Pending, a.Committed = p.operationID(), replayed, o.status == outbox.Unfinished, true
 	return a
 }
 
@@ -281,8 +342,8 @@ func (p *pendingCommand) pending(ctx context.Context) (*Answer, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.b.timeout)
 	defer cancel()
 	sum := hex.EncodeToString(p.sum[:])
-	n, err := p.b.takeNote(ctx, p.operationID(), note{
-		Operation: p.t.Operation, Project: int64(p.t.Project), Principal: p.identity.Principal, AcceptedAt: p.accepted, Fingerprint: sum,
+	n, err := p.b.takeNote(ctx, p.t.Project, p.operationID(), note{
+		Operation: p.t.Operation, Principal: p.identity.Principal, AcceptedAt: p.accepted, Fingerprint: sum,
 	})
 	if err != nil {
 		return nil, err
@@ -290,5 +351,7 @@ func (p *pendingCommand) pending(ctx context.Context) (*Answer, error) {
 	if n.Fingerprint != "" && n.Fingerprint != sum {
 		return nil, errOtherBody
 	}
-	return p.answer(outcome{status: outbox.Unfinished, accepted: n.AcceptedAt}, false), nil
+	a := p.answer(outcome{status: outbox.Unfinished, accepted: n.AcceptedAt}, false)
+	a.Committed = false
+	return a, nil
 }

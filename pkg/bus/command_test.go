@@ -13,7 +13,6 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
@@ -95,7 +94,7 @@ func TestACommandCommitsItsChangeAndItsAnswerTogether(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.Status != http.StatusCreated || string(a.Body) != `{"id":1}` || a.Header["ETag"] != `"1"` || a.Pending || a.Replayed || !strings.HasPrefix(a.OperationID, "auth.") {
+	if a.Status != http.StatusCreated || !a.Committed || string(a.Body) != `{"id":1}` || a.Header["ETag"] != `"1"` || a.Pending || a.Replayed || !strings.HasPrefix(a.OperationID, "auth.") {
 		t.Errorf("answer %+v", a)
 	}
 	if n := w.counted(t); n != 1 {
@@ -108,10 +107,14 @@ func TestACommandCommitsItsChangeAndItsAnswerTogether(t *testing.T) {
 	if st.Pending || st.Answer.Status != http.StatusCreated || string(st.Answer.Body) != `{"id":1}` || st.Answer.Header["ETag"] != `"1"` || st.Operation != "count" || st.FinishedAt.IsZero() || st.AcceptedAt.IsZero() {
 		t.Errorf("state %+v", st)
 	}
-	for name, id := range map[string]tenant.Identity{"another person": bustest.Person(8, 42, tenant.Owner), "another project": bustest.Person(7, 43, tenant.Member)} {
-		if _, err := w.Bus(bustest.Edge).Operation(t.Context(), id, a.OperationID); errs.KindOf(err) != errs.NotFound {
-			t.Errorf("%s: %v", name, err)
-		}
+	if st.StartedAt.Before(st.AcceptedAt) || st.FinishedAt.Before(st.StartedAt) || st.Principal != "user:7" {
+		t.Errorf("state %+v", st)
+	}
+	if _, err := w.Bus(bustest.Edge).Operation(t.Context(), bustest.Person(7, 43, tenant.Member), a.OperationID); errs.KindOf(err) != errs.NotFound {
+		t.Errorf("from another project: %v", err)
+	}
+	if st, err := w.Bus(bustest.Edge).Operation(t.Context(), bustest.Person(8, 42, tenant.Viewer), a.OperationID); err != nil || st.Principal != "user:7" {
+		t.Errorf("by somebody else of the project: %+v, %v", st, err)
 	}
 	for _, id := range []string{"", "auth", "auth.x", "a b." + a.OperationID[5:], "auth.00000000-0000-0000-0000-000000000000"} {
 		if _, err := w.Bus(bustest.Edge).Operation(t.Context(), alice, id); errs.KindOf(err) != errs.NotFound {
@@ -228,7 +231,7 @@ func TestARefusedCommandLeavesNothingAndIsNotTriedAgain(t *testing.T) {
 	taken := errs.New(errs.Conflict, "the name is taken")
 	w.Run(w.serve(bus.ServerConfig{}, func(context.Context, echoRequest) error { return taken }))
 	for _, when := range []string{"first", "again"} {
-		if _, err := w.give(t, `{}`, bus.CommandOptions{Key: "k"}); !errors.Is(err, taken) {
+		if _, err := w.give(t, `{}`, bus.CommandOptions{Key: "k"}); !errors.Is(err, taken) || !bus.Settled(err) {
 			t.Errorf("%s: %v", when, err)
 		}
 	}
@@ -281,15 +284,15 @@ func TestACommandWhoseServiceIsDownIsAcceptedAndRunsLater(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a.Status != http.StatusAccepted || !a.Pending {
+	if a.Status != http.StatusAccepted || !a.Pending || a.Committed {
 		t.Fatalf("answer %+v", a)
 	}
 	st, err := edge.Operation(t.Context(), alice, a.OperationID)
 	if err != nil || !st.Pending || st.Operation != "count" {
 		t.Fatalf("state %+v, %v", st, err)
 	}
-	if _, err := edge.Operation(t.Context(), bustest.Person(8, 42, tenant.Owner), a.OperationID); errs.KindOf(err) != errs.NotFound {
-		t.Errorf("somebody else: %v", err)
+	if st, err := edge.Operation(t.Context(), bustest.Person(7, 43, tenant.Owner), a.OperationID); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("from another project, where nothing is known of it: %+v, %v", st, err)
 	}
 	again, err := w.give(t, `{"text":"a"}`, bus.CommandOptions{Key: "k", Wait: -1})
 	if err != nil || again.OperationID != a.OperationID || !again.Pending {
@@ -390,7 +393,7 @@ func TestALargeCommandKeepsItsBodyUntilItHasRun(t *testing.T) {
 	if err != nil || !a.Pending {
 		t.Fatalf("%+v, %v", a, err)
 	}
-	s, err := jetStream(t, w.Conn(natsd.UserAdmin)).Stream(t.Context(), "OBJ_"+bus.BucketBodies)
+	s, err := jetStream(t, w.Conn(natsd.UserAdmin)).Stream(t.Context(), bus.StreamBodies)
 	if err != nil || s.CachedInfo().State.Msgs == 0 {
 		t.Fatalf("kept %+v, %v", s, err)
 	}
@@ -401,7 +404,7 @@ func TestALargeCommandKeepsItsBodyUntilItHasRun(t *testing.T) {
 	}
 	w.eventually(t, func() bool {
 		info, err := s.Info(t.Context())
-		return err == nil && info.State.Msgs <= 1 // the mark of the deletion
+		return err == nil && info.State.Msgs == 0
 	})
 }
 
@@ -421,13 +424,13 @@ func TestALargeCommandThatComesAgainIsAnsweredWithoutItsBody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bodies, err := js.ObjectStore(t.Context(), bus.BucketBodies)
+	bodies, err := js.Stream(t.Context(), bus.StreamBodies)
 	if err != nil {
 		t.Fatal(err)
 	}
 	empty := func() bool {
-		_, err := bodies.List(t.Context())
-		return errors.Is(err, jetstream.ErrNoObjectsFound)
+		info, err := bodies.Info(t.Context())
+		return err == nil && info.State.Msgs == 0
 	}
 	w.Run(w.serve(bus.ServerConfig{}, nil))
 	w.eventually(t, empty)
@@ -435,7 +438,7 @@ func TestALargeCommandThatComesAgainIsAnsweredWithoutItsBody(t *testing.T) {
 		t.Helper()
 		h := maps.Clone(m.Header)
 		delete(h, "Nats-Msg-Id")
-		h["Cc-Spill"] = []string{bus.BucketBodies + "/" + body}
+		h["Cc-Spill"] = []string{"body.auth." + body + "/1"}
 		if _, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: m.Subject, Header: h}); err != nil {
 			t.Fatal(err)
 		}
@@ -445,7 +448,7 @@ func TestALargeCommandThatComesAgainIsAnsweredWithoutItsBody(t *testing.T) {
 		})
 	}
 	again("gone") // redelivered after its acknowledgement was lost
-	if _, err := bodies.PutString(t.Context(), "second", payload); err != nil {
+	if _, err := js.Publish(t.Context(), "body.auth.second.0", []byte(payload[:1000])); err != nil {
 		t.Fatal(err)
 	}
 	again("second") // sent again with the same key, and a body of its own

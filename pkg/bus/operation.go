@@ -3,6 +3,7 @@ package bus
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -31,16 +32,19 @@ var errNoOperation = errs.New(errs.NotFound, "no such operation")
 type OperationState struct {
 	ID         string // "<service>.<uuid>"
 	Operation  string
+	Principal  string    // who gave it
 	Pending    bool      // accepted, not answered yet
 	AcceptedAt time.Time // the same in every answer
+	StartedAt  time.Time // of the run that was committed; zero while there is none
 	FinishedAt time.Time // zero while pending
 	Answer     *Answer   // nil after a refusal or failure; provisional, or nil, while pending
 	Err        error     // of kind Refusal: refused; otherwise: given up after every try
 }
 
-// Operation tells how the command went. Only its own principal may ask, in the
-// same project; to everybody else it is errs.NotFound. While the service is
-// silent the answer is what was noted when the command was accepted.
+// Operation tells how the command went, to everybody in its project: who may
+// ask in the project is the caller's to decide. One of the instance is told to
+// its own principal alone. To all others it is errs.NotFound. While the service
+// is silent the answer is what was noted when the command was accepted.
 func (b *Bus) Operation(ctx context.Context, identity tenant.Identity, operationID string) (*OperationState, error) {
 	service, id, err := splitOperationID(operationID)
 	if err != nil {
@@ -48,7 +52,10 @@ func (b *Bus) Operation(ctx context.Context, identity tenant.Identity, operation
 	}
 	st, aerr := b.askOperation(ctx, service, identity, id)
 	if aerr == nil && st != nil {
-		s := &OperationState{ID: operationID, Operation: st.Operation, AcceptedAt: st.AcceptedAt, FinishedAt: st.FinishedAt}
+		s := &OperationState{
+			ID: operationID, Operation: st.Operation, Principal: st.Principal,
+			AcceptedAt: st.AcceptedAt, StartedAt: st.StartedAt, FinishedAt: st.FinishedAt,
+		}
 		if s.Pending = st.Answer.Status == outbox.Unfinished; s.Pending {
 			s.FinishedAt = time.Time{}
 		}
@@ -60,17 +67,23 @@ func (b *Bus) Operation(ctx context.Context, identity tenant.Identity, operation
 		}
 		return s, nil
 	}
-	n, err := b.note(ctx, operationID)
+	n, err := b.note(ctx, identity.Project, operationID)
 	if err != nil {
 		return nil, err
 	}
-	if n == nil || n.Project != int64(identity.Project) || n.Principal != identity.Principal {
-		if aerr != nil && n == nil {
-			return nil, aerr
-		}
+	if n == nil && aerr != nil {
+		return nil, aerr
+	}
+	if n == nil || !shows(identity, n.Principal) {
 		return nil, errNoOperation
 	}
-	return &OperationState{ID: operationID, Operation: n.Operation, Pending: true, AcceptedAt: n.AcceptedAt}, nil
+	return &OperationState{ID: operationID, Operation: n.Operation, Principal: n.Principal, Pending: true, AcceptedAt: n.AcceptedAt}, nil
+}
+
+// shows reports whether whoever asks may see a command that principal gave in
+// the same project.
+func shows(id tenant.Identity, principal string) bool {
+	return id.Project != tenant.Instance || id.Principal == principal
 }
 
 func splitOperationID(s string) (service string, id uuid.UUID, err error) {
@@ -93,7 +106,9 @@ type operationQuery struct {
 // operationReply is the answer; a service that knows nothing answers 204.
 type operationReply struct {
 	Operation   string    `json:"operation"`
+	Principal   string    `json:"principal"`
 	AcceptedAt  time.Time `json:"accepted_at"`
+	StartedAt   time.Time `json:"started_at,omitzero"`
 	FinishedAt  time.Time `json:"finished_at"`
 	Fingerprint string    `json:"fingerprint"`
 	Object      string    `json:"object,omitempty"`
@@ -125,15 +140,17 @@ func (b *Bus) askOperation(ctx context.Context, service string, identity tenant.
 // note is what is kept about a command that was answered 202.
 type note struct {
 	Operation   string    `json:"operation"`
-	Project     int64     `json:"project"`
 	Principal   string    `json:"principal"`
 	AcceptedAt  time.Time `json:"accepted_at"`
 	Fingerprint string    `json:"fingerprint"`
 }
 
+// noteKey puts the project first, so that its notes can be listed.
+func noteKey(p tenant.Project, operationID string) string { return p.Token() + "." + operationID }
+
 // takeNote keeps n, unless there is a note of the operation already, and returns
 // the one that is kept.
-func (b *Bus) takeNote(ctx context.Context, operationID string, n note) (note, error) {
+func (b *Bus) takeNote(ctx context.Context, p tenant.Project, operationID string, n note) (note, error) {
 	kv, err := b.ops.get(ctx)
 	if err != nil {
 		return note{}, errs.Newf(errs.Unavailable, "operations: %w", err)
@@ -142,10 +159,10 @@ func (b *Bus) takeNote(ctx context.Context, operationID string, n note) (note, e
 	if err != nil {
 		return note{}, fmt.Errorf("operations: %w", err)
 	}
-	_, err = kv.Create(ctx, operationID, data)
+	_, err = kv.Create(ctx, noteKey(p, operationID), data)
 	if errors.Is(err, jetstream.ErrKeyExists) {
 		var old *note
-		if old, err = b.note(ctx, operationID); err != nil {
+		if old, err = b.note(ctx, p, operationID); err != nil {
 			return note{}, err
 		}
 		if old != nil {
@@ -158,12 +175,12 @@ func (b *Bus) takeNote(ctx context.Context, operationID string, n note) (note, e
 	return n, nil
 }
 
-func (b *Bus) note(ctx context.Context, operationID string) (*note, error) {
+func (b *Bus) note(ctx context.Context, p tenant.Project, operationID string) (*note, error) {
 	kv, err := b.ops.get(ctx)
 	if err != nil {
 		return nil, errs.Newf(errs.Unavailable, "operations: %w", err)
 	}
-	e, err := kv.Get(ctx, operationID)
+	e, err := kv.Get(ctx, noteKey(p, operationID))
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, nil
 	}
@@ -176,3 +193,34 @@ func (b *Bus) note(ctx context.Context, operationID string) (*note, error) {
 	}
 	return &n, nil
 }
+
+// operationState answers getOperation: what became of a command of this
+// service, to whoever may see it.
+func (s *Server) operationState(ctx context.Context, q operationQuery) (operationAnswer, error) {
+	id := tenant.From(ctx)
+	rec, found, err := s.answers.Lookup(ctx, q.ID)
+	if err != nil {
+		return operationAnswer{}, err
+	}
+	if !found || rec.Project != id.Project || !shows(id, rec.Principal) {
+		return operationAnswer{}, nil
+	}
+	sum, object := splitFingerprint(rec.Fingerprint)
+	return operationAnswer{&operationReply{
+		Operation: rec.Operation, Principal: rec.Principal, AcceptedAt: rec.CreatedAt, StartedAt: rec.StartedAt, FinishedAt: rec.FinishedAt,
+		Fingerprint: hex.EncodeToString(sum), Object: object, Answer: recorded(rec),
+	}}, nil
+}
+
+type operationAnswer struct{ r *operationReply }
+
+// StatusCode is 204 when the service knows nothing.
+func (a operationAnswer) StatusCode() int {
+	if a.r == nil {
+		return http.StatusNoContent
+	}
+	return http.StatusOK
+}
+
+// MarshalJSON writes the reply.
+func (a operationAnswer) MarshalJSON() ([]byte, error) { return json.Marshal(a.r) }

@@ -48,7 +48,7 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	p := &perms{}
 	p.sub("_INBOX_"+service+".>", "rsp."+service+".>")
 	if len(c.Serves) > 0 {
-		p.pub("rsp.*.>")
+		p.pub("rsp.*.>", kindSpill+".*.>")
 		p.sub("req.*." + service + ".*")
 		for _, verb := range []string{"PING", "INFO", "STATS"} {
 			p.sub("$SRV."+verb, "$SRV."+verb+"."+service, "$SRV."+verb+"."+service+".*")
@@ -56,12 +56,12 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	}
 	for _, call := range c.Calls {
 		if to, op, ok := strings.Cut(call, "."); ok {
-			p.pub("req.*."+to+"."+op, "rsp."+to+".>") // the latter for the credit of streams
+			p.pub("req.*."+to+"."+op, "rsp."+to+".>", kindSpill+"."+to+".>") // rsp for the credit of streams
 		}
 	}
 	for _, command := range c.Commands {
 		if to, op, ok := strings.Cut(command, "."); ok {
-			p.pub("cmd.*."+to+"."+op, "req.*."+to+"."+getOperation)
+			p.pub("cmd.*."+to+"."+op, "req.*."+to+"."+getOperation, kindBody+"."+to+".>")
 		}
 	}
 	for _, d := range c.Publishes {
@@ -109,10 +109,11 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 		p.pub("$JS.API.DIRECT.GET.OBJ_"+BucketBlobs, "$JS.API.DIRECT.GET.OBJ_"+BucketBlobs+".$O."+BucketBlobs+".C.>")
 	}
 	if len(c.Serves) > 0 || len(c.Calls) > 0 || len(c.Commands) > 0 || c.TakesCommands {
-		p.bucket(BucketSpill)
+		p.receive(kindSpill, service)
 	}
-	if len(c.Commands) > 0 || c.TakesCommands {
-		p.bucket(BucketBodies)
+	if c.TakesCommands {
+		p.receive(kindBody, service)
+		p.pub(kindBody + "." + service + ".>") // to remove it
 	}
 	if c.Notes {
 		kv := "KV_" + BucketOperations
@@ -143,6 +144,11 @@ func (p *perms) durable(stream, name string) {
 // listens, so that no right to delete is needed.
 func (p *perms) follow(stream, filter string) {
 	p.pub("$JS.API.CONSUMER.CREATE."+stream+".*."+filter, "$JS.API.STREAM.INFO."+stream, "$JS.FC."+stream+".>")
+}
+
+// receive lets the user read the large bodies that are addressed to it.
+func (p *perms) receive(kind, service string) {
+	p.pub("$JS.API.DIRECT.GET." + largeStream(kind) + "." + kind + "." + service + ".>")
 }
 
 // bucket lets the user put, get and delete objects. Its purge names its filter

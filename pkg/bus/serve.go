@@ -2,12 +2,9 @@ package bus
 
 import (
 	"context"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -180,15 +177,19 @@ func (s *Server) payload(ctx context.Context, h nats.Header, data []byte) ([]byt
 	if name == "" {
 		return data, nil
 	}
-	return s.b.unspill(ctx, name)
+	return s.b.receive(ctx, name)
 }
 
 // enter gives the handler's context everything that a handler may ask it.
 func (s *Server) enter(ctx context.Context, who *claims, h nats.Header, id tenant.Identity, call Call) context.Context {
 	st := &callState{call: call, token: get(h, headerIdentity), id: id}
 	if !strings.HasPrefix(who.Principal, servicePrefix) {
-		if st.edge = who.Behalf; st.edge == "" {
-			st.edge = st.token
+		st.edge, st.said = st.token, who
+		if who.Behalf != "" {
+			st.edge = who.Behalf
+			if said, err := s.b.checker.check(who.Behalf); err == nil { // it was good as part of the token
+				st.said = said
+			}
 		}
 	}
 	ctx = context.WithValue(ctx, callKey{}, st)
@@ -233,7 +234,7 @@ func (s *Server) respond(ctx context.Context, reply string, o outcome, replayed 
 		m.Header[headerReplayed] = []string{"1"}
 	}
 	if len(m.Data) > MaxJSON {
-		name, err := s.b.spill(context.WithoutCancel(ctx), m.Data)
+		name, err := s.b.send(context.WithoutCancel(ctx), kindSpill, asker(reply), m.Data)
 		if err != nil {
 			s.respond(ctx, reply, outcome{err: err}, false)
 			return
@@ -338,34 +339,3 @@ func (s *Server) turnAway() {
 		s.b.log.Warn("bus.stop", "service", s.c.Service, "err", "a handler does not end though it was cancelled")
 	}
 }
-
-// operationState answers getOperation: what became of a command of this
-// service, to whoever gave it.
-func (s *Server) operationState(ctx context.Context, q operationQuery) (operationAnswer, error) {
-	id := tenant.From(ctx)
-	rec, found, err := s.answers.Lookup(ctx, q.ID)
-	if err != nil {
-		return operationAnswer{}, err
-	}
-	if !found || rec.Project != id.Project || rec.Principal != id.Principal {
-		return operationAnswer{}, nil
-	}
-	sum, object := splitFingerprint(rec.Fingerprint)
-	return operationAnswer{&operationReply{
-		Operation: rec.Operation, AcceptedAt: rec.CreatedAt, FinishedAt: rec.FinishedAt,
-		Fingerprint: hex.EncodeToString(sum), Object: object, Answer: recorded(rec),
-	}}, nil
-}
-
-type operationAnswer struct{ r *operationReply }
-
-// StatusCode is 204 when the service knows nothing.
-func (a operationAnswer) StatusCode() int {
-	if a.r == nil {
-		return http.StatusNoContent
-	}
-	return http.StatusOK
-}
-
-// MarshalJSON writes the reply.
-func (a operationAnswer) MarshalJSON() ([]byte, error) { return json.Marshal(a.r) }

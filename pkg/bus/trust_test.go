@@ -300,7 +300,7 @@ func TestOperationsOfAServiceThatIsAwayAreUnavailableUnlessNoted(t *testing.T) {
 	if _, err := env.Bus(bustest.Edge).Operation(t.Context(), alice, id); errs.KindOf(err) != errs.Unavailable {
 		t.Errorf("error %v", err)
 	}
-	note, err := json.Marshal(map[string]any{"operation": "count", "project": 42, "principal": "user:7", "accepted_at": time.Now()})
+	note, err := json.Marshal(map[string]any{"operation": "count", "principal": "user:7", "accepted_at": time.Now()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,14 +308,14 @@ func TestOperationsOfAServiceThatIsAwayAreUnavailableUnlessNoted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := kv.Put(t.Context(), id, note); err != nil {
+	if _, err := kv.Put(t.Context(), "p42."+id, note); err != nil {
 		t.Fatal(err)
 	}
 	st, err := env.Bus(bustest.Edge).Operation(t.Context(), alice, id)
 	if err != nil || !st.Pending || st.ID != id {
 		t.Errorf("%+v, %v", st, err)
 	}
-	if _, err := env.Bus(bustest.Edge).Operation(t.Context(), bustest.Person(8, 42, tenant.Owner), id); errs.KindOf(err) != errs.NotFound {
-		t.Errorf("somebody else: %v", err)
+	if st, err := env.Bus(bustest.Edge).Operation(t.Context(), bustest.Person(7, 43, tenant.Owner), id); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("from another project, where nothing is known of it: %+v, %v", st, err)
 	}
 }

@@ -55,6 +55,9 @@ type Answer struct {
 	Pending     bool
 	OperationID string    // "<service>.<uuid>" of a command
 	AcceptedAt  time.Time // of a command that is pending
+	// Committed says that the service has the command in its database: its
+	// answer, or a job that goes on. Otherwise only the stream has it.
+	Committed bool
 	// Replayed says that the answer was given before, to an earlier call with
 	// the same idempotency key. An object that was put for this call is not
 	// referred to by anybody.

@@ -33,6 +33,7 @@ type Operation struct {
 	Body        []byte          // nil when there is none
 	Error       json.RawMessage // a refusal, in the form of the bus; nil for success
 	CreatedAt   time.Time       // acceptance of the command
+	StartedAt   time.Time       // of the run that the answer is of; zero when it is not known
 	FinishedAt  time.Time       // set by the database
 }
 
@@ -47,7 +48,7 @@ type Operations struct{ db *pg.DB }
 // NewOperations returns the stored answers in the schema of db.
 func NewOperations(db *pg.DB) *Operations { return &Operations{db: db} }
 
-const operationColumns = `id, project_id, principal, operation, fingerprint, status, headers, body, error, created_at, finished_at`
+const operationColumns = `id, project_id, principal, operation, fingerprint, status, headers, body, error, created_at, started_at, finished_at`
 
 // Lookup returns the answer of operation id of any project, and whether there
 // is one. It joins a unit of work like any call; the caller compares project
@@ -83,11 +84,11 @@ func (o *Operations) Save(ctx context.Context, tx *sqlx.Tx, rec Operation) error
 		rec.CreatedAt = time.Now()
 	}
 	const q = `
-		INSERT INTO operations (id, project_id, principal, operation, fingerprint, status, headers, body, error, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+		INSERT INTO operations (id, project_id, principal, operation, fingerprint, status, headers, body, error, created_at, started_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 		ON CONFLICT DO NOTHING`
 	res, err := tx.ExecContext(ctx, q, rec.ID, int64(rec.Project), rec.Principal, rec.Operation, rec.Fingerprint,
-		rec.Status, header, rec.Body, failure, rec.CreatedAt.UTC())
+		rec.Status, header, rec.Body, failure, rec.CreatedAt.UTC(), sql.NullTime{Time: rec.StartedAt.UTC(), Valid: !rec.StartedAt.IsZero()})
 	if err != nil {
 		return fmt.Errorf("save answer of %s: %w", rec.Operation, err)
 	}
@@ -166,16 +167,17 @@ func scanOperation(r *sqlx.Row) (Operation, bool, error) {
 		project int64
 		header  []byte
 		failure sql.NullString
+		started sql.NullTime
 	)
 	err := r.Scan(&rec.ID, &project, &rec.Principal, &rec.Operation, &rec.Fingerprint, &rec.Status,
-		&header, &rec.Body, &failure, &rec.CreatedAt, &rec.FinishedAt)
+		&header, &rec.Body, &failure, &rec.CreatedAt, &started, &rec.FinishedAt)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Operation{}, false, nil
 	}
 	if err != nil {
 		return Operation{}, false, fmt.Errorf("read a stored answer: %w", err)
 	}
-	rec.Project = tenant.Project(project)
+	rec.Project, rec.StartedAt = tenant.Project(project), started.Time
 	if err := json.Unmarshal(header, &rec.Header); err != nil {
 		return Operation{}, false, fmt.Errorf("read a stored answer: headers: %w", err)
 	}

@@ -61,13 +61,18 @@ type Identity struct {
 	Principal string  // "user:7", "service:knowledge"; "" for an anonymous call
 	UserID    int64   // 0 unless a person
 	Email     string  // of a person; for display, never for decisions
-	Role      Role    // in Project
+	Role      Role    // in Project; NoRole of a superuser that is no member
 	Superuser bool
 	Session   string // token family of a person's session; "" otherwise
+	Client    string // network address of an anonymous caller, as the edge counts it; "" when it is not known
 }
 
 // Anonymous reports whether nobody is calling.
 func (id Identity) Anonymous() bool { return id.Principal == "" }
+
+// Allows reports whether id may do in Project what takes the role want: a
+// superuser may, whatever its own role there.
+func (id Identity) Allows(want Role) bool { return id.Superuser || id.Role.Allows(want) }
 
 type identityKey struct{}
 

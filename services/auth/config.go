@@ -35,14 +35,18 @@ type Password struct {
 	Waiting     int `config:"waiting" usage:"logins and registrations that may wait for a hash; more are told to try again"`
 }
 
-// Throttle is what failed logins of one account cost. Where a caller is does
-// not reach this service, so anybody can lock any address: hence no lock is
-// long by default, and the right password gets in soon after the guessing ends.
+// Throttle is what failed logins of one account cost. They lock it for the
+// network address that they come from, as the gateway sees it, and only when
+// there are very many of them for everybody: guessing from many addresses is
+// slowed, and whoever wants to lock somebody out needs many.
 type Throttle struct {
-	Failures int           `config:"failures" usage:"failed logins within the window that lock an account"`
+	Failures int           `config:"failures" usage:"failed logins within the window, from one network address, that lock an account for that address"`
 	Window   time.Duration `config:"window" usage:"in which failed logins add up"`
 	Lock     time.Duration `config:"lock" usage:"the first lock; each further one is twice as long"`
 	MaxLock  time.Duration `config:"max_lock" usage:"the longest lock"`
+
+	Ceiling     int           `config:"ceiling" usage:"failed logins within the window, from all addresses, that lock an account for everybody"`
+	CeilingLock time.Duration `config:"ceiling_lock" usage:"the first lock for everybody; each further one is twice as long, up to max_lock"`
 }
 
 // DefaultConfig is right for an instance of any size; it holds no secret.
@@ -58,11 +62,11 @@ func DefaultConfig() Config {
 		Housekeeping: 10 * time.Minute,
 		RemindPurge:  time.Hour,
 
-		TenantHolders: []string{"knowledge"},
+		TenantHolders: []string{"knowledge", "federation"},
 
 		// The parameters of OWASP's password storage cheat sheet.
 		Password: Password{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, Concurrent: 2, Waiting: 32},
-		Throttle: Throttle{Failures: 5, Window: 15 * time.Minute, Lock: 15 * time.Minute, MaxLock: 15 * time.Minute},
+		Throttle: Throttle{Failures: 5, Window: 15 * time.Minute, Lock: 15 * time.Minute, MaxLock: 15 * time.Minute, Ceiling: 100, CeilingLock: time.Minute},
 	}
 }
 
@@ -100,5 +104,7 @@ func (c Config) Validate() error {
 	bad(t.Window > 0, "throttle.window: %v, want above zero", t.Window)
 	bad(t.Lock > 0, "throttle.lock: %v, want above zero", t.Lock)
 	bad(t.MaxLock >= t.Lock, "throttle.max_lock: %v, want at least lock (%v)", t.MaxLock, t.Lock)
+	bad(t.Ceiling >= 1, "throttle.ceiling: %d, want at least 1", t.Ceiling)
+	bad(t.CeilingLock > 0, "throttle.ceiling_lock: %v, want above zero", t.CeilingLock)
 	return errors.Join(faults...)
 }

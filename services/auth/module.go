@@ -95,6 +95,9 @@ func New(d Deps, c Config) (*app.Module, error) {
 	throttle := user.Throttle{
 		Failures: c.Throttle.Failures, Window: c.Throttle.Window, Lock: c.Throttle.Lock, MaxLock: c.Throttle.MaxLock,
 	}
+	ceiling := user.Throttle{
+		Failures: c.Throttle.Ceiling, Window: c.Throttle.Window, Lock: c.Throttle.CeilingLock, MaxLock: c.Throttle.MaxLock,
+	}
 	catalogue := project.Service{Projects: projects, Now: now}
 	deletion := project.Deletion{Projects: projects, Holders: c.TenantHolders, Now: now}
 	resolver := access.Resolver{Standing: store, Now: now}
@@ -104,7 +107,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	}
 	handlers := &serve.Handlers{
 		Registrar:     user.Registrar{Passwords: hasher, Accounts: users, Now: now},
-		Authenticator: user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Now: now},
+		Authenticator: user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Ceiling: ceiling, Now: now},
 		Accounts:      users,
 		Sessions: session.Service{
 			Sessions: sessions, Tokens: issuer, Now: now,

@@ -44,6 +44,7 @@ type Config struct {
 
 	RequestTimeout time.Duration // for a service to answer, unless the operation says otherwise
 	CommandWait    time.Duration // for a command to run before it is answered 202
+	MaxWait        time.Duration // for a command or an operation at most, when the caller prefers to wait
 	UploadTimeout  time.Duration // for a whole upload
 	UploadStall    time.Duration // for an upload without a byte
 	HealthTimeout  time.Duration // for every part to say how it is
@@ -69,7 +70,7 @@ func Defaults() Config {
 		Issuer:     "commandcenter", Audience: "commandcenter",
 		MaxBody: 768 << 10, MaxUpload: 20 << 20, MaxHeader: 32 << 10, MaxConns: 10_000, MaxInFlight: 512,
 		MaxStreams: 1000, MaxPerUser: 20,
-		RequestTimeout: 10 * time.Second, CommandWait: 5 * time.Second, UploadTimeout: 15 * time.Minute, UploadStall: 30 * time.Second,
+		RequestTimeout: 10 * time.Second, CommandWait: 5 * time.Second, MaxWait: time.Minute, UploadTimeout: 15 * time.Minute, UploadStall: 30 * time.Second,
 		HealthTimeout: 2 * time.Second, Heartbeat: 15 * time.Second, AccessKept: time.Minute,
 		Anonymous: "60/minute", Reads: "3000/minute", Writes: "600/minute",
 		Metrics: string(serve.MetricsLoopback), LogRequests: true,
@@ -104,7 +105,7 @@ func (c Config) Validate() error {
 	for key, n := range map[string]int64{
 		"max_body": c.MaxBody, "max_upload": c.MaxUpload, "max_header": int64(c.MaxHeader), "max_conns": int64(c.MaxConns),
 		"max_in_flight": int64(c.MaxInFlight), "max_streams": int64(c.MaxStreams), "max_streams_per_user": int64(c.MaxPerUser),
-		"request_timeout": int64(c.RequestTimeout), "command_wait": int64(c.CommandWait), "upload_timeout": int64(c.UploadTimeout),
+		"request_timeout": int64(c.RequestTimeout), "command_wait": int64(c.CommandWait), "max_wait": int64(c.MaxWait), "upload_timeout": int64(c.UploadTimeout),
 		"upload_stall": int64(c.UploadStall), "health_timeout": int64(c.HealthTimeout), "heartbeat": int64(c.Heartbeat),
 		"access_kept": int64(c.AccessKept),
 	} {
@@ -147,6 +148,14 @@ func parseRate(text string) (*contract.Rate, error) {
 	return &r, err
 }
 
+// URL is how callers call what listens at addr.
+func (c Config) URL(addr string) string {
+	if c.CertFile != "" {
+		return "https://" + addr
+	}
+	return "http://" + addr
+}
+
 func (c Config) tls() (*tls.Config, error) {
 	if c.CertFile == "" {
 		return nil, nil
@@ -168,7 +177,7 @@ func (c Config) serve() (serve.Config, error) {
 		App: c.App, Version: c.Version, Origins: c.Origins, Credentials: c.Credentials, CORSMaxAge: c.CORSMaxAge,
 		TrustedProxies: proxies, TLS: c.CertFile != "",
 		MaxBody: c.MaxBody, MaxUpload: c.MaxUpload, MaxInFlight: c.MaxInFlight, MaxStreams: c.MaxStreams, MaxPerUser: c.MaxPerUser,
-		RequestTimeout: c.RequestTimeout, CommandWait: c.CommandWait, UploadTimeout: c.UploadTimeout, UploadStall: c.UploadStall,
+		RequestTimeout: c.RequestTimeout, CommandWait: c.CommandWait, MaxWait: c.MaxWait, UploadTimeout: c.UploadTimeout, UploadStall: c.UploadStall,
 		HealthTimeout: c.HealthTimeout, Heartbeat: c.Heartbeat, Metrics: serve.Metrics(c.Metrics), LogRequests: c.LogRequests,
 	}
 	var faulty [3]error

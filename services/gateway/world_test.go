@@ -39,6 +39,9 @@ type world struct {
 	roles    map[int32]map[int32]string // project, user
 	revoked  map[string]bool
 	payloads map[string]string // by operation, the latest
+
+	// held operations send when they begin, and receive before they go on.
+	held map[string]chan struct{}
 }
 
 func newWorld(t *testing.T) *world {
@@ -54,23 +57,36 @@ func newWorld(t *testing.T) *world {
 	w := &world{
 		Env: bustest.Start(t, []string{"auth", "knowledge", "federation"}, bustest.WithContract("gateway", permissions)),
 		t:   t, key: key, roles: map[int32]map[int32]string{1: {1: "owner", 2: "viewer"}}, revoked: map[string]bool{}, payloads: map[string]string{},
+		held: map[string]chan struct{}{"deleteDocument": make(chan struct{})},
 	}
 	dbs := pgtest.NewAll(t, pg.Schema{Name: "auth"}, pg.Schema{Name: "knowledge"})
 	w.serveAuth(dbs["auth"])
 	w.serveKnowledge(dbs["knowledge"])
+	w.address = w.gateway(w.Bus("gateway"))
+	w.client = &http.Client{Transport: gatewaytest.New(t, nil)}
+	return w
+}
+
+// gateway runs a gateway and returns its address.
+func (w *world) gateway(b *bus.Bus) (address string) {
+	w.t.Helper()
 	c := gateway.Defaults()
 	c.Addr, c.Anonymous, c.Reads, c.Writes = "127.0.0.1:0", "off", "off", "off"
-	m, err := gateway.New(gateway.Deps{Bus: w.Bus("gateway"), Log: obs.Discard(), Registry: obs.Registry(), Listening: func(a string) { w.address = a }}, c)
+	m, err := gateway.New(gateway.Deps{Bus: b, Log: obs.Discard(), Registry: obs.Registry(), Listening: func(a string) { address = a }}, c)
 	if err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
 	parts := make([]bustest.Part, len(m.Parts))
 	for i, p := range m.Parts {
 		parts[i] = p
 	}
 	w.Run(parts...)
-	w.client = &http.Client{Transport: gatewaytest.New(t, nil)}
-	return w
+	return address
+}
+
+// at is the same world through the gateway of another address.
+func (w *world) at(address string) *world {
+	return &world{Env: w.Env, t: w.t, address: address, client: w.client, key: w.key}
 }
 
 func (w *world) serveAuth(db *pg.DB) {
@@ -118,6 +134,10 @@ func (r reply) MarshalJSON() ([]byte, error) { return []byte(r.body), nil }
 func (w *world) answer(s *bus.Server, how string, operations ...string) {
 	for _, op := range operations {
 		h := func(_ context.Context, in json.RawMessage) (reply, error) {
+			if held, ok := w.held[op]; ok {
+				held <- struct{}{}
+				<-held
+			}
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.payloads[op] = string(in)

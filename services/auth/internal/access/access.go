@@ -18,7 +18,8 @@ var (
 )
 
 // Access is a user's standing. Without an account all is zero; without a
-// project, Project and Role are.
+// project, Project and Role are. A superuser has a standing in every project,
+// and a role only where it is a member.
 type Access struct {
 	UserID      int64
 	Email       string
@@ -55,9 +56,6 @@ func (r Resolver) Resolve(ctx context.Context, userID int64, project tenant.Proj
 	a, err := r.Standing.Access(ctx, userID, project, id, r.Now())
 	if err != nil {
 		return Access{}, fmt.Errorf("resolve access of user %d: %w", userID, err)
-	}
-	if a.Superuser && a.Active && a.Project != tenant.Instance {
-		a.Role = tenant.Owner
 	}
 	return a, nil
 }

@@ -23,14 +23,14 @@ func answering(a Access) Resolver {
 	return Resolver{Standing: file(func(int64, tenant.Project, *uuid.UUID) (Access, error) { return a, nil }), Now: func() time.Time { return monday }}
 }
 
-func TestSuperuserIsOwnerOfEveryProject(t *testing.T) {
+func TestSuperuserHasTheRoleOfItsMembership(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		in   Access
 		want tenant.Role
 	}{
-		"not a member":   {Access{Active: true, Superuser: true, Project: 42}, tenant.Owner},
-		"a viewer":       {Access{Active: true, Superuser: true, Project: 42, Role: tenant.Viewer}, tenant.Owner},
+		"not a member":   {Access{Active: true, Superuser: true, Project: 42}, tenant.NoRole},
+		"a viewer":       {Access{Active: true, Superuser: true, Project: 42, Role: tenant.Viewer}, tenant.Viewer},
 		"no project":     {Access{Active: true, Superuser: true}, tenant.NoRole},
 		"switched off":   {Access{Superuser: true, Project: 42}, tenant.NoRole},
 		"a plain member": {Access{Active: true, Project: 42, Role: tenant.Member}, tenant.Member},

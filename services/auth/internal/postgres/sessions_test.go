@@ -122,17 +122,23 @@ func TestSweepRemovesWhatHasRunOutAndNothingElse(t *testing.T) {
 	w.session(u.ID)
 	s := session.Session{ID: uuid.New(), UserID: u.ID, CreatedAt: monday, ExpiresAt: monday.Add(3 * time.Hour)}
 	w.must(w.sessions.Open(w.ctx(), s, next(7)))
-	keep := func(a user.Attempts) user.Attempts { a.Failures, a.WindowFrom = 1, monday; return a }
-	locked := func(a user.Attempts) user.Attempts { a.LockedUntil = monday.Add(48 * time.Hour); return a }
-	w.must(w.users.Failed(w.ctx(), "old@example.org", monday, keep))
-	w.must(w.users.Failed(w.ctx(), "locked@example.org", monday, locked))
-	w.must(w.users.Failed(w.ctx(), "new@example.org", monday.Add(2*time.Hour), keep))
-	n, err := w.store.Sweep(w.ctx(), monday.Add(2*time.Hour), monday.Add(time.Hour))
-	if err != nil || n != 2 {
-		t.Errorf("removed %d, %v; want the session and the old record", n, err)
+	keep := func(here, all user.Attempts) (user.Attempts, user.Attempts) {
+		here.Failures, here.WindowFrom = 1, monday
+		return here, here
 	}
-	if s, a := w.count(`SELECT count(*) FROM refresh_tokens`), w.count(`SELECT count(*) FROM login_attempts`); s != 1 || a != 2 {
-		t.Errorf("%d tokens and %d records left, want 1 and 2", s, a)
+	locked := func(here, all user.Attempts) (user.Attempts, user.Attempts) {
+		here.LockedUntil = monday.Add(48 * time.Hour)
+		return here, here
+	}
+	w.must(w.users.Failed(w.ctx(), "old@example.org", "", monday, keep))
+	w.must(w.users.Failed(w.ctx(), "locked@example.org", "", monday, locked))
+	w.must(w.users.Failed(w.ctx(), "new@example.org", "", monday.Add(2*time.Hour), keep))
+	n, err := w.store.Sweep(w.ctx(), monday.Add(2*time.Hour), monday.Add(time.Hour))
+	if err != nil || n != 3 {
+		t.Errorf("removed %d, %v; want the session and the old records", n, err)
+	}
+	if s, a := w.count(`SELECT count(*) FROM refresh_tokens`), w.count(`SELECT count(*) FROM login_attempts`); s != 1 || a != 4 {
+		t.Errorf("%d tokens and %d records left, want 1 and 4", s, a)
 	}
 }
 

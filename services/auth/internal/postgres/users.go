@@ -37,11 +37,16 @@ func (r userRow) noun() user.User {
 	}
 }
 
-// addressHash is the key of login attempts: the table is no list of addresses.
+// addressHash is the key of all login attempts of an e-mail address: the table
+// is no list of addresses.
 func addressHash(email string) []byte {
 	sum := sha256.Sum256([]byte(email))
 	return sum[:]
 }
+
+// attemptsFrom is the key of those from one network address. An e-mail address
+// holds no NUL.
+func attemptsFrom(email, client string) []byte { return addressHash(email + "\x00" + client) }
 
 // Registered reports whether the address has an account.
 func (s Users) Registered(ctx context.Context, email string) (taken bool, err error) {
@@ -126,9 +131,9 @@ func (r attemptsRow) noun() user.Attempts {
 	return user.Attempts{Failures: r.Failures, WindowFrom: r.WindowFrom.Time, LockedUntil: r.LockedUntil.Time, Locks: r.Locks}
 }
 
-// Credentials reads account and record of an address in one statement, which
-// does the same work whether or not there is an account.
-func (s Users) Credentials(ctx context.Context, email string) (user.Credentials, error) {
+// Credentials reads account and records of an e-mail address in one statement,
+// which does the same work whether or not there is an account.
+func (s Users) Credentials(ctx context.Context, email, client string) (user.Credentials, error) {
 	var row struct {
 		Known     bool       `db:"known"`
 		Hash      string     `db:"password_hash"`
@@ -141,22 +146,26 @@ func (s Users) Credentials(ctx context.Context, email string) (user.Credentials,
 		UpdatedAt *time.Time `db:"updated_at"`
 		LastLogin *time.Time `db:"last_login_at"`
 		attemptsRow
+		All attemptsRow `db:"all"`
 	}
 	err := s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
 		const q = `
 			SELECT u.id IS NOT NULL AS known, coalesce(u.password_hash, '') AS password_hash, coalesce(u.id, 0) AS id,
 			       u.full_name, coalesce(u.is_active, false) AS is_active, coalesce(u.is_superuser, false) AS is_superuser,
 			       coalesce(u.version, 0) AS version, u.created_at, u.updated_at, u.last_login_at,
-			       coalesce(a.failures, 0) AS failures, a.window_from, a.locked_until, coalesce(a.locks, 0) AS locks
-			FROM   (SELECT $1::text AS email, $2::bytea AS hash) asked
+			       coalesce(h.failures, 0) AS failures, h.window_from, h.locked_until, coalesce(h.locks, 0) AS locks,
+			       coalesce(a.failures, 0) AS "all.failures", a.window_from AS "all.window_from", a.locked_until AS "all.locked_until",
+			       coalesce(a.locks, 0) AS "all.locks"
+			FROM   (SELECT $1::text AS email, $2::bytea AS here, $3::bytea AS anywhere) asked
 			LEFT   JOIN users u          ON u.email = asked.email
-			LEFT   JOIN login_attempts a ON a.address_hash = asked.hash`
-		return tx.GetContext(ctx, &row, q, email, addressHash(email))
+			LEFT   JOIN login_attempts h ON h.address_hash = asked.here
+			LEFT   JOIN login_attempts a ON a.address_hash = asked.anywhere`
+		return tx.GetContext(ctx, &row, q, email, attemptsFrom(email, client), addressHash(email))
 	})
 	if err != nil {
 		return user.Credentials{}, err
 	}
-	c := user.Credentials{Attempts: row.noun()}
+	c := user.Credentials{Attempts: row.noun(), Account: row.All.noun()}
 	if row.Known {
 		c.Hash = row.Hash
 		c.User = userRow{
@@ -167,45 +176,62 @@ func (s Users) Credentials(ctx context.Context, email string) (user.Credentials,
 	return c, nil
 }
 
-// Failed applies next to the record of the address, under its lock.
-func (s Users) Failed(ctx context.Context, email string, now time.Time, next func(user.Attempts) user.Attempts) error {
+// Failed applies next to the records of the e-mail address, of the client and
+// of all, under their locks.
+func (s Users) Failed(ctx context.Context, email, client string, now time.Time, next func(here, all user.Attempts) (user.Attempts, user.Attempts)) error {
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
-		key := addressHash(email)
-		// The row is there before it is locked, so that two first failures wait
-		// for each other.
-		const seed = `
-			INSERT INTO login_attempts (address_hash, failures, window_from, updated_at) VALUES ($1, 0, $2, $2)
-			ON CONFLICT (address_hash) DO NOTHING`
-		if _, err := tx.ExecContext(ctx, seed, key, now); err != nil {
-			return fmt.Errorf("insert login attempts: %w", err)
+		// Always in this order: all failures of an account wait for each other at
+		// its own record.
+		all, err := lockAttempts(ctx, tx, addressHash(email), now)
+		if err != nil {
+			return err
 		}
-		const lock = `
-			SELECT failures, window_from, locked_until, locks
-			FROM   login_attempts WHERE address_hash = $1 FOR UPDATE`
-		var row attemptsRow
-		if err := tx.GetContext(ctx, &row, lock, key); err != nil {
-			return fmt.Errorf("lock login attempts: %w", err)
+		here, err := lockAttempts(ctx, tx, attemptsFrom(email, client), now)
+		if err != nil {
+			return err
 		}
-		a := next(row.noun())
-		const save = `
-			UPDATE login_attempts
-			SET    failures = $2, window_from = $3, locked_until = $4, locks = $5, updated_at = $6
-			WHERE  address_hash = $1`
-		locked := sql.NullTime{Time: a.LockedUntil, Valid: !a.LockedUntil.IsZero()}
-		if _, err := tx.ExecContext(ctx, save, key, a.Failures, a.WindowFrom, locked, a.Locks, now); err != nil {
-			return fmt.Errorf("save login attempts: %w", err)
+		here, all = next(here, all)
+		if err := saveAttempts(ctx, tx, addressHash(email), all, now); err != nil {
+			return err
 		}
-		return nil
+		return saveAttempts(ctx, tx, attemptsFrom(email, client), here, now)
 	})
+}
+
+// lockAttempts reads a record under its lock; what is not there begins clean.
+func lockAttempts(ctx context.Context, tx *sqlx.Tx, key []byte, now time.Time) (user.Attempts, error) {
+	const q = `
+		INSERT INTO login_attempts (address_hash, failures, window_from, updated_at) VALUES ($1, 0, $2, $2)
+		ON CONFLICT (address_hash) DO UPDATE SET updated_at = excluded.updated_at
+		RETURNING failures, window_from, locked_until, locks`
+	var row attemptsRow
+	if err := tx.GetContext(ctx, &row, q, key, now); err != nil {
+		return user.Attempts{}, fmt.Errorf("lock login attempts: %w", err)
+	}
+	return row.noun(), nil
+}
+
+func saveAttempts(ctx context.Context, tx *sqlx.Tx, key []byte, a user.Attempts, now time.Time) error {
+	const save = `
+		UPDATE login_attempts
+		SET    failures = $2, window_from = $3, locked_until = $4, locks = $5, updated_at = $6
+		WHERE  address_hash = $1`
+	locked := sql.NullTime{Time: a.LockedUntil, Valid: !a.LockedUntil.IsZero()}
+	if _, err := tx.ExecContext(ctx, save, key, a.Failures, a.WindowFrom, locked, a.Locks, now); err != nil {
+		return fmt.Errorf("save login attempts: %w", err)
+	}
+	return nil
 }
 
 // LoggedIn forgets the failures of the account and notes the time; rehash, when
 // not empty, replaces the stored hash.
-func (s Users) LoggedIn(ctx context.Context, u user.User, now time.Time, rehash string) error {
+func (s Users) LoggedIn(ctx context.Context, u user.User, client string, now time.Time, rehash string) error {
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
-		const forget = `DELETE FROM login_attempts WHERE address_hash = $1`
-		if _, err := tx.ExecContext(ctx, forget, addressHash(u.Email)); err != nil {
-			return fmt.Errorf("forget login attempts: %w", err)
+		for _, key := range [][]byte{addressHash(u.Email), attemptsFrom(u.Email, client)} { // in the order of Failed
+			const forget = `DELETE FROM login_attempts WHERE address_hash = $1`
+			if _, err := tx.ExecContext(ctx, forget, key); err != nil {
+				return fmt.Errorf("forget login attempts: %w", err)
+			}
 		}
 		const note = `
 			UPDATE users

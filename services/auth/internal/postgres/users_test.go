@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -97,12 +98,12 @@ func TestCredentialsOfKnownAndUnknownAddresses(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	u, _ := w.person("jo@example.org")
-	c, err := w.users.Credentials(w.ctx(), "jo@example.org")
+	c, err := w.users.Credentials(w.ctx(), "jo@example.org", "192.0.2.1")
 	w.must(err)
 	if c.User.ID != u.ID || c.Hash != hash || c.Attempts != (user.Attempts{}) || !c.User.Active {
 		t.Errorf("known: %+v", c)
 	}
-	c, err = w.users.Credentials(w.ctx(), "nobody@example.org")
+	c, err = w.users.Credentials(w.ctx(), "nobody@example.org", "192.0.2.1")
 	w.must(err)
 	if c != (user.Credentials{}) {
 		t.Errorf("unknown: %+v", c)
@@ -115,13 +116,15 @@ func TestFailuresAddUpUnderTheirLock(t *testing.T) {
 	w.person("jo@example.org")
 	for _, email := range []string{"jo@example.org", "nobody@example.org"} {
 		var wg sync.WaitGroup
-		for range 8 {
+		for i := range 8 {
 			wg.Go(func() {
-				err := w.users.Failed(w.ctx(), email, monday, func(a user.Attempts) user.Attempts {
-					a.Failures++
-					a.WindowFrom, a.LockedUntil = monday, monday.Add(time.Minute)
-					a.Locks++
-					return a
+				err := w.users.Failed(w.ctx(), email, fmt.Sprintf("192.0.2.%d", i%2), monday, func(here, all user.Attempts) (user.Attempts, user.Attempts) {
+					for _, a := range []*user.Attempts{&here, &all} {
+						a.Failures++
+						a.WindowFrom, a.LockedUntil = monday, monday.Add(time.Minute)
+						a.Locks++
+					}
+					return here, all
 				})
 				if err != nil {
 					t.Error(err)
@@ -129,10 +132,12 @@ func TestFailuresAddUpUnderTheirLock(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		c, err := w.users.Credentials(w.ctx(), email)
+		c, err := w.users.Credentials(w.ctx(), email, "192.0.2.1")
 		w.must(err)
-		if a := c.Attempts; a.Failures != 8 || a.Locks != 8 || !a.LockedUntil.Equal(monday.Add(time.Minute)) || !a.WindowFrom.Equal(monday) {
-			t.Errorf("%s: %+v", email, a)
+		for want, a := range map[int]user.Attempts{4: c.Attempts, 8: c.Account} {
+			if a.Failures != want || a.Locks != want || !a.LockedUntil.Equal(monday.Add(time.Minute)) || !a.WindowFrom.Equal(monday) {
+				t.Errorf("%s: %+v, want %d failures", email, a, want)
+			}
 		}
 	}
 	if n := w.count(`SELECT count(*) FROM login_attempts WHERE convert_from(address_hash, 'LATIN1') LIKE '%example%'`); n != 0 {
@@ -144,18 +149,21 @@ func TestLoginForgetsFailuresAndReplacesAStaleHash(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	u, _ := w.person("jo@example.org")
-	fail := func(a user.Attempts) user.Attempts { a.Failures, a.WindowFrom = 3, monday; return a }
-	w.must(w.users.Failed(w.ctx(), u.Email, monday, fail))
+	fail := func(here, all user.Attempts) (user.Attempts, user.Attempts) {
+		here.Failures, here.WindowFrom = 3, monday
+		return here, here
+	}
+	w.must(w.users.Failed(w.ctx(), u.Email, "192.0.2.1", monday, fail))
 	later := monday.Add(time.Hour)
-	w.must(w.users.LoggedIn(w.ctx(), u, later, ""))
-	c, err := w.users.Credentials(w.ctx(), u.Email)
+	w.must(w.users.LoggedIn(w.ctx(), u, "192.0.2.1", later, ""))
+	c, err := w.users.Credentials(w.ctx(), u.Email, "192.0.2.1")
 	w.must(err)
-	if c.Attempts != (user.Attempts{}) || c.Hash != hash || c.User.LastLogin == nil || !c.User.LastLogin.Equal(later) {
+	if c.Attempts != (user.Attempts{}) || c.Account != (user.Attempts{}) || c.Hash != hash || c.User.LastLogin == nil || !c.User.LastLogin.Equal(later) {
 		t.Errorf("after a login: %+v", c)
 	}
 	newer := strings.Replace(hash, "m=64", "m=128", 1)
-	w.must(w.users.LoggedIn(w.ctx(), u, later, newer))
-	if c, err = w.users.Credentials(w.ctx(), u.Email); err != nil || c.Hash != newer {
+	w.must(w.users.LoggedIn(w.ctx(), u, "192.0.2.1", later, newer))
+	if c, err = w.users.Credentials(w.ctx(), u.Email, "192.0.2.1"); err != nil || c.Hash != newer {
 		t.Errorf("hash = %q, %v", c.Hash, err)
 	}
 }

@@ -215,10 +215,10 @@ func TestAfterATransferTheCallerIsAdmin(t *testing.T) {
 	if err != nil || p.Role != tenant.Admin {
 		t.Errorf("owner: role %q, %v", p.Role, err)
 	}
-	root := caller(tenant.Owner)
+	root := caller(tenant.NoRole)
 	root.UserID, root.Superuser = 1, true
 	p, err = (Service{Projects: newDesk(), Now: now}).Update(t.Context(), root, 42, Patch{Owner: set("al@example.org")})
-	if err != nil || p.Role != tenant.Owner {
+	if err != nil || p.Role != tenant.NoRole {
 		t.Errorf("superuser: role %q, %v", p.Role, err)
 	}
 	d := newDesk()

@@ -93,7 +93,7 @@ func (s Service) Update(ctx context.Context, caller tenant.Identity, id tenant.P
 		if !patch.Owner.Set || *patch.Owner.Value == p.Owner {
 			return out, changed, nil
 		}
-		if !caller.Role.Allows(tenant.Owner) {
+		if !caller.Allows(tenant.Owner) {
 			return out, false, ErrForbidden
 		}
 		heir, err := member(*patch.Owner.Value)
@@ -105,8 +105,11 @@ func (s Service) Update(ctx context.Context, caller tenant.Identity, id tenant.P
 		case heir == p.OwnerID: // the same person, spelt otherwise
 			return out, changed, nil
 		}
-		if caller.UserID == p.OwnerID && !caller.Superuser {
+		switch caller.UserID {
+		case p.OwnerID:
 			role = tenant.Admin
+		case heir: // a superuser that takes it over
+			role = tenant.Owner
 		}
 		out.OwnerID = heir
 		return out, true, nil
@@ -121,9 +124,9 @@ func (s Service) Update(ctx context.Context, caller tenant.Identity, id tenant.P
 // it. The gateway asks the same before; whoever reaches the bus asks here.
 func permit(caller tenant.Identity, id tenant.Project, want tenant.Role) error {
 	switch {
-	case id <= 0, caller.Project != id, !caller.Role.Allows(tenant.Viewer):
+	case id <= 0, caller.Project != id, !caller.Allows(tenant.Viewer):
 		return ErrNotFound
-	case !caller.Role.Allows(want):
+	case !caller.Allows(want):
 		return ErrForbidden
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
@@ -53,7 +54,7 @@ func (h *Handlers) login(ctx context.Context, r loginRequest) (tokens, error) {
 }
 
 func (h *Handlers) logIn(ctx context.Context, in UserLogin) (session.Pair, error) {
-	u, err := h.Authenticator.Authenticate(ctx, in.Email, in.Password)
+	u, err := h.Authenticator.Authenticate(ctx, in.Email, in.Password, tenant.From(ctx).Client)
 	if err != nil {
 		return session.Pair{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -120,6 +121,8 @@ func TestLoginRefusesUnknownAndWrongAlikeAndInactiveOnlyForTheRightPassword(t *t
 	t.Parallel()
 	w := newWorld(t)
 	me := w.member("jo@example.org")
+	w.login("jo@example.org", "").refused(errs.Unauthenticated, "incorrect")
+	w.login("jo@example.org", "x").refused(errs.Unauthenticated, "incorrect")
 	unknown := w.login("nobody@example.org", password).refused(errs.Unauthenticated, "incorrect")
 	wrong := w.login("jo@example.org", "wrong password").refused(errs.Unauthenticated, "incorrect")
 	if unknown.Msg != wrong.Msg {
@@ -155,6 +158,25 @@ func TestFiveFailuresLockTheAccountForAQuarterOfAnHourAtMost(t *testing.T) {
 	w.login("jo@example.org", password).ok(200)
 	w.login("jo@example.org", "wrong password").refused(errs.Unauthenticated, "incorrect")
 	w.login("jo@example.org", password).ok(200)
+}
+
+func TestALockHoldsWhereTheFailuresCameFromUntilThereAreVeryMany(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *auth.Config) { c.Throttle.Ceiling = 12 })
+	w.member("jo@example.org")
+	for range 5 {
+		w.loginFrom("203.0.113.7", "jo@example.org", "wrong password").refused(errs.Unauthenticated, "incorrect")
+	}
+	w.loginFrom("203.0.113.7", "jo@example.org", password).refused(errs.RateLimited, "too many")
+	w.loginFrom("198.51.100.1", "jo@example.org", password).ok(200)
+	for i := range 12 {
+		w.loginFrom(fmt.Sprintf("203.0.113.%d", 10+i), "jo@example.org", "wrong password").refused(errs.Unauthenticated, "incorrect")
+	}
+	if e := w.loginFrom("198.51.100.1", "jo@example.org", password).refused(errs.RateLimited, "too many"); e.RetryAfter != time.Minute {
+		t.Errorf("for everybody: %v, want a minute", e.RetryAfter)
+	}
+	w.clock.move(time.Minute)
+	w.loginFrom("198.51.100.1", "jo@example.org", password).ok(200)
 }
 
 func TestGuessesAtTheSameMomentDoNotPassTheLock(t *testing.T) {

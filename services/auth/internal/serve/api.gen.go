@@ -33,7 +33,7 @@ type ProjectResponse struct {
 	Name        string    `json:"name"`
 	Owner       string    `json:"owner"`
 
-	// Role The caller's role in it
+	// Role Role of the caller in it; null for a superuser that is no member
 	Role      *string    `json:"role"`
 	UpdatedAt *time.Time `json:"updated_at"`
 }
@@ -87,7 +87,9 @@ type UserCreate struct {
 
 // UserLogin defines model for UserLogin.
 type UserLogin struct {
-	Email    string `json:"email"`
+	Email string `json:"email"`
+
+	// Password Any; one too short to be a password is refused like a wrong one
 	Password string `json:"password"`
 }
 
@@ -113,6 +115,12 @@ type DocumentID = int64
 
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
+
+// InstanceSlug defines model for InstanceSlug.
+type InstanceSlug = string
+
+// Prefer defines model for Prefer.
+type Prefer = string
 
 // ProjectID defines model for ProjectID.
 type ProjectID = int64
@@ -152,20 +160,35 @@ type ListProjectsParams struct {
 
 // CreateProjectParams defines parameters for CreateProject.
 type CreateProjectParams struct {
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // DeleteProjectParams defines parameters for DeleteProject.
 type DeleteProjectParams struct {
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // UpdateProjectParams defines parameters for UpdateProject.
 type UpdateProjectParams struct {
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // LoginJSONRequestBody defines body for Login for application/json ContentType.

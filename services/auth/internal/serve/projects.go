@@ -120,9 +120,12 @@ func (h *Handlers) deleteProject(ctx context.Context, r projectRequest) (gone, e
 }
 
 func projectResponse(p project.Mine) ProjectResponse {
-	role, updated := string(p.Role), p.UpdatedAt
-	return ProjectResponse{
-		Id: int64(p.ID), Name: p.Name, Owner: p.Owner, Description: p.Description, Role: &role,
-		CreatedAt: p.CreatedAt, UpdatedAt: &updated,
+	out := ProjectResponse{
+		Id: int64(p.ID), Name: p.Name, Owner: p.Owner, Description: p.Description, CreatedAt: p.CreatedAt, UpdatedAt: &p.UpdatedAt,
 	}
+	if p.Role != tenant.NoRole { // a superuser that is no member
+		role := string(p.Role)
+		out.Role = &role
+	}
+	return out
 }

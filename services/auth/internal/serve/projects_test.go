@@ -240,7 +240,7 @@ func TestDeletionHidesAtOnceAndEndsWhenAllHavePurged(t *testing.T) {
 	w.request("getProject", me, in(me)).ok(200)
 }
 
-func TestSuperuserIsOwnerEverywhere(t *testing.T) {
+func TestSuperuserMayDoAllEverywhereAndIsShownAsWhatItIs(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	o, err := auth.Bootstrap(t.Context(), w.db, auth.First{Email: "owner@localhost"}, cheap())
@@ -250,10 +250,15 @@ func TestSuperuserIsOwnerEverywhere(t *testing.T) {
 	w.login("owner@localhost", o.Password).ok(200)
 	me := w.member("jo@example.org")
 	root := w.as(o.UserID, me.Project)
-	if !root.Superuser || root.Role != tenant.Owner || root.Project != me.Project {
+	if !root.Superuser || root.Role != tenant.NoRole || root.Project != me.Project {
 		t.Fatalf("root = %+v", root)
 	}
-	w.request("getProject", root, in(me)).ok(200)
+	if p := w.request("getProject", root, in(me)).ok(200); p.body["role"] != nil {
+		t.Errorf("shown as %v in a project of somebody else", p.body["role"])
+	}
+	if p := w.request("getProject", me, in(me)).ok(200); p.body["role"] != "owner" {
+		t.Errorf("its owner is shown as %v", p.body["role"])
+	}
 	if n := len(w.request("listProjects", instance(root), nil).ok(200).list); n != 1 {
 		t.Errorf("%d projects listed, want the own one only", n)
 	}

@@ -198,9 +198,12 @@ func (w *world) register(email string) answer {
 	return w.request("register", nobody, obj{"body": obj{"email": email, "password": password}})
 }
 
-func (w *world) login(email, password string) answer {
+func (w *world) login(email, password string) answer { return w.loginFrom("", email, password) }
+
+// loginFrom is a login from a network address.
+func (w *world) loginFrom(client, email, password string) answer {
 	w.Helper()
-	return w.request("login", nobody, obj{"body": obj{"email": email, "password": password}})
+	return w.request("login", tenant.Identity{Client: client}, obj{"body": obj{"email": email, "password": password}})
 }
 
 func (w *world) refresh(token string) answer {

@@ -11,14 +11,16 @@ import (
 type Credentials struct {
 	User     User
 	Hash     string
-	Attempts Attempts
+	Attempts Attempts // from the client's address
+	Account  Attempts // from all addresses
 }
 
 // Authenticator tells whose password it is.
 type Authenticator struct {
 	Passwords verifier
 	Accounts  ledger
-	Throttle  Throttle
+	Throttle  Throttle // of an account, per client address
+	Ceiling   Throttle // of an account
 	Now       func() time.Time
 }
 
@@ -29,35 +31,40 @@ type verifier interface {
 }
 
 type ledger interface {
-	// Credentials reads account and record of an address in one statement.
-	Credentials(ctx context.Context, email string) (Credentials, error)
-	// Failed applies next to the record of the address, under its lock.
-	Failed(ctx context.Context, email string, now time.Time, next func(Attempts) Attempts) error
-	// LoggedIn clears the record and notes the time; rehash, when not empty,
+	// Credentials reads the account of an e-mail address and its records, of the
+	// client and of all, in one statement.
+	Credentials(ctx context.Context, email, client string) (Credentials, error)
+	// Failed applies next to both records, under their locks.
+	Failed(ctx context.Context, email, client string, now time.Time, next func(here, all Attempts) (Attempts, Attempts)) error
+	// LoggedIn clears both records and notes the time; rehash, when not empty,
 	// replaces the stored hash.
-	LoggedIn(ctx context.Context, u User, now time.Time, rehash string) error
+	LoggedIn(ctx context.Context, u User, client string, now time.Time, rehash string) error
 }
 
 // Authenticate returns the account that email and password belong to, and
-// forgets the failures before. It returns [ErrIncorrect] alike for an unknown
+// forgets the failures before. client is the network address of the caller, ""
+// when nobody knows it. It returns [ErrIncorrect] alike for an unknown e-mail
 // address and a wrong password, [ErrLocked] with a time to wait after too many
 // failures (even for the right password: a lock that opens is none), and
 // [ErrInactive] only for the right password.
 //
+// Few failures lock the account for the address that they came from, so that
+// nobody locks it for its owner; many, from wherever, lock it for all.
+//
 // Looking, comparing and counting happen in one turn, so that guesses made at
 // the same time cannot pass the lock together: there are at most as many of
 // them as there are turns.
-func (a Authenticator) Authenticate(ctx context.Context, email, password string) (User, error) {
+func (a Authenticator) Authenticate(ctx context.Context, email, password, client string) (User, error) {
 	// What cannot be an address has no account; it costs the same.
 	key, err := Normalise(email)
 	known := err == nil
 	var found Credentials
 	err = a.Passwords.InTurn(ctx, func(ctx context.Context) error {
 		if known {
-			if found, err = a.Accounts.Credentials(ctx, key); err != nil {
+			if found, err = a.Accounts.Credentials(ctx, key, client); err != nil {
 				return fmt.Errorf("look up credentials: %w", err)
 			}
-			if wait := found.Attempts.Wait(a.Now()); wait > 0 {
+			if wait := max(found.Attempts.Wait(a.Now()), found.Account.Wait(a.Now())); wait > 0 {
 				return ErrLocked.After(wait)
 			}
 		}
@@ -66,7 +73,7 @@ func (a Authenticator) Authenticate(ctx context.Context, email, password string)
 			return fmt.Errorf("compare password: %w", err)
 		}
 		if !match {
-			return a.refuse(ctx, key, known)
+			return a.refuse(ctx, key, client, known)
 		}
 		if !found.User.Active {
 			return ErrInactive
@@ -77,7 +84,7 @@ func (a Authenticator) Authenticate(ctx context.Context, email, password string)
 				return fmt.Errorf("hash password anew: %w", err)
 			}
 		}
-		if err := a.Accounts.LoggedIn(ctx, found.User, a.Now(), rehash); err != nil {
+		if err := a.Accounts.LoggedIn(ctx, found.User, client, a.Now(), rehash); err != nil {
 			return fmt.Errorf("note login: %w", err)
 		}
 		return nil
@@ -88,12 +95,14 @@ func (a Authenticator) Authenticate(ctx context.Context, email, password string)
 	return found.User, nil
 }
 
-func (a Authenticator) refuse(ctx context.Context, key string, known bool) error {
+func (a Authenticator) refuse(ctx context.Context, key, client string, known bool) error {
 	if !known {
 		return ErrIncorrect
 	}
 	now := a.Now()
-	err := a.Accounts.Failed(ctx, key, now, func(before Attempts) Attempts { return a.Throttle.Fail(before, now) })
+	err := a.Accounts.Failed(ctx, key, client, now, func(here, all Attempts) (Attempts, Attempts) {
+		return a.Throttle.Fail(here, now), a.Ceiling.Fail(all, now)
+	})
 	if err != nil {
 		return fmt.Errorf("count failed login: %w", err)
 	}

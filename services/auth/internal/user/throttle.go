@@ -2,7 +2,8 @@ package user
 
 import "time"
 
-// Throttle says what repeated failures of one account cost.
+// Throttle says what repeated failures of one account cost: from one address,
+// or from all.
 type Throttle struct {
 	Failures int           // so many within Window lock the account
 	Window   time.Duration // in which failures add up
@@ -10,8 +11,8 @@ type Throttle struct {
 	MaxLock  time.Duration // and never longer than this
 }
 
-// Attempts is what is remembered of failed logins for one address, whether or
-// not there is an account. The zero value is a clean record.
+// Attempts is what is remembered of failed logins for one e-mail address, whether
+// or not there is an account. The zero value is a clean record.
 type Attempts struct {
 	Failures    int       // within the running window
 	WindowFrom  time.Time // when it began

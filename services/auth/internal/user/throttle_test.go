@@ -8,6 +8,7 @@ import (
 var (
 	monday   = time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	throttle = Throttle{Failures: 5, Window: 15 * time.Minute, Lock: 15 * time.Minute, MaxLock: 24 * time.Hour}
+	ceiling  = Throttle{Failures: 20, Window: 15 * time.Minute, Lock: time.Minute, MaxLock: 24 * time.Hour}
 )
 
 func TestFifthFailureWithinTheWindowLocks(t *testing.T) {

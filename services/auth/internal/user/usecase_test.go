@@ -3,6 +3,7 @@ package user
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -49,6 +50,7 @@ type book struct {
 	taken    bool
 	race     error
 	cred     Credentials
+	from     map[string]Attempts // by client
 	asked    []string
 	failed   []string
 	loggedIn int
@@ -64,30 +66,33 @@ func (b *book) Create(_ context.Context, d Draft, now time.Time) (User, error) {
 	return User{ID: 7, Email: d.Email, FullName: d.FullName, Active: true, Superuser: d.Superuser, CreatedAt: now}, b.race
 }
 
-func (b *book) Credentials(_ context.Context, email string) (Credentials, error) {
+func (b *book) Credentials(_ context.Context, email, client string) (Credentials, error) {
 	if !b.p.inTurn {
 		b.t.Error("looked up outside of the turn: guesses at the same time would pass the lock")
 	}
 	b.asked = append(b.asked, email)
+	c := b.cred
+	c.Attempts = b.from[client]
 	if email != b.cred.User.Email {
-		return Credentials{Attempts: b.cred.Attempts}, b.broken
+		c.User, c.Hash = User{}, ""
 	}
-	return b.cred, b.broken
+	return c, b.broken
 }
 
-func (b *book) Failed(_ context.Context, email string, _ time.Time, next func(Attempts) Attempts) error {
+func (b *book) Failed(_ context.Context, email, client string, _ time.Time, next func(here, all Attempts) (Attempts, Attempts)) error {
 	if !b.p.inTurn {
 		b.t.Error("counted outside of the turn")
 	}
 	b.failed = append(b.failed, email)
-	b.cred.Attempts = next(b.cred.Attempts)
+	b.from[client], b.cred.Account = next(b.from[client], b.cred.Account)
 	return b.broken
 }
 
-func (b *book) LoggedIn(_ context.Context, _ User, _ time.Time, rehash string) error {
+func (b *book) LoggedIn(_ context.Context, _ User, client string, _ time.Time, rehash string) error {
 	b.loggedIn++
 	b.rehash = rehash
-	b.cred.Attempts = Attempts{}
+	delete(b.from, client)
+	b.cred.Account = Attempts{}
 	return b.broken
 }
 
@@ -97,16 +102,16 @@ func newAuthenticator(t *testing.T, active bool) (Authenticator, *book, *time.Ti
 	t.Helper()
 	now := monday
 	p := &passwords{}
-	b := &book{t: t, p: p, cred: Credentials{
+	b := &book{t: t, p: p, from: map[string]Attempts{}, cred: Credentials{
 		User: User{ID: 7, Email: "jo@example.org", Active: active}, Hash: "hash:right password",
 	}}
-	return Authenticator{Passwords: p, Accounts: b, Throttle: throttle, Now: clockAt(&now)}, b, &now
+	return Authenticator{Passwords: p, Accounts: b, Throttle: throttle, Ceiling: ceiling, Now: clockAt(&now)}, b, &now
 }
 
 func TestAuthenticateFindsTheAccountByAnySpelling(t *testing.T) {
 	t.Parallel()
 	a, b, _ := newAuthenticator(t, true)
-	u, err := a.Authenticate(t.Context(), "  JO@Example.ORG ", "right password")
+	u, err := a.Authenticate(t.Context(), "  JO@Example.ORG ", "right password", "192.0.2.1")
 	if err != nil || u.ID != 7 || b.loggedIn != 1 || b.rehash != "" {
 		t.Fatalf("u = %+v, err = %v, logins noted: %d, rehash %q", u, err, b.loggedIn, b.rehash)
 	}
@@ -118,7 +123,7 @@ func TestUnknownAddressAndWrongPasswordAreRefusedAlike(t *testing.T) {
 		{"jo@example.org", "wrong password"}, {"nobody@example.org", "right password"}, {"no address", "right password"}, {"", ""},
 	} {
 		a, b, _ := newAuthenticator(t, true)
-		_, err := a.Authenticate(t.Context(), c.email, c.password)
+		_, err := a.Authenticate(t.Context(), c.email, c.password, "192.0.2.1")
 		if !errors.Is(err, ErrIncorrect) || errs.As(err).Msg != ErrIncorrect.Msg {
 			t.Errorf("%q: err = %v, want %v", c.email, err, ErrIncorrect)
 		}
@@ -131,10 +136,10 @@ func TestUnknownAddressAndWrongPasswordAreRefusedAlike(t *testing.T) {
 func TestInactiveAccountIsToldOnlyToWhoKnowsThePassword(t *testing.T) {
 	t.Parallel()
 	a, _, _ := newAuthenticator(t, false)
-	if _, err := a.Authenticate(t.Context(), "jo@example.org", "wrong password"); !errors.Is(err, ErrIncorrect) {
+	if _, err := a.Authenticate(t.Context(), "jo@example.org", "wrong password", "192.0.2.1"); !errors.Is(err, ErrIncorrect) {
 		t.Errorf("wrong password: %v", err)
 	}
-	if _, err := a.Authenticate(t.Context(), "jo@example.org", "right password"); !errors.Is(err, ErrInactive) {
+	if _, err := a.Authenticate(t.Context(), "jo@example.org", "right password", "192.0.2.1"); !errors.Is(err, ErrInactive) {
 		t.Errorf("right password: %v", err)
 	}
 }
@@ -143,12 +148,12 @@ func TestLockRefusesEvenTheRightPasswordUntilItOpens(t *testing.T) {
 	t.Parallel()
 	a, b, now := newAuthenticator(t, true)
 	for range throttle.Failures {
-		if _, err := a.Authenticate(t.Context(), "jo@example.org", "wrong password"); !errors.Is(err, ErrIncorrect) {
+		if _, err := a.Authenticate(t.Context(), "jo@example.org", "wrong password", "192.0.2.1"); !errors.Is(err, ErrIncorrect) {
 			t.Fatal(err)
 		}
 	}
 	*now = now.Add(5 * time.Minute)
-	_, err := a.Authenticate(t.Context(), "jo@example.org", "right password")
+	_, err := a.Authenticate(t.Context(), "jo@example.org", "right password", "192.0.2.1")
 	if !errors.Is(err, ErrLocked) || errs.As(err).RetryAfter != 10*time.Minute {
 		t.Fatalf("err = %v, retry after %v; want locked for 10m", err, errs.As(err).RetryAfter)
 	}
@@ -156,11 +161,46 @@ func TestLockRefusesEvenTheRightPasswordUntilItOpens(t *testing.T) {
 		t.Errorf("%d failures counted: a refusal by the lock is none", len(b.failed))
 	}
 	*now = now.Add(10 * time.Minute)
-	if _, err := a.Authenticate(t.Context(), "jo@example.org", "right password"); err != nil {
+	if _, err := a.Authenticate(t.Context(), "jo@example.org", "right password", "192.0.2.1"); err != nil {
 		t.Fatalf("after the lock: %v", err)
 	}
-	if b.cred.Attempts != (Attempts{}) {
-		t.Errorf("record after a login = %+v, want clean", b.cred.Attempts)
+	if len(b.from) > 0 || b.cred.Account != (Attempts{}) {
+		t.Errorf("records after a login = %+v, %+v; want clean", b.from, b.cred.Account)
+	}
+}
+
+func TestFailuresFromElsewhereDoNotLockTheAccountForItsOwner(t *testing.T) {
+	t.Parallel()
+	a, _, _ := newAuthenticator(t, true)
+	for range 2 * throttle.Failures {
+		_, _ = a.Authenticate(t.Context(), "jo@example.org", "wrong password", "203.0.113.7")
+	}
+	if _, err := a.Authenticate(t.Context(), "jo@example.org", "right password", "203.0.113.7"); !errors.Is(err, ErrLocked) {
+		t.Errorf("from where it failed: %v", err)
+	}
+	if _, err := a.Authenticate(t.Context(), "jo@example.org", "right password", "198.51.100.1"); err != nil {
+		t.Errorf("from elsewhere: %v", err)
+	}
+}
+
+func TestFailuresFromVeryManyAddressesLockTheAccountForGrowingTimes(t *testing.T) {
+	t.Parallel()
+	a, _, now := newAuthenticator(t, true)
+	for round, want := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute} {
+		for i := range ceiling.Failures {
+			client := fmt.Sprintf("203.0.%d.%d", round, i)
+			if _, err := a.Authenticate(t.Context(), "jo@example.org", "wrong password", client); !errors.Is(err, ErrIncorrect) {
+				t.Fatalf("round %d, failure %d: %v", round, i, err)
+			}
+		}
+		_, err := a.Authenticate(t.Context(), "jo@example.org", "right password", "198.51.100.1")
+		if !errors.Is(err, ErrLocked) || errs.As(err).RetryAfter != want {
+			t.Fatalf("round %d: %v after %v, want locked for %v", round, err, errs.As(err).RetryAfter, want)
+		}
+		*now = now.Add(want)
+	}
+	if _, err := a.Authenticate(t.Context(), "jo@example.org", "right password", "198.51.100.1"); err != nil {
+		t.Errorf("after the lock: %v", err)
 	}
 }
 
@@ -168,7 +208,7 @@ func TestStaleHashIsReplacedAtLogin(t *testing.T) {
 	t.Parallel()
 	a, b, _ := newAuthenticator(t, true)
 	b.p.stale = true
-	if _, err := a.Authenticate(t.Context(), "jo@example.org", "right password"); err != nil || b.rehash != "hash:right password" {
+	if _, err := a.Authenticate(t.Context(), "jo@example.org", "right password", "192.0.2.1"); err != nil || b.rehash != "hash:right password" {
 		t.Fatalf("rehash = %q, err = %v", b.rehash, err)
 	}
 }
@@ -182,7 +222,7 @@ func TestFaultsOfAuthenticationAreNoRefusals(t *testing.T) {
 		for _, password := range []string{"right password", "wrong password"} {
 			a, b, _ := newAuthenticator(t, true)
 			breakIt(b)
-			if _, err := a.Authenticate(t.Context(), "jo@example.org", password); err == nil || errs.KindOf(err) != errs.Internal {
+			if _, err := a.Authenticate(t.Context(), "jo@example.org", password, "192.0.2.1"); err == nil || errs.KindOf(err) != errs.Internal {
 				t.Errorf("%s, %s: %v, want a fault", name, password, err)
 			}
 		}

@@ -19,7 +19,7 @@ import (
 
 // book is where grants are written down.
 func (e *env) book() grants.Book {
-	return grants.Book{Dir: e.cfg.DataDir, Connect: e.connectAs, Now: time.Now}
+	return grants.Book{Dir: e.cfg.DataDir, Connect: e.busAs, Now: time.Now}
 }
 
 func (e *env) busGrant() *cobra.Command {

@@ -27,34 +27,58 @@ func Finish[T any](ctx context.Context, s *Session, resp *http.Response, err err
 	return await[T](ctx, s, id)
 }
 
+// longPoll is for how long the server is asked to wait with one answer.
+const longPoll = 20 // seconds
+
+// Ended returns the operation when it has ended, be it well or not. told, which
+// may be nil, hears each answer before. It asks until ctx ends; the error then
+// says what the operation was doing.
+func (s *Session) Ended(ctx context.Context, id string, told func(Operation)) (Operation, error) {
+	wait := longPoll
+	for {
+		op, err := Into[Operation](s.GetOperation(ctx, id, &GetOperationParams{Wait: &wait}))
+		if err != nil {
+			return op, fmt.Errorf("operation %s: %w", id, err)
+		}
+		if op.Status != OperationStatusPending {
+			return op, nil
+		}
+		if told != nil {
+			told(op)
+		}
+		// The server has waited already, unless it bounds that more tightly.
+		if err := s.wait(ctx, 200*time.Millisecond); err != nil {
+			return op, fmt.Errorf("operation %s is still pending: %w", id, err)
+		}
+	}
+}
+
 func await[T any](ctx context.Context, s *Session, id string) (T, error) {
 	var v T
-	for pause := 200 * time.Millisecond; ; pause = min(pause*3/2, 3*time.Second) {
-		op, err := Into[Operation](s.GetOperation(ctx, id))
-		if err != nil {
-			return v, fmt.Errorf("operation %s: %w", id, err)
-		}
-		switch op.Status {
-		case OperationStatusPending:
-			if err := s.wait(ctx, pause); err != nil {
-				return v, fmt.Errorf("operation %s is still pending: %w", id, err)
-			}
-			continue
-		case OperationStatusSucceeded:
-			if op.Answer == nil {
-				return v, nil
-			}
-			return remarshal[T](op.Answer)
-		}
-		e := &APIError{Status: http.StatusInternalServerError}
-		if op.HttpStatus != nil {
-			e.Status = *op.HttpStatus
-		}
-		if body, err := json.Marshal(op.Answer); err == nil {
-			return v, problem(&http.Response{StatusCode: e.Status}, body)
-		}
-		return v, e
+	op, err := s.Ended(ctx, id, nil)
+	if err != nil {
+		return v, err
 	}
+	if err := op.Failure(); err != nil || op.Answer == nil {
+		return v, err
+	}
+	return remarshal[T](op.Answer)
+}
+
+// Failure is what an operation that has failed would have been answered with,
+// an [APIError]; nil for any other.
+func (op Operation) Failure() error {
+	if op.Status != OperationStatusFailed {
+		return nil
+	}
+	e := &APIError{Status: http.StatusInternalServerError}
+	if op.HttpStatus != nil {
+		e.Status = *op.HttpStatus
+	}
+	if body, err := json.Marshal(op.Answer); err == nil {
+		return problem(&http.Response{StatusCode: e.Status}, body)
+	}
+	return e
 }
 
 func remarshal[T any](from any) (T, error) {

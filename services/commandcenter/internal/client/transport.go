@@ -60,8 +60,9 @@ func (s *Session) retry(r *http.Request, token string) (*http.Response, error) {
 		}
 		last := try == maxTries || !again
 		if err != nil {
-			// A refused connection is final at once for reads: nothing runs there.
-			if last || refused(err) && r.Header.Get("Idempotency-Key") == "" {
+			// A refused connection is final at once for reads: nothing runs there. So is
+			// a certificate that nobody vouches for.
+			if last || untrusted(err) || refused(err) && r.Header.Get("Idempotency-Key") == "" {
 				return nil, &UnreachableError{Server: s.cfg.Server, Err: cause(err)}
 			}
 			if err := s.pause(r, backoff(try)); err != nil {
@@ -69,9 +70,10 @@ func (s *Session) retry(r *http.Request, token string) (*http.Response, error) {
 			}
 			continue
 		}
-		// Who is told to come back, because others are served, has not failed.
-		limited := resp.StatusCode == http.StatusTooManyRequests
-		if last && !(limited && again) || !passing(resp.StatusCode) {
+		// Who is told to come back, because others are served or the first try is
+		// still in hand, has not failed.
+		limited := resp.StatusCode == http.StatusTooManyRequests || inHand(resp)
+		if last && !(limited && again) || !passing(resp.StatusCode) && !limited {
 			return resp, nil
 		}
 		after := retryAfter(resp, try)
@@ -102,6 +104,11 @@ func repeatable(r *http.Request) bool {
 		return false
 	}
 	return r.Method == http.MethodGet || r.Header.Get("Idempotency-Key") != ""
+}
+
+// inHand reports whether an earlier try with the same key has not been answered.
+func inHand(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusConflict && resp.Header.Get("Retry-After") != ""
 }
 
 func passing(status int) bool {

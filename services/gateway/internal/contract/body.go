@@ -143,6 +143,13 @@ func (b *Body) IsField(name string) bool {
 	return b.form.property(name) != nil && !b.file[name]
 }
 
+// IsList reports whether every value of the form field name counts; of any
+// other only the last one does.
+func (b *Body) IsList(name string) bool {
+	p := b.form.property(name)
+	return p != nil && p.schema.kind&kArray != 0
+}
+
 func (s *schema) property(name string) *property {
 	i, ok := slices.BinarySearchFunc(s.props, name, func(p property, n string) int { return strings.Compare(p.name, n) })
 	if !ok {

@@ -18,6 +18,7 @@ import (
 const (
 	HeaderProject     = "X-Project-ID"
 	HeaderIdempotency = "Idempotency-Key"
+	HeaderPrefer      = "Prefer"
 )
 
 // param is one compiled parameter.
@@ -40,7 +41,7 @@ func (c *compiler) param(in *openapi3.Parameter) (param, error) {
 	case openapi3.ParameterInPath, openapi3.ParameterInQuery:
 	case openapi3.ParameterInHeader:
 		p.name = http.CanonicalHeaderKey(in.Name)
-		p.edge = strings.EqualFold(in.Name, HeaderProject) || strings.EqualFold(in.Name, HeaderIdempotency)
+		p.edge = strings.EqualFold(in.Name, HeaderProject) || strings.EqualFold(in.Name, HeaderIdempotency) || strings.EqualFold(in.Name, HeaderPrefer)
 	default:
 		return p, fmt.Errorf("parameter %s: parameters in %s are not supported", in.Name, in.In)
 	}

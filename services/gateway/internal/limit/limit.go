@@ -2,7 +2,7 @@ package limit
 
 import (
 	"hash/maphash"
-	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -36,11 +36,23 @@ type shard struct {
 	at map[Key]*window
 }
 
+// window is the calls of one counter that still count, oldest first.
 type window struct {
-	began     time.Time
-	per       time.Duration
-	prev, cur int
+	per   time.Duration
+	slots []slot
+	used  int
 }
+
+// slot counts calls that were made close to each other. All of them count
+// until the last one is per old: no call too short, none much too long.
+type slot struct {
+	first, last time.Time
+	n           int
+}
+
+// grain is by how much less than per the calls of a slot lie apart: it bounds
+// the slots of a window.
+const grain = 10
 
 // New returns a limiter that remembers at most about room counters.
 func New(room int) *Limiter {
@@ -58,65 +70,64 @@ func (l *Limiter) Take(now time.Time, key Key, n int, per time.Duration) Decisio
 	defer s.mu.Unlock()
 	w := s.at[key]
 	if w == nil || w.per != per {
-		if len(s.at) >= l.room {
+		if w == nil && len(s.at) >= l.room {
 			s.makeRoom(now)
 		}
-		w = &window{began: now, per: per}
+		w = &window{per: per}
 		s.at[key] = w
 	}
 	w.slide(now)
-	share := w.share(now)
-	used := float64(w.prev)*share + float64(w.cur)
-	if used+1 > float64(n) {
+	if w.used >= n {
 		return Decision{Limit: n, Reset: w.reset(now), Wait: w.wait(now, n)}
 	}
-	w.cur++
-	left := n - int(math.Ceil(used)) - 1
-	return Decision{OK: true, Limit: n, Remaining: max(left, 0), Reset: w.reset(now)}
+	w.count(now)
+	return Decision{OK: true, Limit: n, Remaining: n - w.used, Reset: w.reset(now)}
 }
 
-// slide moves the window so that now is in the current half.
+// slide forgets the calls that count no more.
 func (w *window) slide(now time.Time) {
-	past := now.Sub(w.began)
-	switch {
-	case past < w.per:
-	case past < 2*w.per:
-		w.prev, w.cur, w.began = w.cur, 0, w.began.Add(w.per)
-	default:
-		w.prev, w.cur, w.began = 0, 0, now
+	gone := 0
+	for gone < len(w.slots) && now.Sub(w.slots[gone].last) >= w.per {
+		w.used -= w.slots[gone].n
+		gone++
 	}
+	w.slots = slices.Delete(w.slots, 0, gone)
 }
 
-// share is how much of the last full window still counts.
-func (w *window) share(now time.Time) float64 {
-	return 1 - float64(now.Sub(w.began))/float64(w.per)
+func (w *window) count(now time.Time) {
+	w.used++
+	if at := len(w.slots) - 1; at >= 0 && now.Sub(w.slots[at].first) < w.per/grain {
+		w.slots[at].last = now
+		w.slots[at].n++
+		return
+	}
+	w.slots = append(w.slots, slot{first: now, last: now, n: 1})
 }
 
+// reset is the time until nothing counts any more.
 func (w *window) reset(now time.Time) time.Duration {
-	end := w.began.Add(w.per)
-	if w.cur > 0 {
-		end = end.Add(w.per)
+	if len(w.slots) == 0 {
+		return 0
 	}
-	return end.Sub(now)
+	return w.slots[len(w.slots)-1].last.Add(w.per).Sub(now)
 }
 
 // wait is the time until one more call fits.
 func (w *window) wait(now time.Time, n int) time.Duration {
-	room := float64(n - 1 - w.cur)
-	if room >= 0 && w.prev > 0 {
-		at := 1 - room/float64(w.prev)
-		return w.began.Add(time.Duration(math.Ceil(at * float64(w.per)))).Sub(now)
+	left := w.used
+	for _, s := range w.slots {
+		if left -= s.n; left < n {
+			return s.last.Add(w.per).Sub(now)
+		}
 	}
-	// Not in this window: in the next one, when enough of it has aged.
-	at := 1 - float64(n-1)/float64(w.cur)
-	return w.began.Add(w.per + time.Duration(math.Ceil(at*float64(w.per)))).Sub(now)
+	return w.reset(now)
 }
 
 // makeRoom drops idle counters, and a few others when all are in use.
 func (s *shard) makeRoom(now time.Time) {
 	before := len(s.at)
 	for k, w := range s.at {
-		if now.Sub(w.began) >= 2*w.per {
+		if w.slide(now); w.used == 0 {
 			delete(s.at, k)
 		}
 	}

@@ -31,7 +31,7 @@ func TestCallsAboveTheLimitAreRefusedUntilTheStatedTime(t *testing.T) {
 	}
 }
 
-func TestNoWindowHoldsMoreThanTheLimitAndASlack(t *testing.T) {
+func TestNoWindowHoldsMoreThanTheLimit(t *testing.T) {
 	t.Parallel()
 	l := New(100)
 	key := Key{"r", "w"}
@@ -48,12 +48,35 @@ func TestNoWindowHoldsMoreThanTheLimitAndASlack(t *testing.T) {
 				n++
 			}
 		}
-		if n > 15 {
+		if n > 10 {
 			t.Fatalf("%d calls within a minute of %v, the limit is 10", n, passed[i])
 		}
 	}
 	if len(passed) < 90 {
 		t.Errorf("%d calls in ten minutes, want about 100", len(passed))
+	}
+}
+
+func TestAtTheStatedResetAllCallsAreBack(t *testing.T) {
+	t.Parallel()
+	for name, pauses := range map[string][]time.Duration{
+		"one call":          {0},
+		"all at once":       {0, 0, 0, 0, 0},
+		"now and then":      {0, 20 * time.Second, 7 * time.Second, 31 * time.Second},
+		"more than allowed": {0, time.Second, time.Second, time.Second, time.Second, time.Second, time.Second},
+	} {
+		l, key, now := New(100), Key{"r", "w"}, start
+		var d Decision
+		for _, pause := range pauses {
+			now = now.Add(pause)
+			d = l.Take(now, key, 5, time.Minute)
+		}
+		if d.Reset <= 0 || d.Reset > time.Minute {
+			t.Errorf("%s: reset in %v, the window is a minute", name, d.Reset)
+		}
+		if back := l.Take(now.Add(d.Reset), key, 5, time.Minute); back.Remaining != 4 {
+			t.Errorf("%s: at the stated time %d calls are left after one, want 4", name, back.Remaining)
+		}
 	}
 }
 

@@ -90,6 +90,8 @@ func From(err error, instance, requestID string) Problem {
 		d.Detail = fields(e)
 	case http.StatusTooManyRequests:
 		d.Error, wait = e.Msg, max(e.RetryAfter, time.Second)
+	case http.StatusConflict: // most stay; one that passes says when
+		wait = e.RetryAfter
 	case http.StatusServiceUnavailable:
 		wait = max(e.RetryAfter, time.Second)
 	case http.StatusInternalServerError:

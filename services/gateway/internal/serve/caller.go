@@ -130,7 +130,7 @@ func permit(want contract.Permission, who tenant.Identity) error {
 		}
 		return errSuperuser
 	}
-	if who.Superuser || who.Role.Allows(tenant.Role(want)) && who.Role != tenant.NoRole {
+	if who.Allows(tenant.Role(want)) {
 		return nil
 	}
 	return errForbidden

@@ -13,6 +13,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
@@ -142,7 +144,7 @@ func TestTheProjectOfACallIsTheOneNamedOrTheCallersOwn(t *testing.T) {
 func TestEveryOperationTakesThePermissionOfTheContract(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	rank := map[contract.Permission]int{contract.Viewer: 1, contract.Member: 2, contract.Admin: 3, contract.Owner: 4}
+	rank := map[contract.Permission]int{contract.Viewer: 1, contract.Member: 2, contract.Admin: 3, contract.Owner: 4, contract.Superuser: 5}
 	roles := []struct {
 		role tenant.Role
 		rank int
@@ -160,7 +162,7 @@ func TestEveryOperationTakesThePermissionOfTheContract(t *testing.T) {
 				continue
 			}
 			got := w.call(c.method, c.path, c.body, as(w.auth.token(id)))
-			allowed := rank[op.Permission] <= r.rank
+			allowed := op.Permission != contract.Superuser && rank[op.Permission] <= r.rank
 			if allowed != (got.status < 400) || !allowed && got.status != 403 {
 				t.Errorf("%s as %s: %d", c.op, r.role, got.status)
 			}
@@ -171,7 +173,10 @@ func TestEveryOperationTakesThePermissionOfTheContract(t *testing.T) {
 func TestTokensOfCallersWithoutOneAreAskedForEverywhere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	public := map[string]bool{"register": true, "login": true, "refreshToken": true}
+	public := map[string]bool{
+		"register": true, "login": true, "refreshToken": true,
+		"listFederatedProjects": true, "getFederatedProject": true, "updateFederatedProject": true, // the service knows their keys
+	}
 	for _, c := range calls {
 		if got := w.call(c.method, c.path, c.body); (got.status == 401) == public[c.op] {
 			t.Errorf("%s: %d", c.op, got.status)
@@ -384,5 +389,43 @@ func TestPagesForAnybodyHaveAGenerousRateAndProbesHaveNone(t *testing.T) {
 	unlimited := newWorld(t)
 	if got := unlimited.call("GET", "/docs", ""); got.status != 200 || got.header.Get("RateLimit-Limit") != "" {
 		t.Errorf("without a rate: %d", got.status)
+	}
+}
+
+func TestAPasswordThatCannotBeOneIsRefusedLikeAWrongOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bus.request = func(bus.Target, tenant.Identity, []byte) (*bus.Answer, error) {
+		return nil, errs.New(errs.Unauthenticated, "incorrect e-mail address or password")
+	}
+	want := w.login("a wrong password")
+	for _, password := range []string{"", "x", "1234567"} {
+		if got := w.login(password); got.status != 401 || got.json(t)["detail"] != want.json(t)["detail"] {
+			t.Errorf("%q: %d %s, want 401 %s", password, got.status, got.body, want.body)
+		}
+	}
+}
+
+func (w *world) login(password string) answer {
+	w.t.Helper()
+	return w.call("POST", "/api/v1/auth/login", `{"email":"jo@example.org","password":"`+password+`"}`)
+}
+
+func TestTheAddressOfWhoLogsInReachesTheService(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *serve.Config, _ *serve.Deps) {
+		c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	for sent, want := range map[string]string{
+		"": "127.0.0.1", "203.0.113.7": "203.0.113.7", "198.51.100.1, 203.0.113.7": "203.0.113.7", "2001:db8::1:2": "2001:db8::/64",
+	} {
+		w.call("POST", "/api/v1/auth/login", `{"email":"jo@example.org","password":"x"}`, with("X-Forwarded-For", sent))
+		if got := w.bus.last(t).who; got.Client != want || !got.Anonymous() {
+			t.Errorf("X-Forwarded-For %q: asked as %+v, want from %s", sent, got, want)
+		}
+	}
+	w.call("GET", "/api/v1/auth/me", "", as(w.auth.token(member)))
+	if got := w.bus.last(t).who; got.Client != "" {
+		t.Errorf("of somebody who is known the address is told as well: %+v", got)
 	}
 }

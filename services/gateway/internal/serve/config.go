@@ -45,6 +45,7 @@ type Config struct {
 
 	RequestTimeout time.Duration
 	CommandWait    time.Duration
+	MaxWait        time.Duration // that a caller may prefer
 	UploadTimeout  time.Duration // whole upload
 	UploadStall    time.Duration // without a byte
 	HealthTimeout  time.Duration

@@ -62,7 +62,8 @@ func (s *Edge) identify(c echo.Context, k *call, op *contract.Operation, path []
 	h := c.Response().Header()
 	if op.Permission == contract.Public {
 		rule, rate := s.rate(op, true)
-		return s.limit(h, rule, rate, bucket(k.addr))
+		k.who.Client = bucket(k.addr) // all that is known; failed logins are counted by it
+		return s.limit(h, rule, rate, k.who.Client)
 	}
 	r := c.Request()
 	claims, err := s.claims(r.Context(), r)
@@ -252,7 +253,7 @@ func tooLarge(most int64) error {
 
 // ask sends the payload and writes the answer.
 func (s *Edge) ask(c echo.Context, op *contract.Operation, who tenant.Identity, payload []byte) error {
-	a, err := s.call(c.Request(), op, who, payload)
+	a, err := s.call(c, op, who, payload)
 	if err != nil {
 		return err
 	}
@@ -263,7 +264,8 @@ func (s *Edge) ask(c echo.Context, op *contract.Operation, who tenant.Identity, 
 const maxKey = 255
 
 // call delivers the payload as the contract says.
-func (s *Edge) call(r *http.Request, op *contract.Operation, who tenant.Identity, payload []byte) (*bus.Answer, error) {
+func (s *Edge) call(c echo.Context, op *contract.Operation, who tenant.Identity, payload []byte) (*bus.Answer, error) {
+	r := c.Request()
 	timeout := s.c.RequestTimeout
 	if op.Timeout > 0 {
 		timeout = op.Timeout
@@ -276,17 +278,7 @@ func (s *Edge) call(r *http.Request, op *contract.Operation, who tenant.Identity
 		defer cancel()
 		a, err = s.bus.Request(ctx, target, who, payload)
 	} else {
-		wait := s.c.CommandWait
-		if op.Timeout > 0 {
-			wait = op.Timeout
-		}
-		key := r.Header.Get(contract.HeaderIdempotency)
-		if len(key) > maxKey {
-			return nil, errs.InvalidField("string_too_long", "String should have at most 255 characters", "header", contract.HeaderIdempotency)
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), wait+timeout)
-		defer cancel()
-		a, err = s.bus.Command(ctx, target, who, payload, bus.CommandOptions{Key: key, Wait: wait})
+		a, err = s.command(c, op, target, who, payload, timeout)
 	}
 	if err == nil && op.Service == authService && r.Method != http.MethodGet && !who.Anonymous() {
 		// What the caller has just changed about itself holds for its next
@@ -294,6 +286,43 @@ func (s *Edge) call(r *http.Request, op *contract.Operation, who tenant.Identity
 		s.guard.ForgetUser(who.UserID)
 	}
 	return a, err
+}
+
+// command delivers a write, and says where its answer is kept.
+func (s *Edge) command(c echo.Context, op *contract.Operation, to bus.Target, who tenant.Identity, payload []byte, timeout time.Duration) (*bus.Answer, error) {
+	r, h := c.Request(), c.Response().Header()
+	key, err := keyOf(r.Header)
+	if err != nil {
+		return nil, err
+	}
+	prefer := preferencesOf(r.Header["Prefer"])
+	wait := s.commandWait(prefer, op)
+	if prefer.wait != nil && wait > s.c.CommandWait {
+		if done, err := s.patient(c, who.Principal, wait); err == nil {
+			defer done()
+		} else { // a preference is no order
+			prefer.wait, wait = nil, s.c.CommandWait
+		}
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), wait+timeout)
+	defer cancel()
+	options := bus.CommandOptions{Key: key, Wait: wait}
+	if wait == 0 {
+		options.Wait = -1
+	}
+	a, err := s.bus.Command(ctx, to, who, payload, options)
+	if err != nil {
+		if bus.Settled(err) {
+			h["Cc-Durability"] = valCommitted
+		}
+		return nil, err
+	}
+	h["Cc-Durability"] = valCommitted
+	if !a.Committed {
+		h["Cc-Durability"] = valStream
+	}
+	applied(h, prefer, wait, a.Pending)
+	return a, nil
 }
 
 const authService = "auth"
@@ -326,7 +355,7 @@ func (s *Edge) writePending(c echo.Context, op *contract.Operation, a *bus.Answe
 	k.pending = true
 	id := operationID(k.who.Project, a.OperationID)
 	c.Response().Header().Set("Location", "/api/v1/operations/"+url.PathEscape(id))
-	return s.writeJSON(c, http.StatusAccepted, s.outcome(c, id, &bus.OperationState{Operation: op.ID, Pending: true, AcceptedAt: a.AcceptedAt, Answer: a}))
+	return s.writeJSON(c, http.StatusAccepted, s.outcome(c, id, &bus.OperationState{Operation: op.ID, Principal: k.who.Principal, Pending: true, AcceptedAt: a.AcceptedAt}))
 }
 
 func (s *Edge) writeJSON(c echo.Context, status int, v any) error {
@@ -365,6 +394,8 @@ type operation struct {
 	Status     string          `json:"status"`
 	HTTPStatus *int            `json:"http_status"`
 	Answer     json.RawMessage `json:"answer"`
-	CreatedAt  time.Time       `json:"created_at"`
+	CreatedBy  string          `json:"created_by"`
+	AcceptedAt time.Time       `json:"accepted_at"`
+	StartedAt  *time.Time      `json:"started_at"`
 	FinishedAt *time.Time      `json:"finished_at"`
 }

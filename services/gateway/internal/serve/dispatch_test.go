@@ -44,7 +44,18 @@ var calls = []struct {
 	{"getKnowledgeStatistics", "GET", "/api/v1/knowledge/statistics?collection=default", "", viewer, 200, 1, `{"collection":"default"}`},
 	{"listCollections", "GET", "/api/v1/knowledge/collections", "", viewer, 200, 1, `{}`},
 	{"listCategories", "GET", "/api/v1/knowledge/categories", "", viewer, 200, 1, `{}`},
-	{"listInstances", "GET", "/api/v1/federation/instances?status=online", "", owner, 200, 0, `{"status":"online"}`},
+	{"listInstances", "GET", "/api/v1/federation/instances?status=online", "", owner, 200, 0, `{"status":"online","skip":0,"limit":1000}`},
+	{"getInstance", "GET", "/api/v1/federation/instances/north", "", owner, 200, 0, `{"slug":"north"}`},
+	{"registerInstance", "POST", "/api/v1/federation/instances", `{"slug":"north","tags":["a"]}`, superuser, 201, 0, `{"body":{"slug":"north","tags":["a"]}}`},
+	{"admitInstance", "POST", "/api/v1/federation/instances/north/admit", `{"key":"U"}`, superuser, 200, 0, `{"slug":"north","body":{"key":"U"}}`},
+	{"removeInstance", "DELETE", "/api/v1/federation/instances/north", "", superuser, 204, 0, `{"slug":"north"}`},
+	{"listShares", "GET", "/api/v1/federation/shares", "", viewer, 200, 1, `{}`},
+	{"shareProject", "POST", "/api/v1/federation/shares", `{"instance":"north"}`, owner, 201, 1, `{"body":{"instance":"north"}}`},
+	{"unshareProject", "DELETE", "/api/v1/federation/shares/north", "", owner, 204, 1, `{"slug":"north"}`},
+	{"searchFederation", "POST", "/api/v1/federation/search", `{"query":"x"}`, viewer, 200, 1, `{"body":{"limit":10,"query":"x","timeout_ms":3000}}`},
+	{"listFederatedProjects", "GET", "/api/fed/projects?status=offline", "", 0, 200, 0, `{"status":"offline"}`},
+	{"getFederatedProject", "GET", "/api/fed/projects/north", "", 0, 200, 0, `{"slug":"north"}`},
+	{"updateFederatedProject", "POST", "/api/fed/projects", `{"slug":"north","name":"North","hub_url":"http://n"}`, 0, 200, 0, `{"body":{"hub_url":"http://n","name":"North","slug":"north"}}`},
 }
 
 func TestEveryOperationReachesItsServiceAsTheContractSays(t *testing.T) {
@@ -126,7 +137,7 @@ func TestEveryKindOfFailureBecomesItsStatus(t *testing.T) {
 		if kind == errs.Internal && strings.Contains(got.body, "pq:") {
 			t.Errorf("an internal text got out: %s", got.body)
 		}
-		if (status == 429 || status == 503) != (got.header.Get("Retry-After") == "3") {
+		if (status == 409 || status == 429 || status == 503) != (got.header.Get("Retry-After") == "3") {
 			t.Errorf("%s: Retry-After = %q", kind, got.header.Get("Retry-After"))
 		}
 	}
@@ -153,6 +164,7 @@ func TestACommandThatIsNotDoneYetIsAccepted(t *testing.T) {
 	}
 }
 
+// What the service has said so far is no answer: it reads like success.
 func TestAnAcceptedCommandReadsTheSameWhereItIsAskedFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -163,12 +175,12 @@ func TestAnAcceptedCommandReadsTheSameWhereItIsAskedFor(t *testing.T) {
 	}
 	w.bus.command = func(bus.Target, tenant.Identity, []byte, bus.CommandOptions) (*bus.Answer, error) { return a, nil }
 	w.bus.operation = func(_ tenant.Identity, got string) (*bus.OperationState, error) {
-		return &bus.OperationState{ID: got, Operation: "addDocument", Pending: true, AcceptedAt: a.AcceptedAt, Answer: a}, nil
+		return &bus.OperationState{ID: got, Operation: "addDocument", Principal: "user:3", Pending: true, AcceptedAt: a.AcceptedAt, Answer: a}, nil
 	}
 	got := w.upload(part{"category", "", "docs"}, part{"file", `="a.md"`, "# Hello"})
 	d := got.json(t)
-	if got.status != 202 || got.header.Get("Location") != "/api/v1/operations/p1."+id || d["id"] != "p1."+id || d["created_at"] != "2026-01-02T03:04:05.000678Z" ||
-		d["http_status"] != nil || d["answer"].(map[string]any)["job_id"] == nil {
+	if got.status != 202 || got.header.Get("Location") != "/api/v1/operations/p1."+id || d["id"] != "p1."+id || d["accepted_at"] != "2026-01-02T03:04:05.000678Z" ||
+		d["http_status"] != nil || d["status"] != "pending" || d["answer"] != nil {
 		t.Errorf("%d %v %s", got.status, got.header, got.body)
 	}
 	if asked := w.call("GET", got.header.Get("Location"), "", as(w.auth.token(member))); asked.body != got.body {

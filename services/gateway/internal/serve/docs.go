@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 	swaggerfiles "github.com/swaggo/files/v2"
@@ -113,10 +114,37 @@ func (s *Edge) sendAsset(c echo.Context, a asset) error {
 	if a.kind != "application/json" {
 		h.Set("Content-Security-Policy", cspDocs)
 	}
-	if c.Request().Header.Get("If-None-Match") == a.etag {
+	if names(c.Request().Header["If-None-Match"], a.etag) {
 		c.Response().WriteHeader(http.StatusNotModified)
 		return nil
 	}
 	h.Set("Content-Type", a.kind)
 	return s.send(c, http.StatusOK, a.body)
+}
+
+// names reports whether one of the lines of If-None-Match names the entity tag,
+// by the weak comparison of RFC 9110 (8.8.3.2, 13.1.2). A line is read as far
+// as it is well formed.
+func names(lines []string, etag string) bool {
+	for _, rest := range lines {
+		for {
+			rest = strings.TrimLeft(rest, " \t,")
+			if strings.HasPrefix(rest, "*") {
+				return true
+			}
+			tag, ok := strings.CutPrefix(strings.TrimPrefix(rest, "W/"), `"`)
+			if !ok {
+				break
+			}
+			opaque, after, ok := strings.Cut(tag, `"`)
+			if !ok {
+				break
+			}
+			if `"`+opaque+`"` == etag {
+				return true
+			}
+			rest = after
+		}
+	}
+	return false
 }

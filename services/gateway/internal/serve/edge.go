@@ -65,8 +65,8 @@ type operations interface {
 	Operation(ctx context.Context, who tenant.Identity, operationID string) (*bus.OperationState, error)
 }
 
-// getOperation tells how a command went that was answered 202. Whoever is not
-// in its project any more, or did not start it, is told that there is none.
+// getOperation tells how a command went, to everybody in its project; one of
+// the instance, to its caller. To all others there is none.
 func (s *Edge) getOperation(c echo.Context, _ *contract.Operation, who tenant.Identity, _ []byte) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), s.c.RequestTimeout)
 	defer cancel()
@@ -93,6 +93,9 @@ func (s *Edge) getOperation(c echo.Context, _ *contract.Operation, who tenant.Id
 		who.Project, who.Role = p, standing.Role
 	}
 	state, err := s.bus.Operation(ctx, who, id)
+	if err == nil && state.Pending {
+		state, err = s.awaitOperation(c, who, id, state)
+	}
 	if errs.KindOf(err) == errs.NotFound {
 		return errNoOperation
 	}
@@ -102,16 +105,72 @@ func (s *Edge) getOperation(c echo.Context, _ *contract.Operation, who tenant.Id
 	return s.writeJSON(c, http.StatusOK, s.outcome(c, full, state))
 }
 
+// Pauses between two askings for an operation that somebody waits for.
+const (
+	soonest = 20 * time.Millisecond
+	latest  = time.Second
+)
+
+// awaitOperation asks for a pending operation until it has ended, or for as
+// long as the caller wants to wait.
+func (s *Edge) awaitOperation(c echo.Context, who tenant.Identity, id string, state *bus.OperationState) (*bus.OperationState, error) {
+	r := c.Request()
+	prefer := preferencesOf(r.Header["Prefer"])
+	wait, asked := seconds(c.QueryParam("wait"))
+	if !asked && prefer.wait != nil {
+		wait = *prefer.wait
+	}
+	wait = min(wait, s.c.MaxWait)
+	if !asked {
+		applied(c.Response().Header(), prefer, wait, false)
+	}
+	if wait <= 0 {
+		return state, nil
+	}
+	done, err := s.patient(c, who.Principal, wait)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	ctx, cancel := context.WithTimeout(r.Context(), wait)
+	defer cancel()
+	for pause := soonest; state.Pending; pause = min(pause*3/2, latest) {
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-s.drain:
+			timer.Stop()
+			return state, nil
+		case <-ctx.Done():
+			timer.Stop()
+			return state, nil
+		}
+		now, err := s.bus.Operation(ctx, who, id)
+		if ctx.Err() != nil {
+			return state, nil // as it was known last
+		}
+		if err != nil {
+			return nil, err
+		}
+		state = now
+	}
+	return state, nil
+}
+
 // outcome is the state of a command in the words of the contract: what the
-// call would have answered, failure or not; while it is pending, what its
-// service has said so far, if anything.
+// call would have answered, failure or not. While it is pending there is none:
+// what its service has said so far may read like success.
 func (s *Edge) outcome(c echo.Context, id string, st *bus.OperationState) operation {
-	o := operation{ID: id, Operation: st.Operation, Status: "pending", CreatedAt: st.AcceptedAt.UTC()}
-	if st.Answer != nil && len(st.Answer.Body) > 0 {
-		o.Answer = st.Answer.Body
+	o := operation{ID: id, Operation: st.Operation, Status: "pending", CreatedBy: st.Principal, AcceptedAt: st.AcceptedAt.UTC()}
+	if !st.StartedAt.IsZero() {
+		started := st.StartedAt.UTC()
+		o.StartedAt = &started
 	}
 	if st.Pending {
 		return o
+	}
+	if st.Answer != nil && len(st.Answer.Body) > 0 {
+		o.Answer = st.Answer.Body
 	}
 	finished := st.FinishedAt.UTC()
 	o.FinishedAt = &finished

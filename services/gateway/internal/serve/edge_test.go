@@ -3,6 +3,7 @@ package serve_test
 import (
 	"context"
 	"errors"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -138,6 +139,24 @@ func TestTheDocumentationLoadsFromHereAlone(t *testing.T) {
 	doc := w.call("GET", "/openapi.json", "").json(t)
 	if doc["openapi"] != "3.0.3" || doc["paths"].(map[string]any)["/api/v1/knowledge/query"] == nil {
 		t.Errorf("%v", doc["info"])
+	}
+}
+
+func TestWhatACallerHasIsNotSentAgainHoweverItNamesIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	etag := w.call("GET", "/openapi.json", "").header.Get("ETag")
+	for sent, want := range map[string]int{
+		etag: 304, "W/" + etag: 304, "*": 304, `"a", ` + etag: 304, `W/"a,b" ,W/` + etag + `,"c"`: 304, ", " + etag: 304,
+		`"a"`: 200, strings.Trim(etag, `"`): 200, `"a" nonsense, ` + etag: 200, `"`: 200, "W/": 200, ",": 200, `"a, ` + etag: 200,
+	} {
+		if got := w.call("GET", "/openapi.json", "", with("If-None-Match", sent)); got.status != want {
+			t.Errorf("If-None-Match: %s: %d, want %d", sent, got.status, want)
+		}
+	}
+	two := w.call("GET", "/openapi.json", "", with("If-None-Match", `"a"`), func(r *http.Request) { r.Header.Add("If-None-Match", etag) })
+	if two.status != 304 {
+		t.Errorf("on a second line: %d", two.status)
 	}
 }
 

@@ -36,6 +36,8 @@ var (
 	valNoStore     = []string{"no-store"}
 	valJSON        = []string{"application/json"}
 	valOrigin      = []string{"Origin"}
+	valCommitted   = []string{"committed"}
+	valStream      = []string{"stream"}
 )
 
 // secured sets the headers that every answer has.
@@ -62,9 +64,9 @@ func (s *Edge) overTLS(r *http.Request) bool {
 
 const (
 	allowMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-	allowHeaders = "Authorization, Content-Type, Accept, X-Project-ID, X-Request-ID, Idempotency-Key, traceparent, tracestate"
+	allowHeaders = "Authorization, Content-Type, Accept, X-Project-ID, X-Request-ID, Idempotency-Key, Prefer, traceparent, tracestate"
 	exposed      = "X-Request-ID, Retry-After, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Location, ETag, Deprecation, Sunset, " +
-		"Idempotent-Replayed, CC-Search-Mode, CC-Search-Degraded, CC-Index-Generation"
+		"Idempotent-Replayed, Preference-Applied, CC-Durability, CC-Search-Mode, CC-Search-Degraded, CC-Index-Generation"
 )
 
 var valExposed = []string{exposed}

@@ -27,9 +27,10 @@ import (
 // Bounds of a form beside its file.
 const (
 	maxParts    = 100
-	maxField    = 64 << 10 // bytes
-	formSlack   = 1 << 20  // bytes of fields, headers and boundaries together
-	maxFilename = 1024     // bytes
+	maxField    = 64 << 10  // bytes
+	maxFields   = 256 << 10 // bytes of all fields together, also of those that a later one replaces
+	formSlack   = 1 << 20   // bytes of fields, headers and boundaries together
+	maxFilename = 1024      // bytes
 )
 
 // readAll reads a body of at most most bytes.
@@ -110,7 +111,7 @@ func (s *Edge) upload(c echo.Context, op *contract.Operation, who tenant.Identit
 	var a *bus.Answer
 	sent := err == nil
 	if sent {
-		a, err = s.call(r, op, who, closed(payload))
+		a, err = s.call(c, op, who, closed(payload))
 		sent = !bus.Unsent(err)
 	}
 	if u.ref != nil && (!sent || err != nil && errs.KindOf(err).Refusal() || err == nil && a.Replayed) {
@@ -142,6 +143,7 @@ type uploading struct {
 
 	ref    *bus.ObjectRef
 	fields map[string][]string
+	taken  int // bytes of fields
 	files  map[string]bool
 	faults []errs.Field
 }
@@ -216,7 +218,14 @@ func (u *uploading) part(ctx context.Context, p *multipart.Part) error {
 		if len(value) > maxField {
 			return errs.Newf(errs.TooLarge, "the field %s is larger than %d bytes", name, maxField)
 		}
-		u.fields[name] = append(u.fields[name], string(value))
+		if u.taken += len(value); u.taken > maxFields {
+			return errs.Newf(errs.TooLarge, "the fields of the form are larger than %d bytes together", maxFields)
+		}
+		if u.op.Body.IsList(name) {
+			u.fields[name] = append(u.fields[name], string(value))
+		} else { // the last one counts
+			u.fields[name] = []string{string(value)}
+		}
 	}
 	return nil // an unknown part is skipped by NextPart
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/textproto"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -117,6 +118,7 @@ func TestAnUploadThatIsRefusedLeavesNothingBehind(t *testing.T) {
 		"long name":          {[]part{{"file", "=" + strings.Repeat("a", 1100), "x"}, category}, 422},
 		"control characters": {[]part{{"file", `*=UTF-8''a%01.md`, "x"}, category}, 422},
 		"large field":        {[]part{file, {"category", "", strings.Repeat("x", 70<<10)}}, 413},
+		"large fields":       {append([]part{file, category}, slices.Repeat([]part{{"title", "", strings.Repeat("x", 60<<10)}}, 5)...), 413},
 		"many parts":         {append(make([]part, 0), manyParts(file)...), 400},
 	} {
 		if got := w.upload(c.parts...); got.status != c.status {
@@ -128,6 +130,15 @@ func TestAnUploadThatIsRefusedLeavesNothingBehind(t *testing.T) {
 	}
 	if n := w.bus.count(); n > 0 {
 		t.Errorf("%d calls got through", n)
+	}
+}
+
+func TestTheLastOfARepeatedFieldCounts(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	got := w.upload(part{"category", "", "drafts"}, part{"category", "", "docs"}, part{"file", `="a.md"`, "# Hello"})
+	if got.status != 201 || !strings.Contains(w.bus.last(t).payload, `"category":"docs"`) {
+		t.Errorf("%d, %s", got.status, w.bus.last(t).payload)
 	}
 }
 

@@ -68,7 +68,7 @@ func newWorld(t testing.TB, opts ...option) *world {
 	c := serve.Config{
 		App: "CommandCenter", Version: "1.2.3", Origins: []string{"http://localhost:3000"}, CORSMaxAge: time.Minute,
 		MaxBody: 64 << 10, MaxUpload: 1 << 20, MaxInFlight: 100, MaxStreams: 5, MaxPerUser: 2,
-		RequestTimeout: patience, CommandWait: patience, UploadTimeout: patience, UploadStall: patience,
+		RequestTimeout: patience, CommandWait: patience, MaxWait: 2 * patience, UploadTimeout: patience, UploadStall: patience,
 		HealthTimeout: 2 * time.Second, Heartbeat: time.Hour, Metrics: serve.MetricsLoopback, LogRequests: true,
 	}
 	for _, o := range opts {
@@ -177,6 +177,7 @@ type asked struct {
 	who     tenant.Identity
 	payload string
 	key     string
+	wait    time.Duration // of a command
 }
 
 func newFakeBus() *fakeBus {
@@ -190,7 +191,7 @@ func newFakeBus() *fakeBus {
 
 func (b *fakeBus) Request(_ context.Context, t bus.Target, who tenant.Identity, payload []byte) (*bus.Answer, error) {
 	b.mu.Lock()
-	b.asked = append(b.asked, asked{t, who, string(payload), ""})
+	b.asked = append(b.asked, asked{t, who, string(payload), "", 0})
 	f := b.request
 	b.mu.Unlock()
 	return f(t, who, payload)
@@ -198,7 +199,7 @@ func (b *fakeBus) Request(_ context.Context, t bus.Target, who tenant.Identity, 
 
 func (b *fakeBus) Command(_ context.Context, t bus.Target, who tenant.Identity, payload []byte, o bus.CommandOptions) (*bus.Answer, error) {
 	b.mu.Lock()
-	b.asked = append(b.asked, asked{t, who, string(payload), o.Key})
+	b.asked = append(b.asked, asked{t, who, string(payload), o.Key, o.Wait})
 	f := b.command
 	b.mu.Unlock()
 	return f(t, who, payload, o)
@@ -309,7 +310,7 @@ func newFakeAuth(t testing.TB) *fakeAuth {
 	}
 	a := &fakeAuth{t: t, key: key, revoked: map[string]bool{}, users: map[int64]*fakeUser{
 		owner: in(1, tenant.Owner), viewer: in(1, tenant.Viewer), member: in(1, tenant.Member), stranger: in(9, tenant.Owner),
-		inactive: {inactive: true}, homeless: {}, superuser: {superuser: true, home: 1, roles: map[tenant.Project]tenant.Role{1: tenant.Owner}},
+		inactive: {inactive: true}, homeless: {}, superuser: {superuser: true, home: 1},
 	}}
 	a.users[owner].roles[2] = tenant.Member
 	return a
@@ -339,10 +340,7 @@ func (a *fakeAuth) Standing(_ context.Context, id int64, p tenant.Project, sessi
 		p = u.home
 	}
 	s := access.Standing{Known: true, Email: "user@example.org", Active: !u.inactive, Superuser: u.superuser, SessionLive: !a.revoked[session], Role: u.roles[p]}
-	if u.superuser {
-		s.Role = tenant.Owner
-	}
-	if s.Role != "" {
+	if s.Role != "" || u.superuser {
 		s.Project = p
 	}
 	return s, nil
@@ -423,9 +421,31 @@ func sample(operation string) *bus.Answer {
 		body = `["default"]`
 	case "listInstances":
 		body = `{"instances":[],"total":0}`
+	case "getInstance", "admitInstance":
+		body = instanceRow
+	case "registerInstance":
+		status, body = 201, `{"instance":`+instanceRow+`,"api_key":"ccf_x"}`
+	case "removeInstance", "unshareProject":
+		status = 204
+	case "listShares":
+		body = `[]`
+	case "shareProject":
+		status, body = 201, `{"instance":"north","name":"p","created_at":"2026-01-02T03:04:05Z"}`
+	case "searchFederation":
+		body = `{"results":[],"instances":[],"answered":0,"asked":0,"summary":"0 of 0"}`
+	case "listFederatedProjects":
+		body = `[` + federatedProject + `]`
+	case "getFederatedProject", "updateFederatedProject":
+		body = federatedProject
 	}
 	return &bus.Answer{Status: status, Body: []byte(body)}
 }
+
+const (
+	instanceRow = `{"slug":"north","self":false,"status":"online","hub_url":null,"mesh_namespace":null,"version":null,"last_heartbeat_at":"2026-01-02T03:04:05Z","first_seen_at":"2026-01-02T03:04:05Z",` +
+		`"name":null,"tags":[],"source":"api","admitted":true,"contract":null,"capabilities":[],"load":0.5,"key":null,"other_key":null,"heartbeats":1,"missed_heartbeats":0,"interval_seconds":30,"jitter_ms":0.5,"clock_skew_ms":-1.5}`
+	federatedProject = `{"id":1,"slug":"north","name":"North","hub_url":null,"mesh_namespace":"hub.north","status":"offline","tags":[],"last_heartbeat_at":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+)
 
 func document(state string) string {
 	return `{"id":1,"title":"t","filename":"a.md","category":"c","collection":"default","repository_id":null,"technology_id":null,"content_type":"text/markdown","file_size":3,"sha256":"00","version":1,"state":"` + state +

@@ -199,5 +199,5 @@ func (d Document) Same(n Document) bool {
 // MayDelete reports whether the caller may delete d: whoever added it, an
 // admin of the project, a superuser.
 func (d Document) MayDelete(who tenant.Identity) bool {
-	return who.Superuser || who.Role.Allows(tenant.Admin) || (who.Role.Allows(tenant.Member) && who.Principal != "" && who.Principal == d.Principal)
+	return who.Allows(tenant.Admin) || (who.Allows(tenant.Member) && who.Principal != "" && who.Principal == d.Principal)
 }

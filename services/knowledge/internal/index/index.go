@@ -44,7 +44,7 @@ type Index struct {
 	slots      map[int64]uint32 // by passage id
 	ids        []int64          // by slot
 	docs       []int64          // by slot
-	marks      [][3]facet       // by slot
+	marks      [][4]facet       // by slot
 	byDoc      map[int64][]uint32
 	facets     map[facet]*bitmap.Set
 	dead       int
@@ -107,7 +107,7 @@ func (x *Index) Put(passages []Passage) error {
 			x.lex.Add(slot, lexical.Field(w.title), lexical.Field(w.body))
 			x.ids = append(x.ids, p.ID)
 			x.docs = append(x.docs, p.Document)
-			x.marks = append(x.marks, [3]facet{})
+			x.marks = append(x.marks, [4]facet{})
 			x.slots[p.ID] = slot
 			x.byDoc[p.Document] = append(x.byDoc[p.Document], slot)
 		}
@@ -128,16 +128,19 @@ func (x *Index) has(id int64) bool {
 	return ok
 }
 
-func facetsOf(collection, category string, technology int64) [3]facet {
-	f := [3]facet{{'c', collection}, {'k', category}, {}}
-	if technology != 0 {
-		f[2] = facet{'t', fmt.Sprint(technology)}
+func facetsOf(p Passage) [4]facet {
+	f := [4]facet{{'c', p.Collection}, {'k', p.Category}}
+	if p.Technology != 0 {
+		f[2] = facet{'t', fmt.Sprint(p.Technology)}
+	}
+	if p.Repository != 0 {
+		f[3] = facet{'r', fmt.Sprint(p.Repository)}
 	}
 	return f
 }
 
 func (x *Index) classify(slot uint32, p Passage) {
-	marks := facetsOf(p.Collection, p.Category, p.Technology)
+	marks := facetsOf(p)
 	if x.marks[slot] == marks {
 		return
 	}
@@ -166,7 +169,7 @@ func (x *Index) unmark(slot uint32) {
 			}
 		}
 	}
-	x.marks[slot] = [3]facet{}
+	x.marks[slot] = [4]facet{}
 }
 
 // Keep removes the passages of a document whose id is not in keep; nil
@@ -199,7 +202,7 @@ func (x *Index) compact() {
 	to := make([]uint32, len(x.ids))
 	ids := make([]int64, 0, len(x.slots))
 	docs := make([]int64, 0, len(x.slots))
-	marks := make([][3]facet, 0, len(x.slots))
+	marks := make([][4]facet, 0, len(x.slots))
 	for old, id := range x.ids {
 		if slot, ok := x.slots[id]; ok && int(slot) == old {
 			to[old] = uint32(len(ids))
@@ -318,7 +321,7 @@ func (x *Index) allowed(f Filter) (allow *bitmap.Set, any bool) {
 		on bool
 	}{
 		{facet{'c', f.Collection}, f.Collection != ""}, {facet{'k', f.Category}, f.Category != ""},
-		{facet{'t', fmt.Sprint(f.Technology)}, f.Technology != 0},
+		{facet{'t', fmt.Sprint(f.Technology)}, f.Technology != 0}, {facet{'r', fmt.Sprint(f.Repository)}, f.Repository != 0},
 	} {
 		if !want.on {
 			continue

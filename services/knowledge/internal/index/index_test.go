@@ -44,7 +44,7 @@ func find(t *testing.T, x *index.Index, r index.Request) []int64 {
 }
 
 var fruit = []index.Passage{
-	{ID: 1, Document: 10, Title: "Guide", Body: "apples and pears", Vector: []float32{1, 0}, Collection: "default", Category: "a", Technology: 7},
+	{ID: 1, Document: 10, Title: "Guide", Body: "apples and pears", Vector: []float32{1, 0}, Collection: "default", Category: "a", Technology: 7, Repository: 5},
 	{ID: 2, Document: 10, Title: "Guide", Body: "plums", Vector: []float32{0, 1}, Collection: "default", Category: "a"},
 	{ID: 3, Document: 11, Title: "Other", Body: "apples", Vector: nil, Collection: "c2", Category: "b"},
 }
@@ -67,6 +67,8 @@ func TestLegsAndFiltersDecideWhatIsFound(t *testing.T) {
 		{index.Request{Text: "apple plum", Mode: index.Keyword, Filter: index.Filter{Technology: 7}}, []int64{1}},
 		{index.Request{Text: "apple", Filter: index.Filter{Collection: "default", Category: "b"}}, nil},
 		{index.Request{Text: "apple", Filter: index.Filter{Collection: "none"}}, nil},
+		{index.Request{Text: "apple plum", Mode: index.Keyword, Filter: index.Filter{Collection: "default", Repository: 5}}, []int64{1}},
+		{index.Request{Text: "apple", Filter: index.Filter{Collection: "c2", Repository: 5}}, nil},
 		{index.Request{Text: "apple", Mode: index.Keyword, Limit: 1}, []int64{3}},
 		{index.Request{Text: "the of", Mode: index.Keyword}, nil},
 	} {

@@ -13,6 +13,7 @@ type Passage struct {
 	Collection string
 	Category   string
 	Technology int64 // 0: none
+	Repository int64 // 0: none
 }
 
 // Filter narrows a search. Zero fields do not filter.
@@ -20,6 +21,7 @@ type Filter struct {
 	Collection string
 	Category   string
 	Technology int64
+	Repository int64
 }
 
 // Mode says which legs a search uses.

@@ -71,7 +71,7 @@ func removed(ctx context.Context, tx *sqlx.Tx, p tenant.Project, since int64, go
 
 func (s *Store) passages(ctx context.Context, tx *sqlx.Tx, p tenant.Project, since int64, put func(index.Passage) error, gone func(int64)) (err error) {
 	const q = `
-		SELECT d.id, d.title, d.collection, d.category, d.technology_id, c.id, c.path, c.symbol, c.body, e.vector
+		SELECT d.id, d.title, d.collection, d.category, d.technology_id, d.repository_id, c.id, c.path, c.symbol, c.body, e.vector
 		FROM   documents d
 		LEFT   JOIN chunks c ON c.project_id = d.project_id AND c.document_id = d.id
 		LEFT   JOIN embeddings e ON e.project_id = c.project_id AND e.chunk_id = c.id AND e.model = $3
@@ -84,18 +84,18 @@ func (s *Store) passages(ctx context.Context, tx *sqlx.Tx, p tenant.Project, sin
 	defer closeRows(rows, &err)
 	for rows.Next() {
 		var x index.Passage
-		var technology, chunk sql.NullInt64
+		var technology, repository, chunk sql.NullInt64
 		var title string
 		var path, symbol, body sql.NullString
 		var vector []byte
-		if err := rows.Scan(&x.Document, &title, &x.Collection, &x.Category, &technology, &chunk, &path, &symbol, &body, &vector); err != nil {
+		if err := rows.Scan(&x.Document, &title, &x.Collection, &x.Category, &technology, &repository, &chunk, &path, &symbol, &body, &vector); err != nil {
 			return fmt.Errorf("read passages: %w", err)
 		}
 		if !chunk.Valid {
 			gone(x.Document)
 			continue
 		}
-		x.ID, x.Technology, x.Body = chunk.Int64, technology.Int64, body.String
+		x.ID, x.Technology, x.Repository, x.Body = chunk.Int64, technology.Int64, repository.Int64, body.String
 		x.Title = search.TitleField(title, splitPath(path.String), symbol.String)
 		if x.Vector, err = decodeVector(vector); err != nil {
 			return fmt.Errorf("read passage %d: %w", x.ID, err)
@@ -161,11 +161,13 @@ func (s *Store) Collections(ctx context.Context, p tenant.Project) (names []stri
 	return names, nil
 }
 
-// Categories are the names in use in a collection ("": all), sorted.
-func (s *Store) Categories(ctx context.Context, p tenant.Project, collection string) (names []string, err error) {
+// Categories are the names in use in a collection ("": all) and of a repository
+// (0: all), sorted.
+func (s *Store) Categories(ctx context.Context, p tenant.Project, collection string, repository int64) (names []string, err error) {
 	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
-		const q = `SELECT DISTINCT category COLLATE "C" FROM documents WHERE project_id = $1 AND ($2 = '' OR collection = $2) ORDER BY 1`
-		return tx.SelectContext(ctx, &names, q, int64(p), collection)
+		const q = `SELECT DISTINCT category COLLATE "C" FROM documents WHERE project_id = $1 AND ($2 = '' OR collection = $2)
+			AND ($3 = 0 OR repository_id = $3) ORDER BY 1`
+		return tx.SelectContext(ctx, &names, q, int64(p), collection, repository)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("list categories: %w", err)
@@ -173,14 +175,15 @@ func (s *Store) Categories(ctx context.Context, p tenant.Project, collection str
 	return names, nil
 }
 
-// Statistics counts what is in a collection ("": the whole project).
-func (s *Store) Statistics(ctx context.Context, p tenant.Project, collection string) (st search.Statistics, err error) {
+// Statistics counts what is in a collection ("": the whole project) and of a
+// repository (0: of any or none).
+func (s *Store) Statistics(ctx context.Context, p tenant.Project, collection string, repository int64) (st search.Statistics, err error) {
 	st.Documents, st.Chunks = map[string]int{}, map[string]int{}
 	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) (err error) {
 		const q = `
 			SELECT category, count(*), coalesce(sum(chunks), 0) FROM documents
-			WHERE project_id = $1 AND ($2 = '' OR collection = $2) GROUP BY category`
-		rows, err := tx.QueryContext(ctx, q, int64(p), collection)
+			WHERE project_id = $1 AND ($2 = '' OR collection = $2) AND ($3 = 0 OR repository_id = $3) GROUP BY category`
+		rows, err := tx.QueryContext(ctx, q, int64(p), collection, repository)
 		if err != nil {
 			return fmt.Errorf("count documents: %w", err)
 		}
@@ -205,8 +208,8 @@ func (s *Store) Statistics(ctx context.Context, p tenant.Project, collection str
 			SELECT count(*) FROM embeddings e
 			JOIN   chunks c ON c.project_id = e.project_id AND c.id = e.chunk_id
 			JOIN   documents d ON d.project_id = c.project_id AND d.id = c.document_id
-			WHERE  e.project_id = $1 AND e.model = $2 AND ($3 = '' OR d.collection = $3)`
-		return tx.GetContext(ctx, &st.Embedded, q, int64(p), s.model(), collection)
+			WHERE  e.project_id = $1 AND e.model = $2 AND ($3 = '' OR d.collection = $3) AND ($4 = 0 OR d.repository_id = $4)`
+		return tx.GetContext(ctx, &st.Embedded, q, int64(p), s.model(), collection, repository)
 	})
 	if err != nil {
 		return st, fmt.Errorf("count vectors: %w", err)

@@ -248,7 +248,7 @@ func TestNothingOfAProjectIsSeenFromAnother(t *testing.T) {
 	if found, _, err := w.s.Passages(t.Context(), 2, []int64{1, 2}); err != nil || len(found) != 1 || found[2].Text != "beta" {
 		t.Errorf("passages: %v, %v", found, err)
 	}
-	if st, err := w.s.Statistics(t.Context(), 2, ""); err != nil || st.TotalDocuments != 1 || st.Embedded != 1 {
+	if st, err := w.s.Statistics(t.Context(), 2, "", 0); err != nil || st.TotalDocuments != 1 || st.Embedded != 1 {
 		t.Errorf("statistics: %+v, %v", st, err)
 	}
 	foreign := b
@@ -598,8 +598,8 @@ func TestListsAndCounts(t *testing.T) {
 		return names
 	}
 	w.want("collections", names(w.s.Collections(t.Context(), 1)), []string{"commandcenter_3", "default"})
-	w.want("categories", names(w.s.Categories(t.Context(), 1, "")), []string{"a", "b"})
-	w.want("categories of one", names(w.s.Categories(t.Context(), 1, "commandcenter_3")), []string{"b"})
+	w.want("categories", names(w.s.Categories(t.Context(), 1, "", 0)), []string{"a", "b"})
+	w.want("categories of one", names(w.s.Categories(t.Context(), 1, "commandcenter_3", 0)), []string{"b"})
 	page, err := w.s.List(t.Context(), 1, "", 1, 1)
 	if err != nil || page.Total != 3 || len(page.Documents) != 1 || page.Documents[0].Source != "1.md" {
 		t.Errorf("%+v, %v", page, err)
@@ -608,7 +608,7 @@ func TestListsAndCounts(t *testing.T) {
 	if err != nil || page.Total != 1 || page.Documents[0].Repository != 3 || page.Documents[0].Technology != 9 {
 		t.Errorf("%+v, %v", page, err)
 	}
-	st, err := w.s.Statistics(t.Context(), 1, "")
+	st, err := w.s.Statistics(t.Context(), 1, "", 0)
 	if err != nil || st.TotalDocuments != 3 || st.TotalChunks != 6 || st.Documents["b"] != 2 || st.Chunks["a"] != 2 {
 		t.Errorf("%+v, %v", st, err)
 	}

@@ -216,7 +216,7 @@ func (e *Engine) Search(ctx context.Context, p tenant.Project, q Query) (Answer,
 // another category since it was ranked.
 func passes(s Passage, f index.Filter) bool {
 	return (f.Collection == "" || s.Collection == f.Collection) && (f.Category == "" || s.Category == f.Category) &&
-		(f.Technology == 0 || s.Technology == f.Technology)
+		(f.Technology == 0 || s.Technology == f.Technology) && (f.Repository == 0 || s.Repository == f.Repository)
 }
 
 // vector encodes the question, and notes in a when the answer is by words

@@ -249,6 +249,12 @@ type DocumentID = int64
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
+// InstanceSlug defines model for InstanceSlug.
+type InstanceSlug = string
+
+// Prefer defines model for Prefer.
+type Prefer = string
+
 // ProjectID defines model for ProjectID.
 type ProjectID = int64
 
@@ -281,7 +287,7 @@ type Unsupported = Problem
 
 // ListCategoriesParams defines parameters for ListCategories.
 type ListCategoriesParams struct {
-	// RepositoryId Only the collection of this repository, `commandcenter_<id>`. Without it and without `collection`, the whole project.
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
 	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
 
 	// Collection Only this collection. Without it, the whole project.
@@ -326,14 +332,19 @@ type AddDocumentMultipartBody struct {
 
 // AddDocumentParams defines parameters for AddDocument.
 type AddDocumentParams struct {
-	// RepositoryId Only the collection of this repository, `commandcenter_<id>`. Without it and without `collection`, the whole project.
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
 	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
 
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // AddTextDocumentParams defines parameters for AddTextDocument.
@@ -341,20 +352,30 @@ type AddTextDocumentParams struct {
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // DeleteDocumentParams defines parameters for DeleteDocument.
 type DeleteDocumentParams struct {
-	// RepositoryId Only the collection of this repository, `commandcenter_<id>`. Without it and without `collection`, the whole project.
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
 	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
 
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 
-	// IdempotencyKey Names this attempt; a retry with the same key and body gets the first answer, for 24 hours.
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // GetDocumentParams defines parameters for GetDocument.
@@ -371,7 +392,7 @@ type WatchDocumentParams struct {
 
 // QueryKnowledgeBaseParams defines parameters for QueryKnowledgeBase.
 type QueryKnowledgeBaseParams struct {
-	// RepositoryId Only the collection of this repository, `commandcenter_<id>`. Without it and without `collection`, the whole project.
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
 	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
 
 	// Collection Only this collection. Without it, the whole project.
@@ -398,7 +419,7 @@ type QueryKnowledgeBaseParamsFusion string
 
 // GetKnowledgeStatisticsParams defines parameters for GetKnowledgeStatistics.
 type GetKnowledgeStatisticsParams struct {
-	// RepositoryId Only the collection of this repository, `commandcenter_<id>`. Without it and without `collection`, the whole project.
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
 	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
 
 	// Collection Only this collection. Without it, the whole project.

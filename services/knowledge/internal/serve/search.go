@@ -13,7 +13,8 @@ import (
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/search"
 )
 
-// within is a collection, or that of a repository, or "" for the project.
+// within is a collection, or that of a repository, or what is of the repository
+// in the collection, or all of the project.
 type within struct {
 	RepositoryID *int64  `json:"repository_id"`
 	Collection   *string `json:"collection"`
@@ -29,6 +30,15 @@ func (w within) collection() string {
 	return ""
 }
 
+// repository is the one that documents have to be of, beside being in the
+// collection; 0 when the collection says it all.
+func (w within) repository() int64 {
+	if w.RepositoryID == nil || w.collection() == document.CollectionOf(*w.RepositoryID) {
+		return 0
+	}
+	return *w.RepositoryID
+}
+
 type queryKnowledgeBase struct {
 	within
 	Mode   *string                `json:"mode"`
@@ -40,7 +50,9 @@ type queryKnowledgeBase struct {
 func (h *Handlers) query(ctx context.Context, r queryKnowledgeBase) (results, error) {
 	q := search.Query{
 		Text: r.Body.Query, Mode: index.Mode(value(r.Mode)), Alpha: r.Alpha, Method: fusion.Method(value(r.Fusion)), Limit: value(r.Body.Limit),
-		Filter: index.Filter{Collection: r.collection(), Category: value(r.Body.Category), Technology: value(r.Body.TechnologyId)},
+		Filter: index.Filter{
+			Collection: r.collection(), Repository: r.repository(), Category: value(r.Body.Category), Technology: value(r.Body.TechnologyId),
+		},
 	}
 	a, err := h.Search.Search(ctx, tenant.From(ctx).Project, q)
 	if err != nil {
@@ -137,7 +149,7 @@ func (w within) named() string {
 }
 
 func (h *Handlers) statistics(ctx context.Context, r within) (KnowledgeStatistics, error) {
-	st, err := h.Census.Statistics(ctx, tenant.From(ctx).Project, r.collection())
+	st, err := h.Census.Statistics(ctx, tenant.From(ctx).Project, r.collection(), r.repository())
 	if err != nil {
 		return KnowledgeStatistics{}, err
 	}
@@ -159,7 +171,7 @@ func (h *Handlers) collections(ctx context.Context, _ struct{}) ([]string, error
 }
 
 func (h *Handlers) categories(ctx context.Context, r within) ([]string, error) {
-	names, err := h.Census.Categories(ctx, tenant.From(ctx).Project, r.collection())
+	names, err := h.Census.Categories(ctx, tenant.From(ctx).Project, r.collection(), r.repository())
 	return orEmpty(names), err
 }
 
@@ -169,4 +181,20 @@ func (h *Handlers) count(ctx context.Context, r *knowledgev1.CountDocumentsReque
 		return nil, err
 	}
 	return &knowledgev1.CountDocumentsResponse{Documents: int32(documents), Chunks: int32(chunks)}, nil
+}
+
+func (h *Handlers) searchProject(ctx context.Context, r *knowledgev1.SearchProjectRequest) (*knowledgev1.SearchProjectResponse, error) {
+	a, err := h.Search.Search(ctx, tenant.Project(r.GetProjectId()), search.Query{
+		Text: r.GetQuery(), Limit: int(r.GetLimit()), Filter: index.Filter{Category: r.GetCategory()},
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &knowledgev1.SearchProjectResponse{}
+	for _, f := range a.Found {
+		out.Passages = append(out.Passages, &knowledgev1.Passage{
+			Title: f.Title, Content: f.Text, Category: f.Category, SourceFile: f.Source, HeadingPath: f.Path, Score: f.Score,
+		})
+	}
+	return out, nil
 }

@@ -21,11 +21,12 @@ type Library interface {
 	Delete(ctx context.Context, p tenant.Project, id int64, may func(document.Document) error) error
 }
 
-// Census counts what there is.
+// Census counts what there is, in a collection ("": all) and of a repository
+// (0: all).
 type Census interface {
 	Collections(ctx context.Context, p tenant.Project) ([]string, error)
-	Categories(ctx context.Context, p tenant.Project, collection string) ([]string, error)
-	Statistics(ctx context.Context, p tenant.Project, collection string) (search.Statistics, error)
+	Categories(ctx context.Context, p tenant.Project, collection string, repository int64) ([]string, error)
+	Statistics(ctx context.Context, p tenant.Project, collection string, repository int64) (search.Statistics, error)
 	Count(ctx context.Context, p tenant.Project) (documents, chunks int, err error)
 }
 
@@ -69,4 +70,5 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "listCollections", h.collections)
 	bus.Request(s, "listCategories", h.categories)
 	bus.Internal(s, "countDocuments", h.count)
+	bus.Internal(s, "searchProject", h.searchProject)
 }

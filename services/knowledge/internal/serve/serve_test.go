@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -183,6 +184,45 @@ func TestProjectsDoNotSeeEachOther(t *testing.T) {
 	if page := w.request("listDocuments", b, obj{}).ok(200); page.num("total") != 1 {
 		t.Errorf("%v", page.body)
 	}
+}
+
+func TestRepositoryAndCollectionTogetherNarrow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	me := member(1)
+	w.text(me, "both.md", "garage", obj{"repository_id": 4, "collection": "team"}).ok(201)
+	w.text(me, "other.md", "garage", obj{"repository_id": 5, "collection": "team", "category": "code"}).ok(201)
+	w.text(me, "elsewhere.md", "garage", obj{"repository_id": 4}).ok(201)
+	for _, c := range []struct {
+		within     obj
+		names      []string
+		categories string
+	}{
+		{obj{"repository_id": 4, "collection": "team"}, []string{"both.md"}, `["docs"]`},
+		{obj{"repository_id": 5, "collection": "team"}, []string{"other.md"}, `["code"]`},
+		{obj{"repository_id": 6, "collection": "team"}, nil, `[]`},
+		{obj{"repository_id": 4}, []string{"elsewhere.md"}, `["docs"]`},
+		{obj{"repository_id": 4, "collection": "commandcenter_4"}, []string{"elsewhere.md"}, `["docs"]`},
+		{obj{"collection": "team"}, []string{"both.md", "other.md"}, `["code","docs"]`},
+	} {
+		_, names := w.search(me, "garage", merged(c.within, obj{"mode": "keyword"}))
+		if slices.Sort(names); !slices.Equal(names, c.names) {
+			t.Errorf("%v: found %v, want %v", c.within, names, c.names)
+		}
+		if a := w.request("listCategories", me, c.within).ok(200); string(a.raw) != c.categories {
+			t.Errorf("%v: categories %s, want %s", c.within, a.raw, c.categories)
+		}
+		st := w.request("getKnowledgeStatistics", me, c.within).ok(200).body
+		if n := st["database"].(map[string]any)["total_entries"]; n != float64(len(c.names)) {
+			t.Errorf("%v: %v documents, want %d", c.within, n, len(c.names))
+		}
+	}
+}
+
+func merged(a, b obj) obj {
+	out := maps.Clone(a)
+	maps.Copy(out, b)
+	return out
 }
 
 func TestListsStatisticsAndCounts(t *testing.T) {

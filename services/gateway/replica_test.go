@@ -1,0 +1,85 @@
+package gateway_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
+)
+
+// two are two gateways of one instance.
+func two(t *testing.T) (w *world, both [2]*world) {
+	t.Helper()
+	w = newWorld(t)
+	other := w.at(w.gateway(w.Connect(w.Config("gateway"))))
+	return w, [2]*world{w, other}
+}
+
+func TestAKeyHoldsAtEveryGateway(t *testing.T) {
+	t.Parallel()
+	w, both := two(t)
+	h := map[string]string{"Authorization": "Bearer " + w.token("1", "s1"), "Idempotency-Key": "k-1"}
+	first := both[0].call("POST", "/api/v1/projects/", `{"name":"p"}`, h)
+	if first.status != 201 || first.header.Get("CC-Durability") != "committed" {
+		t.Fatalf("%d %v", first.status, first.header)
+	}
+	again := both[1].call("POST", "/api/v1/projects/", `{"name":"p"}`, h)
+	if again.status != 201 || again.header.Get("Idempotent-Replayed") != "true" || again.body != first.body || again.header.Get("CC-Durability") != "committed" {
+		t.Errorf("at the other gateway: %d %v", again.status, again.header)
+	}
+	if got := both[1].call("POST", "/api/v1/projects/", `{"name":"q"}`, h); got.status != 422 || !strings.Contains(got.body, "Idempotency-Key") {
+		t.Errorf("another body at the other gateway: %d %s", got.status, got.body)
+	}
+	h["Authorization"] = "Bearer " + w.token("2", "s2")
+	if got := both[1].call("POST", "/api/v1/projects/", `{"name":"q"}`, h); got.status != 201 || got.header.Get("Idempotent-Replayed") != "" {
+		t.Errorf("the key of somebody else: %d %s", got.status, got.body)
+	}
+}
+
+func TestAWriteIsInHandForBothGatewaysAndCanBeWaitedForAtEither(t *testing.T) {
+	t.Parallel()
+	w, both := two(t)
+	held := w.held["deleteDocument"]
+	h := map[string]string{"Authorization": "Bearer " + w.token("1", "s1"), "Idempotency-Key": "k-1"}
+	first := make(chan answer, 1)
+	go func() { first <- both[0].call("DELETE", "/api/v1/knowledge/documents/1", "", h) }()
+	bustest.Await(w.Env, held)
+	for i, g := range both {
+		if got := g.call("DELETE", "/api/v1/knowledge/documents/1", "", h); got.status != 409 || got.header.Get("Retry-After") == "" || got.header.Get("CC-Durability") != "" {
+			t.Errorf("in hand, at gateway %d: %d %v", i, got.status, got.header)
+		}
+	}
+	held <- struct{}{}
+	if got := <-first; got.status != 204 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+
+	h["Idempotency-Key"], h["Prefer"] = "k-2", "respond-async"
+	later := both[0].call("DELETE", "/api/v1/knowledge/documents/1", "", h)
+	if later.status != 202 || later.header.Get("Preference-Applied") != "respond-async" || later.header.Get("CC-Durability") != "stream" {
+		t.Fatalf("%d %v", later.status, later.header)
+	}
+	bustest.Await(w.Env, held)
+	if got := both[1].call("DELETE", "/api/v1/knowledge/documents/1", "", h); got.status != 202 || got.header.Get("Location") != later.header.Get("Location") {
+		t.Errorf("answered 202 before, now at the other gateway: %d %v", got.status, got.header)
+	}
+	delete(h, "Prefer")
+	ended := make(chan answer, 1)
+	viewer := map[string]string{"Authorization": "Bearer " + w.token("2", "s2")}
+	go func() { ended <- both[1].call("GET", later.header.Get("Location")+"?wait=20", "", viewer) }()
+	held <- struct{}{}
+	var op struct {
+		Status     string
+		HTTPStatus int     `json:"http_status"`
+		CreatedBy  string  `json:"created_by"`
+		StartedAt  *string `json:"started_at"`
+	}
+	got := <-ended
+	if err := json.Unmarshal([]byte(got.body), &op); err != nil || op.Status != "succeeded" || op.HTTPStatus != 204 || op.CreatedBy != "user:1" || op.StartedAt == nil {
+		t.Errorf("%d %s, %v", got.status, got.body, err)
+	}
+	if got := both[1].call("GET", later.header.Get("Location"), "", map[string]string{"Authorization": "Bearer " + w.token("3", "s3")}); got.status != 404 {
+		t.Errorf("somebody from outside of the project: %d %s", got.status, got.body)
+	}
+}
