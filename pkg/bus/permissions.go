@@ -28,6 +28,8 @@ type Contract struct {
 	Objects bool
 	// Live lets it tell progress, FollowsLive hear it.
 	Live, FollowsLive bool
+	// External lets it take facts of other teams.
+	External bool
 	// AllFacts lets it hear and read every fact of every project: an edge.
 	AllFacts bool
 	// Notes lets it write and read what was answered 202: an edge.
@@ -90,6 +92,10 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 		takes = true
 		p.durable(StreamJobs, JobDurable(service))
 		p.pub("job.*."+service+".*", "$JS.API.STREAM.INFO."+StreamJobs)
+	}
+	if c.External {
+		takes = true
+		p.durable(StreamExt, ExternalDurable(service))
 	}
 	if takes {
 		p.pub("dead."+service+".>", "$JS.API.STREAM.INFO."+StreamDead)

@@ -111,6 +111,9 @@ func typeName(f protoreflect.FieldDescriptor) string {
 		if name == "Timestamp" {
 			name = "RFC 3339 time or null"
 		}
+		if name == "Struct" {
+			name = "JSON object"
+		}
 	}
 	if f.IsList() {
 		return "list of " + name
