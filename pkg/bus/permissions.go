@@ -127,7 +127,7 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	}
 	if c.DeadLetters {
 		p.pub("$JS.API.STREAM.INFO."+StreamDead, "$JS.API.STREAM.MSG.GET."+StreamDead, "$JS.API.STREAM.MSG.DELETE."+StreamDead,
-			"$JS.API.STREAM.INFO."+StreamCommands, "$JS.API.STREAM.INFO."+StreamEvents, "cmd.>", "evt.>")
+			"$JS.API.STREAM.INFO."+StreamCommands, "$JS.API.STREAM.INFO."+StreamEvents, "$JS.API.STREAM.INFO."+StreamExt, "cmd.>", "evt.>", "ext.>")
 	}
 	return natsd.UserSpec{Name: service, Pub: p.allow, PubDeny: p.denied, Sub: p.hear, Replies: len(c.Serves) > 0}
 }

@@ -35,8 +35,8 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	own := bus.Contract{
-		Serves: []string{"registerEventSchema", "deleteEventSchema", "listEventSchemas", "getEventSchema"}, Publishes: events.SaidBy("ingestion"),
-		Hears: events.ConsumedBy("ingestion"), TakesCommands: true, External: true,
+		Serves: []string{"registerEventSchema", "deleteEventSchema", "listEventSchemas", "getEventSchema", "listDeadLetters", "getDeadLetter"}, Publishes: events.SaidBy("ingestion"),
+		Hears: events.ConsumedBy("ingestion"), TakesCommands: true, External: true, DeadLetters: true,
 	}
 	w := &world{
 		Env: bustest.Start(t, []string{"ingestion", "knowledge", "auth"}, bustest.WithContract("ingestion", own)), t: t,

@@ -61,7 +61,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	book := &schema.Book{Keeper: store, Now: d.Now}
 	checks := []app.Check{{Name: "ingestion.database", Check: d.DB.Ping}}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Workers: c.Workers, Recheck: d.Recheck, Checks: checks})
-	(&serve.Handlers{Book: book}).Register(server)
+	(&serve.Handlers{Book: book, Dead: d.Bus, Now: d.Now}).Register(server)
 	heard, err := (&inbox.Handlers{Read: book.Read, Say: store.Say, Purge: store.Purge, Registerer: d.Registerer}).Subscriptions(d.Bus, d.DB, Name)
 	if err != nil {
 		return nil, fmt.Errorf("ingestion: %w", err)

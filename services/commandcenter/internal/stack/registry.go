@@ -27,6 +27,7 @@ type service struct {
 	live     bool       // tells progress
 	files    bool       // reads uploaded files
 	external bool       // takes facts of other teams
+	dead     bool       // shows and redrives what others gave up
 	edge     bool       // speaks HTTP, asks everybody, and is started last
 	build    func(b built) (*app.Module, error)
 }
@@ -39,7 +40,7 @@ func services() []service {
 			return auth.New(auth.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Secret: b.env.Secret, Version: b.env.Version}, b.env.Config.Auth)
 		}},
 		{name: knowledge.Name, schema: &knowledge.Migrations, conns: 16, jobs: true, live: true, files: true, build: buildKnowledge},
-		{name: ingestion.Name, schema: &ingestion.Migrations, conns: 4, external: true, build: func(b built) (*app.Module, error) {
+		{name: ingestion.Name, schema: &ingestion.Migrations, conns: 4, external: true, dead: true, build: func(b built) (*app.Module, error) {
 			return ingestion.New(ingestion.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Recheck: recheck(b.bus), Version: b.env.Version}, b.env.Config.Ingestion)
 		}},
 		{name: federation.Name, schema: &federation.Migrations, conns: 4, hub: true, build: buildFederation},
@@ -95,7 +96,7 @@ func (s service) contract() (bus.Contract, error) {
 	if err != nil {
 		return bus.Contract{}, err
 	}
-	c := bus.Contract{Publishes: events.SaidBy(s.name), Jobs: s.jobs, Live: s.live, Objects: s.files, External: s.external}
+	c := bus.Contract{Publishes: events.SaidBy(s.name), Jobs: s.jobs, Live: s.live, Objects: s.files, External: s.external, DeadLetters: s.dead}
 	for _, d := range events.Catalogue() {
 		if slices.Contains(d.Consumers, s.name) || slices.Contains(d.Followers, s.name) {
 			c.Hears = append(c.Hears, d)

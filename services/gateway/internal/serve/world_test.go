@@ -428,6 +428,14 @@ func sample(operation string) *bus.Answer {
 		body = `{"id":7,"team":"billing","noun":"invoice","fact":"paid","version":1,"subject":"ext.p1.billing.invoice.paid.v1","schema":{"type":"object"},"registered_by":"user:1","created_at":"2026-01-02T03:04:05Z"}`
 	case "deleteEventSchema":
 		status = 204
+	case "listDeadLetters":
+		body = `{"items":[],"next_after":null}`
+	case "purgeDeadLetters":
+		body = `{"removed":2,"more":false}`
+	case "getDeadLetter":
+		body = `{"seq":7,"service":"knowledge","consumer":"c","subject":"evt.p1.a.b.c.v1","attempts":5,"error":"e","stored_at":null,"died_at":"2026-01-02T03:04:05Z","headers":{},"data":"{}"}`
+	case "discardDeadLetter", "redriveDeadLetter":
+		status = 204
 	case "listInstances":
 		body = `{"instances":[],"total":0}`
 	case "getInstance", "admitInstance":

@@ -7,6 +7,40 @@ import (
 	"time"
 )
 
+// DeadLetter defines model for DeadLetter.
+type DeadLetter struct {
+	Attempts int    `json:"attempts"`
+	Consumer string `json:"consumer"`
+
+	// Data Null in the list
+	Data   *string   `json:"data"`
+	DiedAt time.Time `json:"died_at"`
+	Error  string    `json:"error"`
+
+	// Headers Null in the list. CloudEvents attributes, trace, and content type
+	Headers *map[string]string `json:"headers"`
+	Seq     int64              `json:"seq"`
+
+	// Service That gave it up
+	Service string `json:"service"`
+
+	// StoredAt When its own stream had it
+	StoredAt *time.Time `json:"stored_at"`
+	Subject  string     `json:"subject"`
+}
+
+// DeadLetterPage defines model for DeadLetterPage.
+type DeadLetterPage struct {
+	Items     []DeadLetter `json:"items"`
+	NextAfter *int64       `json:"next_after"`
+}
+
+// DeadLettersPurged defines model for DeadLettersPurged.
+type DeadLettersPurged struct {
+	More    bool `json:"more"`
+	Removed int  `json:"removed"`
+}
+
 // EventSchema defines model for EventSchema.
 type EventSchema struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -60,6 +94,12 @@ type ValidationError = any
 // ValidationProblem defines model for ValidationProblem.
 type ValidationProblem = any
 
+// DeadSeq defines model for DeadSeq.
+type DeadSeq = int64
+
+// DeadService defines model for DeadService.
+type DeadService = string
+
 // DocumentID defines model for DocumentID.
 type DocumentID = int64
 
@@ -86,6 +126,60 @@ type Invalid = ValidationProblem
 
 // NotFound RFC 9457 problem details.
 type NotFound = Problem
+
+// PurgeDeadLettersParams defines parameters for PurgeDeadLetters.
+type PurgeDeadLettersParams struct {
+	// Service Only what this service gave up.
+	Service *DeadService `form:"service,omitempty" json:"service,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// ListDeadLettersParams defines parameters for ListDeadLetters.
+type ListDeadLettersParams struct {
+	// Service Only what this service gave up.
+	Service *DeadService `form:"service,omitempty" json:"service,omitempty"`
+
+	// After `next_after` of the page before.
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit Most letters of the page.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// DiscardDeadLetterParams defines parameters for DiscardDeadLetter.
+type DiscardDeadLetterParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
+
+// GetDeadLetterParams defines parameters for GetDeadLetter.
+type GetDeadLetterParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// RedriveDeadLetterParams defines parameters for RedriveDeadLetter.
+type RedriveDeadLetterParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+}
 
 // ListEventSchemasParams defines parameters for ListEventSchemas.
 type ListEventSchemasParams struct {

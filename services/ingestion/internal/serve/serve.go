@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
@@ -19,11 +20,18 @@ type Book interface {
 }
 
 // Handlers answer the operations.
-type Handlers struct{ Book Book }
+type Handlers struct {
+	Book Book
+	Dead DeadLetters
+	Now  func() time.Time
+}
 
 // Operations are the operations of the contract that the service answers.
 func Operations() []string {
-	return []string{"deleteEventSchema", "getEventSchema", "listEventSchemas", "registerEventSchema"}
+	return []string{
+		"deleteEventSchema", "getEventSchema", "listEventSchemas", "registerEventSchema",
+		"discardDeadLetter", "getDeadLetter", "listDeadLetters", "purgeDeadLetters", "redriveDeadLetter",
+	}
 }
 
 // Register binds every operation to its handler: bus.Request for reads and for
@@ -33,4 +41,9 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "getEventSchema", h.get)
 	bus.Request(s, "listEventSchemas", h.list)
 	bus.Command(s, "registerEventSchema", h.register)
+	bus.Command(s, "discardDeadLetter", h.discardDead)
+	bus.Request(s, "getDeadLetter", h.getDead)
+	bus.Request(s, "listDeadLetters", h.listDead)
+	bus.Command(s, "purgeDeadLetters", h.purgeDead)
+	bus.Command(s, "redriveDeadLetter", h.redriveDead)
 }
