@@ -44,6 +44,9 @@ type Config struct {
 	SigningSeed []byte
 	// Announcing is for [ConnectHub].
 	Announcing Announcing
+	// MaxBacklog is how many commands may wait for a service before more of them
+	// are refused; see [Bus.Backlog]. No bound but the stream's when 0.
+	MaxBacklog int
 	// Timeout is how long a request waits when its context has no deadline;
 	// 10 s when 0.
 	Timeout time.Duration
@@ -70,6 +73,10 @@ type Bus struct {
 	epochs  sync.Map // stream name -> string
 	hooks   sync.Map // of reconnections: *func() -> nothing
 	closed  atomic.Bool
+
+	maxBacklog int
+	depths     sync.Map // service -> *depth
+	asking     sync.WaitGroup
 }
 
 // Connect returns when the server has accepted the credentials. Later losses
@@ -88,7 +95,7 @@ func Connect(ctx context.Context, c Config) (*Bus, error) {
 	if len(c.Edges) == 0 {
 		c.Edges = []string{"gateway"}
 	}
-	b := &Bus{service: c.Service, log: c.Log.With("service", c.Service), timeout: c.Timeout,
+	b := &Bus{service: c.Service, log: c.Log.With("service", c.Service), timeout: c.Timeout, maxBacklog: c.MaxBacklog,
 		tracer: otel.GetTracerProvider().Tracer("github.com/commandcenter/commandcenter/pkg/bus"), prop: propagation.TraceContext{}}
 	var err error
 	if b.m, err = newMetrics(c.Registerer); err != nil {
@@ -234,6 +241,7 @@ func (b *Bus) Close() {
 		_ = b.nc.FlushTimeout(time.Second)
 		b.nc.Close()
 		b.mux.stop()
+		b.asking.Wait()
 	}
 }
 

@@ -99,7 +99,7 @@ func TestDoctorSeesTheLeafConnectionsOfAProcessOfItsOwn(t *testing.T) {
 	if !slices.ContainsFunc(south.hubs, func(s string) bool { return strings.Contains(s, "joins leaf://"+addr+", leaf://127.0.0.1:1;") }) {
 		t.Errorf("up said of the hub %q", south.hubs)
 	}
-	for want, p := range map[string]*product{"1 of 2 hubs that this instance joins there: " + addr + ", 127.0.0.1:1": south, "1 instance joined here": north} {
+	for want, p := range map[string]*product{"connected to 1 of 2 hubs: " + addr + ", 127.0.0.1:1": south, "1 instance joined here": north} {
 		var out string
 		for end := time.Now().Add(patience); !strings.Contains(out, want) && time.Now().Before(end); {
 			_, out, _ = p.cc("doctor") // the connection may still be made

@@ -69,7 +69,7 @@ func (e *env) checkLeafs(ctx context.Context) []finding {
 func leafFindings(hubs []string, ours, theirs int) []finding {
 	var said []string
 	if len(hubs) > 0 {
-		said = append(said, fmt.Sprintf("%d of %s that this instance joins there: %s", ours, count(len(hubs), "hub"), strings.Join(hubs, ", ")))
+		said = append(said, fmt.Sprintf("connected to %d of %s: %s", ours, count(len(hubs), "hub"), strings.Join(hubs, ", ")))
 	}
 	if theirs > 0 {
 		said = append(said, count(theirs, "instance")+" joined here")

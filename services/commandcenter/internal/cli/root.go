@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,7 +40,7 @@ func Run(ctx context.Context, args []string, s Streams) int {
 		err = context.Cause(ctx)
 	}
 	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
-		err = usageError{err}
+		err = usageError{inOneLine(err)}
 	}
 	quiet, err := e.conclude(err)
 	code := exitCode(err)
@@ -47,6 +48,15 @@ func Run(ctx context.Context, args []string, s Streams) int {
 		e.printError(err, code)
 	}
 	return code
+}
+
+// inOneLine makes a sentence of the library's list of commands that are meant.
+func inOneLine(err error) error {
+	what, list, found := strings.Cut(err.Error(), "Did you mean this?")
+	if !found {
+		return err
+	}
+	return fmt.Errorf("%s: did you mean %s?", strings.TrimSpace(what), strings.Join(slices.Sorted(strings.FieldsSeq(list)), " or "))
 }
 
 // env is what a command runs in.
@@ -89,7 +99,7 @@ flags; the later wins. ` + "`commandcenter config list`" + ` shows what is in fo
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "client", Title: "Client:"}, &cobra.Group{ID: "admin", Title: "Administration:"})
 	for group, cmds := range map[string][]*cobra.Command{
 		"server": {e.upCommand(), e.serveCommand(), e.migrateCommand()},
-		"client": {e.loginCommand(), e.logoutCommand(), e.projectCommand(), e.ingestCommand(), e.searchCommand(), e.federationCommand()},
+		"client": {e.loginCommand(), e.logoutCommand(), e.projectCommand(), e.ingestCommand(), e.searchCommand(), e.operationCommand(), e.federationCommand()},
 		"admin":  {e.doctorCommand(), e.busCommand(), e.configCommand(), e.versionCommand()},
 	} {
 		for _, c := range cmds {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
 )
 
 func TestClientsTalkToWhatRunsFromTheDataDirectory(t *testing.T) { // not parallel: the environment
@@ -63,5 +65,41 @@ func TestWordsAreQuotedForAShellWhereTheyMustBe(t *testing.T) {
 		if got := shell(in); got != want {
 			t.Errorf("%s: %s, want %s", in, got, want)
 		}
+	}
+}
+
+func TestHintsWorkInATerminalThatKnowsNothingOfThisOne(t *testing.T) { // not parallel: the environment
+	home := t.TempDir()
+	t.Setenv("XDG_CONFIG_HOME", home)
+	dir := filepath.Join(t.TempDir(), "data")
+	hint := func(args ...string) string {
+		e := &env{}
+		root := e.root()
+		cmd, rest, err := root.Find(append([]string{"up"}, args...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(cmd.ParseFlags(rest), e.load(cmd, nil)); err != nil {
+			t.Fatal(err)
+		}
+		d := &display{env: e, p: &process{Env: &stack.Env{Dir: datadir.At(e.cfg.DataDir)}}}
+		return d.command()
+	}
+	if got := hint("--data-dir", dir); !strings.HasSuffix(got, " --data-dir "+dir) {
+		t.Errorf("by a flag: %s", got)
+	}
+	file := filepath.Join(home, "commandcenter", "config.yaml")
+	if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o700), os.WriteFile(file, []byte("data_dir: "+dir+"\n"), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if got := hint(); strings.Contains(got, "--data-dir") {
+		t.Errorf("by the file that every terminal reads: %s", got)
+	}
+	if got := hint("--config", file); strings.Contains(got, "--data-dir") {
+		t.Errorf("by that file, named: %s", got)
+	}
+	t.Setenv("CC_DATA_DIR", dir+"2")
+	if got := hint(); !strings.HasSuffix(got, " --data-dir "+dir+"2") {
+		t.Errorf("by the environment: %s", got)
 	}
 }

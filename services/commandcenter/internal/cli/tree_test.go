@@ -61,6 +61,15 @@ func TestEveryCommandSaysHowItIsUsedAndHowItEnds(t *testing.T) {
 	})
 }
 
+func TestACommandThatIsNearlyRightIsNamed(t *testing.T) {
+	t.Parallel()
+	for typed, want := range map[string]string{"serch": "error: unknown command \"serch\" for \"commandcenter\": did you mean search or serve?\n", "xyzzy": "error: unknown command \"xyzzy\" for \"commandcenter\"\n"} {
+		if code, _, errs := cc(t, "", typed); code != exitUsage || !strings.HasPrefix(errs, want) {
+			t.Errorf("%s: %d\n%s", typed, code, errs)
+		}
+	}
+}
+
 // TestEveryCommandAnswersInJSON runs every command of the tree without a
 // server: what can be answered is one document on standard output, and what
 // cannot is one object on standard error with the code that the process ends
@@ -92,19 +101,20 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"config": {}, "config init": {code: exitRefused}, "config path": {}, "config list": {},
 		"config get": {args: []string{"http"}}, "config set": {args: []string{"log.level", "warn"}},
 		"version": {}, "exit-codes": {}, "help": {args: []string{"ingest"}},
-		"bus": {}, "bus dead": {}, "project": {}, "federation": {},
+		"bus": {}, "bus dead": {}, "project": {}, "federation": {}, "operation": {},
 		"doctor":   {code: exitPartly},
-		"ingest":   {args: []string{readme}, code: exitAuth},
-		"search":   {args: []string{"text"}, code: exitAuth},
+		"ingest":   {args: []string{readme}, code: exitUnavailable},
+		"search":   {args: []string{"text"}, code: exitUnavailable},
 		"login":    {in: "secret\n", args: []string{"--email", "me@example.org", "--password-stdin"}, code: exitUnavailable},
 		"logout":   {},
-		"bus tail": {code: exitAuth}, "bus events": {code: exitAuth}, "bus list": {}, "bus schema": {}, "bus schema list": {code: exitAuth}, "bus schema delete": {args: []string{"1"}, code: exitAuth},
-		"bus schema register": {in: "{}", args: []string{"billing.invoice.paid.v1", "-"}, code: exitAuth},
+		"bus tail": {code: exitAuth}, "bus events": {code: exitUnavailable}, "bus list": {}, "bus schema": {}, "bus schema list": {code: exitUnavailable}, "bus schema delete": {args: []string{"1"}, code: exitUnavailable},
+		"bus schema register": {in: "{}", args: []string{"billing.invoice.paid.v1", "-"}, code: exitUnavailable},
 		"bus grant":           {args: []string{"billing", "--project", "1", "--publish", ">"}, code: exitAuth}, "bus revoke": {args: []string{"billing"}, code: exitNotFound}, "bus services": {code: exitAuth}, "bus dead list": {code: exitAuth},
 		"bus dead show": {args: []string{"1"}, code: exitAuth}, "bus dead redrive": {args: []string{"1"}, code: exitAuth}, "bus dead discard": {args: []string{"1"}, code: exitAuth},
-		"project list": {code: exitAuth}, "project create": {args: []string{"x"}, code: exitAuth}, "project use": {args: []string{"x"}, code: exitAuth},
-		"federation status": {code: exitAuth},
-		"up":                {code: exitInUse}, "serve": {args: []string{"gateway"}, code: exitInUse},
+		"project list": {code: exitUnavailable}, "project create": {args: []string{"x"}, code: exitUnavailable}, "project use": {args: []string{"x"}, code: exitUnavailable},
+		"federation status": {code: exitUnavailable},
+		"operation show":    {args: []string{"p1.auth.x"}, code: exitUnavailable}, "operation wait": {args: []string{"p1.auth.x", "--timeout", "1s"}, code: exitUnavailable},
+		"up": {code: exitInUse}, "serve": {args: []string{"gateway"}, code: exitInUse},
 		"migrate": {code: exitFailure},
 	}
 	every(func(_ *cobra.Command, words []string) {

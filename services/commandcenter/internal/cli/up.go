@@ -266,8 +266,11 @@ func (d *display) command() string {
 			}
 		}
 	}
-	// The data directory says where the rest is.
-	if d.env.cfg.DataDir != settings.Default().DataDir && os.Getenv("CC_DATA_DIR") == "" {
+	// The data directory says where the rest is. Another terminal has the same
+	// settings file, if nobody named one, and neither our flags nor our environment.
+	dir, _ := d.env.loaded.Get("data_dir")
+	filed := dir.Origin == "file" && d.env.file == settings.DefaultFile()
+	if d.env.cfg.DataDir != settings.Default().DataDir && !filed {
 		name += " --data-dir " + shell(d.p.Dir.Path())
 	}
 	return name

@@ -345,6 +345,26 @@ func TestWhoIsToldToComeBackComesBackUntilPatienceEnds(t *testing.T) {
 	}
 }
 
+func TestAWriteThatIsStillInHandIsSentAgainAndAConflictIsNot(t *testing.T) {
+	t.Parallel()
+	srv := newServer(t)
+	var calls atomic.Int64
+	srv.mux.HandleFunc("POST /api/v1/projects/", func(w http.ResponseWriter, _ *http.Request) {
+		if calls.Add(1) <= 10 {
+			w.Header().Set("Retry-After", "1")
+			refuse(w, 409, `"in hand"`)
+			return
+		}
+		refuse(w, 409, `"the name is taken"`)
+	})
+	key := "k"
+	var api *APIError
+	_, err := Into[ProjectResponse](srv.session(t, Config{Token: "t"}).CreateProject(t.Context(), &CreateProjectParams{IdempotencyKey: &key}, ProjectCreate{Name: "p"}))
+	if !errors.As(err, &api) || api.Detail != "the name is taken" || calls.Load() != 11 {
+		t.Errorf("%d calls, %v", calls.Load(), err)
+	}
+}
+
 func TestAServerThatIsNotThereIsNamed(t *testing.T) {
 	t.Parallel()
 	srv := newServer(t)
@@ -382,7 +402,7 @@ func TestALaterAnswerIsWaitedFor(t *testing.T) {
 		if polls.Add(1) > 2 {
 			status = outcome
 		}
-		answer(w, 200, `{"id":"op-1","operation":"createProject","created_at":"2026-01-01T00:00:00Z","finished_at":null,"status":`+status+`}`)
+		answer(w, 200, `{"id":"op-1","operation":"createProject","created_by":"user:1","accepted_at":"2026-01-01T00:00:00Z","finished_at":null,"status":`+status+`}`)
 	}))
 	s := srv.session(t, Config{Local: func() (string, string, error) { return "o", "right", nil }})
 	create := func() (ProjectResponse, error) {

@@ -35,7 +35,10 @@ const longPoll = 20 // seconds
 // says what the operation was doing.
 func (s *Session) Ended(ctx context.Context, id string, told func(Operation)) (Operation, error) {
 	wait := longPoll
-	for {
+	if told != nil {
+		wait = 0 // so that it hears at once
+	}
+	for ; ; wait = longPoll {
 		op, err := Into[Operation](s.GetOperation(ctx, id, &GetOperationParams{Wait: &wait}))
 		if err != nil {
 			return op, fmt.Errorf("operation %s: %w", id, err)

@@ -218,14 +218,8 @@ func (s *Session) renew(ctx context.Context, c *Credentials) error {
 			return err
 		}
 	}
-	if s.cfg.Local == nil || c.LoggedOut {
-		return ErrNotLoggedIn
-	}
-	email, password, err := s.cfg.Local()
+	email, password, err := s.local(c)
 	if err != nil {
-		if err == ErrNotLoggedIn { //nolint:errorlint // bare: it has nothing to explain
-			return err
-		}
 		if gone := s.there(ctx); gone != nil {
 			return gone // a login would not help
 		}
@@ -242,6 +236,15 @@ func (s *Session) renew(ctx context.Context, c *Credentials) error {
 		return err
 	}
 	return nil
+}
+
+// local is the owner, where that is known on this machine, and unless somebody
+// has logged out.
+func (s *Session) local(c *Credentials) (email, password string, err error) {
+	if s.cfg.Local == nil || c.LoggedOut {
+		return "", "", ErrNotLoggedIn
+	}
+	return s.cfg.Local()
 }
 
 // there asks whether anything answers at the address. It says nothing of ours.

@@ -85,6 +85,9 @@ func (p *servicePart) connect(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if p.service.edge {
+		c.MaxBacklog = p.env.Config.Gateway.MaxBacklog
+	}
 	if p.bus, err = bus.Connect(ctx, c); err != nil {
 		return err
 	}

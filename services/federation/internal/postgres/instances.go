@@ -21,13 +21,21 @@ type Instances struct{ db *pg.DB }
 // NewInstances returns the store in db.
 func NewInstances(db *pg.DB) *Instances { return &Instances{db} }
 
+type txKey struct{}
+
+// run gives fn a transaction: that of [Instances.Atomically] itself, without a
+// savepoint of its own. A heartbeat is two statements, and the savepoints would
+// cost more than they; when one fails, all of it is undone anyway.
 func (s *Instances) run(ctx context.Context, fn func(ctx context.Context, tx *sqlx.Tx) error) error {
+	if tx, ok := ctx.Value(txKey{}).(*sqlx.Tx); ok {
+		return fn(ctx, tx)
+	}
 	return s.db.InTenant(ctx, tenant.Instance, fn)
 }
 
 // Atomically runs fn in one transaction.
 func (s *Instances) Atomically(ctx context.Context, fn func(ctx context.Context) error) error {
-	return s.run(ctx, func(ctx context.Context, _ *sqlx.Tx) error { return fn(ctx) })
+	return s.run(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return fn(context.WithValue(ctx, txKey{}, tx)) })
 }
 
 type row struct {

@@ -165,6 +165,7 @@ type fakeBus struct {
 	command   func(bus.Target, tenant.Identity, []byte, bus.CommandOptions) (*bus.Answer, error)
 	operation func(tenant.Identity, string) (*bus.OperationState, error)
 	objects   map[string]string
+	backlog   error
 	putErr    error
 	ready     error
 	followed  chan string
@@ -220,6 +221,8 @@ func (b *fakeBus) count() int {
 	defer b.mu.Unlock()
 	return len(b.asked)
 }
+
+func (b *fakeBus) Backlog(string) error { return b.backlog }
 
 func (b *fakeBus) PutObject(_ context.Context, p tenant.Project, filename, contentType string, r io.Reader, most int64) (bus.ObjectRef, error) {
 	if b.putErr != nil {

@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
+)
+
+func (e *env) operationCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "operation",
+		Short: "Writes and what became of them: show, wait",
+		Long: `A write that is not done within its call is answered 202, and its Location names
+the operation under which it is known for 24 hours, to the members of its project.`,
+		Example: `  commandcenter operation show p1.knowledge.0198c0de-0000-7000-8000-000000000001
+  commandcenter operation wait p1.knowledge.0198c0de-0000-7000-8000-000000000001 --timeout 1m`,
+	}
+	e.bind(c, true, "client.server")
+	return group(c, e.operationShow(), e.operationWait())
+}
+
+// Exit codes of commands about one operation.
+var codesOperation = append(slices.Clone(codesClient), exitNotFound)
+
+func (e *env) operationShow() *cobra.Command {
+	return ends(&cobra.Command{
+		Use:   "show ID",
+		Short: "What became of a write so far",
+		Long:  "ID is what Location has given, whole or its last part. A write that has failed is shown like any other.",
+		Example: `  commandcenter operation show p1.knowledge.0198c0de-0000-7000-8000-000000000001
+  commandcenter operation show "$LOCATION" --json | jq -r .status`,
+		Args: nargs(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := e.session()
+			if err != nil {
+				return err
+			}
+			op, err := client.Into[client.Operation](s.GetOperation(cmd.Context(), path.Base(args[0]), &client.GetOperationParams{}))
+			if err != nil {
+				return err
+			}
+			e.printOperation(op)
+			return nil
+		},
+	}, codesOperation...)
+}
+
+func (e *env) operationWait() *cobra.Command {
+	var timeout time.Duration
+	c := &cobra.Command{
+		Use:   "wait ID",
+		Short: "Wait until a write has ended, and show it",
+		Long: `ID is what Location has given, whole or its last part. The exit code is that of the
+write: 0 when it was done, else what its own call would have ended with. One that
+is still pending after --timeout ends with 5.`,
+		Example: `  commandcenter operation wait p1.knowledge.0198c0de-0000-7000-8000-000000000001
+  commandcenter operation wait "$LOCATION" --timeout 30s --json | jq .answer`,
+		Args: nargs(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := e.session()
+			if err != nil {
+				return err
+			}
+			return e.awaitOperation(cmd.Context(), s, path.Base(args[0]), timeout)
+		},
+	}
+	c.Flags().DurationVar(&timeout, "timeout", 0, "how long to wait at most; 0 waits for as long as it takes")
+	return ends(c, codesOperation...)
+}
+
+func (e *env) awaitOperation(ctx context.Context, s *client.Session, id string, timeout time.Duration) error {
+	errLate := codedError{fmt.Errorf("operation %s is still pending after %s", id, timeout), exitUnavailable}
+	if timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, timeout, errLate)
+		defer cancel()
+	}
+	told, stop := e.awaiting(ctx)
+	op, err := s.Ended(ctx, id, told)
+	stop()
+	if errors.Is(context.Cause(ctx), errLate) && err != nil {
+		return errLate
+	}
+	if err != nil {
+		return err
+	}
+	e.printOperation(op)
+	if err := op.Failure(); err != nil {
+		return fmt.Errorf("%s: %w", op.Operation, err)
+	}
+	return nil
+}
+
+// awaiting shows that an operation is waited for: a spinner on a terminal, a
+// line for each change otherwise, nothing with --json.
+func (e *env) awaiting(ctx context.Context) (told func(client.Operation), stop func()) {
+	state := func(op client.Operation) string {
+		if op.StartedAt != nil {
+			return fmt.Sprintf("%s goes on since %s", op.Operation, clock(*op.StartedAt))
+		}
+		return fmt.Sprintf("%s waits since %s", op.Operation, clock(op.AcceptedAt))
+	}
+	if e.json || !terminal(e.Err) {
+		last := ""
+		return func(op client.Operation) {
+			if now := state(op); now != last {
+				last = now
+				e.say("%s.", now)
+			}
+		}, func() {}
+	}
+	var current atomic.Pointer[client.Operation]
+	p := mpb.NewWithContext(ctx, mpb.WithOutput(e.Err), mpb.WithWidth(8))
+	bar := p.AddSpinner(0, mpb.AppendDecorators(
+		decor.Any(func(decor.Statistics) string {
+			if op := current.Load(); op != nil {
+				return state(*op) + " "
+			}
+			return "asking "
+		}),
+		decor.Elapsed(decor.ET_STYLE_GO)))
+	return func(op client.Operation) { current.Store(&op) }, func() {
+		bar.Abort(true)
+		p.Wait()
+	}
+}
+
+func (e *env) printOperation(op client.Operation) {
+	if e.json {
+		e.print(e.Out, op)
+		return
+	}
+	status := string(op.Status)
+	if op.HttpStatus != nil {
+		status += " (" + strconv.Itoa(*op.HttpStatus) + ")"
+	}
+	colour := map[client.OperationStatus]string{client.OperationStatusSucceeded: green, client.OperationStatusFailed: red}[op.Status]
+	if colour == "" {
+		colour = yellow
+	}
+	e.line("%s  %s", e.paint(e.Out, bold, op.Operation), e.paint(e.Out, colour, status))
+	e.line("  id        %s", op.Id)
+	e.line("  by        %s", op.CreatedBy)
+	e.line("  accepted  %s", op.AcceptedAt.Local().Format(time.DateTime))
+	after := func(what string, at *time.Time) {
+		if at != nil {
+			e.line("  %-8s  %s later", what, at.Sub(op.AcceptedAt).Round(time.Millisecond))
+		}
+	}
+	after("started", op.StartedAt)
+	after("finished", op.FinishedAt)
+	if op.Answer == nil {
+		return
+	}
+	answer, err := json.MarshalIndent(op.Answer, "", "  ")
+	if err != nil {
+		return
+	}
+	label := "answer"
+	for line := range strings.Lines(string(answer)) {
+		e.line("  %-8s  %s", label, oneLine(strings.TrimSuffix(line, "\n")))
+		label = ""
+	}
+}
+
+func clock(t time.Time) string { return t.Local().Format(time.TimeOnly) }
