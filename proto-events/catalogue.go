@@ -13,6 +13,7 @@ import (
 
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 	federationv1 "github.com/commandcenter/commandcenter/proto-events/federation/v1"
+	ingestionv1 "github.com/commandcenter/commandcenter/proto-events/ingestion/v1"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 	optionsv1 "github.com/commandcenter/commandcenter/proto-events/options/v1"
 	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
@@ -29,6 +30,7 @@ func files() []protoreflect.FileDescriptor {
 		authv1.File_auth_v1_auth_events_proto,
 		authv1.File_auth_v1_auth_calls_proto,
 		federationv1.File_federation_v1_federation_events_proto,
+		ingestionv1.File_ingestion_v1_ingestion_events_proto,
 		knowledgev1.File_knowledge_v1_knowledge_events_proto,
 		knowledgev1.File_knowledge_v1_knowledge_calls_proto,
 		platformv1.File_platform_v1_platform_events_proto,

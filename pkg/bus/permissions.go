@@ -28,6 +28,8 @@ type Contract struct {
 	Objects bool
 	// Live lets it tell progress, FollowsLive hear it.
 	Live, FollowsLive bool
+	// External lets it take facts of other teams.
+	External bool
 	// AllFacts lets it hear and read every fact of every project: an edge.
 	AllFacts bool
 	// Notes lets it write and read what was answered 202: an edge.
@@ -92,6 +94,10 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 		p.durable(StreamJobs, JobDurable(service))
 		p.pub("job.*."+service+".*", "$JS.API.STREAM.INFO."+StreamJobs)
 	}
+	if c.External {
+		takes = true
+		p.durable(StreamExt, ExternalDurable(service))
+	}
 	if takes {
 		p.pub("dead."+service+".>", "$JS.API.STREAM.INFO."+StreamDead)
 	}
@@ -122,7 +128,7 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	}
 	if c.DeadLetters {
 		p.pub("$JS.API.STREAM.INFO."+StreamDead, "$JS.API.STREAM.MSG.GET."+StreamDead, "$JS.API.STREAM.MSG.DELETE."+StreamDead,
-			"$JS.API.STREAM.INFO."+StreamCommands, "$JS.API.STREAM.INFO."+StreamEvents, "cmd.>", "evt.>")
+			"$JS.API.STREAM.INFO."+StreamCommands, "$JS.API.STREAM.INFO."+StreamEvents, "$JS.API.STREAM.INFO."+StreamExt, "cmd.>", "evt.>", "ext.>")
 	}
 	return natsd.UserSpec{Name: service, Pub: p.allow, PubDeny: p.denied, Sub: p.hear, Replies: len(c.Serves) > 0}
 }

@@ -17,6 +17,8 @@ import (
 type Specs struct {
 	// Services take commands and jobs.
 	Services []string
+	// External takes facts of other teams; empty for nobody.
+	External string
 	// Events are the facts whose consumers are made; usually events.Catalogue().
 	Events []events.Description
 	// Replicas of each stream; 1 when 0, 3 on a cluster.
@@ -50,6 +52,10 @@ const (
 	keepSpill     = 10 * time.Minute
 	keepBodies    = 30 * 24 * time.Hour
 	dedupeWindow  = 2 * time.Minute
+	// Deduplication is stream-wide and silent: a team could swallow what another
+	// says by using its ids. Who takes the facts drops repetitions, team by team.
+	// The server takes no less.
+	dedupeNobody = 100 * time.Millisecond
 
 	ackWait = 30 * time.Second
 
@@ -92,7 +98,7 @@ func Streams(s Specs) []jetstream.StreamConfig {
 		},
 		{
 			Name: StreamExt, Description: "facts from outside", Subjects: []string{"ext.>"}, Storage: disk, Replicas: replicas,
-			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxBytes: maxExt, MaxAge: keepEvents, Duplicates: dedupeWindow,
+			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxBytes: maxExt, MaxAge: keepEvents, Duplicates: dedupeNobody,
 		},
 		{
 			Name: StreamLive, Description: "progress, for minutes", Subjects: []string{"live.>"}, Storage: light.Storage, PersistMode: light.PersistMode, Replicas: replicas,
@@ -147,6 +153,9 @@ func Consumers(s Specs) []ConsumerSpec {
 	for _, service := range s.Services {
 		add(StreamCommands, CommandDurable(service), "cmd.*."+service+".>", maxInFlight)
 		add(StreamJobs, JobDurable(service), "job.*."+service+".>", 256)
+	}
+	if s.External != "" {
+		add(StreamExt, ExternalDurable(s.External), "ext.>", 64)
 	}
 	for _, d := range s.Events {
 		for _, consumer := range d.Consumers {

@@ -165,13 +165,7 @@ func options(c Config, t *Trust) (*server.Options, error) {
 		return nil, fmt.Errorf("operator: %w", err)
 	}
 	opts.TrustedOperators = []*jwt.OperatorClaims{op}
-	resolver := &server.MemAccResolver{}
-	for name, token := range t.accounts {
-		if err := resolver.Store(t.ids[name], token); err != nil {
-			return nil, fmt.Errorf("account %s: %w", name, err)
-		}
-	}
-	opts.AccountResolver = resolver
+	opts.AccountResolver = resolver{t}
 	if c.Addr != "" {
 		if opts.Host, opts.Port, err = split(c.Addr, c.TLS != nil || c.Plain); err != nil {
 			return nil, fmt.Errorf("nats address: %w", err)

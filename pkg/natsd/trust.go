@@ -207,6 +207,9 @@ func (t *Trust) signAccount(name string, op nkeys.KeyPair, gone []string) error 
 	if name != AccountHub {
 		c.Limits.LeafNodeConn = 0
 	}
+	if name == AccountCC {
+		c.Exports = exports()
+	}
 	if err := t.revoke(c, gone); err != nil {
 		return err
 	}
@@ -344,6 +347,11 @@ func (t *Trust) serverConfig() []byte {
 		t.operator, t.ids[AccountSys], maxControlLine, MaxPayload)
 	for _, name := range slices.Sorted(maps.Keys(t.accounts)) {
 		fmt.Fprintf(&b, "  # %s\n  %s: %s\n", name, t.ids[name], t.accounts[name])
+	}
+	for _, file := range t.grantFiles() {
+		if token, err := os.ReadFile(file); err == nil { // one that is gone meanwhile is revoked
+			fmt.Fprintf(&b, "  %s: %s\n", strings.TrimSuffix(filepath.Base(file), ".jwt"), strings.TrimSpace(string(token)))
+		}
 	}
 	b.WriteString("}\n")
 	return []byte(b.String())

@@ -235,12 +235,12 @@ func TestSplitProcessesSurviveTheLossOfEachOther(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
 	p := apart(t, dir, "--no-sample", "--split")
-	if len(p.pids) != 6 {
-		t.Fatalf("processes %v, want six", p.pids)
+	if len(p.pids) != 7 {
+		t.Fatalf("processes %v, want seven", p.pids)
 	}
 	token := p.owner().token
 	l := &ledger{promised: map[string]string{}, unknown: map[string]bool{}, refused: map[int]int{}}
-	for round, role := range []string{"knowledge", "auth", "federation", "gateway", "nats", "postgres"} {
+	for round, role := range []string{"knowledge", "auth", "ingestion", "federation", "gateway", "nats", "postgres"} {
 		stop := make(chan struct{})
 		wg := l.writers(p, token, round, 2, stop)
 		waitWrites(t, l, 3)

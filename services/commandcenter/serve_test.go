@@ -52,7 +52,7 @@ func serving(t *testing.T, dir string, args ...string) *product {
 func TestPartsFindEachOtherInAnyOrder(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
-	inner := serving(t, dir, "auth", "knowledge", "federation", "--ops", "127.0.0.1:0")
+	inner := serving(t, dir, "auth", "knowledge", "ingestion", "federation", "--ops", "127.0.0.1:0")
 	nats := serving(t, dir, "nats", "--nats", "127.0.0.1:0")
 	nats.awaitReady()
 	postgres := serving(t, dir, "postgres")
@@ -63,7 +63,7 @@ func TestPartsFindEachOtherInAnyOrder(t *testing.T) {
 		Streams bool     `json:"streams"`
 		Owner   bool     `json:"owner_created"`
 	}
-	if err := json.Unmarshal([]byte(out), &report); err != nil || code != 0 || len(report.Schemas) != 3 || !report.Streams || !report.Owner {
+	if err := json.Unmarshal([]byte(out), &report); err != nil || code != 0 || len(report.Schemas) != 4 || !report.Streams || !report.Owner {
 		t.Fatalf("migrate: %d %s%s", code, out, errs)
 	}
 	if code, out, errs := run(t, "migrate", "--data-dir", dir); code != 0 || !strings.Contains(out, "up to date") {
@@ -120,7 +120,7 @@ func TestPartsWaitForServersOfOthers(t *testing.T) {
 	t.Cleanup(func() { _ = postgres.Stop(context.Background()) }) // a test
 	where := []string{"--nats-url", nats.ClientURL(), "--database-url", postgres.AdminDSN()}
 	var parts []*product
-	for _, name := range []string{"knowledge", "federation", "auth", "gateway"} {
+	for _, name := range []string{"knowledge", "ingestion", "federation", "auth", "gateway"} {
 		parts = append(parts, serving(t, dir, append([]string{name, "--http", "127.0.0.1:0"}, where...)...))
 	}
 	for _, p := range parts {

@@ -1,7 +1,7 @@
 // Package knowledge is the knowledge service: documents in, answers out.
 //
 //	owns    documents, chunks, embeddings, the blobs of uploads
-//	hears   auth.project.deleting
+//	hears   auth.project.deleting, ingestion.fact.accepted
 //	says    knowledge.document.received, .indexed, .failed, .deleted; project.purged
 //	serves  queryKnowledgeBase, addDocument, addTextDocument, getDocument,
 //	        listDocuments, deleteDocument, getKnowledgeStatistics,

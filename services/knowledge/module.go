@@ -104,7 +104,8 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Purge: func(ctx context.Context, p tenant.Project, version int, consumer, message string) error {
 			return store.Purge(ctx, p, postgres.Order{Consumer: consumer, Message: message, Version: version})
 		},
-		Drop: library.Drop,
+		Drop:   library.Drop,
+		Accept: intake.Accept,
 	}).Register(heard)
 	// A search brings its index up to date by itself; following the facts
 	// only does it earlier, and in every replica.

@@ -92,7 +92,7 @@ func Start(t testing.TB, services []string, opts ...Option) *Env {
 	// runs it or not.
 	e := &Env{
 		t: t, tcp: o.tcp, buses: map[string]*bus.Bus{}, Registry: prometheus.NewRegistry(), log: slog.New(slog.DiscardHandler),
-		on: o.on, specs: bus.Specs{Services: services, Events: events.Catalogue(), Memory: !o.disk},
+		on: o.on, specs: bus.Specs{Services: services, External: "ingestion", Events: events.Catalogue(), Memory: !o.disk},
 	}
 	if o.log != nil {
 		e.log = slog.New(slog.NewTextHandler(o.log, nil))
@@ -273,3 +273,6 @@ func (e *Env) Run(parts ...Part) {
 func Person(userID int64, p tenant.Project, role tenant.Role) tenant.Identity {
 	return tenant.Identity{Project: p, Principal: "user:" + itoa(userID), UserID: userID, Email: "user" + itoa(userID) + "@example.org", Role: role}
 }
+
+// Dir is the data directory of the server.
+func (e *Env) Dir() string { return e.conf.Dir }

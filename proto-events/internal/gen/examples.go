@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	events "github.com/commandcenter/commandcenter/proto-events"
 )
@@ -68,6 +69,10 @@ func fill(m protoreflect.Message) {
 			if f.Message().FullName() == "google.protobuf.Timestamp" {
 				seconds := f.Message().Fields().ByName("seconds")
 				m.Mutable(f).Message().Set(seconds, protoreflect.ValueOfInt64(1767225600)) // 2026-01-01T00:00:00Z
+				continue
+			}
+			if s, ok := m.Mutable(f).Message().Interface().(*structpb.Struct); ok {
+				s.Fields = map[string]*structpb.Value{"title": structpb.NewStringValue("title"), "total": structpb.NewNumberValue(2.5)}
 				continue
 			}
 			fill(m.Mutable(f).Message())

@@ -18,6 +18,8 @@ over a redelivery, late: drop what has a lower ` + "`version`" + ` than what you
 ` + "`evt.<project>.<service>.<noun>.<fact>.v<n>`" + ` with the project as ` + "`p42`" + ` or ` + "`instance`" + `. The body is JSON (binary protobuf when
 ` + "`content-type`" + ` says so), the CloudEvents 1.0 attributes are headers (` + "`ce-id`, `ce-source`, `ce-type`, `ce-subject`, `ce-time`" + `, ...).
 A *consumer* misses nothing (durable); a *follower* hears, in each of its replicas, what is said from now on.
+What another team says on its own account, on ` + "`ext.<project>.<team>.<noun>.<fact>.v<n>`" + ` under a schema that it registered, is said again as
+[FactAccepted](#factaccepted).
 Forms: [asyncapi.yaml](asyncapi.yaml), [schemas/](schemas), the .proto files. Examples: [golden/](golden).
 
 ## Who says what to whom
@@ -52,6 +54,9 @@ func markdown(facts []events.Description, calls []events.CallDescription, said *
 	return []byte(b.String())
 }
 
+// external is the fact that what comes from outside becomes.
+const external = "ingestion.fact.accepted.v1"
+
 // mermaid draws services and what goes between them; a fact that nobody in the
 // house hears yet leads to "other teams" when it is public.
 func mermaid(facts []events.Description, calls []events.CallDescription) string {
@@ -67,6 +72,9 @@ func mermaid(facts []events.Description, calls []events.CallDescription) string 
 		}
 		for _, to := range d.Followers {
 			edges[from+"|-.->|"+to] = append(edges[from+"|-.->|"+to], label)
+		}
+		if d.ID() == external {
+			edges["other teams|-->|"+from] = []string{"ext.#lt;project#gt;.#lt;team#gt;.…"}
 		}
 		if d.Public {
 			edges[from+"|-->|other teams"] = append(edges[from+"|-->|other teams"], label)
@@ -110,6 +118,9 @@ func typeName(f protoreflect.FieldDescriptor) string {
 		name = string(f.Message().Name())
 		if name == "Timestamp" {
 			name = "RFC 3339 time or null"
+		}
+		if name == "Struct" {
+			name = "JSON object"
 		}
 	}
 	if f.IsList() {

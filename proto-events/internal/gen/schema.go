@@ -70,6 +70,9 @@ func kindSchema(f protoreflect.FieldDescriptor, said *comments) object {
 			}
 			return object{{"type", list{"string", "null"}}, {"format", "date-time"}}
 		}
+		if f.Message().FullName() == "google.protobuf.Struct" { // any JSON object
+			return object{{"type", list{"object", "null"}}}
+		}
 		return body(f.Message(), said)
 	default: // strings; 64-bit numbers are written as strings and ruled out by a test
 		return object{{"type", "string"}}

@@ -110,6 +110,9 @@ type ValidationError = any
 // ValidationProblem defines model for ValidationProblem.
 type ValidationProblem = any
 
+// DeadSeq defines model for DeadSeq.
+type DeadSeq = int64
+
 // DocumentID defines model for DocumentID.
 type DocumentID = int64
 

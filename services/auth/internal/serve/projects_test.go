@@ -230,6 +230,7 @@ func TestDeletionHidesAtOnceAndEndsWhenAllHavePurged(t *testing.T) {
 	// What is not awaited changes nothing; what is ends it, once.
 	w.env.Say(&platformv1.ProjectPurged{ProjectId: int32(me.Project), Version: 1, Service: "knowledge"})
 	w.env.Say(&platformv1.ProjectPurged{ProjectId: int32(second.Project), Version: e.GetVersion(), Service: "federation"})
+	w.env.Say(&platformv1.ProjectPurged{ProjectId: int32(second.Project), Version: e.GetVersion(), Service: "ingestion"})
 	w.env.SayAs("purged", &platformv1.ProjectPurged{ProjectId: int32(second.Project), Version: e.GetVersion(), Service: "knowledge"})
 	if got := bustest.Await(w.env, deleted); got.GetProjectId() != int32(second.Project) || got.GetVersion() != 3 {
 		t.Errorf("event = %v", got)

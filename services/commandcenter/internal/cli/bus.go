@@ -24,12 +24,12 @@ func (e *env) busCommand() *cobra.Command {
 		Use:   "bus",
 		Short: "Look at what travels on the bus, and at what was given up",
 		Long: `Works as the administrator of the bus, with the credentials in the data directory:
-on the machine of the instance, or with a copy of its keys. Only events asks the
-server over HTTP, as the user that you are logged in as.`,
+on the machine of the instance, or with a copy of its keys. Only events and
+schema ask the server over HTTP, as the user that you are logged in as.`,
 		Example: "  commandcenter bus tail\n  commandcenter bus services\n  commandcenter bus dead list",
 	}
 	e.bind(c, true, "nats_url")
-	return group(c, e.busTail(), e.busEvents(), e.busReconcile(), e.busReplay(), e.busServices(), e.busDead())
+	return group(c, e.busTail(), e.busEvents(), e.busReconcile(), e.busReplay(), e.busServices(), e.busDead(), e.busGrant(), e.busRevoke(), e.busList(), e.busSchema())
 }
 
 // busURL is where the bus of the data directory is.

@@ -16,6 +16,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 	"github.com/commandcenter/commandcenter/services/federation"
 	"github.com/commandcenter/commandcenter/services/gateway"
+	"github.com/commandcenter/commandcenter/services/ingestion"
 	"github.com/commandcenter/commandcenter/services/knowledge"
 )
 
@@ -39,6 +40,7 @@ type Config struct {
 	Auth       auth.Config       `config:"auth"`
 	Knowledge  knowledge.Config  `config:"knowledge"`
 	Federation federation.Config `config:"federation"`
+	Ingestion  ingestion.Config  `config:"ingestion"`
 	Hub        Hub               `config:"hub"`
 	Client     Client            `config:"client"`
 }
@@ -114,6 +116,7 @@ func Default() Config {
 		Auth:       auth.DefaultConfig(),
 		Knowledge:  knowledge.DefaultConfig(),
 		Federation: federation.DefaultConfig(),
+		Ingestion:  ingestion.DefaultConfig(),
 	}
 }
 
@@ -153,7 +156,7 @@ func (c Config) Validate() error {
 	if c.OTLP != "" && !hasScheme(c.OTLP, "http", "https") {
 		bad("otlp_endpoint", "want http(s)://host:port")
 	}
-	errs = append(errs, c.Gateway.Config().Validate(), below("auth", c.Auth.Validate()), below("knowledge", c.Knowledge.Validate()), below("federation", c.Federation.Validate()), c.Hub.validate(c.NATSURL == ""))
+	errs = append(errs, c.Gateway.Config().Validate(), below("auth", c.Auth.Validate()), below("knowledge", c.Knowledge.Validate()), below("federation", c.Federation.Validate()), below("ingestion", c.Ingestion.Validate()), c.Hub.validate(c.NATSURL == ""))
 	if c.Client.Server != "" && !hasScheme(c.Client.Server, "http", "https") {
 		bad("client.server", "want http(s)://host:port")
 	}

@@ -103,14 +103,18 @@ func (p *natsPart) provision(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var names []string
+	external := ""
 	for _, s := range services() {
+		if s.external {
+			external = s.name
+		}
 		if !s.edge {
 			names = append(names, s.name)
 		}
 	}
 	return errors.Join(
 		bus.ProvisionHub(ctx, hub, federation.Presence, hubServices()...),
-		bus.Provision(ctx, admin, bus.Specs{Services: names, Events: events.Catalogue(), AsyncEvents: true, Replicas: p.env.Config.Replicas}),
+		bus.Provision(ctx, admin, bus.Specs{Services: names, External: external, Events: events.Catalogue(), AsyncEvents: true, Replicas: p.env.Config.Replicas}),
 	)
 }
 

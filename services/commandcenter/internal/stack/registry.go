@@ -13,20 +13,23 @@ import (
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
 	"github.com/commandcenter/commandcenter/services/federation"
 	"github.com/commandcenter/commandcenter/services/gateway"
+	"github.com/commandcenter/commandcenter/services/ingestion"
 	"github.com/commandcenter/commandcenter/services/knowledge"
 )
 
 // Service is what the registry knows of one.
 type service struct {
-	name   string
-	schema *pg.Schema // nil for one without rows
-	conns  int        // most connections to the database
-	hub    bool       // connects to account HUB too
-	jobs   bool       // runs jobs
-	live   bool       // tells progress
-	files  bool       // reads uploaded files
-	edge   bool       // speaks HTTP, asks everybody, and is started last
-	build  func(b built) (*app.Module, error)
+	name     string
+	schema   *pg.Schema // nil for one without rows
+	conns    int        // most connections to the database
+	hub      bool       // connects to account HUB too
+	jobs     bool       // runs jobs
+	live     bool       // tells progress
+	files    bool       // reads uploaded files
+	external bool       // takes facts of other teams
+	dead     bool       // shows and redrives what others gave up
+	edge     bool       // speaks HTTP, asks everybody, and is started last
+	build    func(b built) (*app.Module, error)
 }
 
 // services lists them in the order of a table of contents; they start side by
@@ -37,6 +40,9 @@ func services() []service {
 			return auth.New(auth.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Secret: b.env.Secret, Version: b.env.Version}, b.env.Config.Auth)
 		}},
 		{name: knowledge.Name, schema: &knowledge.Migrations, conns: 16, jobs: true, live: true, files: true, build: buildKnowledge},
+		{name: ingestion.Name, schema: &ingestion.Migrations, conns: 4, external: true, dead: true, build: func(b built) (*app.Module, error) {
+			return ingestion.New(ingestion.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Recheck: recheck(b.bus), Version: b.env.Version}, b.env.Config.Ingestion)
+		}},
 		{name: federation.Name, schema: &federation.Migrations, conns: 4, hub: true, build: buildFederation},
 		{name: "gateway", edge: true, files: true, build: buildGateway},
 	}
@@ -90,7 +96,7 @@ func (s service) contract() (bus.Contract, error) {
 	if err != nil {
 		return bus.Contract{}, err
 	}
-	c := bus.Contract{Publishes: events.SaidBy(s.name), Jobs: s.jobs, Live: s.live, Objects: s.files}
+	c := bus.Contract{Publishes: events.SaidBy(s.name), Jobs: s.jobs, Live: s.live, Objects: s.files, External: s.external, DeadLetters: s.dead}
 	for _, d := range events.Catalogue() {
 		if slices.Contains(d.Consumers, s.name) || slices.Contains(d.Followers, s.name) {
 			c.Hears = append(c.Hears, d)

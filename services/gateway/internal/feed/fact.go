@@ -99,7 +99,7 @@ func Read(s bus.Said) (f Fact, ok bool) {
 	e := event{
 		ID: a.ID, Position: s.Position.String(), Event: strings.Join(t[2:], "."), Subject: s.Subject, ProjectID: int64(project),
 		Service: k.Service, Noun: k.Noun, Fact: k.Fact, Version: k.Version, Aggregate: a.Subject, OccurredAt: stamp(a.Time), RecordedAt: stamp(s.Time),
-		Source: a.Source, Schema: optional(a.DataSchema), Trace: optional(s.Header.Get("traceparent")), Public: known && d.Public, Data: data,
+		Source: a.Source, Schema: optional(a.DataSchema), Trace: optional(trace(s.Header)), Public: known && d.Public, Data: data,
 	}
 	if v, err := strconv.ParseInt(a.Version, 10, 64); err == nil {
 		e.AggVersion = &v
@@ -141,6 +141,16 @@ var declared = sync.OnceValue(func() map[Kind]events.Description {
 	}
 	return out
 })
+
+// trace is the trace context, whatever the case of the header's name.
+func trace(h map[string][]string) string {
+	for name, v := range h {
+		if strings.EqualFold(name, "traceparent") && len(v) > 0 {
+			return v[0]
+		}
+	}
+	return ""
+}
 
 func optional(s string) *string {
 	if s == "" {

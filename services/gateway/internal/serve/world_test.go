@@ -422,6 +422,23 @@ func sample(operation string) *bus.Answer {
 		body = `{"repository_id":null,"collection":"c","vector_db":{"total_chunks":1,"categories":{"c":1},"embedding_model":"m","backend":"memory","collection_name":"c","embedding_dimension":384,"embedded_chunks":1,"db_path":null},"database":{"total_entries":1,"categories":{}},"embedding_model":"m"}`
 	case "listCollections", "listCategories":
 		body = `["default"]`
+	case "listEventSchemas":
+		body = `{"items":[],"total":0}`
+	case "registerEventSchema", "getEventSchema":
+		if operation[0] == 'r' {
+			status = 201
+		}
+		body = `{"id":7,"team":"billing","noun":"invoice","fact":"paid","version":1,"subject":"ext.p1.billing.invoice.paid.v1","schema":{"type":"object"},"registered_by":"user:1","created_at":"2026-01-02T03:04:05Z"}`
+	case "deleteEventSchema":
+		status = 204
+	case "listDeadLetters":
+		body = `{"items":[],"next_after":null}`
+	case "purgeDeadLetters":
+		body = `{"removed":2,"more":false}`
+	case "getDeadLetter":
+		body = `{"seq":7,"service":"knowledge","consumer":"c","subject":"evt.p1.a.b.c.v1","attempts":5,"error":"e","stored_at":null,"died_at":"2026-01-02T03:04:05Z","headers":{},"data":"{}"}`
+	case "discardDeadLetter", "redriveDeadLetter":
+		status = 204
 	case "listInstances":
 		body = `{"instances":[],"total":0}`
 	case "getInstance", "admitInstance":

@@ -8,6 +8,8 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	events "github.com/commandcenter/commandcenter/proto-events"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
 )
 
 // Handlers hear facts. All fields are needed.
@@ -16,11 +18,14 @@ type Handlers struct {
 	// name the order among what was heard, which is to be remembered.
 	Purge func(ctx context.Context, p tenant.Project, version int, consumer, message string) error
 	Drop  func(tenant.Project) // forgets what is in memory of a project
+	// Accept takes a document in.
+	Accept func(ctx context.Context, s document.Submission) (document.Document, error)
 }
 
 // Register registers every subscription of the service with in.
 func (h *Handlers) Register(in *bus.Inbox) {
 	bus.Handle(in, h.projectDeleting)
+	bus.Handle(in, h.factAccepted)
 }
 
 func (h *Handlers) projectDeleting(ctx context.Context, m bus.Meta, e *authv1.ProjectDeleting) error {

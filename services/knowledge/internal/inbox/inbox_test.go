@@ -6,13 +6,18 @@ import (
 	"fmt"
 	"testing"
 
+	"google.golang.org/protobuf/types/known/structpb"
+
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
+	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+	ingestionv1 "github.com/commandcenter/commandcenter/proto-events/ingestion/v1"
 
 	"github.com/commandcenter/commandcenter/services/knowledge"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/inbox"
 )
 
@@ -42,5 +47,45 @@ func TestDeletedProjectIsPurgedAndThenForgotten(t *testing.T) {
 		if got := bustest.Await(env, heard); got != want {
 			t.Fatalf("heard %q, want %q", got, want)
 		}
+	}
+}
+
+func TestADocumentThatATeamPublishesIsTakenIn(t *testing.T) {
+	t.Parallel()
+	env := bustest.New(t, "ingestion", "knowledge")
+	heard := make(chan document.Submission, 10)
+	in := bus.NewInbox(env.Bus("knowledge"), bus.InboxConfig{Service: "knowledge", DB: pgtest.New(t, knowledge.Migrations)})
+	(&inbox.Handlers{
+		Accept: func(_ context.Context, s document.Submission) (document.Document, error) {
+			heard <- s
+			if s.Title == "bad" {
+				return document.Document{}, errs.New(errs.Unsupported, "nobody reads this")
+			}
+			return document.Document{}, nil
+		},
+	}).Register(in)
+	env.Run(in)
+	say := func(fact string, data map[string]any) {
+		t.Helper()
+		d, err := structpb.NewStruct(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		env.Say(&ingestionv1.FactAccepted{ProjectId: 3, FactId: "docs/1", Version: 1, Team: "docs", Noun: "document", Fact: fact, FactVersion: 1, Data: d})
+	}
+	say("removed", map[string]any{"title": "other", "content": "x"})
+	say("published", map[string]any{"title": "empty"})
+	say("published", map[string]any{"title": "bad", "content": "x"})
+	say("published", map[string]any{"title": "Guide", "content": "# Guide", "url": "https://docs.example/guide", "pages": 3})
+	if s := bustest.Await(env, heard); s.Title != "bad" {
+		t.Errorf("first %+v", s)
+	}
+	s := bustest.Await(env, heard)
+	if s.Project != 3 || s.Source != "docs.example/guide" || s.Title != "Guide" || s.Category != "docs" || s.Principal != "team:docs" || string(s.Blob.Body) != "# Guide" {
+		t.Errorf("taken in %+v", s)
+	}
+	dead, err := env.Bus("gateway").DeadLetters(t.Context(), bus.DeadFilter{Service: "knowledge"})
+	if err != nil || len(dead) != 2 {
+		t.Errorf("%d dead letters, want 2 (%v)", len(dead), err)
 	}
 }

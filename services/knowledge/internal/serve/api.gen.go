@@ -243,6 +243,9 @@ type ValidationProblem = any
 // Collection defines model for Collection.
 type Collection = string
 
+// DeadSeq defines model for DeadSeq.
+type DeadSeq = int64
+
 // DocumentID defines model for DocumentID.
 type DocumentID = int64
 

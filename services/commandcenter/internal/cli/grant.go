@@ -1,0 +1,168 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/grants"
+)
+
+// book is where grants are written down.
+func (e *env) book() grants.Book {
+	return grants.Book{Dir: e.cfg.DataDir, Connect: e.busAs, Now: time.Now}
+}
+
+func (e *env) busGrant() *cobra.Command {
+	var project int64
+	var team, out string
+	var says, hears []string
+	var expires, since time.Duration
+	var renew bool
+	c := &cobra.Command{
+		Use:   "grant NAME",
+		Short: "Let another team onto the bus, in one project, for what is named",
+		Long: `Makes credentials, or changes what earlier ones may do. They open an account of
+their own, into which nothing reaches but the facts to subscribe to, and out of
+which nothing goes but the facts to publish. The file is all that the team needs,
+besides the address of NATS; it is not kept here.
+
+What to publish is noun.fact.v1 of the team, said on ext.p<project>.<team>.…;
+"*" stands for a word and ">" for all. What to subscribe to is a public fact by
+its id, see EVENTS.md; "*" at the end stands for any rest. A durable consumer keeps
+what the team has not taken yet: stream EVENTS, JetStream domain commandcenter.`,
+		Example: `  commandcenter bus grant billing --project 42 --publish invoice.paid.v1 --subscribe "knowledge.document.*"
+  nats --creds billing.creds sub "evt.p42.knowledge.document.indexed.v1"
+  nats --creds billing.creds req ext.p42.billing.invoice.paid.v1 '{"total": 3}'
+  nats --creds billing.creds --js-domain commandcenter consumer next EVENTS grant-billing`,
+		Args: nargs(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := args[0]
+			if team == "" {
+				team = name
+			}
+			a, err := bus.ParseAccess(name, tenant.Project(project), team, says, hears)
+			if err != nil {
+				return usageError{err}
+			}
+			now := time.Now()
+			if expires > 0 {
+				a.Expires = now.Add(expires)
+			}
+			if out == "" {
+				out = name + ".creds"
+			}
+			var from time.Time
+			if since > 0 {
+				from = now.Add(-since)
+			}
+			return e.grant(cmd.Context(), a, out, renew, from)
+		},
+	}
+	fs := c.Flags()
+	fs.Int64Var(&project, "project", 0, "number of the project")
+	fs.StringVar(&team, "team", "", "name under which the team says facts (default: NAME)")
+	fs.StringSliceVar(&says, "publish", nil, "facts that the team may say: noun.fact.v1")
+	fs.StringSliceVar(&hears, "subscribe", nil, "public facts that the team may hear, by id")
+	fs.DurationVar(&expires, "expires", 0, "how long the grant holds (default: until it is revoked)")
+	fs.DurationVar(&since, "since", 0, "how far back a new consumer begins (default: now)")
+	fs.StringVarP(&out, "out", "o", "", "file for the credentials, readable by you alone (default: NAME.creds)")
+	fs.BoolVar(&renew, "renew", false, "make new credentials and refuse the earlier ones")
+	return ends(c, codesBus...)
+}
+
+func (e *env) grant(ctx context.Context, a bus.Access, out string, renew bool, since time.Time) error {
+	if _, err := os.Stat(e.cfg.DataDir + "/keys/operator.nk"); err != nil {
+		return codedError{fmt.Errorf("no keys to sign with: %w; name the data directory of the instance with --data-dir", err), exitAuth}
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	r, written, err := e.book().Grant(ctx, a, out, renew, since)
+	if err != nil {
+		return err
+	}
+	if !written {
+		out = ""
+	}
+	if e.json {
+		e.print(e.Out, struct {
+			grants.Record
+			Credentials string `json:"credentials"`
+		}{r, out})
+		return nil
+	}
+	for _, s := range r.Publish {
+		e.line("may publish    %s", s)
+	}
+	for _, s := range r.Subscribe {
+		e.line("may subscribe  %s", s)
+	}
+	if r.Consumer != "" {
+		e.line("takes from     stream %s, consumer %s, JetStream domain %s", bus.StreamEvents, r.Consumer, bus.AccessDomain)
+	}
+	if written {
+		e.line("credentials    %s", out)
+	} else {
+		e.line("credentials    those that were given out")
+	}
+	return nil
+}
+
+func (e *env) busRevoke() *cobra.Command {
+	return ends(&cobra.Command{
+		Use: "revoke NAME", Short: "End a grant: its connections are closed at once", Args: nargs(1, 1),
+		Example: "  commandcenter bus revoke billing",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := context.WithTimeout(cmd.Context(), 15*time.Second)
+			defer cancel()
+			r, err := e.book().Revoke(ctx, args[0])
+			if errors.Is(err, grants.ErrNone) {
+				return codedError{fmt.Errorf("%w, see `commandcenter bus list`", err), exitNotFound}
+			}
+			if err != nil {
+				return err
+			}
+			if e.json {
+				e.print(e.Out, r)
+				return nil
+			}
+			e.line("Revoked %s.", r.Name)
+			return nil
+		},
+	}, append(slices.Clone(codesBus), exitNotFound)...)
+}
+
+func (e *env) busList() *cobra.Command {
+	return ends(&cobra.Command{
+		Use: "list", Short: "What was granted to other teams", Args: nargs(0, 0),
+		Example: "  commandcenter bus list\n  commandcenter bus list --json | jq '.[].name'",
+		RunE: func(*cobra.Command, []string) error {
+			all, err := e.book().List()
+			if err != nil {
+				return err
+			}
+			if e.json {
+				e.print(e.Out, all)
+				return nil
+			}
+			if len(all) == 0 {
+				e.say("No grants.")
+				return nil
+			}
+			t := newTable(e.Out, "NAME", "PROJECT", "TEAM", "STATE", "PUBLISHES", "SUBSCRIBES", "CHANGED")
+			for _, r := range all {
+				t.row(r.Name, strconv.FormatInt(r.Project, 10), r.Team, r.State(time.Now()), strings.Join(r.Publish, " "), strings.Join(r.Subscribe, " "), r.ChangedAt.Local().Format(time.DateTime))
+			}
+			return t.flush()
+		},
+	}, codesBus...)
+}

@@ -1,0 +1,219 @@
+package grants
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/natsd"
+)
+
+// Record is what is written down of a grant.
+type Record struct {
+	Name      string     `json:"name"`
+	Project   int64      `json:"project_id"`
+	Team      string     `json:"team"`
+	Publish   []string   `json:"publish"`   // subjects
+	Subscribe []string   `json:"subscribe"` // subjects
+	Consumer  string     `json:"consumer"`  // durable; empty when it hears nothing
+	CreatedAt time.Time  `json:"created_at"`
+	ChangedAt time.Time  `json:"changed_at"`
+	ExpiresAt *time.Time `json:"expires_at"`
+	RevokedAt *time.Time `json:"revoked_at"`
+	// Pending is a revocation that no server has been told of yet.
+	Pending *Pending `json:"pending,omitempty"`
+}
+
+// Pending is what a server has to be told.
+type Pending struct {
+	Account string `json:"account"`
+	Token   string `json:"token"`
+}
+
+// State is active, expired or revoked.
+func (r Record) State(now time.Time) string {
+	switch {
+	case r.RevokedAt != nil:
+		return "revoked"
+	case r.ExpiresAt != nil && r.ExpiresAt.Before(now):
+		return "expired"
+	}
+	return "active"
+}
+
+// ErrNone says that there is no such grant.
+var ErrNone = errors.New("no such grant")
+
+// Book is where the grants of one instance are written down.
+type Book struct {
+	Dir string // data directory
+	// Connect opens a connection as one of the instance's own users.
+	Connect func(user string) (*nats.Conn, error)
+	Now     func() time.Time
+}
+
+func (b Book) file(name string) string {
+	return filepath.Join(b.Dir, "keys", "grants", name+".json")
+}
+
+// List returns all grants by name, those that were revoked too.
+func (b Book) List() ([]Record, error) {
+	files, err := filepath.Glob(b.file("*"))
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Record, 0, len(files))
+	for _, f := range files {
+		r, err := b.read(strings.TrimSuffix(filepath.Base(f), ".json"))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, r)
+	}
+	slices.SortFunc(out, func(a, b Record) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+func (b Book) read(name string) (Record, error) {
+	var r Record
+	text, err := os.ReadFile(b.file(filepath.Base(name)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, fmt.Errorf("%q: %w", name, ErrNone)
+	}
+	if err == nil {
+		err = json.Unmarshal(text, &r)
+	}
+	if err != nil {
+		return r, fmt.Errorf("grant %q: %w", name, err)
+	}
+	return r, nil
+}
+
+func (b Book) write(r Record) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return replace(b.file(r.Name), append(text, '\n'))
+}
+
+// replace writes a file in one step, readable by its owner alone.
+func replace(path string, data []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return nil
+}
+
+// Grant makes or changes a grant. New credentials are written to out, which
+// must not exist, before any server knows of them; written says whether there
+// were any. since is where a new consumer begins: zero is now.
+func (b Book) Grant(ctx context.Context, a bus.Access, out string, renew bool, since time.Time) (r Record, written bool, err error) {
+	now := b.Now()
+	r = Record{Name: a.Name, CreatedAt: now}
+	switch was, err := b.read(a.Name); {
+	case err == nil && was.RevokedAt == nil:
+		r.CreatedAt = was.CreatedAt
+		if was.Project != int64(a.Project) || was.Team != a.Team {
+			return r, false, fmt.Errorf("grant %q is of team %s in project %d: revoke it first, or take another name", a.Name, was.Team, was.Project)
+		}
+	case err != nil && !errors.Is(err, ErrNone):
+		return r, false, err
+	}
+	g, err := natsd.Grant(b.Dir, a.Grant(), renew)
+	if err != nil {
+		return r, false, err
+	}
+	if g.Creds != nil {
+		if err := create(out, g.Creds); err != nil {
+			return r, false, err
+		}
+	}
+	r.Project, r.Team, r.Subscribe, r.Consumer, r.ChangedAt = int64(a.Project), a.Team, a.Subjects(), a.Durable(), now
+	for _, fact := range a.Says {
+		r.Publish = append(r.Publish, bus.ExternalSubject(a.Project, a.Team, fact))
+	}
+	if !a.Expires.IsZero() {
+		r.ExpiresAt = &a.Expires
+	}
+	if err := b.write(r); err != nil {
+		return r, false, err
+	}
+	return r, g.Creds != nil, errors.Join(b.push(ctx, g), b.asAdmin(func(nc *nats.Conn) error { return bus.ProvisionAccess(ctx, nc, a, since) }))
+}
+
+func create(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("credentials: %w; they are not kept anywhere else: grant again with --renew", err)
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Close())
+}
+
+// Revoke ends a grant, on disk first. When no server can be told, it fails, and
+// tells it when it is called again.
+func (b Book) Revoke(ctx context.Context, name string) (Record, error) {
+	r, err := b.read(name)
+	if err != nil {
+		return r, err
+	}
+	if r.RevokedAt == nil {
+		g, err := natsd.Revoke(b.Dir, name)
+		if err != nil {
+			return r, err
+		}
+		now := b.Now()
+		r.RevokedAt, r.Pending = &now, &Pending{g.Account, g.Token}
+		if err := b.write(r); err != nil {
+			return r, err
+		}
+	}
+	if r.Pending == nil {
+		return r, nil
+	}
+	if err := b.push(ctx, &natsd.Granted{Account: r.Pending.Account, Token: r.Pending.Token}); err != nil {
+		return r, fmt.Errorf("revoked in the keys, but the server that runs was not told; revoke again when it can be reached: %w", err)
+	}
+	if err := b.asAdmin(func(nc *nats.Conn) error { return bus.RemoveAccess(ctx, nc, name) }); err != nil {
+		return r, err
+	}
+	r.Pending = nil
+	return r, b.write(r)
+}
+
+func (b Book) push(ctx context.Context, g *natsd.Granted) error {
+	sys, err := b.Connect(natsd.UserSys)
+	if err != nil {
+		return err
+	}
+	defer sys.Close()
+	return natsd.Push(ctx, sys, g)
+}
+
+func (b Book) asAdmin(do func(*nats.Conn) error) error {
+	nc, err := b.Connect(natsd.UserAdmin)
+	if err != nil {
+		return err
+	}
+	defer nc.Close()
+	return do(nc)
+}

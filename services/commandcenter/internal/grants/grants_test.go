@@ -1,0 +1,70 @@
+package grants_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/grants"
+)
+
+func TestAGrantIsWrittenDownAndItsCredentialsAreGivenOutOnce(t *testing.T) {
+	t.Parallel()
+	e := bustest.Start(t, []string{"knowledge"}, bustest.OverTCP())
+	down := false
+	b := grants.Book{Dir: e.Dir(), Now: time.Now, Connect: func(user string) (*nats.Conn, error) {
+		if down {
+			return nil, nats.ErrNoServers
+		}
+		return nats.Connect(e.Server.ClientURL(), nats.UserCredentials(e.Server.Trust.CredsFile(user)))
+	}}
+	a, err := bus.ParseAccess("billing", 1, "billing", []string{"invoice.paid.v1"}, []string{"knowledge.document.indexed.v1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(t.TempDir(), "billing.creds")
+	r, written, err := b.Grant(t.Context(), a, out, false, time.Time{})
+	if err != nil || !written || r.Consumer != "grant-billing" || r.State(time.Now()) != "active" {
+		t.Fatalf("%+v %t %v", r, written, err)
+	}
+	if info, err := os.Stat(out); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("credentials: %v %v", info, err)
+	}
+	nc, err := nats.Connect(e.Server.ClientURL(), nats.UserCredentials(out), nats.NoReconnect())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	closed := nc.StatusChanged(nats.CLOSED)
+	if _, written, err = b.Grant(t.Context(), a, out, false, time.Time{}); err != nil || written {
+		t.Errorf("again: %t %v", written, err)
+	}
+	if _, _, err = b.Grant(t.Context(), a, out, true, time.Time{}); !errors.Is(err, os.ErrExist) {
+		t.Errorf("over other credentials: %v", err)
+	}
+	a.Team = "sales"
+	if _, _, err = b.Grant(t.Context(), a, out, false, time.Time{}); err == nil {
+		t.Error("a grant went over to another team")
+	}
+	down = true
+	if _, err := b.Revoke(t.Context(), "billing"); !errors.Is(err, nats.ErrNoServers) {
+		t.Errorf("while nobody can be told: %v", err)
+	}
+	down = false
+	if r, err := b.Revoke(t.Context(), "billing"); err != nil || r.State(time.Now()) != "revoked" {
+		t.Errorf("told later: %+v %v", r, err)
+	}
+	bustest.Await(e, closed)
+	if all, err := b.List(); err != nil || len(all) != 1 || all[0].RevokedAt == nil {
+		t.Errorf("%+v %v", all, err)
+	}
+	if _, err := b.Revoke(t.Context(), "nobody"); !errors.Is(err, grants.ErrNone) {
+		t.Errorf("nobody: %v", err)
+	}
+}

@@ -1,0 +1,3 @@
+// Package schema holds the forms of facts from outside and checks facts against
+// them.
+package schema

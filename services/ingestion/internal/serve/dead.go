@@ -1,0 +1,145 @@
+package serve
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
+)
+
+// DeadLetters is what the bus knows of messages that were given up. It is asked
+// here and not at the edge: who redrives may say what anybody has said.
+type DeadLetters interface {
+	DeadLetters(ctx context.Context, f bus.DeadFilter) ([]bus.DeadLetter, error)
+	DeadLetter(ctx context.Context, seq uint64) (*bus.DeadLetter, error)
+	Redrive(ctx context.Context, seq uint64) error
+	Discard(ctx context.Context, seq uint64) error
+}
+
+// Bounds of one purge.
+const (
+	mostPurged = 1000
+	purgeTime  = 3 * time.Second
+)
+
+var errNoDead = errs.New(errs.NotFound, "Dead letter not found")
+
+func showDead(d bus.DeadLetter, whole bool) DeadLetter {
+	x := DeadLetter{
+		Seq: int64(d.Seq), Service: d.Service, Consumer: d.Consumer, Subject: d.Subject, Attempts: d.Attempts, Error: d.Error, DiedAt: d.DiedAt.UTC(), //nolint:gosec // G115: a count of messages
+	}
+	if !d.StoredAt.IsZero() {
+		at := d.StoredAt.UTC()
+		x.StoredAt = &at
+	}
+	if !whole {
+		return x
+	}
+	headers := map[string]string{}
+	for name, v := range d.Header {
+		// The rest is between us and the services: tokens among it.
+		if n := strings.ToLower(name); len(v) > 0 && (strings.HasPrefix(n, "ce-") || n == "content-type" || n == "traceparent" || n == "cc-request-id") {
+			headers[n] = v[0]
+		}
+	}
+	data := strings.ToValidUTF8(string(d.Data), "\uFFFD")
+	x.Headers, x.Data = &headers, &data
+	return x
+}
+
+type listDead struct {
+	Service string `json:"service"`
+	After   uint64 `json:"after"`
+	Limit   int    `json:"limit"`
+}
+
+func (h *Handlers) listDead(ctx context.Context, r listDead) (DeadLetterPage, error) {
+	who, err := admin(ctx)
+	if err != nil {
+		return DeadLetterPage{}, err
+	}
+	found, err := h.Dead.DeadLetters(ctx, bus.DeadFilter{Service: r.Service, Project: &who.Project, After: r.After, Limit: r.Limit})
+	if err != nil {
+		return DeadLetterPage{}, err
+	}
+	out := DeadLetterPage{Items: make([]DeadLetter, len(found))}
+	for i, d := range found {
+		out.Items[i] = showDead(d, false)
+	}
+	if len(found) > 0 && len(found) == r.Limit {
+		out.NextAfter = &out.Items[len(found)-1].Seq
+	}
+	return out, nil
+}
+
+type oneDead struct {
+	Seq uint64 `json:"seq"`
+}
+
+// one returns a letter of the caller's project; those of others are not there.
+func (h *Handlers) one(ctx context.Context, seq uint64) (*bus.DeadLetter, error) {
+	who, err := admin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d, err := h.Dead.DeadLetter(ctx, seq)
+	if err != nil && errs.KindOf(err) == errs.NotFound || err == nil && d.Project != who.Project {
+		return nil, errNoDead
+	}
+	return d, err
+}
+
+func (h *Handlers) getDead(ctx context.Context, r oneDead) (DeadLetter, error) {
+	d, err := h.one(ctx, r.Seq)
+	if err != nil {
+		return DeadLetter{}, err
+	}
+	return showDead(*d, true), nil
+}
+
+func (h *Handlers) redriveDead(ctx context.Context, r oneDead) (struct{}, error) {
+	d, err := h.one(ctx, r.Seq)
+	if err != nil {
+		return struct{}{}, err
+	}
+	return struct{}{}, h.Dead.Redrive(ctx, d.Seq)
+}
+
+func (h *Handlers) discardDead(ctx context.Context, r oneDead) (struct{}, error) {
+	d, err := h.one(ctx, r.Seq)
+	if err != nil {
+		return struct{}{}, err
+	}
+	return struct{}{}, h.Dead.Discard(ctx, d.Seq)
+}
+
+type purgeDead struct {
+	Service string `json:"service"`
+}
+
+// purgeDead removes as many as time allows; what is left is for another call.
+func (h *Handlers) purgeDead(ctx context.Context, r purgeDead) (DeadLettersPurged, error) {
+	who, err := admin(ctx)
+	if err != nil {
+		return DeadLettersPurged{}, err
+	}
+	until := h.Now().Add(purgeTime)
+	found, err := h.Dead.DeadLetters(ctx, bus.DeadFilter{Service: r.Service, Project: &who.Project, Limit: mostPurged})
+	if err != nil {
+		return DeadLettersPurged{}, err
+	}
+	out := DeadLettersPurged{More: len(found) == mostPurged}
+	for _, d := range found {
+		if h.Now().After(until) {
+			out.More = true
+			break
+		}
+		if err := h.Dead.Discard(ctx, d.Seq); err != nil && errs.KindOf(err) != errs.NotFound {
+			return DeadLettersPurged{}, err
+		}
+		out.Removed++
+	}
+	return out, nil
+}

@@ -1,0 +1,75 @@
+package ingestion
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+
+	"github.com/commandcenter/commandcenter/services/ingestion/internal/inbox"
+	"github.com/commandcenter/commandcenter/services/ingestion/internal/postgres"
+	"github.com/commandcenter/commandcenter/services/ingestion/internal/schema"
+	"github.com/commandcenter/commandcenter/services/ingestion/internal/serve"
+)
+
+// Name is the name of the service, of its schema and of its bus user.
+const Name = "ingestion"
+
+//go:embed migrations/*.sql
+var files embed.FS
+
+// Migrations make the schema of the service.
+var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations"}
+
+// Deps is what the service is built from. DB, Bus and Log are needed.
+type Deps struct {
+	DB         *pg.DB
+	Bus        *bus.Bus
+	Log        *slog.Logger
+	Registerer prometheus.Registerer // nil keeps no metrics
+	Now        func() time.Time      // time.Now when nil
+	// Recheck decides the rights of a command's caller again when it runs late,
+	// see bus.ServerConfig.
+	Recheck func(ctx context.Context, id tenant.Identity, operation string) (tenant.Identity, error)
+	// Version of the build, as $SRV.PING shows it.
+	Version string
+}
+
+// New wires the service. Nothing runs before its parts are started.
+func New(d Deps, c Config) (*app.Module, error) {
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("ingestion: %w", err)
+	}
+	if d.DB == nil || d.Bus == nil || d.Log == nil {
+		return nil, errors.New("ingestion: DB, Bus and Log are needed")
+	}
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	log := d.Log.With("service", Name)
+	store := postgres.New(d.DB)
+	book := &schema.Book{Keeper: store, Now: d.Now}
+	checks := []app.Check{{Name: "ingestion.database", Check: d.DB.Ping}}
+	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Workers: c.Workers, Recheck: d.Recheck, Checks: checks})
+	(&serve.Handlers{Book: book, Dead: d.Bus, Now: d.Now}).Register(server)
+	heard, err := (&inbox.Handlers{Read: book.Read, Say: store.Say, Purge: store.Purge, Registerer: d.Registerer}).Subscriptions(d.Bus, d.DB, Name)
+	if err != nil {
+		return nil, fmt.Errorf("ingestion: %w", err)
+	}
+	return &app.Module{
+		Name:       Name,
+		Parts:      append(append([]app.Part{server}, heard...), outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))),
+		Checks:     checks,
+		Operations: serve.Operations(),
+	}, nil
+}
