@@ -59,7 +59,7 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	}
 	for _, command := range c.Commands {
 		if to, op, ok := strings.Cut(command, "."); ok {
-			p.pub("cmd.*."+to+"."+op, "req.*."+to+"."+getOperation)
+			p.pub("cmd.*."+to+"."+op, "req.*."+to+"."+getOperation, "req.*."+to+"."+listOperations)
 		}
 	}
 	for _, d := range c.Publishes {

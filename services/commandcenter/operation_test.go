@@ -85,6 +85,17 @@ func TestAWriteOutlivesItsGatewayAndTheAbsenceOfItsService(t *testing.T) {
 	if code, out, _ := two.cc("operation", "wait", gone.Get("Location")); code != 4 || !strings.Contains(out, "failed (404)") {
 		t.Errorf("a write that is refused: %d %s", code, out)
 	}
+	var listed struct {
+		Items    []operation `json:"items"`
+		Complete bool        `json:"complete"`
+	}
+	two.must(&listed, "operation", "list")
+	if len(listed.Items) != 2 || !listed.Complete || listed.Items[0].Operation != "deleteDocument" || listed.Items[0].Status != "failed" || listed.Items[1].Status != "succeeded" {
+		t.Errorf("listed %+v", listed)
+	}
+	if code, out, errs := two.cc("operation", "list", "--status", "failed"); code != 0 || !strings.Contains(out, "failed 404") || strings.Contains(out, "addTextDocument") {
+		t.Errorf("list for people: %d %s%s", code, out, errs)
+	}
 	for _, p := range []*product{knowledge, one, two, auth, base} {
 		p.stop()
 	}

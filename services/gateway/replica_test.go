@@ -79,6 +79,16 @@ func TestAWriteIsInHandForBothGatewaysAndCanBeWaitedForAtEither(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.body), &op); err != nil || op.Status != "succeeded" || op.HTTPStatus != 204 || op.CreatedBy != "user:1" || op.StartedAt == nil {
 		t.Errorf("%d %s, %v", got.status, got.body, err)
 	}
+	list := both[1].call("GET", "/api/v1/operations?status=succeeded&limit=1", "", viewer)
+	var page struct {
+		Items    []struct{ ID, Operation string }
+		Next     *string
+		Complete bool
+	}
+	if err := json.Unmarshal([]byte(list.body), &page); err != nil || len(page.Items) != 1 || page.Next == nil || !page.Complete ||
+		page.Items[0].Operation != "deleteDocument" || !strings.HasSuffix(later.header.Get("Location"), page.Items[0].ID) {
+		t.Errorf("listed: %d %s, %v", list.status, list.body, err)
+	}
 	if got := both[1].call("GET", later.header.Get("Location"), "", map[string]string{"Authorization": "Bearer " + w.token("3", "s3")}); got.status != 404 {
 		t.Errorf("somebody from outside of the project: %d %s", got.status, got.body)
 	}

@@ -102,7 +102,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"bus dead show": {args: []string{"1"}, code: exitAuth}, "bus dead redrive": {args: []string{"1"}, code: exitAuth}, "bus dead discard": {args: []string{"1"}, code: exitAuth},
 		"project list": {code: exitAuth}, "project create": {args: []string{"x"}, code: exitAuth}, "project use": {args: []string{"x"}, code: exitAuth},
 		"federation status": {code: exitAuth},
-		"operation show":    {args: []string{"p1.auth.x"}, code: exitAuth}, "operation wait": {args: []string{"p1.auth.x", "--timeout", "1s"}, code: exitAuth},
+		"operation list":    {code: exitAuth}, "operation show": {args: []string{"p1.auth.x"}, code: exitAuth}, "operation wait": {args: []string{"p1.auth.x", "--timeout", "1s"}, code: exitAuth},
 		"up": {code: exitInUse}, "serve": {args: []string{"gateway"}, code: exitInUse},
 		"migrate": {code: exitFailure},
 	}

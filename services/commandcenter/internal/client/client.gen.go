@@ -156,6 +156,27 @@ func (e OperationStatus) Valid() bool {
 	}
 }
 
+// Defines values for OperationSummaryStatus.
+const (
+	OperationSummaryStatusFailed    OperationSummaryStatus = "failed"
+	OperationSummaryStatusPending   OperationSummaryStatus = "pending"
+	OperationSummaryStatusSucceeded OperationSummaryStatus = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the OperationSummaryStatus enum.
+func (e OperationSummaryStatus) Valid() bool {
+	switch e {
+	case OperationSummaryStatusFailed:
+		return true
+	case OperationSummaryStatusPending:
+		return true
+	case OperationSummaryStatusSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListInstancesParamsStatus.
 const (
 	ListInstancesParamsStatusDegraded ListInstancesParamsStatus = "degraded"
@@ -210,6 +231,27 @@ func (e QueryKnowledgeBaseParamsFusion) Valid() bool {
 	case Convex:
 		return true
 	case Rrf:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListOperationsParamsStatus.
+const (
+	ListOperationsParamsStatusFailed    ListOperationsParamsStatus = "failed"
+	ListOperationsParamsStatusPending   ListOperationsParamsStatus = "pending"
+	ListOperationsParamsStatusSucceeded ListOperationsParamsStatus = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the ListOperationsParamsStatus enum.
+func (e ListOperationsParamsStatus) Valid() bool {
+	switch e {
+	case ListOperationsParamsStatusFailed:
+		return true
+	case ListOperationsParamsStatusPending:
+		return true
+	case ListOperationsParamsStatusSucceeded:
 		return true
 	default:
 		return false
@@ -415,6 +457,37 @@ type Operation struct {
 
 // OperationStatus defines model for Operation.Status.
 type OperationStatus string
+
+// OperationPage defines model for OperationPage.
+type OperationPage struct {
+	// Complete False while a service is silent; of its operations only those are listed that were answered 202
+	Complete bool               `json:"complete"`
+	Items    []OperationSummary `json:"items"`
+
+	// Next The cursor of the page after; null at the end
+	Next *string `json:"next"`
+}
+
+// OperationSummary defines model for OperationSummary.
+type OperationSummary struct {
+	AcceptedAt time.Time `json:"accepted_at"`
+
+	// CreatedBy Who asked for it, as `user:<id>`
+	CreatedBy  string     `json:"created_by"`
+	FinishedAt *time.Time `json:"finished_at"`
+
+	// HttpStatus What the call would have answered
+	HttpStatus *int   `json:"http_status"`
+	Id         string `json:"id"`
+
+	// Operation operationId of the call
+	Operation string                 `json:"operation"`
+	StartedAt *time.Time             `json:"started_at"`
+	Status    OperationSummaryStatus `json:"status"`
+}
+
+// OperationSummaryStatus defines model for OperationSummary.Status.
+type OperationSummaryStatus string
 
 // Problem RFC 9457 problem details.
 type Problem struct {
@@ -790,6 +863,24 @@ type GetKnowledgeStatisticsParams struct {
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 }
 
+// ListOperationsParams defines parameters for ListOperations.
+type ListOperationsParams struct {
+	// Status Only operations in this state.
+	Status *ListOperationsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Limit Most rows to answer.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next` of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListOperationsParamsStatus defines parameters for ListOperations.
+type ListOperationsParamsStatus string
+
 // GetOperationParams defines parameters for GetOperation.
 type GetOperationParams struct {
 	// Wait Seconds to wait for its end, bounded by the instance (60 by default).
@@ -1161,6 +1252,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/knowledge/statistics (the `GetKnowledgeStatistics` operationId).
 	GetKnowledgeStatistics(ctx context.Context, params *GetKnowledgeStatisticsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListOperations The writes of the project of the last 24 hours, newest first
+	//
+	// Those that wait for their service are among them. Ask for one to see its answer.
+	//
+	// Corresponds with GET /api/v1/operations (the `ListOperations` operationId).
+	ListOperations(ctx context.Context, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOperation A write and its outcome
 	//
@@ -1641,6 +1739,23 @@ func (c *Client) QueryKnowledgeBase(ctx context.Context, params *QueryKnowledgeB
 // Corresponds with GET /api/v1/knowledge/statistics (the `GetKnowledgeStatistics` operationId).
 func (c *Client) GetKnowledgeStatistics(ctx context.Context, params *GetKnowledgeStatisticsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetKnowledgeStatisticsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListOperations The writes of the project of the last 24 hours, newest first
+//
+// Those that wait for their service are among them. Ask for one to see its answer.
+//
+// Corresponds with GET /api/v1/operations (the `ListOperations` operationId).
+func (c *Client) ListOperations(ctx context.Context, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOperationsRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2977,6 +3092,99 @@ func NewGetKnowledgeStatisticsRequest(server string, params *GetKnowledgeStatist
 	return req, nil
 }
 
+// NewListOperationsRequest constructs an http.Request for the ListOperations method
+func NewListOperationsRequest(server string, params *ListOperationsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/operations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetOperationRequest constructs an http.Request for the GetOperation method
 func NewGetOperationRequest(server string, operationId string, params *GetOperationParams) (*http.Request, error) {
 	var err error
@@ -3834,6 +4042,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/knowledge/statistics (the `GetKnowledgeStatistics` operationId).
 	GetKnowledgeStatisticsWithResponse(ctx context.Context, params *GetKnowledgeStatisticsParams, reqEditors ...RequestEditorFn) (*GetKnowledgeStatisticsResponse, error)
+
+	// ListOperationsWithResponse The writes of the project of the last 24 hours, newest first
+	//
+	// Those that wait for their service are among them. Ask for one to see its answer.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/operations (the `ListOperations` operationId).
+	ListOperationsWithResponse(ctx context.Context, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*ListOperationsResponse, error)
 
 	// GetOperationWithResponse A write and its outcome
 	//
@@ -5081,6 +5298,61 @@ func (r GetKnowledgeStatisticsResponse) ContentType() string {
 	return ""
 }
 
+type ListOperationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperationPage
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListOperationsResponse) GetJSON200() *OperationPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListOperationsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListOperationsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListOperationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOperationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOperationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListOperationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetOperationResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -6238,6 +6510,21 @@ func (c *ClientWithResponses) GetKnowledgeStatisticsWithResponse(ctx context.Con
 		return nil, err
 	}
 	return ParseGetKnowledgeStatisticsResponse(rsp)
+}
+
+// ListOperationsWithResponse The writes of the project of the last 24 hours, newest first
+//
+// Those that wait for their service are among them. Ask for one to see its answer.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/operations (the `ListOperations` operationId).
+func (c *ClientWithResponses) ListOperationsWithResponse(ctx context.Context, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*ListOperationsResponse, error) {
+	rsp, err := c.ListOperations(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOperationsResponse(rsp)
 }
 
 // GetOperationWithResponse A write and its outcome
@@ -7410,6 +7697,46 @@ func ParseGetKnowledgeStatisticsResponse(rsp *http.Response) (*GetKnowledgeStati
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest KnowledgeStatistics
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListOperationsResponse parses an HTTP response from a ListOperationsWithResponse call
+func ParseListOperationsResponse(rsp *http.Response) (*ListOperationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOperationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperationPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

@@ -382,7 +382,7 @@ var edgeStubs = func() string {
 	var b strings.Builder
 	for id, path := range map[string]string{
 		"root": "/", "mainHealthCheck": "/health", "liveness": "/health/live", "readiness": "/health/ready", "detailedHealthCheck": "/health/detailed",
-		"docs": "/docs", "docsAsset": "/docs/{asset}", "openapi": "/openapi.json", "metrics": "/metrics", "getOperation": "/operations/{operation_id}",
+		"docs": "/docs", "docsAsset": "/docs/{asset}", "openapi": "/openapi.json", "metrics": "/metrics", "getOperation": "/operations/{operation_id}", "listOperations": "/operations",
 	} {
 		b.WriteString("  " + path + ":\n    get:\n      operationId: " + id + "\n")
 		if i := strings.IndexByte(path, '{'); i >= 0 {

@@ -163,6 +163,7 @@ type fakeBus struct {
 	request   func(bus.Target, tenant.Identity, []byte) (*bus.Answer, error)
 	command   func(bus.Target, tenant.Identity, []byte, bus.CommandOptions) (*bus.Answer, error)
 	operation func(tenant.Identity, string) (*bus.OperationState, error)
+	list      func(tenant.Identity, bus.OperationsPage) (*bus.Operations, error)
 	objects   map[string]string
 	putErr    error
 	ready     error
@@ -261,6 +262,10 @@ func (b *fakeBus) FollowLive(_ context.Context, _ tenant.Project, job string, fn
 
 func (b *fakeBus) Operation(_ context.Context, who tenant.Identity, id string) (*bus.OperationState, error) {
 	return b.operation(who, id)
+}
+
+func (b *fakeBus) Operations(_ context.Context, who tenant.Identity, page bus.OperationsPage) (*bus.Operations, error) {
+	return b.list(who, page)
 }
 
 func (b *fakeBus) Ready(context.Context) error { return b.ready }
