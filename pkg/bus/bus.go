@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,11 @@ type Config struct {
 	// SigningSeed signs this service's tokens. Without it nothing can be
 	// asked.
 	SigningSeed []byte
+	// Announcing is for [ConnectHub].
+	Announcing Announcing
+	// MaxBacklog is how many commands may wait for a service before more of them
+	// are refused; see [Bus.Backlog]. No bound but the stream's when 0.
+	MaxBacklog int
 	// Timeout is how long a request waits when its context has no deadline;
 	// 10 s when 0.
 	Timeout time.Duration
@@ -63,12 +69,14 @@ type Bus struct {
 	routes  sync.Map // Target without project -> *route
 	objects lazy[jetstream.ObjectStore]
 	blobs   lazy[jetstream.Stream] // behind objects
-	spills  lazy[jetstream.ObjectStore]
-	bodies  lazy[jetstream.ObjectStore]
 	ops     lazy[jetstream.KeyValue]
 	epochs  sync.Map // stream name -> string
 	hooks   sync.Map // of reconnections: *func() -> nothing
 	closed  atomic.Bool
+
+	maxBacklog int
+	depths     sync.Map // service -> *depth
+	asking     sync.WaitGroup
 }
 
 // Connect returns when the server has accepted the credentials. Later losses
@@ -87,7 +95,7 @@ func Connect(ctx context.Context, c Config) (*Bus, error) {
 	if len(c.Edges) == 0 {
 		c.Edges = []string{"gateway"}
 	}
-	b := &Bus{service: c.Service, log: c.Log.With("service", c.Service), timeout: c.Timeout,
+	b := &Bus{service: c.Service, log: c.Log.With("service", c.Service), timeout: c.Timeout, maxBacklog: c.MaxBacklog,
 		tracer: otel.GetTracerProvider().Tracer("github.com/commandcenter/commandcenter/pkg/bus"), prop: propagation.TraceContext{}}
 	var err error
 	if b.m, err = newMetrics(c.Registerer); err != nil {
@@ -113,8 +121,6 @@ func Connect(ctx context.Context, c Config) (*Bus, error) {
 	}
 	b.objects.open = func(ctx context.Context) (jetstream.ObjectStore, error) { return b.js.ObjectStore(ctx, BucketBlobs) }
 	b.blobs.open = func(ctx context.Context) (jetstream.Stream, error) { return b.js.Stream(ctx, "OBJ_"+BucketBlobs) }
-	b.spills.open = func(ctx context.Context) (jetstream.ObjectStore, error) { return b.js.ObjectStore(ctx, BucketSpill) }
-	b.bodies.open = func(ctx context.Context) (jetstream.ObjectStore, error) { return b.js.ObjectStore(ctx, BucketBodies) }
 	b.ops.open = func(ctx context.Context) (jetstream.KeyValue, error) { return b.js.KeyValue(ctx, BucketOperations) }
 	return b, nil
 }
@@ -235,6 +241,7 @@ func (b *Bus) Close() {
 		_ = b.nc.FlushTimeout(time.Second)
 		b.nc.Close()
 		b.mux.stop()
+		b.asking.Wait()
 	}
 }
 
@@ -292,6 +299,8 @@ func (b *Bus) StreamState(ctx context.Context, stream string) (epoch string, las
 // publishError gives a failed publish the kind that the caller can act on.
 func publishError(err error, subject string) error {
 	switch {
+	case crowded(err):
+		return errs.Newf(errs.RateLimited, "too many commands of the project wait: %w", err).After(5 * time.Second)
 	case full(err):
 		return errs.Newf(errs.Unavailable, "the stream is full: %w", err).After(5 * time.Second)
 	case errors.Is(err, nats.ErrMaxPayload):
@@ -300,6 +309,13 @@ func publishError(err error, subject string) error {
 		return fmt.Errorf("publish to %s: %w", subject, err)
 	}
 	return errs.Newf(errs.Unavailable, "the stream does not answer: %w", err).After(time.Second)
+}
+
+// crowded reports whether a stream has as many messages of one subject as it
+// may.
+func crowded(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.ErrorCode == 10077 && strings.Contains(api.Description, "per subject")
 }
 
 // full reports whether a stream or the account is at its limit.

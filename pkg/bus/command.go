@@ -148,8 +148,11 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 			return a, err
 		}
 	}
+	if err := b.Backlog(t.Service); err != nil {
+		return nil, unsent{err}
+	}
 	m, err := b.message(ctx, r, commandSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload, func(ctx context.Context, body []byte) (string, error) {
-		return b.keep(ctx, &b.bodies, BucketBodies, body)
+		return b.send(ctx, kindBody, t.Service, body)
 	})
 	if err != nil {
 		return nil, unsent{err}
@@ -169,6 +172,7 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 	began := time.Now()
 	p.accepted = began.UTC().Truncate(time.Microsecond) // as a database keeps it
 	m.Header[headerAccepted] = []string{p.accepted.Format(time.RFC3339Nano)}
+	b.given(t.Service)
 	if err := b.nc.PublishMsg(m); err != nil {
 		return nil, unsent{publishError(err, m.Subject)}
 	}

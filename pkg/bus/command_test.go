@@ -13,7 +13,6 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/nats-io/nats.go"
-	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
@@ -394,7 +393,7 @@ func TestALargeCommandKeepsItsBodyUntilItHasRun(t *testing.T) {
 	if err != nil || !a.Pending {
 		t.Fatalf("%+v, %v", a, err)
 	}
-	s, err := jetStream(t, w.Conn(natsd.UserAdmin)).Stream(t.Context(), "OBJ_"+bus.BucketBodies)
+	s, err := jetStream(t, w.Conn(natsd.UserAdmin)).Stream(t.Context(), bus.StreamBodies)
 	if err != nil || s.CachedInfo().State.Msgs == 0 {
 		t.Fatalf("kept %+v, %v", s, err)
 	}
@@ -405,7 +404,7 @@ func TestALargeCommandKeepsItsBodyUntilItHasRun(t *testing.T) {
 	}
 	w.eventually(t, func() bool {
 		info, err := s.Info(t.Context())
-		return err == nil && info.State.Msgs <= 1 // the mark of the deletion
+		return err == nil && info.State.Msgs == 0
 	})
 }
 
@@ -425,13 +424,13 @@ func TestALargeCommandThatComesAgainIsAnsweredWithoutItsBody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bodies, err := js.ObjectStore(t.Context(), bus.BucketBodies)
+	bodies, err := js.Stream(t.Context(), bus.StreamBodies)
 	if err != nil {
 		t.Fatal(err)
 	}
 	empty := func() bool {
-		_, err := bodies.List(t.Context())
-		return errors.Is(err, jetstream.ErrNoObjectsFound)
+		info, err := bodies.Info(t.Context())
+		return err == nil && info.State.Msgs == 0
 	}
 	w.Run(w.serve(bus.ServerConfig{}, nil))
 	w.eventually(t, empty)
@@ -439,7 +438,7 @@ func TestALargeCommandThatComesAgainIsAnsweredWithoutItsBody(t *testing.T) {
 		t.Helper()
 		h := maps.Clone(m.Header)
 		delete(h, "Nats-Msg-Id")
-		h["Cc-Spill"] = []string{bus.BucketBodies + "/" + body}
+		h["Cc-Spill"] = []string{"body.auth." + body + "/1"}
 		if _, err := js.PublishMsg(t.Context(), &nats.Msg{Subject: m.Subject, Header: h}); err != nil {
 			t.Fatal(err)
 		}
@@ -449,7 +448,7 @@ func TestALargeCommandThatComesAgainIsAnsweredWithoutItsBody(t *testing.T) {
 		})
 	}
 	again("gone") // redelivered after its acknowledgement was lost
-	if _, err := bodies.PutString(t.Context(), "second", payload); err != nil {
+	if _, err := js.Publish(t.Context(), "body.auth.second.0", []byte(payload[:1000])); err != nil {
 		t.Fatal(err)
 	}
 	again("second") // sent again with the same key, and a body of its own

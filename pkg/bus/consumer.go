@@ -24,28 +24,49 @@ type ConsumerConfig struct {
 	// Workers is how many handlers run at the same time. One keeps the order
 	// of the stream.
 	Workers int
+	// Share is how many of the workers one project may hold at a time; all of
+	// them when 0. Below Workers it keeps room for the others, and a project
+	// whose messages fill what may wait here gives up its latest for them.
+	Share int
+	// Ahead is how many messages may be in hand, running ones included;
+	// 2 × Workers when 0.
+	Ahead int
 	// Attempts is how often a message is tried before it is a dead letter; 5
-	// when 0. A try that ends with errs.Unavailable does not count: what the
-	// message needs is away, not the message at fault. It is tried again, here
-	// and at growing intervals, for Patience; an hour when 0.
+	// when 0. What counts is that the handler ran and failed: a delivery that
+	// ended with the process does not, nor does a try that ends with
+	// errs.Unavailable, because what the message needs is away and not the
+	// message at fault. It is tried again at growing intervals, without holding
+	// a worker, for Patience; an hour when 0. Both begin anew in another process.
 	Attempts int
 	Patience time.Duration
 	// Backoff is the wait after each failed try; the last one repeats. Short:
 	// what must wait longer than a minute belongs into a row.
 	Backoff []time.Duration
+	// Began, when set, keeps that a try begins and returns how many have without
+	// an end; Ended takes that back. They are asked only about a message that
+	// came suspiciously often: deliveries are also what a restart leaves behind
+	// of messages that it has not touched.
+	Began func(ctx context.Context, d *Delivery) (int, error)
+	Ended func(ctx context.Context, d *Delivery) error
+	// Buried, when set, runs before a message becomes a dead letter. While it
+	// fails with errs.Unavailable the message is kept and tried again.
+	Buried func(ctx context.Context, d *Delivery, cause error) error
 	// Line is the constant message of the log line per message.
 	Line string
 }
 
 var defaultBackoff = []time.Duration{100 * time.Millisecond, 500 * time.Millisecond, 2 * time.Second, 5 * time.Second}
 
-// maxRetryAfter bounds how long a message may occupy its consumer.
-const maxRetryAfter = time.Minute
-
-// crashes is how many deliveries beyond the attempts a message may have
-// without an outcome: restarts count as deliveries, and so does a message that
-// takes the process down with it.
-const crashes = 10
+const (
+	// maxRetryAfter bounds how long a message may occupy its consumer.
+	maxRetryAfter = time.Minute
+	// crashes is how many deliveries of a message are nothing to suspect. From
+	// then on those are counted whose try begins and never ends: a message that
+	// takes the process down with it is given up when they are its attempts.
+	crashes = 10
+	// aheadBytes bounds what all messages in hand may weigh.
+	aheadBytes = 64 << 20
+)
 
 // Consumer takes the messages of one durable consumer, which the provisioning
 // user made, and hands them to one function. It is a part.
@@ -56,13 +77,14 @@ type Consumer struct {
 
 	ackWait  time.Duration
 	iter     jetstream.MessagesContext
-	work     chan jetstream.Msg
+	hold     *hold
 	stopping chan struct{}
 	stopOnce sync.Once
 	hard     context.CancelCauseFunc // ends running handlers
 	fetcher  sync.WaitGroup
 	workers  sync.WaitGroup
 	failed   chan error
+	alive    func() // ends the keeping alive
 }
 
 // errStopped is the cause of contexts that end because the part's deadline is
@@ -82,6 +104,7 @@ func NewConsumer(b *Bus, c ConsumerConfig, handle func(ctx context.Context, d *D
 	if len(c.Backoff) == 0 {
 		c.Backoff = defaultBackoff
 	}
+	c.Ahead = max(c.Ahead, 2*c.Workers)
 	if c.Patience <= 0 {
 		c.Patience = time.Hour
 	}
@@ -104,23 +127,29 @@ func (c *Consumer) Start(ctx context.Context) error {
 		return fmt.Errorf("consumer %s of %s: %w (consumers are made when the instance is provisioned)", c.c.Durable, c.c.Stream, err)
 	}
 	c.ackWait = cons.CachedInfo().Config.AckWait
-	// Not more than the workers can take soon: what waits here is not with
-	// another replica.
-	if c.iter, err = cons.Messages(jetstream.PullMaxMessages(max(2, 2*c.c.Workers)), jetstream.PullHeartbeat(5*time.Second), jetstream.PullExpiry(30*time.Second)); err != nil {
+	// Not more at once than is soon taken: what waits in the iterator is not with
+	// another replica, and is not kept alive.
+	pull := min(c.c.Ahead, 256)
+	if c.iter, err = cons.Messages(jetstream.PullMaxMessages(pull), jetstream.PullHeartbeat(5*time.Second), jetstream.PullExpiry(30*time.Second)); err != nil {
 		return fmt.Errorf("consumer %s of %s: %w", c.c.Durable, c.c.Stream, err)
 	}
 	// Handlers outlive the context of the start; Stop ends them.
 	run, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	c.hard = cancel
-	c.work = make(chan jetstream.Msg)
+	c.hold = newHold(c.c)
 	c.fetcher.Go(c.fetch)
 	for range c.c.Workers {
 		c.workers.Go(func() {
-			for m := range c.work {
-				c.one(run, m)
+			for {
+				e, ok := c.hold.take()
+				if !ok {
+					return
+				}
+				c.one(run, e)
 			}
 		})
 	}
+	c.alive = sync.OnceFunc(c.keepAlive())
 	return nil
 }
 
@@ -134,6 +163,9 @@ func (c *Consumer) Stop(ctx context.Context) error {
 	c.stopOnce.Do(func() {
 		close(c.stopping)
 		c.iter.Drain()
+		for _, e := range c.hold.close() {
+			c.giveBack(e.m, 0)
+		}
 	})
 	defer c.hard(errStopped)
 	done := make(chan struct{})
@@ -144,15 +176,16 @@ func (c *Consumer) Stop(ctx context.Context) error {
 	}()
 	select {
 	case <-done:
+		c.alive()
 		return nil
 	case <-ctx.Done():
 		c.hard(errStopped)
+		c.alive()
 		return fmt.Errorf("consumer %s: a handler did not finish: %w", c.c.Durable, context.Cause(ctx))
 	}
 }
 
 func (c *Consumer) fetch() {
-	defer close(c.work)
 	for {
 		m, err := c.iter.Next()
 		if err != nil {
@@ -172,16 +205,13 @@ func (c *Consumer) fetch() {
 				continue
 			}
 		}
-		select {
-		case <-c.stopping:
-			c.giveBack(m)
+		md, err := m.Metadata()
+		if err != nil {
+			c.b.log.Error("bus.metadata", "consumer", c.c.Durable, "err", err)
 			continue
-		default:
 		}
-		select {
-		case c.work <- m:
-		case <-c.stopping:
-			c.giveBack(m)
+		for _, back := range c.hold.add(&entry{m: m, md: md, lane: laneOf(m.Subject()), size: len(m.Data())}) {
+			c.giveBack(back.m, comeBack)
 		}
 	}
 }
@@ -210,23 +240,31 @@ func (c *Consumer) gone() bool {
 	}
 }
 
-func (c *Consumer) giveBack(m jetstream.Msg) {
-	if err := m.Nak(); err != nil { // then it comes again after the ack wait
+// giveBack lets another replica have the message, or this one later.
+func (c *Consumer) giveBack(m jetstream.Msg, after time.Duration) {
+	select {
+	case <-c.stopping:
+		after = 0
+	default:
+	}
+	var err error
+	if after > 0 {
+		err = m.NakWithDelay(after)
+	} else {
+		err = m.Nak()
+	}
+	if err != nil { // then it comes again after the ack wait
 		c.b.log.Warn("bus.nak", "consumer", c.c.Durable, "err", err)
 	}
 }
 
 // one runs the handler for one message and tells the stream how it went.
-func (c *Consumer) one(run context.Context, m jetstream.Msg) {
+func (c *Consumer) one(run context.Context, e *entry) {
 	began := time.Now()
-	md, err := m.Metadata()
-	if err != nil {
-		c.b.log.Error("bus.metadata", "consumer", c.c.Durable, "err", err)
-		return
-	}
 	d := &Delivery{
-		Subject: m.Subject(), Header: m.Headers(), Data: m.Data(), Sequence: md.Sequence.Stream, Time: md.Timestamp,
-		Attempt: int(min(md.NumDelivered, 1<<30)), //nolint:gosec // G115: bounded
+		Subject: e.m.Subject(), Header: e.m.Headers(), Data: e.m.Data(), Sequence: e.md.Sequence.Stream, Time: e.md.Timestamp,
+		Attempt: e.t.tries + 1, Delivered: int(min(e.md.NumDelivered, 1<<30)), //nolint:gosec // G115: bounded
+		waited: e.t.waits,
 	}
 	if d.Header == nil {
 		d.Header = nats.Header{}
@@ -235,14 +273,12 @@ func (c *Consumer) one(run context.Context, m jetstream.Msg) {
 	ctx, span := c.b.tracer.Start(ctx, "bus.consume "+c.c.Durable, trace.WithSpanKind(trace.SpanKindConsumer),
 		trace.WithAttributes(attribute.String("messaging.system", "nats"), attribute.String("messaging.destination.name", d.Subject)))
 	defer span.End()
-	progress := c.keepAlive(m)
-	if d.Attempt > c.c.Attempts+crashes {
-		err = Bury(fmt.Errorf("delivered %d times without an outcome", d.Attempt))
-	} else {
-		err = c.patient(ctx, d)
+	err := c.suspect(ctx, d)
+	if err == nil {
+		err = c.guarded(ctx, d)
+		c.cleared(ctx, d, err)
 	}
-	progress()
-	outcome := c.settle(ctx, m, d, err)
+	outcome := c.settle(ctx, e, d, err)
 	if d.after != nil && err == nil {
 		d.after()
 	}
@@ -259,39 +295,6 @@ func (c *Consumer) one(run context.Context, m jetstream.Msg) {
 	c.b.log.LogAttrs(ctx, level, c.c.Line, attrs...)
 }
 
-// patient runs the handler until it does not find the database or another
-// party away, holding the message meanwhile: were it given back each time, an
-// outage would use up its attempts.
-func (c *Consumer) patient(ctx context.Context, d *Delivery) error {
-	began := time.Now()
-	for try := 0; ; try++ {
-		d.held = time.Since(began) < c.c.Patience
-		err := c.guarded(ctx, d)
-		var drop *dropped
-		var bury *buried
-		var later *delayed
-		if errs.KindOf(err) != errs.Unavailable || errors.As(err, &drop) || errors.As(err, &bury) || errors.As(err, &later) ||
-			ctx.Err() != nil || !d.held {
-			return err
-		}
-		c.b.log.WarnContext(ctx, "bus.waiting", "consumer", c.c.Durable, "seq", d.Sequence, "for", time.Since(began).Round(time.Millisecond), "err", err)
-		pause := time.NewTimer(c.c.Backoff[min(try, len(c.c.Backoff)-1)])
-		select {
-		case <-pause.C:
-		case <-c.stopping:
-			pause.Stop()
-			return errGiveBack
-		case <-ctx.Done():
-			pause.Stop()
-			return err
-		}
-		d.attrs, d.outcome, d.after = nil, "", nil
-	}
-}
-
-// errGiveBack ends a wait because the part stops: another replica goes on.
-var errGiveBack = errors.New("given back while it waited")
-
 // guarded turns a panic of the handler into a failure of this message.
 func (c *Consumer) guarded(ctx context.Context, d *Delivery) (err error) {
 	defer func() {
@@ -306,82 +309,33 @@ func panicked(r any) error {
 	return errs.Wrap(errs.Internal, fmt.Errorf("panic: %v\n%s", r, debug.Stack()), "internal error")
 }
 
-// keepAlive tells the stream, while the handler runs, that it does. The
-// returned function ends that.
-func (c *Consumer) keepAlive(m jetstream.Msg) (stop func()) {
+// keepAlive tells the stream that the messages in hand are, until the returned
+// function is called.
+func (c *Consumer) keepAlive() (stop func()) {
 	if c.ackWait <= 0 {
 		return func() {}
 	}
-	every := c.ackWait / 3
-	var mu sync.Mutex
-	var t *time.Timer
-	over := false
-	mu.Lock()
-	defer mu.Unlock()
-	t = time.AfterFunc(every, func() {
-		mu.Lock()
-		defer mu.Unlock()
-		if over {
-			return
+	over, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		t := time.NewTicker(c.ackWait / 3)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+			case <-over:
+				return
+			}
+			for _, e := range c.hold.all() {
+				if err := e.m.InProgress(); err != nil && !errors.Is(err, jetstream.ErrMsgAlreadyAckd) {
+					c.b.log.Warn("bus.in_progress", "consumer", c.c.Durable, "err", err)
+					break // the connection is away: the others would say the same
+				}
+			}
 		}
-		if err := m.InProgress(); err != nil {
-			c.b.log.Warn("bus.in_progress", "consumer", c.c.Durable, "err", err)
-		}
-		t.Reset(every)
-	})
+	}()
 	return func() {
-		mu.Lock()
-		defer mu.Unlock()
-		over = true
-		t.Stop()
+		close(over)
+		<-done
 	}
-}
-
-// settle acknowledges, delays, terminates or buries, and names the outcome.
-func (c *Consumer) settle(ctx context.Context, m jetstream.Msg, d *Delivery, err error) string {
-	var drop *dropped
-	var bury *buried
-	var later *delayed
-	report := func(step string, err error) {
-		if err != nil { // the message comes again
-			c.b.log.WarnContext(ctx, "bus."+step, "consumer", c.c.Durable, "seq", d.Sequence, "err", err)
-		}
-	}
-	switch {
-	case err == nil:
-		report("ack", m.Ack())
-		if d.outcome != "" {
-			return d.outcome
-		}
-		return "ok"
-	case errors.As(err, &drop):
-		report("term", m.TermWithReason(reason(err)))
-		return "dropped"
-	case errors.Is(err, errGiveBack), context.Cause(ctx) == errStopped: //nolint:errorlint // the very value that Stop gives
-		report("nak", m.Nak())
-		return "stopped"
-	case errors.As(err, &bury), d.Attempt >= c.c.Attempts:
-		if derr := c.b.bury(ctx, c.c, d, err); derr != nil {
-			report("bury", derr)
-			report("nak", m.NakWithDelay(5*time.Second))
-			return "retry"
-		}
-		report("term", m.TermWithReason(reason(err)))
-		return "dead"
-	}
-	wait := c.c.Backoff[min(d.Attempt, len(c.c.Backoff))-1]
-	if errors.As(err, &later) {
-		wait = later.d
-	}
-	report("nak", m.NakWithDelay(wait))
-	return "retry"
-}
-
-// reason is an error's text as the stream's advisories carry it.
-func reason(err error) string {
-	s := err.Error()
-	if len(s) > 256 {
-		s = s[:256]
-	}
-	return s
 }

@@ -37,6 +37,7 @@ type callState struct {
 	call  Call
 	token string          // that came with the call
 	edge  string          // token of an edge, when the call came for a person
+	said  *claims         // of edge
 	id    tenant.Identity // of the call
 }
 
@@ -49,15 +50,21 @@ func CallFrom(ctx context.Context) Call {
 }
 
 // behalf returns the edge's token that ctx was called with, when id is the one
-// that it is about.
-func behalf(ctx context.Context, id tenant.Identity) string {
+// that it is about. A quarter of an hour after it was signed it is of no use to
+// anybody, which a command that has waited may meet: it decides by itself, or
+// asks as its service.
+func behalf(ctx context.Context, id tenant.Identity, now time.Time) (string, error) {
 	if id.Principal == "" || strings.HasPrefix(id.Principal, servicePrefix) {
-		return ""
+		return "", nil
 	}
-	if s, ok := ctx.Value(callKey{}).(*callState); ok && s.id == id {
-		return s.edge
+	s, ok := ctx.Value(callKey{}).(*callState)
+	if !ok || s.id != id || s.edge == "" {
+		return "", nil
 	}
-	return ""
+	if err := s.said.passed(now); err != nil {
+		return "", errOldIdentity.Because(err)
+	}
+	return s.edge, nil
 }
 
 // AsService is the identity of a service that speaks for itself.

@@ -14,13 +14,20 @@ type Delivery struct {
 	Data     []byte
 	Sequence uint64    // in the stream
 	Time     time.Time // when the stream stored it
-	Attempt  int       // from 1
+	// Attempt is from 1: how many tries have failed in this process, and one.
+	Attempt int
+	// Delivered is how often the stream has handed the message out, also to
+	// processes that did not come to run it.
+	Delivered int
 
-	held    bool        // it will be tried again here when something is away
+	waited  int         // tries that found something away
 	attrs   []slog.Attr // of the log line
 	outcome string      // for the line and the metric, when it is not the usual one
 	after   func()      // once the message is acknowledged, and only then
 }
+
+// again reports whether the message may have run before.
+func (d *Delivery) again() bool { return d.Delivered > 1 || d.Attempt > 1 || d.waited > 0 }
 
 // Note adds to the log line of this delivery.
 func (d *Delivery) Note(attrs ...slog.Attr) { d.attrs = append(d.attrs, attrs...) }

@@ -12,7 +12,8 @@
 //     commit together, and whoever brings the same command again, be it the
 //     stream or a caller with the same idempotency key, gets the first answer.
 //     A refusal is an answer; only faults are tried again, and after the last
-//     try the command is a dead letter.
+//     try the command is a dead letter and its answer the failure. Projects
+//     take turns, so that one that gives many commands delays nobody else's.
 //   - [Handle] hears a fact at least once, in the order of the stream, and
 //     records the message with its effect, so that it takes effect once. While
 //     a fact fails, the facts of its kind behind it wait; after the last try it
@@ -22,7 +23,9 @@
 //   - [Bus.Live] is progress. It may be lost.
 //
 // Who is calling crosses the bus in a token that the caller's service signs
-// for one operation and one minute; see [tenant.Identity]. Everything that
+// for one operation and one minute; see [tenant.Identity]. A handler that asks
+// another service may pass its caller on for a quarter of an hour; a command that
+// has waited longer asks as its service. Everything that
 // waits in a stream is decided again when it runs.
 //
 // A [Bus] may be used from many goroutines. [Server], [Inbox], followers and

@@ -5,7 +5,12 @@ import (
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
 )
+
+// announcing is where the instances of these tests meet.
+var announcing = bus.Announcing{Stream: "PRESENCE", Prefix: "hub.presence."}
 
 func jetStream(t *testing.T, nc *nats.Conn) jetstream.JetStream {
 	t.Helper()

@@ -16,11 +16,25 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/natsd"
 )
 
-// The subjects on which instances tell each other that they are there.
-const (
-	presencePrefix = "hub.presence."
-	presenceFilter = "hub.presence.>"
-)
+// Announcing says where instances tell each other in account HUB that they are
+// there: subjects that begin with Prefix ("hub.alive.") and end with the name of
+// who speaks, of which Stream keeps the last of each.
+type Announcing struct{ Stream, Prefix string }
+
+func (a Announcing) filter() string { return a.Prefix + ">" }
+
+// all is everything that belongs to the hub.
+func (a Announcing) all() string {
+	first, _, _ := strings.Cut(a.Prefix, ".")
+	return first + ".>"
+}
+
+func (a Announcing) valid() error {
+	if !validToken(a.Stream) || !strings.HasSuffix(a.Prefix, ".") || !validToken(strings.ReplaceAll(strings.TrimSuffix(a.Prefix, "."), ".", "-")) {
+		return fmt.Errorf("announcements on stream %q, subjects %q: want names, and a prefix that ends with a dot", a.Stream, a.Prefix)
+	}
+	return nil
+}
 
 // HubUser is the name of a service's user in account HUB.
 func HubUser(service string) string { return service + "-hub" }
@@ -28,16 +42,16 @@ func HubUser(service string) string { return service + "-hub" }
 // HubPermissions derives that user: it may say the presence of the slugs, and
 // take those of all others from its durable consumer. Without slugs, where who
 // provisions does not know them, it may say any.
-func HubPermissions(service string, slugs ...string) natsd.UserSpec {
+func HubPermissions(service string, on Announcing, slugs ...string) natsd.UserSpec {
 	p := &perms{}
-	p.sub("_INBOX_"+HubUser(service)+".>", presenceFilter)
+	p.sub("_INBOX_"+HubUser(service)+".>", on.filter())
 	if len(slugs) == 0 {
 		slugs = []string{"*"}
 	}
 	for _, s := range slugs {
-		p.pub(presencePrefix + s)
+		p.pub(on.Prefix + s)
 	}
-	p.durable(StreamPresence, presenceDurable(service))
+	p.durable(on.Stream, on.durable(service))
 	return natsd.UserSpec{Name: HubUser(service), Account: natsd.AccountHub, Pub: p.allow, Sub: p.hear}
 }
 
@@ -45,13 +59,10 @@ func HubPermissions(service string, slugs ...string) natsd.UserSpec {
 // is given, to join this one.
 const NeighbourUser = "neighbour"
 
-// hubFilter is what instances tell each other.
-const hubFilter = "hub.>"
-
 // NeighbourPermissions derives that user: it may say and hear what belongs to
 // the hub, over a leaf connection or as a client, and nothing else.
-func NeighbourPermissions() natsd.UserSpec {
-	return natsd.UserSpec{Name: NeighbourUser, Account: natsd.AccountHub, Pub: []string{hubFilter}, Sub: []string{hubFilter}, Leaf: true}
+func NeighbourPermissions(on Announcing) natsd.UserSpec {
+	return natsd.UserSpec{Name: NeighbourUser, Account: natsd.AccountHub, Pub: []string{on.all()}, Sub: []string{on.all()}, Leaf: true}
 }
 
 // HubPrivate are the subjects that the services use in account HUB for
@@ -64,26 +75,29 @@ func HubPrivate(services ...string) []string {
 	return out
 }
 
-func presenceDurable(service string) string { return "presence-" + service }
+func (a Announcing) durable(service string) string { return strings.ToLower(a.Stream) + "-" + service }
 
 // ProvisionHub makes the streams and consumers of account HUB. admin must be a
 // connection of its provisioning user.
-func ProvisionHub(ctx context.Context, admin *nats.Conn, services ...string) error {
+func ProvisionHub(ctx context.Context, admin *nats.Conn, on Announcing, services ...string) error {
+	if err := on.valid(); err != nil {
+		return fmt.Errorf("provision hub: %w", err)
+	}
 	js, err := jetstream.New(admin)
 	if err != nil {
 		return fmt.Errorf("provision hub: %w", err)
 	}
 	light := forgetful(1, false)
 	c := jetstream.StreamConfig{
-		Name: StreamPresence, Description: "which instances are there", Subjects: []string{presenceFilter}, Storage: light.Storage, PersistMode: light.PersistMode,
-		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxMsgsPerSubject: 1, MaxBytes: maxPresence, MaxAge: keepPresence, Replicas: 1,
+		Name: on.Stream, Description: "which instances are there", Subjects: []string{on.filter()}, Storage: light.Storage, PersistMode: light.PersistMode,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxMsgsPerSubject: 1, MaxBytes: maxAnnounced, MaxAge: keepAnnounced, Replicas: 1,
 	}
 	if err := stream(ctx, js, c); err != nil {
 		return err
 	}
 	for _, service := range services {
-		err := consumer(ctx, js, ConsumerSpec{StreamPresence, jetstream.ConsumerConfig{
-			Durable: presenceDurable(service), FilterSubject: presenceFilter, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait,
+		err := consumer(ctx, js, ConsumerSpec{on.Stream, jetstream.ConsumerConfig{
+			Durable: on.durable(service), FilterSubject: on.filter(), AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait,
 			MaxDeliver: 5, MaxAckPending: 64, DeliverPolicy: jetstream.DeliverAllPolicy,
 		}})
 		if err != nil {
@@ -98,11 +112,15 @@ func ProvisionHub(ctx context.Context, admin *nats.Conn, services ...string) err
 type Hub struct {
 	b       *Bus
 	service string
+	on      Announcing
 }
 
 // ConnectHub connects the service's user of account HUB. Of c it uses the
-// address, CredsFile (of [HubUser]), Service, Log and Registerer.
+// address, CredsFile (of [HubUser]), Service, Announcing, Log and Registerer.
 func ConnectHub(ctx context.Context, c Config) (*Hub, error) {
+	if err := c.Announcing.valid(); err != nil {
+		return nil, fmt.Errorf("connect to the hub: %w", err)
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -126,7 +144,7 @@ func ConnectHub(ctx context.Context, c Config) (*Hub, error) {
 		b.nc.Close()
 		return nil, fmt.Errorf("connect to the hub: %w", err)
 	}
-	return &Hub{b: b, service: service}, nil
+	return &Hub{b: b, service: service, on: c.Announcing}, nil
 }
 
 // Announce says that the instance slug is there. It is heard by everybody on
@@ -136,7 +154,7 @@ func (h *Hub) Announce(ctx context.Context, slug string, header nats.Header, dat
 	if !validToken(slug) {
 		return fmt.Errorf("announce: %q is not a name", slug)
 	}
-	if err := h.b.nc.PublishMsg(&nats.Msg{Subject: presencePrefix + slug, Header: header, Data: data}); err != nil {
+	if err := h.b.nc.PublishMsg(&nats.Msg{Subject: h.on.Prefix + slug, Header: header, Data: data}); err != nil {
 		return fmt.Errorf("announce: %w", err)
 	}
 	ctx, cancel := h.b.bounded(ctx)
@@ -146,7 +164,7 @@ func (h *Hub) Announce(ctx context.Context, slug string, header nats.Header, dat
 	}
 	// The server refuses before it answers the flush. It is the only subject that
 	// this connection publishes to by its own choice.
-	if err := h.b.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+presencePrefix+slug+`"`) {
+	if err := h.b.nc.LastError(); errors.Is(err, nats.ErrPermissionViolation) && strings.Contains(err.Error(), `"`+h.on.Prefix+slug+`"`) {
 		return fmt.Errorf("announce: %w (the user was provisioned for another slug: provision again)", err)
 	}
 	return nil
@@ -165,11 +183,11 @@ type Presence struct {
 // instance first, from a durable consumer. An error brings it again a few
 // times; what nobody can read is to be dropped with [Drop].
 func (h *Hub) Presences(handle func(ctx context.Context, p Presence) error) *Consumer {
-	return NewConsumer(h.b, ConsumerConfig{Stream: StreamPresence, Durable: presenceDurable(h.service), Workers: 1, Attempts: 3, Line: "presence.heard"},
+	return NewConsumer(h.b, ConsumerConfig{Stream: h.on.Stream, Durable: h.on.durable(h.service), Workers: 1, Attempts: 3, Line: "presence.heard"},
 		func(ctx context.Context, d *Delivery) error {
 			p := Presence{Header: d.Header, Data: d.Data, Time: d.Time, Seq: d.Sequence}
-			if len(d.Subject) > len(presencePrefix) {
-				p.Slug = d.Subject[len(presencePrefix):]
+			if len(d.Subject) > len(h.on.Prefix) {
+				p.Slug = d.Subject[len(h.on.Prefix):]
 			}
 			err := handle(ctx, p)
 			if err != nil && d.Attempt >= 3 && !errors.As(err, new(*dropped)) {

@@ -26,8 +26,13 @@ const (
 	tokenLife  = 60 * time.Second
 	tokenReuse = 30 * time.Second // a token with less left is not handed out
 	tokenSkew  = 5 * time.Second  // a clock may be ahead by so much
-	tokenMax   = 8 << 10          // bytes
-	tokenCache = 4096             // entries of one generation
+
+	// passLife is how long after it was signed an edge's token may be passed on,
+	// in a fresh token of the service that does: a handler may take longer than a
+	// minute before it asks a neighbour. A thief of the token alone has its minute.
+	passLife   = 15 * time.Minute
+	tokenMax   = 8 << 10 // bytes
+	tokenCache = 4096    // entries of one generation
 )
 
 var tokenHead = base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"EdDSA","typ":"cc-identity+jwt"}`))
@@ -39,6 +44,9 @@ var (
 	errNoToken      = errs.New(errs.Unauthenticated, "no identity was given")
 	errBadToken     = errs.New(errs.Unauthenticated, "the identity is not valid")
 	errExpiredToken = errs.New(errs.Unauthenticated, "the identity has expired")
+
+	// errOldIdentity is a fault of the handler, and not of the caller.
+	errOldIdentity = errs.New(errs.Internal, "the call is too old for its caller's identity to be passed on: ask as the service itself, with a call of the contract")
 )
 
 // claims are the body of a token.
@@ -168,7 +176,7 @@ func (v *verifier) verify(token, audience string, at time.Time) (*claims, error)
 		if err != nil {
 			return nil, errBadToken.Because(err)
 		}
-		if err := behalf.in(at); err != nil {
+		if err := behalf.passed(at); err != nil {
 			return nil, err
 		}
 	}
@@ -185,6 +193,13 @@ func (c *claims) in(at time.Time) error {
 		return errBadToken.Because(errors.New("it was issued in the future"))
 	}
 	return nil
+}
+
+// passed is [claims.in] for a token that a service passes on.
+func (c *claims) passed(at time.Time) error {
+	long := *c
+	long.Expires = max(c.Expires, c.IssuedAt+int64(passLife/time.Second))
+	return long.in(at)
 }
 
 // check verifies what does not depend on time and audience.

@@ -73,8 +73,10 @@ func Handle[E proto.Message](in *Inbox, h func(ctx context.Context, m Meta, e E)
 		return
 	}
 	durable := EventDurable(in.c.Service, d)
+	tries := unended{in.c.DB, durable}
 	in.consumers = append(in.consumers, NewConsumer(in.b, ConsumerConfig{
 		Stream: StreamEvents, Durable: durable, Workers: 1, Attempts: in.c.Attempts, Patience: in.c.Patience, Backoff: in.c.Backoff, Line: "event.handled",
+		Began: tries.began, Ended: tries.ended,
 	}, func(ctx context.Context, del *Delivery) error {
 		if only := get(del.Header, headerFor); only != "" && only != durable {
 			del.outcome = "not_for_us"

@@ -24,14 +24,15 @@ type NeighbourConfig struct {
 	Credentials string      // file with what we show there, see natsd.ReadCredentials; "" shows nothing
 	TLS         *tls.Config // of a tls:// address; the system's roots when nil
 	Log         *slog.Logger
+	Announcing  Announcing // its Prefix
 	// Heard is given each announcement, one at a time. An error is logged: an
 	// instance announces itself again soon.
 	Heard func(ctx context.Context, p Presence) error
 }
 
 // Neighbour is a plain client of somebody else's NATS server, which needs to
-// know nothing of this product: instances of every version meet there on
-// hub.presence.*, without streams. It is a part of an application; it need not
+// know nothing of this product: instances of every version meet there on the
+// subjects of the announcements, without streams. It is a part of an application; it need not
 // find the server there, and comes back to it without end.
 type Neighbour struct {
 	c    NeighbourConfig
@@ -59,6 +60,9 @@ func NewNeighbour(c NeighbourConfig) (*Neighbour, error) {
 	u, err := url.Parse(c.URL)
 	if err != nil || u.Host == "" || u.Scheme != "nats" && u.Scheme != "tls" || u.User != nil {
 		return nil, errors.New("neighbour: want nats://host:port or tls://host:port, and user and password in a file")
+	}
+	if !strings.HasSuffix(c.Announcing.Prefix, ".") {
+		return nil, errors.New("neighbour: want the prefix of what is announced")
 	}
 	if c.Heard == nil {
 		return nil, errors.New("neighbour: nobody hears it")
@@ -110,7 +114,7 @@ func (n *Neighbour) Start(ctx context.Context) error {
 	n.nc = nc
 	n.mu.Unlock()
 	ctx = context.WithoutCancel(ctx)
-	sub, err := nc.Subscribe(presencePrefix+"*", func(m *nats.Msg) { n.hear(ctx, m) })
+	sub, err := nc.Subscribe(n.c.Announcing.Prefix+"*", func(m *nats.Msg) { n.hear(ctx, m) })
 	if err == nil {
 		err = sub.SetPendingLimits(pendingPresences, pendingBytes)
 	}
@@ -145,7 +149,7 @@ func rejoin(tries int) time.Duration {
 }
 
 func (n *Neighbour) hear(ctx context.Context, m *nats.Msg) {
-	p := Presence{Slug: m.Subject[len(presencePrefix):], Header: m.Header, Data: m.Data, Time: time.Now()}
+	p := Presence{Slug: m.Subject[len(n.c.Announcing.Prefix):], Header: m.Header, Data: m.Data, Time: time.Now()}
 	if err := n.c.Heard(ctx, p); err != nil {
 		n.c.Log.WarnContext(ctx, "presence.heard", "subject", m.Subject, "err", err)
 	}
@@ -175,7 +179,7 @@ func (n *Neighbour) Announce(slug string, header nats.Header, data []byte) error
 	if !validToken(slug) {
 		return fmt.Errorf("announce: %q is not a name", slug)
 	}
-	m := &nats.Msg{Subject: presencePrefix + slug, Header: header, Data: data}
+	m := &nats.Msg{Subject: n.c.Announcing.Prefix + slug, Header: header, Data: data}
 	n.mu.Lock()
 	n.last, n.said = m, time.Now()
 	n.mu.Unlock()

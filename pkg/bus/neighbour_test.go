@@ -93,7 +93,7 @@ func TestAPlainClientMeetsOthersOnTheirServer(t *testing.T) {
 		"token":    {server.Options{Authorization: "t0ken"}, "t0ken\n", nats.Token("t0ken")},
 	} {
 		s := plain(t, c.o)
-		conf := bus.NeighbourConfig{URL: s.ClientURL()}
+		conf := bus.NeighbourConfig{Announcing: announcing, URL: s.ClientURL()}
 		if c.secret != "" {
 			conf.Credentials = secret(t, c.secret)
 		}
@@ -141,7 +141,7 @@ func TestAHubThatIsNotThereIsJoinedWhenItComesAndHearsWhatWasSaidLast(t *testing
 	t.Parallel()
 	first := plain(t, server.Options{})
 	url, port := first.ClientURL(), first.Addr().(*net.TCPAddr).Port
-	n := join(t, bus.NeighbourConfig{URL: url})
+	n := join(t, bus.NeighbourConfig{Announcing: announcing, URL: url})
 	eventually(t, func() bool { return n.Ready(t.Context()) == nil })
 	first.Shutdown()
 	first.WaitForShutdown()
@@ -168,14 +168,14 @@ func TestAnAddressWithASecretInItIsNotJoined(t *testing.T) {
 	t.Parallel()
 	heard := func(context.Context, bus.Presence) error { return nil }
 	for _, url := range []string{"nats://u:hush@h:1", "nats://hush@h:1", "http://h:1", "h:1", "nats://", ""} {
-		if _, err := bus.NewNeighbour(bus.NeighbourConfig{URL: url, Heard: heard}); err == nil || strings.Contains(err.Error(), "hush") {
+		if _, err := bus.NewNeighbour(bus.NeighbourConfig{Announcing: announcing, URL: url, Heard: heard}); err == nil || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%s: %v", url, err)
 		}
 	}
-	if _, err := bus.NewNeighbour(bus.NeighbourConfig{URL: "nats://h:1"}); err == nil {
+	if _, err := bus.NewNeighbour(bus.NeighbourConfig{Announcing: announcing, URL: "nats://h:1"}); err == nil {
 		t.Error("nobody hears it")
 	}
-	n, err := bus.NewNeighbour(bus.NeighbourConfig{URL: "nats://h:1", Heard: heard, Credentials: filepath.Join(t.TempDir(), "none")})
+	n, err := bus.NewNeighbour(bus.NeighbourConfig{Announcing: announcing, URL: "nats://h:1", Heard: heard, Credentials: filepath.Join(t.TempDir(), "none")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func hubServer(t *testing.T) *natsd.Server {
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
 	defer cancel()
 	s, err := natsd.Start(ctx, natsd.Config{Dir: t.TempDir(), NoSync: true, Addr: "127.0.0.1:0", Log: slog.New(slog.DiscardHandler),
-		Users: []natsd.UserSpec{bus.HubPermissions("federation", "us"), bus.NeighbourPermissions()}})
+		Users: []natsd.UserSpec{bus.HubPermissions("federation", announcing, "us"), bus.NeighbourPermissions(announcing)}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func hubServer(t *testing.T) *natsd.Server {
 func TestAServiceSaysItsOwnPresenceAlone(t *testing.T) {
 	t.Parallel()
 	s := hubServer(t)
-	hub, err := bus.ConnectHub(t.Context(), bus.Config{Service: "federation", InProcess: s.InProcess(), CredsFile: s.Trust.CredsFile(bus.HubUser("federation")), Log: slog.New(slog.DiscardHandler)})
+	hub, err := bus.ConnectHub(t.Context(), bus.Config{Service: "federation", Announcing: announcing, InProcess: s.InProcess(), CredsFile: s.Trust.CredsFile(bus.HubUser("federation")), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestAServiceSaysItsOwnPresenceAlone(t *testing.T) {
 	if err := hub.Announce(t.Context(), "us", nil, nil); err != nil {
 		t.Errorf("after a refusal: %v", err)
 	}
-	if p := bus.HubPermissions("federation").Pub; !slices.Contains(p, "hub.presence.*") {
+	if p := bus.HubPermissions("federation", announcing).Pub; !slices.Contains(p, "hub.presence.*") {
 		t.Errorf("without a slug: %v", p)
 	}
 	if p := bus.HubPrivate("federation"); !slices.Contains(p, "_INBOX_federation-hub.>") || !slices.Contains(p, "_INBOX_hub-admin.>") {
@@ -236,7 +236,7 @@ func TestANeighbourHearsAndSaysTheHubAlone(t *testing.T) {
 	t.Parallel()
 	s := hubServer(t)
 	heard := make(chan bus.Presence, 1)
-	n := join(t, bus.NeighbourConfig{URL: s.ClientURL(), Credentials: s.Trust.CredsFile(bus.NeighbourUser), Heard: func(_ context.Context, p bus.Presence) error {
+	n := join(t, bus.NeighbourConfig{Announcing: announcing, URL: s.ClientURL(), Credentials: s.Trust.CredsFile(bus.NeighbourUser), Heard: func(_ context.Context, p bus.Presence) error {
 		heard <- p
 		return nil
 	}})
@@ -262,7 +262,7 @@ func TestANeighbourHearsAndSaysTheHubAlone(t *testing.T) {
 	if p := receive(t, heard); p.Slug != "us" {
 		t.Errorf("heard %+v", p)
 	}
-	spec := bus.NeighbourPermissions()
+	spec := bus.NeighbourPermissions(announcing)
 	if !slices.Equal(spec.Pub, []string{"hub.>"}) || !slices.Equal(spec.Sub, []string{"hub.>"}) || !spec.Leaf || spec.Account != natsd.AccountHub {
 		t.Errorf("granted %+v", spec)
 	}

@@ -180,7 +180,7 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func TestPresenceGoesOverTheHubAndReachesItsDurableConsumer(t *testing.T) {
 	t.Parallel()
-	env := bustest.Start(t, []string{"federation"}, bustest.WithHub("federation"))
+	env := bustest.Start(t, []string{"federation"}, bustest.WithHub(announcing, "federation"))
 	hub, err := bus.ConnectHub(t.Context(), env.HubConfig("federation"))
 	if err != nil {
 		t.Fatal(err)

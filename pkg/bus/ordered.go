@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -53,24 +54,33 @@ type ordered struct {
 // from the next one on. It returns when the consumer is there.
 func (b *Bus) follow(ctx context.Context, stream, filter string, all bool, handle func(m *nats.Msg, seq uint64, at time.Time)) (*ordered, error) {
 	o := &ordered{b: b, stream: stream, filter: filter, handle: handle, kick: make(chan struct{}, 1), done: make(chan struct{})}
-	ctx, cancel := b.bounded(ctx)
-	defer cancel()
-	epoch, last, err := b.StreamState(ctx, stream)
-	if err != nil {
-		return nil, err
-	}
-	o.epoch, o.next = epoch, last+1
+	back := uint64(0)
 	if all {
-		o.next = 1
+		back = math.MaxUint64
 	}
-	if err := o.attach(ctx); err != nil {
+	if err := o.begin(ctx, back); err != nil {
 		return nil, err
+	}
+	return o, nil
+}
+
+// begin starts to hear, back messages before the next one.
+func (o *ordered) begin(ctx context.Context, back uint64) error {
+	ctx, cancel := o.b.bounded(ctx)
+	defer cancel()
+	epoch, last, err := o.b.StreamState(ctx, o.stream)
+	if err != nil {
+		return err
+	}
+	o.epoch, o.next = epoch, last-min(back, last)+1
+	if err := o.attach(ctx); err != nil {
+		return err
 	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	o.cancel = stop
-	o.forget = b.onReconnect(o.reset)
+	o.forget = o.b.onReconnect(o.reset)
 	go o.watch(run)
-	return o, nil
+	return nil
 }
 
 // reset asks for a new consumer.

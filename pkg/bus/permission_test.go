@@ -92,6 +92,13 @@ func TestTheContractIsEnoughForEverythingThatItSays(t *testing.T) {
 	if a, err := edge.Command(ctx, count, alice, []byte(`{}`), bus.CommandOptions{Wait: -1}); err != nil || !a.Pending {
 		t.Errorf("a command without waiting: %+v, %v", a, err)
 	}
+	large := `{"text":"` + strings.Repeat("x", 2*bus.MaxJSON) + `"}`
+	if a, err := edge.Request(ctx, target, alice, []byte(large)); err != nil || len(a.Body) < 2*bus.MaxJSON {
+		t.Errorf("a large request and its answer: %v", err)
+	}
+	if a, err := edge.Command(ctx, count, alice, []byte(large), bus.CommandOptions{}); err != nil || a.Status != 201 {
+		t.Errorf("a large command: %+v, %v", a, err)
+	}
 	if _, err := edge.Command(ctx, count, alice, []byte(`{"text":"fail"}`), bus.CommandOptions{}); err == nil {
 		t.Error("a failing command: no error")
 	}
@@ -169,6 +176,12 @@ func TestNothingBeyondTheContractIsAllowed(t *testing.T) {
 		{"knowledge", "bury for another", publish("dead.auth.x")},
 		{"knowledge", "release a job of another", publish("job.p42.auth.x")},
 		{"auth", "tell progress", publish("live.p42.job")},
+		{"knowledge", "read a large request to another", publish("$JS.API.DIRECT.GET.SPILL.spill.auth.x.0")},
+		{"knowledge", "read a large answer to another", publish("$JS.API.DIRECT.GET.SPILL.spill.gateway.x.0")},
+		{"knowledge", "read large bodies as they come", subscribe("spill.>")},
+		{"knowledge", "follow large bodies", publish("$JS.API.CONSUMER.CREATE.SPILL.mine.spill.>")},
+		{"knowledge", "read a large command of another", publish("$JS.API.DIRECT.GET.BODIES.body.auth.x.0")},
+		{"knowledge", "remove a large command of another", publish("body.auth.x.0")},
 		{"auth", "put an object", publish("$O.blobs.C.x")},
 		{"auth", "note an operation", publish("$KV.OPERATIONS.x")},
 		{"knowledge", "hear all facts", subscribe("evt.>")},
@@ -247,6 +260,8 @@ func TestTheStreamsAreWhatThePlanSays(t *testing.T) {
 		bus.StreamJobs:     {Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage, PersistMode: jetstream.AsyncPersistMode},
 		bus.StreamDead:     {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage},
 		bus.StreamExt:      {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage},
+		bus.StreamSpill:    {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage},
+		bus.StreamBodies:   {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage},
 		bus.StreamLive:     {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage, PersistMode: jetstream.AsyncPersistMode},
 	}
 	for _, s := range bus.Streams(bus.Specs{AsyncEvents: true}) {

@@ -28,6 +28,8 @@ type Contract struct {
 	Objects bool
 	// Live lets it tell progress, FollowsLive hear it.
 	Live, FollowsLive bool
+	// AllFacts lets it hear and read every fact of every project: an edge.
+	AllFacts bool
 	// Notes lets it write and read what was answered 202: an edge.
 	Notes bool
 	// DeadLetters lets it list, redrive and discard dead letters.
@@ -46,7 +48,7 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	p := &perms{}
 	p.sub("_INBOX_"+service+".>", "rsp."+service+".>")
 	if len(c.Serves) > 0 {
-		p.pub("rsp.*.>")
+		p.pub("rsp.*.>", kindSpill+".*.>")
 		p.sub("req.*." + service + ".*")
 		for _, verb := range []string{"PING", "INFO", "STATS"} {
 			p.sub("$SRV."+verb, "$SRV."+verb+"."+service, "$SRV."+verb+"."+service+".*")
@@ -54,12 +56,13 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	}
 	for _, call := range c.Calls {
 		if to, op, ok := strings.Cut(call, "."); ok {
-			p.pub("req.*."+to+"."+op, "rsp."+to+".>") // the latter for the credit of streams
+			p.pub("req.*."+to+"."+op, "rsp."+to+".>", kindSpill+"."+to+".>") // rsp for the credit of streams
 		}
 	}
 	for _, command := range c.Commands {
 		if to, op, ok := strings.Cut(command, "."); ok {
-			p.pub("cmd.*."+to+"."+op, "req.*."+to+"."+getOperation, "req.*."+to+"."+listOperations)
+			p.pub("cmd.*."+to+"."+op, "req.*."+to+"."+getOperation, "req.*."+to+"."+listOperations, kindBody+"."+to+".>",
+				"$JS.API.CONSUMER.INFO."+StreamCommands+"."+CommandDurable(to))
 		}
 	}
 	for _, d := range c.Publishes {
@@ -95,6 +98,9 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	if c.Live {
 		p.pub("live.*.*")
 	}
+	if c.AllFacts {
+		p.allFacts()
+	}
 	if c.FollowsLive {
 		p.follow(StreamLive, "live.>")
 	}
@@ -104,10 +110,11 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 		p.pub("$JS.API.DIRECT.GET.OBJ_"+BucketBlobs, "$JS.API.DIRECT.GET.OBJ_"+BucketBlobs+".$O."+BucketBlobs+".C.>")
 	}
 	if len(c.Serves) > 0 || len(c.Calls) > 0 || len(c.Commands) > 0 || c.TakesCommands {
-		p.bucket(BucketSpill)
+		p.receive(kindSpill, service)
 	}
-	if len(c.Commands) > 0 || c.TakesCommands {
-		p.bucket(BucketBodies)
+	if c.TakesCommands {
+		p.receive(kindBody, service)
+		p.pub(kindBody + "." + service + ".>") // to remove it
 	}
 	if c.Notes {
 		kv := "KV_" + BucketOperations
@@ -140,10 +147,26 @@ func (p *perms) follow(stream, filter string) {
 	p.pub("$JS.API.CONSUMER.CREATE."+stream+".*."+filter, "$JS.API.STREAM.INFO."+stream, "$JS.FC."+stream+".>")
 }
 
+// receive lets the user read the large bodies that are addressed to it.
+func (p *perms) receive(kind, service string) {
+	p.pub("$JS.API.DIRECT.GET." + largeStream(kind) + "." + kind + "." + service + ".>")
+}
+
 // bucket lets the user put, get and delete objects. Its purge names its filter
 // in the body, where no permission can see it.
 func (p *perms) bucket(name string) {
 	s := "OBJ_" + name
 	p.pub("$O."+name+".>", "$JS.API.STREAM.INFO."+s, "$JS.API.STREAM.PURGE."+s, "$JS.API.DIRECT.GET."+s+".$O."+name+".M.>",
 		"$JS.API.CONSUMER.CREATE."+s+".*.$O."+name+".C.>", "$JS.API.CONSUMER.DELETE."+s+".*", "$JS.API.CONSUMER.INFO."+s+".*", "$JS.FC."+s+".>")
+}
+
+// allFacts lets the user make consumers of its own on the whole of EVENTS, and
+// keeps it off the durables of others.
+func (p *perms) allFacts() {
+	for _, d := range events.Catalogue() {
+		for _, other := range d.Consumers {
+			p.deny("$JS.API.CONSUMER.CREATE." + StreamEvents + "." + EventDurable(other, d) + ".>")
+		}
+	}
+	p.follow(StreamEvents, "evt.>")
 }

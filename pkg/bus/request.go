@@ -124,7 +124,7 @@ func (b *Bus) exchange(ctx context.Context, r *route, t Target, identity tenant.
 	if err := ctx.Err(); err != nil { // nobody waits: nobody needs to work
 		return outcome{}, fmt.Errorf("ask %s: %w", r.audience, context.Cause(ctx))
 	}
-	m, err := b.message(ctx, r, requestSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload, b.spill)
+	m, err := b.message(ctx, r, requestSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload, b.spillFor(t.Service))
 	if err != nil {
 		return outcome{}, err
 	}
@@ -157,10 +157,13 @@ func (b *Bus) exchange(ctx context.Context, r *route, t Target, identity tenant.
 }
 
 // message is a message with everything that each kind of call carries. A
-// payload above the limit goes ahead through the object store.
+// payload above the limit goes ahead.
 func (b *Bus) message(ctx context.Context, r *route, subject string, p tenant.Project, identity tenant.Identity, payload []byte,
 	keep func(ctx context.Context, body []byte) (string, error)) (*nats.Msg, error) {
-	obo := behalf(ctx, identity)
+	obo, err := behalf(ctx, identity, b.signer.now())
+	if err != nil {
+		return nil, err
+	}
 	identity.Project = p
 	token, err := b.signer.token(identity, r.audience, obo)
 	if err != nil {
@@ -191,7 +194,7 @@ func (b *Bus) read(ctx context.Context, m *nats.Msg, t Target) (outcome, error) 
 	}
 	o := decodeReply(m)
 	if name := get(m.Header, headerSpill); name != "" {
-		body, err := b.unspill(ctx, name)
+		body, err := b.receive(ctx, name)
 		if err != nil {
 			return outcome{}, errs.Newf(errs.Upstream, "answer of %s: %w", t.Service, err)
 		}

@@ -177,15 +177,19 @@ func (s *Server) payload(ctx context.Context, h nats.Header, data []byte) ([]byt
 	if name == "" {
 		return data, nil
 	}
-	return s.b.unspill(ctx, name)
+	return s.b.receive(ctx, name)
 }
 
 // enter gives the handler's context everything that a handler may ask it.
 func (s *Server) enter(ctx context.Context, who *claims, h nats.Header, id tenant.Identity, call Call) context.Context {
 	st := &callState{call: call, token: get(h, headerIdentity), id: id}
 	if !strings.HasPrefix(who.Principal, servicePrefix) {
-		if st.edge = who.Behalf; st.edge == "" {
-			st.edge = st.token
+		st.edge, st.said = st.token, who
+		if who.Behalf != "" {
+			st.edge = who.Behalf
+			if said, err := s.b.checker.check(who.Behalf); err == nil { // it was good as part of the token
+				st.said = said
+			}
 		}
 	}
 	ctx = context.WithValue(ctx, callKey{}, st)
@@ -230,7 +234,7 @@ func (s *Server) respond(ctx context.Context, reply string, o outcome, replayed 
 		m.Header[headerReplayed] = []string{"1"}
 	}
 	if len(m.Data) > MaxJSON {
-		name, err := s.b.spill(context.WithoutCancel(ctx), m.Data)
+		name, err := s.b.send(context.WithoutCancel(ctx), kindSpill, asker(reply), m.Data)
 		if err != nil {
 			s.respond(ctx, reply, outcome{err: err}, false)
 			return

@@ -42,11 +42,11 @@ func (s *Server) command(ctx context.Context, d *Delivery) error {
 	ctx, cancel := context.WithTimeout(ctx, s.c.Timeout)
 	defer cancel()
 	id := who.identity()
-	again := d.Attempt > 1 || get(d.Header, headerRedrive) != "" // a redriven command is a new message, of an old call
+	again := d.again() || get(d.Header, headerRedrive) != "" // a redriven command is a new message, of an old call
 	if s.c.Recheck != nil && (again || time.Since(d.Time) > recheckAfter) {
 		if id, err = s.c.Recheck(ctx, id, c.op.name); err != nil {
 			if !errs.KindOf(err).Refusal() {
-				return s.fault(ctx, c, d, who.identity(), err)
+				return s.fault(c, err)
 			}
 			return s.settled(ctx, c, d, who.identity(), outcome{err: err})
 		}
@@ -63,7 +63,7 @@ func (s *Server) command(ctx context.Context, d *Delivery) error {
 	}
 	if len(c.sum) == 0 { // put by nobody of ours
 		if err := load(); err != nil {
-			return s.fault(ctx, c, d, id, err)
+			return s.fault(c, err)
 		}
 		sum, object := fingerprint(c.data)
 		c.sum, c.object = sum[:], object
@@ -76,7 +76,7 @@ func (s *Server) command(ctx context.Context, d *Delivery) error {
 		}
 	}
 	if err := load(); err != nil {
-		return s.fault(ctx, c, d, id, err)
+		return s.fault(c, err)
 	}
 	call := Call{
 		Service: s.c.Service, Operation: c.op.name, CommandID: c.id, AcceptedAt: c.accepted,
@@ -129,7 +129,7 @@ func (s *Server) run(ctx context.Context, c *incoming, d *Delivery, id tenant.Id
 	if o.err != nil {
 		unit.Rollback()
 		if !errs.KindOf(o.err).Refusal() {
-			return s.fault(ctx, c, d, id, o.err)
+			return s.fault(c, o.err)
 		}
 		return s.settled(ctx, c, d, id, o)
 	}
@@ -144,7 +144,7 @@ func (s *Server) run(ctx context.Context, c *incoming, d *Delivery, id tenant.Id
 		return s.replayed(ctx, c, d, id)
 	}
 	if err != nil {
-		return s.fault(ctx, c, d, id, err)
+		return s.fault(c, err)
 	}
 	if o.status == outbox.Unfinished {
 		o.accepted = c.accepted
@@ -162,32 +162,51 @@ func (s *Server) settled(ctx context.Context, c *incoming, d *Delivery, id tenan
 		return s.replayed(ctx, c, d, id)
 	}
 	if err != nil {
-		return s.fault(ctx, c, d, id, err)
+		return s.fault(c, err)
 	}
 	d.outcome = string(errs.KindOf(o.err))
 	s.reply(ctx, c, d, o, false)
 	return nil
 }
 
-// fault lets the command be tried again. After the last try its failure is its
-// answer, until somebody redrives the dead letter.
-func (s *Server) fault(ctx context.Context, c *incoming, d *Delivery, id tenant.Identity, err error) error {
+// fault lets the command be tried again.
+func (s *Server) fault(c *incoming, err error) error {
 	s.tried(c, outcome{err: err})
-	if d.Attempt < s.c.Attempts || d.held && errs.KindOf(err) == errs.Unavailable || errors.Is(context.Cause(ctx), errStopped) {
-		return err
+	return err
+}
+
+// giveUp makes the failure of a command that is given up its answer, until
+// somebody redrives the dead letter. One whose giver cannot be believed has no
+// answer.
+func (s *Server) giveUp(ctx context.Context, d *Delivery, cause error) error {
+	a, err := parseSubject(d.Subject)
+	if err != nil {
+		return nil
 	}
-	o := outcome{err: err}
+	id, err := uuid.Parse(get(d.Header, headerCommand))
+	if err != nil {
+		return nil
+	}
+	who, err := s.b.checker.check(get(d.Header, headerIdentity))
+	if err != nil || tenant.Project(who.Project) != a.project {
+		return nil
+	}
+	c := &incoming{op: &operation{name: a.rest}, id: id, project: a.project, object: get(d.Header, headerObject), accepted: acceptedAt(d.Header, d.Time)}
+	if sum, err := hex.DecodeString(get(d.Header, headerBody)); err == nil && len(sum) == sha256.Size {
+		c.sum = sum
+	}
+	o := outcome{err: cause}
 	// The handler's own time may be over.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	serr := s.c.DB.InTenant(ctx, c.project, func(ctx context.Context, tx *sqlx.Tx) error {
-		return s.answers.Save(ctx, tx, record(c, id, o))
+	err = s.c.DB.InTenant(ctx, c.project, func(ctx context.Context, tx *sqlx.Tx) error {
+		return s.answers.Save(ctx, tx, record(c, who.identity(), o))
 	})
-	if serr != nil && !errors.Is(serr, outbox.ErrAnswered) {
-		err = errors.Join(err, serr)
+	if err != nil && !errors.Is(err, outbox.ErrAnswered) {
+		return fmt.Errorf("keep the failure of command %s: %w", c.id, err)
 	}
 	s.respond(ctx, get(d.Header, headerReply), o, false)
-	return Bury(err)
+	return nil
 }
 
 // refuse answers a command that is not run, without keeping anything.
@@ -228,7 +247,7 @@ func (s *Server) replay(ctx context.Context, c *incoming, d *Delivery, id tenant
 		return err
 	})
 	if err != nil {
-		return false, s.fault(ctx, c, d, id, err)
+		return false, s.fault(c, err)
 	}
 	if !done {
 		return false, nil
@@ -249,13 +268,13 @@ func (s *Server) replay(ctx context.Context, c *incoming, d *Delivery, id tenant
 			return s.answers.Forget(ctx, tx, c.project, c.id)
 		})
 		if err != nil {
-			return false, s.fault(ctx, c, d, id, err)
+			return false, s.fault(c, err)
 		}
 		return false, nil
 	}
 	d.outcome = "replayed"
-	s.reply(ctx, c, d, o, object != c.object || c.object == "" && d.Attempt == 1)
-	if failed && d.Attempt > 1 { // it had to become a dead letter, and perhaps could not
+	s.reply(ctx, c, d, o, object != c.object || c.object == "" && !d.again())
+	if failed && d.again() { // it had to become a dead letter, and perhaps could not
 		return true, Bury(o.err)
 	}
 	return true, nil

@@ -34,6 +34,9 @@ type ServerConfig struct {
 	// the same time; 16 when 0. Queue is how many requests may wait for a
 	// worker; 4 × Workers when 0. What is more is refused with 503 at once.
 	Workers, Queue int
+	// Share is how many commands of one project run at the same time; half of
+	// Workers when 0. What a project gives beyond it waits, and others go on.
+	Share int
 	// Streams is how many streams may be open at the same time; 64 when 0.
 	Streams int
 	// DB is where commands run and their answers are kept. Without it there
@@ -82,6 +85,11 @@ type operation struct {
 	observers                  sync.Map // outcome -> prometheus.Observer
 }
 
+// commandsAhead is how many commands a replica holds, so that the turn of each
+// project comes among them: more than one project may give for several
+// operations.
+const commandsAhead = 4096
+
 // Server answers the operations of one service. It is a part: Start returns
 // when it can be asked; Stop ends the fetching, then waits for handlers.
 type Server struct {
@@ -117,6 +125,9 @@ func NewServer(b *Bus, c ServerConfig) *Server {
 	}
 	if c.Queue <= 0 {
 		c.Queue = 4 * c.Workers
+	}
+	if c.Share <= 0 {
+		c.Share = max(1, c.Workers/2)
 	}
 	if c.Streams <= 0 {
 		c.Streams = 64
@@ -309,8 +320,10 @@ func (s *Server) Start(ctx context.Context) error {
 	if !s.hasCommands() {
 		return nil
 	}
+	tries := unended{s.c.DB, CommandDurable(s.c.Service)}
 	s.commands = NewConsumer(s.b, ConsumerConfig{
 		Stream: StreamCommands, Durable: CommandDurable(s.c.Service), Workers: s.c.Workers, Attempts: s.c.Attempts, Patience: s.c.Patience, Backoff: s.c.Backoff, Line: "command.handled",
+		Share: s.c.Share, Ahead: commandsAhead, Began: tries.began, Ended: tries.ended, Buried: s.giveUp,
 	}, s.command)
 	if err := s.commands.Start(ctx); err != nil {
 		s.commands = nil

@@ -31,27 +31,34 @@ type Specs struct {
 
 // Bounds of the streams, in bytes and time.
 const (
-	maxCommands = 1 << 30
-	maxEvents   = 4 << 30
-	maxJobs     = 512 << 20
-	maxDead     = 512 << 20
-	maxExt      = 512 << 20
-	maxLive     = 32 << 20
-	maxPresence = 8 << 20
-	maxBlobs    = 8 << 30
-	maxSpill    = 512 << 20
-	maxBodies   = 512 << 20
+	maxCommands  = 1 << 30
+	maxEvents    = 4 << 30
+	maxJobs      = 512 << 20
+	maxDead      = 512 << 20
+	maxExt       = 512 << 20
+	maxLive      = 32 << 20
+	maxAnnounced = 8 << 20
+	maxBlobs     = 8 << 30
+	maxSpill     = 512 << 20
+	maxBodies    = 512 << 20
 
-	keepEvents   = 7 * 24 * time.Hour
-	keepDead     = 30 * 24 * time.Hour
-	keepLive     = 5 * time.Minute
-	keepPresence = 24 * time.Hour
-	keepNotes    = 24 * time.Hour
-	keepSpill    = 10 * time.Minute
-	keepBodies   = 30 * 24 * time.Hour
-	dedupeWindow = 2 * time.Minute
+	keepEvents    = 7 * 24 * time.Hour
+	keepDead      = 30 * 24 * time.Hour
+	keepLive      = 5 * time.Minute
+	keepAnnounced = 24 * time.Hour
+	keepNotes     = 24 * time.Hour
+	keepSpill     = 10 * time.Minute
+	keepBodies    = 30 * 24 * time.Hour
+	dedupeWindow  = 2 * time.Minute
 
 	ackWait = 30 * time.Second
+
+	// maxInFlight is how many commands of a service may be in hands: those of a
+	// project that floods, and those behind them.
+	maxInFlight = 16384
+	// maxPending is how many commands of one operation of one project may wait:
+	// what is more is refused, by the stream itself.
+	maxPending = 1000
 )
 
 // Streams lists the streams of account CC, the buckets apart.
@@ -69,6 +76,7 @@ func Streams(s Specs) []jetstream.StreamConfig {
 		{
 			Name: StreamCommands, Description: "what callers want done", Subjects: []string{"cmd.>"}, Storage: disk, Replicas: replicas,
 			Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, MaxBytes: maxCommands, Duplicates: dedupeWindow,
+			MaxMsgsPerSubject: maxPending, DiscardNewPerSubject: true,
 		},
 		{
 			Name: StreamEvents, Description: "what has happened", Subjects: []string{"evt.>"}, Storage: disk, Replicas: replicas, PersistMode: persist,
@@ -89,6 +97,15 @@ func Streams(s Specs) []jetstream.StreamConfig {
 		{
 			Name: StreamLive, Description: "progress, for minutes", Subjects: []string{"live.>"}, Storage: light.Storage, PersistMode: light.PersistMode, Replicas: replicas,
 			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxBytes: maxLive, MaxAge: keepLive, NoAck: true,
+		},
+		{
+			Name: StreamSpill, Description: "requests and answers too large for a message", Subjects: []string{kindSpill + ".>"}, Storage: disk, Replicas: replicas,
+			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: maxSpill, MaxAge: keepSpill, AllowDirect: true,
+		},
+		{
+			Name: StreamBodies, Description: "bodies of commands too large for a message", Subjects: []string{kindBody + ".>"}, Storage: disk, Replicas: replicas,
+			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, MaxBytes: maxBodies, MaxAge: keepBodies, AllowDirect: true,
+			AllowRollup: true, AllowMsgTTL: true, // by which a service removes what it has read
 		},
 	}
 	if s.Memory { // the server sets aside what a stream may hold, and has little
@@ -128,7 +145,7 @@ func Consumers(s Specs) []ConsumerSpec {
 		}})
 	}
 	for _, service := range s.Services {
-		add(StreamCommands, CommandDurable(service), "cmd.*."+service+".>", 256)
+		add(StreamCommands, CommandDurable(service), "cmd.*."+service+".>", maxInFlight)
 		add(StreamJobs, JobDurable(service), "job.*."+service+".>", 256)
 	}
 	for _, d := range s.Events {
@@ -196,6 +213,7 @@ func stream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfi
 // same compares what [Streams] sets.
 func same(a, b jetstream.StreamConfig) bool {
 	return slices.Equal(a.Subjects, b.Subjects) && a.Description == b.Description && a.Replicas == b.Replicas && a.Discard == b.Discard &&
+		max(a.MaxMsgsPerSubject, 0) == max(b.MaxMsgsPerSubject, 0) && a.DiscardNewPerSubject == b.DiscardNewPerSubject &&
 		a.MaxBytes == b.MaxBytes && a.MaxAge == b.MaxAge && (b.Duplicates == 0 || a.Duplicates == b.Duplicates) && a.NoAck == b.NoAck
 }
 
@@ -218,30 +236,25 @@ func buckets(ctx context.Context, js jetstream.JetStream, s Specs) error {
 	if s.Memory {
 		disk = jetstream.MemoryStorage
 	}
-	blobs, spill, bodies := int64(maxBlobs), int64(maxSpill), int64(maxBodies)
+	blobs := int64(maxBlobs)
 	if s.Memory { // a test server has little
-		blobs, spill, bodies = 2*maxLive, maxLive, maxLive
+		blobs = 2 * maxLive
 	}
-	for _, c := range []jetstream.ObjectStoreConfig{
-		{Bucket: BucketBlobs, Description: "uploaded files", Storage: disk, Replicas: replicas, MaxBytes: blobs},
-		{Bucket: BucketSpill, Description: "bodies too large for a message", Storage: disk, Replicas: replicas, MaxBytes: spill, TTL: keepSpill},
-		{Bucket: BucketBodies, Description: "bodies of commands too large for a message", Storage: disk, Replicas: replicas, MaxBytes: bodies, TTL: keepBodies},
-	} {
-		if _, err := js.ObjectStore(ctx, c.Bucket); err == nil {
-			continue
-		} else if !errors.Is(err, jetstream.ErrBucketNotFound) {
-			return fmt.Errorf("provision bucket %s: %w", c.Bucket, err)
-		}
-		if _, err := js.CreateObjectStore(ctx, c); err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
-			return fmt.Errorf("provision bucket %s: %w", c.Bucket, err)
-		}
+	_, err := js.ObjectStore(ctx, BucketBlobs)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		_, err = js.CreateObjectStore(ctx, jetstream.ObjectStoreConfig{
+			Bucket: BucketBlobs, Description: "uploaded files", Storage: disk, Replicas: replicas, MaxBytes: blobs,
+		})
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
+		return fmt.Errorf("provision bucket %s: %w", BucketBlobs, err)
 	}
 	if _, err := js.KeyValue(ctx, BucketOperations); err == nil {
 		return nil
 	} else if !errors.Is(err, jetstream.ErrBucketNotFound) {
 		return fmt.Errorf("provision bucket %s: %w", BucketOperations, err)
 	}
-	_, err := js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+	_, err = js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
 		Bucket: BucketOperations, Description: "commands that were answered 202", Storage: disk, Replicas: replicas, History: 1, TTL: keepNotes, MaxBytes: 64 << 20,
 	})
 	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {

@@ -18,11 +18,10 @@ const (
 	StreamDead     = "DEAD"
 	StreamExt      = "EXT"
 	StreamLive     = "LIVE"
-	StreamPresence = "PRESENCE" // in account HUB
+	StreamSpill    = "SPILL"  // requests and answers too large for a message, for minutes
+	StreamBodies   = "BODIES" // of commands that are too large for a message, until they have run
 
 	BucketBlobs      = "blobs"      // what was uploaded
-	BucketSpill      = "spill"      // requests and answers too large for a message, for minutes
-	BucketBodies     = "bodies"     // of commands that are too large for a message, until they have run
 	BucketOperations = "OPERATIONS" // what was answered 202
 )
 

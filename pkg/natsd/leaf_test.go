@@ -247,7 +247,7 @@ func TestALeafConnectionIsSafeBeyondThisMachine(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close() //nolint:errcheck // nothing was written
-	if _, err := tryStart(t, natsd.Config{LeafAddr: l.Addr().String(), NoSync: true}); err == nil || !strings.Contains(err.Error(), "--hub-listen") {
+	if _, err := tryStart(t, natsd.Config{LeafAddr: l.Addr().String(), LeafSetting: "--leaf-port", NoSync: true}); err == nil || !strings.Contains(err.Error(), "with --leaf-port") {
 		t.Errorf("a taken port: %v", err)
 	}
 	if addr, err := spoke.LeafAddr(); err != nil || addr != "" {

@@ -310,8 +310,8 @@ func TestATakenPortIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close() //nolint:errcheck // nothing was written
-	_, err = tryStart(t, natsd.Config{Addr: l.Addr().String(), NoSync: true})
-	if err == nil || !strings.Contains(err.Error(), l.Addr().String()) || !strings.Contains(err.Error(), "taken") || !strings.Contains(err.Error(), "--nats") {
+	_, err = tryStart(t, natsd.Config{Addr: l.Addr().String(), AddrSetting: "--port", NoSync: true})
+	if err == nil || !strings.Contains(err.Error(), l.Addr().String()) || !strings.Contains(err.Error(), "taken") || !strings.Contains(err.Error(), "with --port") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -31,10 +31,13 @@ const maxControlLine = 64 << 10
 
 // Config says where the server keeps its state and who may use it.
 type Config struct {
-	Dir   string // data directory: trust in <Dir>/keys, streams in <Dir>/nats
-	Addr  string // "127.0.0.1:4222"; port 0 takes a free one; "" opens no port
-	Users []UserSpec
-	Log   *slog.Logger // slog.Default() when nil
+	Dir  string // data directory: trust in <Dir>/keys, streams in <Dir>/nats
+	Addr string // "127.0.0.1:4222"; port 0 takes a free one; "" opens no port
+	// AddrSetting and LeafSetting are what a person sets to change Addr and
+	// LeafAddr, as the error says it when a port is taken.
+	AddrSetting, LeafSetting string
+	Users                    []UserSpec
+	Log                      *slog.Logger // slog.Default() when nil
 
 	MaxMemory int64 // bytes of memory streams; 128 MiB when 0
 	MaxDisk   int64 // bytes of file streams; 16 GiB when 0
@@ -206,11 +209,14 @@ func orDefault(v, d int64) int64 {
 func startError(c Config, opts *server.Options, fatal, lost []string) error {
 	for _, msg := range fatal {
 		if strings.Contains(msg, "address already in use") {
-			addr, flag := c.Addr, "--nats or CC_NATS"
+			addr, setting := c.Addr, c.AddrSetting
 			if strings.Contains(strings.ToLower(msg), "leaf") {
-				addr, flag = c.LeafAddr, "--hub-listen or CC_HUB_LISTEN"
+				addr, setting = c.LeafAddr, c.LeafSetting
 			}
-			return fmt.Errorf("nats: port %s is taken: stop the program that listens there, or choose another address with %s", addr, flag)
+			if setting != "" {
+				setting = " with " + setting
+			}
+			return fmt.Errorf("nats: port %s is taken: stop the program that listens there, or choose another address%s", addr, setting)
 		}
 	}
 	if len(fatal) > 0 {

@@ -60,9 +60,11 @@ var userName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,40}$`)
 
 // Provision creates what is missing of the instance's trust under dir and
 // brings every user's permissions up to date. Keys that exist are kept, files
-// whose content would not change are not written. Identities are trusted of
-// these users alone, not of those of an earlier call. It is safe to run at the
-// same time in several processes.
+// whose content would not change are not written. Only these users are let in,
+// and trusted with identities: a user of an earlier call is revoked in its
+// account and its files are removed, and so is a key in whose place another one
+// was put. A server has to read the accounts again for that. It is safe to run
+// at the same time in several processes.
 func Provision(dir string, users []UserSpec) (*Trust, error) {
 	keys := filepath.Join(dir, "keys")
 	if err := os.MkdirAll(keys, 0o700); err != nil {
@@ -93,15 +95,24 @@ func Provision(dir string, users []UserSpec) (*Trust, error) {
 	if err := t.signOperator(op); err != nil {
 		return nil, err
 	}
+	known := map[string]member{}
+	for _, u := range append(builtin(), users...) {
+		if known[u.Name], err = t.signUser(u, signers); err != nil {
+			return nil, fmt.Errorf("user %s: %w", u.Name, err)
+		}
+	}
+	gone, err := t.gone(known)
+	if err != nil {
+		return nil, err
+	}
 	for name := range signers {
-		if err := t.signAccount(name, op); err != nil {
+		if err := t.signAccount(name, op, gone[name]); err != nil {
 			return nil, err
 		}
 	}
-	for _, u := range append(builtin(), users...) {
-		if err := t.signUser(u, signers); err != nil {
-			return nil, fmt.Errorf("user %s: %w", u.Name, err)
-		}
+	// Only now that they are revoked may they be forgotten.
+	if err := t.remember(known); err != nil {
+		return nil, err
 	}
 	issuers, err := json.MarshalIndent(t.issuers, "", "  ")
 	if err != nil {
@@ -183,7 +194,7 @@ func (t *Trust) signOperator(op nkeys.KeyPair) error {
 	return err
 }
 
-func (t *Trust) signAccount(name string, op nkeys.KeyPair) error {
+func (t *Trust) signAccount(name string, op nkeys.KeyPair, gone []string) error {
 	c := jwt.NewAccountClaims(t.ids[name])
 	c.Name = name
 	if name != AccountSys {
@@ -196,6 +207,9 @@ func (t *Trust) signAccount(name string, op nkeys.KeyPair) error {
 	if name != AccountHub {
 		c.Limits.LeafNodeConn = 0
 	}
+	if err := t.revoke(c, gone); err != nil {
+		return err
+	}
 	var err error
 	t.accounts[name], err = t.keep(name+".jwt", c, op, func(old string) (any, any, error) {
 		o, err := jwt.DecodeAccountClaims(old)
@@ -207,9 +221,9 @@ func (t *Trust) signAccount(name string, op nkeys.KeyPair) error {
 	return err
 }
 
-func (t *Trust) signUser(u UserSpec, signers map[string]nkeys.KeyPair) error {
+func (t *Trust) signUser(u UserSpec, signers map[string]nkeys.KeyPair) (member, error) {
 	if !userName.MatchString(u.Name) {
-		return errors.New("want a name of lower-case letters, digits and dashes")
+		return member{}, errors.New("want a name of lower-case letters, digits and dashes")
 	}
 	account := u.Account
 	if account == "" {
@@ -217,15 +231,15 @@ func (t *Trust) signUser(u UserSpec, signers map[string]nkeys.KeyPair) error {
 	}
 	signer, ok := signers[account]
 	if !ok {
-		return fmt.Errorf("no account %q", account)
+		return member{}, fmt.Errorf("no account %q", account)
 	}
 	kp, err := loadOrCreate(filepath.Join(t.dir, u.Name+".nk"), nkeys.CreateUser)
 	if err != nil {
-		return err
+		return member{}, err
 	}
 	pub, err := kp.PublicKey()
 	if err != nil {
-		return err
+		return member{}, err
 	}
 	c := jwt.NewUserClaims(pub)
 	c.Name = u.Name
@@ -243,7 +257,7 @@ func (t *Trust) signUser(u UserSpec, signers map[string]nkeys.KeyPair) error {
 	c.AllowedConnectionTypes = jwt.StringList{jwt.ConnectionTypeStandard, jwt.ConnectionTypeWebsocket, jwt.ConnectionTypeInProcess}
 	if u.Leaf {
 		if account != AccountHub {
-			return fmt.Errorf("a leaf connection binds %s, not %s", AccountHub, account)
+			return member{}, fmt.Errorf("a leaf connection binds %s, not %s", AccountHub, account)
 		}
 		c.AllowedConnectionTypes = append(c.AllowedConnectionTypes, jwt.ConnectionTypeLeafnode)
 	}
@@ -255,28 +269,29 @@ func (t *Trust) signUser(u UserSpec, signers map[string]nkeys.KeyPair) error {
 		return o.User, c.User, nil
 	})
 	if err != nil {
-		return err
+		return member{}, err
 	}
 	seed, err := kp.Seed()
 	if err != nil {
-		return err
+		return member{}, err
 	}
 	creds, err := jwt.FormatUserConfig(token, seed)
 	if err != nil {
-		return err
+		return member{}, err
 	}
 	if err := writeFile(t.CredsFile(u.Name), creds); err != nil {
-		return err
+		return member{}, err
 	}
+	m := member{Account: account, Key: pub}
 	if account != AccountCC {
-		return nil
+		return m, nil
 	}
 	sign, err := loadOrCreate(filepath.Join(t.dir, u.Name+".sign.nk"), nkeys.CreateUser)
 	if err != nil {
-		return err
+		return member{}, err
 	}
 	t.issuers[u.Name], err = sign.PublicKey()
-	return err
+	return m, err
 }
 
 // keep returns the token in the file name when it was issued by signer and

@@ -3,8 +3,10 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
@@ -32,6 +34,44 @@ func Once(ctx context.Context, tx *sqlx.Tx, consumer, messageID string) (first b
 	}
 	return n == 1, nil
 }
+
+// Began records, in a transaction of its own, that a try of a message begins,
+// at its delivery of that number, and returns how many tries have begun without
+// [Ended]. It tells a message that ends its process from one that was only in
+// its hands. Of the deliveries the last hundred are looked at.
+func Began(ctx context.Context, tx *sqlx.Tx, consumer, messageID string, delivery int) (int, error) {
+	if _, err := Once(ctx, tx, try(consumer, delivery), messageID); err != nil {
+		return 0, err
+	}
+	var all []string
+	for n := max(1, delivery-99); n <= delivery; n++ {
+		all = append(all, try(consumer, n))
+	}
+	const q = `
+		SELECT count(*) FROM inbox
+		WHERE  project_id = coalesce(nullif(current_setting('app.project_id', true), '')::bigint, 0)
+		AND    consumer = ANY ($1) AND message_id = $2`
+	var n int
+	if err := tx.GetContext(ctx, &n, q, pq.Array(all), messageID); err != nil {
+		return 0, fmt.Errorf("inbox of %s: %w", consumer, err)
+	}
+	return n, nil
+}
+
+// Ended takes back what [Began] recorded.
+func Ended(ctx context.Context, tx *sqlx.Tx, consumer, messageID string, delivery int) error {
+	const q = `
+		DELETE FROM inbox
+		WHERE  project_id = coalesce(nullif(current_setting('app.project_id', true), '')::bigint, 0)
+		AND    consumer = $1 AND message_id = $2`
+	if _, err := tx.ExecContext(ctx, q, try(consumer, delivery), messageID); err != nil {
+		return fmt.Errorf("inbox of %s: %w", consumer, err)
+	}
+	return nil
+}
+
+// try is the consumer's name for one of its tries.
+func try(consumer string, delivery int) string { return consumer + "#" + strconv.Itoa(delivery) }
 
 // Purge deletes what the delivery tables keep of the transaction's project:
 // what was heard, what was answered, and what was published. Events that still

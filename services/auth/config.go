@@ -62,7 +62,7 @@ func DefaultConfig() Config {
 		Housekeeping: 10 * time.Minute,
 		RemindPurge:  time.Hour,
 
-		TenantHolders: []string{"knowledge"},
+		TenantHolders: []string{"knowledge", "federation"},
 
 		// The parameters of OWASP's password storage cheat sheet.
 		Password: Password{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, Concurrent: 2, Waiting: 32},

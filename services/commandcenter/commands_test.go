@@ -58,14 +58,14 @@ func commands(t *testing.T, p *product) {
 		t.Fatalf("ingest %+v", report)
 	}
 	report = ingested{}
-	if p.must(&report, "ingest", folder); report.Unchanged != 3 || report.Added+report.Replaced != 0 {
+	if p.must(&report, "ingest", folder); report.Unchanged != 3 || report.Uploaded+report.Added+report.Replaced != 0 {
 		t.Errorf("the same again: %+v", report)
 	}
 	if err := os.WriteFile(filepath.Join(folder, "README.md"), []byte(essay+"\nA new line.\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	report = ingested{}
-	if p.must(&report, "ingest", folder); report.Replaced != 1 || report.Unchanged != 2 {
+	if p.must(&report, "ingest", folder); report.Uploaded != 1 || report.Replaced != 1 || report.Unchanged != 2 {
 		t.Errorf("one has changed: %+v", report)
 	}
 	// Another folder with documents of the same names is another folder.
@@ -134,6 +134,7 @@ func commands(t *testing.T, p *product) {
 		t.Errorf("tail %+v", tailed)
 	}
 	tailFromNow(t, p)
+	tailBack(t, p)
 	p.must(nil, "bus", "dead", "list")
 	empty := filepath.Join(t.TempDir(), "empty.md")
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
@@ -215,6 +216,31 @@ func tailFromNow(t *testing.T, p *product) {
 		}
 	case <-time.After(patience):
 		t.Errorf("tail does not stop: %s", said)
+	}
+}
+
+// tailBack reads what streams keep, of every account, and hears why of what
+// none keeps.
+func tailBack(t *testing.T, p *product) {
+	t.Helper()
+	var presence struct{ Subject string }
+	if p.must(&presence, "bus", "tail", "hub.>", "--since", "24h", "--count", "1"); !strings.HasPrefix(presence.Subject, "hub.presence.") {
+		t.Errorf("presence %+v", presence)
+	}
+	for _, c := range []struct {
+		code          int
+		subject, want string
+	}{
+		{6, "cmd.>", "queue of work"},
+		{6, "job.p1.>", "queue of work"},
+		{4, "req.>", "no stream keeps"},
+		{4, "$SYS.>", "no stream keeps"},
+		{4, "nobody.>", "leave --since out"},
+		{2, ".a", "subject"},
+	} {
+		if code, _, errs := p.cc("bus", "tail", c.subject, "--since", "1h"); code != c.code || !strings.Contains(errs, c.want) || strings.Contains(errs, "nats:") && c.code != 2 {
+			t.Errorf("%s: %d, want %d: %s", c.subject, code, c.code, errs)
+		}
 	}
 }
 

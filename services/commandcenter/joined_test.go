@@ -80,9 +80,32 @@ func TestInstancesThatJoinAHubListEachOther(t *testing.T) {
 	north.knows("east", "south")
 	south.knows("east", "north")
 	east.knows("north", "south")
+	var heard struct{ Subject string }
+	if north.must(&heard, "bus", "tail", "hub.presence.south", "--count", "1"); heard.Subject != "hub.presence.south" {
+		t.Errorf("tail of the hub: %+v", heard)
+	}
 	for _, p := range []*product{north, south, east} {
 		if strings.Contains(p.log.String(), "collision") || strings.Contains(p.log.String(), "SEED") {
 			t.Errorf("the log:\n%s", p.log)
+		}
+	}
+}
+
+func TestDoctorSeesTheLeafConnectionsOfAProcessOfItsOwn(t *testing.T) {
+	t.Parallel()
+	north, addr := member(t, "near", "  listen: 127.0.0.1:0\n")
+	join := fmt.Sprintf("leaf://%s %s", addr, filepath.Join(north.dir, "keys", "neighbour.creds"))
+	south := apart(t, dataDir(t), "--split", "--no-sample", "--hub-join", join+",leaf://127.0.0.1:1")
+	if !slices.ContainsFunc(south.hubs, func(s string) bool { return strings.Contains(s, "joins leaf://"+addr+", leaf://127.0.0.1:1;") }) {
+		t.Errorf("up said of the hub %q", south.hubs)
+	}
+	for want, p := range map[string]*product{"connected to 1 of 2 hubs: " + addr + ", 127.0.0.1:1": south, "1 instance joined here": north} {
+		var out string
+		for end := time.Now().Add(patience); !strings.Contains(out, want) && time.Now().Before(end); {
+			_, out, _ = p.cc("doctor") // the connection may still be made
+		}
+		if !strings.Contains(out, want) || strings.Contains(out, "! leaf connections") != (p == south) {
+			t.Errorf("no %q in\n%s", want, out)
 		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/natsd"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgserver"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/cli"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
 )
 
@@ -71,8 +72,18 @@ func TestPartsFindEachOtherInAnyOrder(t *testing.T) {
 	inner.awaitReady()
 	edge := serving(t, dir, "gateway", "--http", "127.0.0.1:0")
 	edge.awaitReady()
+	// What serve runs asks its owner to log in, with the words to type.
+	line := "commandcenter login --data-dir " + dir + " --email owner@commandcenter.local --password-stdin < " + filepath.Join(dir, "owner-password")
+	for _, args := range [][]string{{"project", "list"}, {"doctor"}} {
+		if _, out, errs := run(t, append(args, "--data-dir", dir)...); !strings.Contains(out+errs, line) || !strings.Contains(out+errs, "run by `commandcenter serve`") {
+			t.Errorf("%v without a login: %s%s", args, out, errs)
+		}
+	}
 	edge.loginOwner(dir)
 	edge.must(nil, "project", "create", "Apart")
+	if code, out, errs := run(t, "project", "list", "--data-dir", dir); code != 0 || !strings.Contains(out, "Apart") {
+		t.Errorf("the data directory does not say where the gateway is: %d %s%s", code, out, errs)
+	}
 	var found []result
 	edge.must(nil, "ingest", "../../CONTRIBUTING.md")
 	edge.must(&found, "search", "commit message")
@@ -92,7 +103,7 @@ func TestPartsFindEachOtherInAnyOrder(t *testing.T) {
 func TestPartsWaitForServersOfOthers(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
-	users, err := stack.Users("later")
+	users, err := stack.Users("later", settings.Default())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -93,6 +93,7 @@ type product struct {
 	kill   func() // kill -9, and wait; nil in this process
 	pid    int
 	pids   map[string]int // of the processes of --split, as they were first
+	hubs   []string       // what was said of the hub before it was ready
 }
 
 // tail keeps the end of a log, for when a test fails.
@@ -285,6 +286,9 @@ next:
 				role, _ := e["role"].(string)
 				pid, _ := e["pid"].(float64)
 				p.pids[role] = int(pid)
+			}
+			if detail, ok := e["detail"].(string); ok && e["part"] == "Hub" {
+				p.hubs = append(p.hubs, detail)
 			}
 			if e["event"] != event {
 				continue

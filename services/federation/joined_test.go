@@ -23,7 +23,9 @@ func hub(t *testing.T, slug string, c natsd.Config) *natsd.Server {
 	ctx, cancel := context.WithTimeout(t.Context(), bustest.Patience)
 	defer cancel()
 	c.Dir, c.NoSync, c.Log = t.TempDir(), true, slog.New(slog.DiscardHandler)
-	c.Users = []natsd.UserSpec{bus.HubPermissions(federation.Name, slug), bus.NeighbourPermissions()}
+	c.Users = []natsd.UserSpec{
+		federation.Member(bus.HubPermissions(federation.Name, federation.Presence, slug), slug, true), federation.Neighbour(bus.NeighbourPermissions(federation.Presence), true),
+	}
 	s, err := natsd.Start(ctx, c)
 	if err != nil {
 		t.Fatal(err)
@@ -36,7 +38,7 @@ func hub(t *testing.T, slug string, c natsd.Config) *natsd.Server {
 		}
 	})
 	nc := as(t, s, natsd.UserHubAdmin)
-	if err := bus.ProvisionHub(ctx, nc, federation.Name); err != nil {
+	if err := bus.ProvisionHub(ctx, nc, federation.Presence, federation.Name); err != nil {
 		t.Fatal(err)
 	}
 	return s
@@ -55,9 +57,9 @@ func as(t *testing.T, s *natsd.Server, user string) *nats.Conn {
 // instance runs the service with its hub on the server.
 func instance(t *testing.T, s *natsd.Server, slug string, neighbours ...bus.NeighbourConfig) *world {
 	t.Helper()
-	env := bustest.Start(t, []string{federation.Name, "watcher"})
+	env := bustest.Start(t, []string{federation.Name, "watcher", "knowledge"})
 	return run(t, env, slug, bus.Config{
-		Service: federation.Name, InProcess: s.InProcess(), CredsFile: s.Trust.CredsFile(bus.HubUser(federation.Name)), Log: slog.New(slog.DiscardHandler),
+		Service: federation.Name, Announcing: federation.Presence, InProcess: s.InProcess(), CredsFile: s.Trust.CredsFile(bus.HubUser(federation.Name)), Log: slog.New(slog.DiscardHandler),
 	}, neighbours...)
 }
 
@@ -89,11 +91,12 @@ func TestTwoInstancesJoinedByALeafConnectionSeeEachOther(t *testing.T) {
 	n.sees("south")
 	s.sees("north")
 	// Nothing else crosses, neither way, whoever says it.
+	const fence = "hub.presence.fence"
 	for from, to := range map[*natsd.Server]*natsd.Server{north: south, south: north} {
 		say, hear := as(t, from, natsd.UserHubAdmin), as(t, to, natsd.UserHubAdmin)
-		secrets := []string{"evt.p1.x", "cmd.p1.x", "$JS.API.INFO", "$SRV.PING", "_INBOX.x.y", "_INBOX_federation-hub.x.y", "_INBOX_hub-admin.x"}
+		secrets := []string{"evt.p1.x", "cmd.p1.x", "$JS.API.INFO", "$SRV.PING", "_INBOX.x.y", "_INBOX_federation-hub.x.y", "_INBOX_hub-admin.x", "hub.fence", "hub.north.project.created", "hub.global.presence", "hub.ask.north.x", "hub.presences"}
 		heard := make(chan string, 64)
-		for _, subject := range append(secrets, "hub.fence") {
+		for _, subject := range append(secrets, fence) {
 			if _, err := hear.Subscribe(subject, func(m *nats.Msg) { heard <- m.Subject }); err != nil {
 				t.Fatal(err)
 			}
@@ -102,8 +105,8 @@ func TestTwoInstancesJoinedByALeafConnectionSeeEachOther(t *testing.T) {
 			t.Fatal(err)
 		}
 		fenced := false
-		n.eventually("what is the hub's crosses", func() bool {
-			for _, subject := range append(secrets, "hub.fence") {
+		n.eventually("a heartbeat crosses", func() bool {
+			for _, subject := range append(secrets, fence) {
 				if err := say.Publish(subject, nil); err != nil {
 					t.Fatal(err)
 				}
@@ -111,7 +114,7 @@ func TestTwoInstancesJoinedByALeafConnectionSeeEachOther(t *testing.T) {
 			for wait := time.After(50 * time.Millisecond); ; {
 				select {
 				case subject := <-heard:
-					if subject != "hub.fence" {
+					if subject != fence {
 						t.Errorf("%s has crossed", subject)
 					}
 					fenced = true

@@ -15,10 +15,13 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/federation/internal/inbox"
 	"github.com/commandcenter/commandcenter/services/federation/internal/instance"
+	"github.com/commandcenter/commandcenter/services/federation/internal/mesh"
 	"github.com/commandcenter/commandcenter/services/federation/internal/postgres"
 	"github.com/commandcenter/commandcenter/services/federation/internal/serve"
+	"github.com/commandcenter/commandcenter/services/federation/internal/share"
 )
 
 //go:embed migrations/*.sql
@@ -46,13 +49,22 @@ type Deps struct {
 	// Degraded reports whether this instance works with less than usual, for
 	// its heartbeat; nil means never.
 	Degraded func(ctx context.Context) bool
-	Now      func() time.Time // time.Now when nil
+	// Secret is that of the instance; its keys are derived from it.
+	Secret []byte
+	// Recheck decides rights again before a command that waited runs; nil lets
+	// all of them.
+	Recheck func(ctx context.Context, id tenant.Identity, operation string) (tenant.Identity, error)
+	Now     func() time.Time // time.Now when nil
 }
+
+// Presence is where instances say in account HUB, and on the servers of others,
+// that they are there.
+var Presence = bus.Announcing{Stream: "PRESENCE", Prefix: "hub.presence."}
 
 // New wires the service.
 func New(d Deps, c Config) (*app.Module, error) {
-	if d.DB == nil || d.Bus == nil || d.Hub == nil || d.Log == nil {
-		return nil, errors.New("federation: DB, Bus, Hub and Log are needed")
+	if d.DB == nil || d.Bus == nil || d.Hub == nil || d.Log == nil || len(d.Secret) == 0 {
+		return nil, errors.New("federation: DB, Bus, Hub, Log and Secret are needed")
 	}
 	if err := c.Validate(); err != nil {
 		return nil, fmt.Errorf("federation: %w", err)
@@ -67,8 +79,22 @@ func New(d Deps, c Config) (*app.Module, error) {
 		d.Degraded = func(context.Context) bool { return false }
 	}
 	log := d.Log.With("service", Name)
-	self := instance.Self{Slug: c.Slug, ID: c.ID}
-	catalog := instance.NewCatalog(postgres.NewInstances(d.DB), self, c.Forget, d.Now)
+	keys, err := inbox.NewKeys(d.Secret)
+	if err != nil {
+		return nil, fmt.Errorf("federation: %w", err)
+	}
+	counts, err := newMetrics(d.Registerer)
+	if err != nil {
+		return nil, fmt.Errorf("federation: %w", err)
+	}
+	self := instance.Self{Slug: c.Slug, ID: c.ID, Key: keys.Public()}
+	catalog := instance.NewCatalog(postgres.NewInstances(d.DB), self, instance.Rules{Forget: c.Forget, Unknown: instance.Policy(c.Unknown)}, d.Now)
+	var listed []instance.Registration
+	if c.Catalog != "" {
+		if listed, err = readCatalog(c.Catalog); err != nil {
+			return nil, fmt.Errorf("federation: %w", err)
+		}
+	}
 	collision := &instance.Collision{}
 	presence, err := inbox.NewPresence(inbox.Config{Catalog: catalog, Collision: collision, Registerer: d.Registerer, Log: log, Now: d.Now})
 	if err != nil {
@@ -79,33 +105,61 @@ func New(d Deps, c Config) (*app.Module, error) {
 		return nil, fmt.Errorf("federation: %w", err)
 	}
 	checks := checks(d, c, neighbours, catalog, collision)
-	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: c.Version, Checks: checks})
-	serve.Register(server, catalog)
-	parts := append([]app.Part{outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))}, heard...)
+	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: c.Version, DB: d.DB, Recheck: d.Recheck, Checks: checks})
+	shares := postgres.NewShares(d.DB)
+	asker := &mesh.Asker{Catalog: catalog, Local: local(d.Bus), Now: d.Now}
+	if c.Search {
+		m, err := inbox.NewMesh(inbox.MeshConfig{
+			Slug: c.Slug, Keys: keys, Conn: d.Hub.Conn(), Registerer: d.Registerer, Log: log, Now: d.Now,
+			Answerer: &mesh.Answerer{Catalog: catalog, Shares: shares, Local: local(d.Bus), Now: d.Now},
+		})
+		if err != nil {
+			return nil, fmt.Errorf("federation: %w", err)
+		}
+		asker.Ask = m.Ask
+		heard = append(heard, m)
+	}
+	facts := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
+	inbox.Facts{Purge: shares.Purge}.Register(facts)
+	heard = append(heard, facts)
+	(&serve.Handlers{Catalog: catalog, Registrar: catalog, Sharer: share.Service{Shares: shares, Peers: peers{catalog}}, Searcher: asker}).Register(server)
+	parts := append([]app.Part{outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer)), filed{catalog, listed}}, heard...)
 	parts = append(parts,
 		&instance.Beat{
-			Self: self, HubURL: c.HubURL, Version: c.Version, Interval: c.Interval, Degraded: d.Degraded, Now: d.Now, Log: log,
+			Always: instance.Heartbeat{
+				Slug: c.Slug, ID: c.ID, HubURL: c.HubURL, Namespace: "hub." + c.Slug, Version: c.Version, Contract: c.Contract,
+				Capabilities: capabilities(c), SealKey: keys.SealsPublic(),
+			},
+			Key: keys, Interval: c.Interval, Degraded: d.Degraded, Load: newLoad(d.Now), Next: catalog.Next, Sent: catalog.Sent, Told: counts.told,
+			Now: d.Now, Log: log,
 			Announce: func(ctx context.Context, slug string, data []byte) error {
 				for _, n := range neighbours {
 					if err := n.Announce(slug, nil, data); err != nil { // our own catalog does not depend on theirs
 						log.WarnContext(ctx, "federation.heartbeat", "err", err)
 					}
 				}
-				return d.Hub.Announce(ctx, slug, nil, data)
+				return d.Hub.AnnounceKept(ctx, slug, nil, data)
 			},
-			Sent: catalog.Sent,
 		},
-		&instance.Sweeper{Catalog: catalog, Every: c.Sweep, Log: log},
+		&instance.Sweeper{Catalog: catalog, Every: c.Sweep, Told: counts.swept, Log: log},
 		server,
 	)
 	return &app.Module{Name: Name, Parts: parts, Checks: checks, Operations: server.Operations()}, nil
+}
+
+// capabilities are what others may ask this instance for.
+func capabilities(c Config) []string {
+	if !c.Search {
+		return []string{"presence"}
+	}
+	return []string{"presence", "search"}
 }
 
 // meet fills in what every client of another's hub has in common.
 func meet(d Deps) []bus.NeighbourConfig {
 	out := slices.Clone(d.Neighbours)
 	for i := range out {
-		out[i].Service, out[i].Log = Name, d.Log
+		out[i].Service, out[i].Log, out[i].Announcing = Name, d.Log, Presence
 	}
 	return out
 }

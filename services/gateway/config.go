@@ -39,6 +39,7 @@ type Config struct {
 	MaxHeader   int   // bytes of request line and headers
 	MaxConns    int   // open connections
 	MaxInFlight int   // calls in hand; what is more is answered 503
+	MaxBacklog  int   // commands that may wait for a service; for the bus's configuration
 	MaxStreams  int   // open event streams
 	MaxPerUser  int   // open event streams of one caller
 
@@ -69,7 +70,7 @@ func Defaults() Config {
 		CORSMaxAge: 10 * time.Minute,
 		Issuer:     "commandcenter", Audience: "commandcenter",
 		MaxBody: 768 << 10, MaxUpload: 20 << 20, MaxHeader: 32 << 10, MaxConns: 10_000, MaxInFlight: 512,
-		MaxStreams: 1000, MaxPerUser: 20,
+		MaxBacklog: 10_000, MaxStreams: 1000, MaxPerUser: 20,
 		RequestTimeout: 10 * time.Second, CommandWait: 5 * time.Second, MaxWait: time.Minute, UploadTimeout: 15 * time.Minute, UploadStall: 30 * time.Second,
 		HealthTimeout: 2 * time.Second, Heartbeat: 15 * time.Second, AccessKept: time.Minute,
 		Anonymous: "60/minute", Reads: "3000/minute", Writes: "600/minute",
@@ -104,7 +105,7 @@ func (c Config) Validate() error {
 	}
 	for key, n := range map[string]int64{
 		"max_body": c.MaxBody, "max_upload": c.MaxUpload, "max_header": int64(c.MaxHeader), "max_conns": int64(c.MaxConns),
-		"max_in_flight": int64(c.MaxInFlight), "max_streams": int64(c.MaxStreams), "max_streams_per_user": int64(c.MaxPerUser),
+		"max_in_flight": int64(c.MaxInFlight), "max_backlog": int64(c.MaxBacklog), "max_streams": int64(c.MaxStreams), "max_streams_per_user": int64(c.MaxPerUser),
 		"request_timeout": int64(c.RequestTimeout), "command_wait": int64(c.CommandWait), "max_wait": int64(c.MaxWait), "upload_timeout": int64(c.UploadTimeout),
 		"upload_stall": int64(c.UploadStall), "health_timeout": int64(c.HealthTimeout), "heartbeat": int64(c.Heartbeat),
 		"access_kept": int64(c.AccessKept),
@@ -146,6 +147,14 @@ func parseRate(text string) (*contract.Rate, error) {
 	}
 	r, err := contract.ParseRate(text)
 	return &r, err
+}
+
+// URL is how callers call what listens at addr.
+func (c Config) URL(addr string) string {
+	if c.CertFile != "" {
+		return "https://" + addr
+	}
+	return "http://" + addr
 }
 
 func (c Config) tls() (*tls.Config, error) {

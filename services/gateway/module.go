@@ -15,6 +15,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/authority"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/feed"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/inbox"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
 )
@@ -24,6 +25,14 @@ var openapi []byte
 
 // OpenAPI returns a copy of the contract as it is written.
 func OpenAPI() []byte { return slices.Clone(openapi) }
+
+// What is kept of the latest facts for streams that come back, and how many of
+// them are read at the start, since after a restart everybody comes back.
+const (
+	ringFacts = 8192
+	ringBytes = 32 << 20
+	ringSeed  = 2048
+)
 
 // Deps is what the gateway needs of its process.
 type Deps struct {
@@ -53,7 +62,8 @@ func New(d Deps, c Config) (*app.Module, error) {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
 	log := d.Log.With("service", name)
-	deps := serve.Deps{Contract: doc, Bus: d.Bus, Guard: guard, Health: health(d.Bus), Log: log}
+	ring := feed.NewRing(ringFacts, ringBytes)
+	deps := serve.Deps{Contract: doc, Bus: d.Bus, Guard: guard, Ring: ring, Health: health(d.Bus), Log: log}
 	if d.Registry != nil {
 		deps.Registerer, deps.Gatherer = d.Registry, d.Registry
 	}
@@ -72,10 +82,10 @@ func New(d Deps, c Config) (*app.Module, error) {
 	m := &app.Module{Name: name, Checks: []app.Check{{Name: "bus", Check: d.Bus.Ready}}}
 	// Nobody asks it anything over the bus but how it is; that makes it one of
 	// the services that can be seen there.
-	m.Parts = append(inbox.Followers(d.Bus, guard), bus.NewServer(d.Bus, bus.ServerConfig{Version: c.Version, Workers: 1, Checks: m.Checks}))
+	m.Parts = append(inbox.Followers(d.Bus, guard, edge), bus.NewFeed(d.Bus, ringSeed, ring.Begin, ring.Add), bus.NewServer(d.Bus, bus.ServerConfig{Version: c.Version, Workers: 1, Checks: m.Checks}))
 	m.Parts = append(m.Parts, serve.NewListener(edge, listen, log, d.Listening))
 	for _, op := range doc.Operations {
-		if op.Delivery == contract.Edge {
+		if op.Own() {
 			m.Operations = append(m.Operations, op.ID)
 		}
 	}

@@ -248,6 +248,18 @@ func TestAConfigurationAtFaultIsRefusedWhole(t *testing.T) {
 	}
 }
 
+func TestAGatewayWithACertificateIsCalledOverTLS(t *testing.T) {
+	t.Parallel()
+	c := gateway.Defaults()
+	if got := c.URL("127.0.0.1:1"); got != "http://127.0.0.1:1" {
+		t.Errorf("without: %s", got)
+	}
+	c.CertFile, c.KeyFile = "cert.pem", "key.pem"
+	if got := c.URL("127.0.0.1:1"); got != "https://127.0.0.1:1" {
+		t.Errorf("with: %s", got)
+	}
+}
+
 func TestWiringFailsWithAReason(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -34,6 +34,7 @@ type Env struct {
 	conf  natsd.Config
 	tcp   bool
 	specs bus.Specs
+	on    bus.Announcing // in account HUB
 	log   *slog.Logger
 	mu    sync.Mutex
 	buses map[string]*bus.Bus
@@ -47,6 +48,7 @@ type options struct {
 	log       io.Writer
 	disk, tcp bool
 	hub       []string
+	on        bus.Announcing
 }
 
 // WithContract gives the service the permissions of its contract and no more.
@@ -65,7 +67,9 @@ func OnDisk() Option { return func(o *options) { o.disk = true } }
 func OverTCP() Option { return func(o *options) { o.tcp, o.disk = true, true } }
 
 // WithHub makes a user of account HUB for each service.
-func WithHub(services ...string) Option { return func(o *options) { o.hub = services } }
+func WithHub(on bus.Announcing, services ...string) Option {
+	return func(o *options) { o.on, o.hub = on, services }
+}
 
 // New starts a bus for the services, which may do everything, with every
 // stream in memory. The edge is always among them.
@@ -88,7 +92,7 @@ func Start(t testing.TB, services []string, opts ...Option) *Env {
 	// runs it or not.
 	e := &Env{
 		t: t, tcp: o.tcp, buses: map[string]*bus.Bus{}, Registry: prometheus.NewRegistry(), log: slog.New(slog.DiscardHandler),
-		specs: bus.Specs{Services: services, Events: events.Catalogue(), Memory: !o.disk},
+		on: o.on, specs: bus.Specs{Services: services, Events: events.Catalogue(), Memory: !o.disk},
 	}
 	if o.log != nil {
 		e.log = slog.New(slog.NewTextHandler(o.log, nil))
@@ -107,7 +111,7 @@ func Start(t testing.TB, services []string, opts ...Option) *Env {
 		}
 	}
 	for _, s := range o.hub {
-		users = append(users, bus.HubPermissions(s))
+		users = append(users, bus.HubPermissions(s, o.on))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
@@ -172,7 +176,7 @@ func (e *Env) provision(ctx context.Context, hub []string) {
 	}
 	hubAdmin := e.Conn(natsd.UserHubAdmin)
 	defer hubAdmin.Close()
-	if err := bus.ProvisionHub(ctx, hubAdmin, hub...); err != nil {
+	if err := bus.ProvisionHub(ctx, hubAdmin, e.on, hub...); err != nil {
 		e.t.Fatalf("bustest: %v", err)
 	}
 }
@@ -206,7 +210,7 @@ func (e *Env) Config(service string) bus.Config {
 // HubConfig is what a hub connection of the service connects with.
 func (e *Env) HubConfig(service string) bus.Config {
 	return e.reach(bus.Config{
-		CredsFile: e.Server.Trust.CredsFile(bus.HubUser(service)), Service: service, Log: e.log, Registerer: e.Registry,
+		CredsFile: e.Server.Trust.CredsFile(bus.HubUser(service)), Service: service, Announcing: e.on, Log: e.log, Registerer: e.Registry,
 	})
 }
 

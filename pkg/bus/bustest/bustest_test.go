@@ -17,7 +17,7 @@ import (
 func TestAFactThatIsSaidIsHeardAlsoAfterARestart(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	env := bustest.Start(t, []string{"knowledge"}, bustest.OverTCP(), bustest.WithLog(&log), bustest.WithHub("federation"))
+	env := bustest.Start(t, []string{"knowledge"}, bustest.OverTCP(), bustest.WithLog(&log), bustest.WithHub(bus.Announcing{Stream: "ALIVE", Prefix: "hub.alive."}, "federation"))
 	id := env.Say(&authv1.ProjectDeleting{ProjectId: 42, Version: 1})
 	env.Restart()
 	heard := make(chan string, 1)

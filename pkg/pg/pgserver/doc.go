@@ -13,7 +13,8 @@
 // as user postgres, else nobody, and its directory belongs to that user. When
 // that user cannot reach the data directory, because a parent is closed to
 // others, the cluster lives under /var/lib/commandcenter instead, a file
-// "cluster" in the data directory says where, and the log tells.
+// "cluster" in the data directory says where, and the log tells. Who removes the
+// data directory leaves that cluster behind; [Leftovers] lists such ones.
 //
 // # Death
 //

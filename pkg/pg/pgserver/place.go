@@ -61,6 +61,11 @@ func choosePlace(c Config, acc account) (place, error) {
 	if err := acc.mkdir(home); err != nil {
 		return place{}, err
 	}
+	if home != dir {
+		if err := remember(home, dir); err != nil {
+			return place{}, err
+		}
+	}
 	p.sockets, err = p.socketDir()
 	return p, err
 }

@@ -3,6 +3,7 @@ package pgserver
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -36,14 +37,57 @@ func TestAClusterMovesWhenItsAccountCannotReachTheDataDirectory(t *testing.T) {
 	if got := query[int](t, s.AdminDSN(), `SELECT n FROM kept`); got != 1 {
 		t.Fatal(got)
 	}
+	left := func() bool {
+		t.Helper()
+		all, err := Leftovers()
+		must(t, err)
+		i := slices.IndexFunc(all, func(l Leftover) bool { return l.Home == s.place.home })
+		if i >= 0 && (all[i].DataDir != dir || all[i].Bytes < 1<<20) {
+			t.Errorf("left %+v", all[i])
+		}
+		return i >= 0
+	}
 	must(t, s.Stop(t.Context()))
-	must(t, os.RemoveAll(dir)) // a new instance in the old place finds no old cluster
+	if left() {
+		t.Error("what the data directory points to is called left behind")
+	}
+	must(t, os.RemoveAll(dir))
+	if !left() {
+		t.Error("nobody is told what a removed data directory has left")
+	}
+	// A new instance in the old place finds no old cluster.
 	must(t, os.Chmod(closed, 0o700))
 	other := run(t, Config{DataDir: dir, Unsafe: true})
 	t.Cleanup(func() { _ = os.RemoveAll(other.place.home) })
 	if other.place.home == s.place.home {
 		t.Fatal("the old cluster again")
 	}
+}
+
+func TestWhatIsInUseOrNobodysIsNotCalledLeftBehind(t *testing.T) {
+	t.Parallel()
+	base, dir := publicDir(t), publicDir(t)
+	home := func(name, belongs string) string {
+		h := filepath.Join(base, name)
+		must(t, os.MkdirAll(h, 0o700))
+		if belongs != "" {
+			must(t, remember(h, belongs))
+		}
+		return h
+	}
+	used := home("aaaaaaaaaaaa", dir)
+	must(t, os.WriteFile(filepath.Join(dir, pointerName), []byte(used+"\n"), 0o600))
+	home("bbbbbbbbbbbb", "") // does not say whose it is
+	home("nats", filepath.Join(dir, "gone"))
+	home("cccccccccccc", "not/absolute")
+	gone := home("dddddddddddd", filepath.Join(dir, "gone"))
+	replaced := home("eeeeeeeeeeee", dir)
+	all, err := leftovers([]string{filepath.Join(base, "missing"), base})
+	must(t, err)
+	if len(all) != 2 || all[0].Home != gone || all[1].Home != replaced {
+		t.Errorf("left %+v", all)
+	}
+	must(t, remember(used, dir)) // again is normal
 }
 
 func TestABrokenPointerIsAClearError(t *testing.T) {

@@ -536,13 +536,14 @@ const file_auth_v1_auth_events_proto_rawDesc = "" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x12\n" +
 	"\x04name\x18\x04 \x01(\tR\x04name: \xca\xf3\x18\x1c\n" +
-	"\x04auth\x12\aproject\x1a\aupdated \x018\x01\"\xa4\x01\n" +
+	"\x04auth\x12\aproject\x1a\aupdated \x018\x01\"\xb0\x01\n" +
 	"\x0fProjectDeleting\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x05R\aversion\x12!\n" +
-	"\frequested_by\x18\x04 \x01(\x05R\vrequestedBy:5\xca\xf3\x181\n" +
-	"\x04auth\x12\aproject\x1a\bdeleting \x01*\tknowledge2\agateway8\x01\"t\n" +
+	"\frequested_by\x18\x04 \x01(\x05R\vrequestedBy:A\xca\xf3\x18=\n" +
+	"\x04auth\x12\aproject\x1a\bdeleting \x01*\tknowledge*\n" +
+	"federation2\agateway8\x01\"t\n" +
 	"\x0eProjectDeleted\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x18\n" +

@@ -124,6 +124,171 @@ func (x *InstanceStatusChanged) GetLastHeartbeatAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// An instance belongs to the federation from now on: somebody registered it, or
+// it was heard and the policy admits those.
+type InstanceRegistered struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: other instances belong to this instance, not to a project.
+	ProjectId int32 `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// The slug under which the instance sends heartbeats.
+	InstanceId string `protobuf:"bytes,2,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	// Version of the catalog's row.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// api, file, heartbeat or self.
+	Source string `protobuf:"bytes,4,opt,name=source,proto3" json:"source,omitempty"`
+	// http(s) address, empty when none is known.
+	HubUrl string `protobuf:"bytes,5,opt,name=hub_url,json=hubUrl,proto3" json:"hub_url,omitempty"`
+	// Public nkey that signs its heartbeats; empty when none is known yet.
+	Key           string `protobuf:"bytes,6,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstanceRegistered) Reset() {
+	*x = InstanceRegistered{}
+	mi := &file_federation_v1_federation_events_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstanceRegistered) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstanceRegistered) ProtoMessage() {}
+
+func (x *InstanceRegistered) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_federation_events_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstanceRegistered.ProtoReflect.Descriptor instead.
+func (*InstanceRegistered) Descriptor() ([]byte, []int) {
+	return file_federation_v1_federation_events_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *InstanceRegistered) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *InstanceRegistered) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
+	}
+	return ""
+}
+
+func (x *InstanceRegistered) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *InstanceRegistered) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *InstanceRegistered) GetHubUrl() string {
+	if x != nil {
+		return x.HubUrl
+	}
+	return ""
+}
+
+func (x *InstanceRegistered) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+// An instance is no longer in the catalog.
+type InstanceRemoved struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: other instances belong to this instance, not to a project.
+	ProjectId int32 `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// The slug under which the instance sent heartbeats.
+	InstanceId string `protobuf:"bytes,2,opt,name=instance_id,json=instanceId,proto3" json:"instance_id,omitempty"`
+	// Version of the catalog's row; the last there is.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// removed by somebody, or forgotten after a long silence.
+	Reason        string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InstanceRemoved) Reset() {
+	*x = InstanceRemoved{}
+	mi := &file_federation_v1_federation_events_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InstanceRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InstanceRemoved) ProtoMessage() {}
+
+func (x *InstanceRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_federation_v1_federation_events_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InstanceRemoved.ProtoReflect.Descriptor instead.
+func (*InstanceRemoved) Descriptor() ([]byte, []int) {
+	return file_federation_v1_federation_events_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *InstanceRemoved) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *InstanceRemoved) GetInstanceId() string {
+	if x != nil {
+		return x.InstanceId
+	}
+	return ""
+}
+
+func (x *InstanceRemoved) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *InstanceRemoved) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 var File_federation_v1_federation_events_proto protoreflect.FileDescriptor
 
 const file_federation_v1_federation_events_proto_rawDesc = "" +
@@ -140,7 +305,28 @@ const file_federation_v1_federation_events_proto_rawDesc = "" +
 	"\ahub_url\x18\x06 \x01(\tR\x06hubUrl\x12F\n" +
 	"\x11last_heartbeat_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x0flastHeartbeatAt:.\xca\xf3\x18*\n" +
 	"\n" +
-	"federation\x12\binstance\x1a\x0estatus_changed \x018\x01BPZNgithub.com/commandcenter/commandcenter/proto-events/federation/v1;federationv1b\x06proto3"
+	"federation\x12\binstance\x1a\x0estatus_changed \x018\x01\"\xdd\x01\n" +
+	"\x12InstanceRegistered\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1f\n" +
+	"\vinstance_id\x18\x02 \x01(\tR\n" +
+	"instanceId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x16\n" +
+	"\x06source\x18\x04 \x01(\tR\x06source\x12\x17\n" +
+	"\ahub_url\x18\x05 \x01(\tR\x06hubUrl\x12\x10\n" +
+	"\x03key\x18\x06 \x01(\tR\x03key:*\xca\xf3\x18&\n" +
+	"\n" +
+	"federation\x12\binstance\x1a\n" +
+	"registered \x018\x01\"\xac\x01\n" +
+	"\x0fInstanceRemoved\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1f\n" +
+	"\vinstance_id\x18\x02 \x01(\tR\n" +
+	"instanceId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason:'\xca\xf3\x18#\n" +
+	"\n" +
+	"federation\x12\binstance\x1a\aremoved \x018\x01BPZNgithub.com/commandcenter/commandcenter/proto-events/federation/v1;federationv1b\x06proto3"
 
 var (
 	file_federation_v1_federation_events_proto_rawDescOnce sync.Once
@@ -154,13 +340,15 @@ func file_federation_v1_federation_events_proto_rawDescGZIP() []byte {
 	return file_federation_v1_federation_events_proto_rawDescData
 }
 
-var file_federation_v1_federation_events_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_federation_v1_federation_events_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_federation_v1_federation_events_proto_goTypes = []any{
 	(*InstanceStatusChanged)(nil), // 0: commandcenter.federation.v1.InstanceStatusChanged
-	(*timestamppb.Timestamp)(nil), // 1: google.protobuf.Timestamp
+	(*InstanceRegistered)(nil),    // 1: commandcenter.federation.v1.InstanceRegistered
+	(*InstanceRemoved)(nil),       // 2: commandcenter.federation.v1.InstanceRemoved
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
 }
 var file_federation_v1_federation_events_proto_depIdxs = []int32{
-	1, // 0: commandcenter.federation.v1.InstanceStatusChanged.last_heartbeat_at:type_name -> google.protobuf.Timestamp
+	3, // 0: commandcenter.federation.v1.InstanceStatusChanged.last_heartbeat_at:type_name -> google.protobuf.Timestamp
 	1, // [1:1] is the sub-list for method output_type
 	1, // [1:1] is the sub-list for method input_type
 	1, // [1:1] is the sub-list for extension type_name
@@ -179,7 +367,7 @@ func file_federation_v1_federation_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_federation_v1_federation_events_proto_rawDesc), len(file_federation_v1_federation_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -120,6 +120,209 @@ func (x *CountDocumentsResponse) GetChunks() int32 {
 	return 0
 }
 
+// What does a project know about this? Whoever asks has decided that it may
+// know.
+type SearchProjectRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	Query     string                 `protobuf:"bytes,2,opt,name=query,proto3" json:"query,omitempty"`
+	// Only this category; empty is any.
+	Category string `protobuf:"bytes,3,opt,name=category,proto3" json:"category,omitempty"`
+	// Most passages, 1 to 50.
+	Limit         int32 `protobuf:"varint,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchProjectRequest) Reset() {
+	*x = SearchProjectRequest{}
+	mi := &file_knowledge_v1_knowledge_calls_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchProjectRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchProjectRequest) ProtoMessage() {}
+
+func (x *SearchProjectRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_knowledge_v1_knowledge_calls_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchProjectRequest.ProtoReflect.Descriptor instead.
+func (*SearchProjectRequest) Descriptor() ([]byte, []int) {
+	return file_knowledge_v1_knowledge_calls_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *SearchProjectRequest) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *SearchProjectRequest) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *SearchProjectRequest) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
+}
+
+func (x *SearchProjectRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// Passages, best first.
+type SearchProjectResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Passages      []*Passage             `protobuf:"bytes,1,rep,name=passages,proto3" json:"passages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchProjectResponse) Reset() {
+	*x = SearchProjectResponse{}
+	mi := &file_knowledge_v1_knowledge_calls_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchProjectResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchProjectResponse) ProtoMessage() {}
+
+func (x *SearchProjectResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_knowledge_v1_knowledge_calls_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchProjectResponse.ProtoReflect.Descriptor instead.
+func (*SearchProjectResponse) Descriptor() ([]byte, []int) {
+	return file_knowledge_v1_knowledge_calls_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SearchProjectResponse) GetPassages() []*Passage {
+	if x != nil {
+		return x.Passages
+	}
+	return nil
+}
+
+// Passage is a part of a document.
+type Passage struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Title       string                 `protobuf:"bytes,1,opt,name=title,proto3" json:"title,omitempty"`
+	Content     string                 `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	Category    string                 `protobuf:"bytes,3,opt,name=category,proto3" json:"category,omitempty"`
+	SourceFile  string                 `protobuf:"bytes,4,opt,name=source_file,json=sourceFile,proto3" json:"source_file,omitempty"`
+	HeadingPath []string               `protobuf:"bytes,5,rep,name=heading_path,json=headingPath,proto3" json:"heading_path,omitempty"`
+	// Between 0 and 1.
+	Score         float64 `protobuf:"fixed64,6,opt,name=score,proto3" json:"score,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Passage) Reset() {
+	*x = Passage{}
+	mi := &file_knowledge_v1_knowledge_calls_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Passage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Passage) ProtoMessage() {}
+
+func (x *Passage) ProtoReflect() protoreflect.Message {
+	mi := &file_knowledge_v1_knowledge_calls_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Passage.ProtoReflect.Descriptor instead.
+func (*Passage) Descriptor() ([]byte, []int) {
+	return file_knowledge_v1_knowledge_calls_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *Passage) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *Passage) GetContent() string {
+	if x != nil {
+		return x.Content
+	}
+	return ""
+}
+
+func (x *Passage) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
+}
+
+func (x *Passage) GetSourceFile() string {
+	if x != nil {
+		return x.SourceFile
+	}
+	return ""
+}
+
+func (x *Passage) GetHeadingPath() []string {
+	if x != nil {
+		return x.HeadingPath
+	}
+	return nil
+}
+
+func (x *Passage) GetScore() float64 {
+	if x != nil {
+		return x.Score
+	}
+	return 0
+}
+
 var File_knowledge_v1_knowledge_calls_proto protoreflect.FileDescriptor
 
 const file_knowledge_v1_knowledge_calls_proto_rawDesc = "" +
@@ -131,7 +334,25 @@ const file_knowledge_v1_knowledge_calls_proto_rawDesc = "" +
 	"\tknowledge\x12\x0ecountDocuments\x1a1commandcenter.knowledge.v1.CountDocumentsResponse\"\x04auth\"N\n" +
 	"\x16CountDocumentsResponse\x12\x1c\n" +
 	"\tdocuments\x18\x01 \x01(\x05R\tdocuments\x12\x16\n" +
-	"\x06chunks\x18\x02 \x01(\x05R\x06chunksBNZLgithub.com/commandcenter/commandcenter/proto-events/knowledge/v1;knowledgev1b\x06proto3"
+	"\x06chunks\x18\x02 \x01(\x05R\x06chunks\"\xdb\x01\n" +
+	"\x14SearchProjectRequest\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x14\n" +
+	"\x05query\x18\x02 \x01(\tR\x05query\x12\x1a\n" +
+	"\bcategory\x18\x03 \x01(\tR\bcategory\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\x05R\x05limit:\\\xd2\xf3\x18X\n" +
+	"\tknowledge\x12\rsearchProject\x1a0commandcenter.knowledge.v1.SearchProjectResponse\"\n" +
+	"federation\"X\n" +
+	"\x15SearchProjectResponse\x12?\n" +
+	"\bpassages\x18\x01 \x03(\v2#.commandcenter.knowledge.v1.PassageR\bpassages\"\xaf\x01\n" +
+	"\aPassage\x12\x14\n" +
+	"\x05title\x18\x01 \x01(\tR\x05title\x12\x18\n" +
+	"\acontent\x18\x02 \x01(\tR\acontent\x12\x1a\n" +
+	"\bcategory\x18\x03 \x01(\tR\bcategory\x12\x1f\n" +
+	"\vsource_file\x18\x04 \x01(\tR\n" +
+	"sourceFile\x12!\n" +
+	"\fheading_path\x18\x05 \x03(\tR\vheadingPath\x12\x14\n" +
+	"\x05score\x18\x06 \x01(\x01R\x05scoreBNZLgithub.com/commandcenter/commandcenter/proto-events/knowledge/v1;knowledgev1b\x06proto3"
 
 var (
 	file_knowledge_v1_knowledge_calls_proto_rawDescOnce sync.Once
@@ -145,17 +366,21 @@ func file_knowledge_v1_knowledge_calls_proto_rawDescGZIP() []byte {
 	return file_knowledge_v1_knowledge_calls_proto_rawDescData
 }
 
-var file_knowledge_v1_knowledge_calls_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_knowledge_v1_knowledge_calls_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
 var file_knowledge_v1_knowledge_calls_proto_goTypes = []any{
 	(*CountDocumentsRequest)(nil),  // 0: commandcenter.knowledge.v1.CountDocumentsRequest
 	(*CountDocumentsResponse)(nil), // 1: commandcenter.knowledge.v1.CountDocumentsResponse
+	(*SearchProjectRequest)(nil),   // 2: commandcenter.knowledge.v1.SearchProjectRequest
+	(*SearchProjectResponse)(nil),  // 3: commandcenter.knowledge.v1.SearchProjectResponse
+	(*Passage)(nil),                // 4: commandcenter.knowledge.v1.Passage
 }
 var file_knowledge_v1_knowledge_calls_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	4, // 0: commandcenter.knowledge.v1.SearchProjectResponse.passages:type_name -> commandcenter.knowledge.v1.Passage
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_knowledge_v1_knowledge_calls_proto_init() }
@@ -169,7 +394,7 @@ func file_knowledge_v1_knowledge_calls_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_knowledge_v1_knowledge_calls_proto_rawDesc), len(file_knowledge_v1_knowledge_calls_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   5,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -44,13 +44,9 @@ func (s Projects) Create(ctx context.Context, ownerID int64, d project.Draft, no
 }
 
 func createProject(ctx context.Context, tx *sqlx.Tx, ownerID int64, d project.Draft, now time.Time) (project.Project, error) {
-	// The lock orders creations of one user, of which the first gets the default.
-	const lock = `SELECT email FROM users WHERE id = $1 FOR NO KEY UPDATE`
 	row := projectRow{Name: d.Name, OwnerID: ownerID, Description: d.Description, Version: 1, CreatedAt: now, UpdatedAt: now}
-	if err := tx.GetContext(ctx, &row.Owner, lock, ownerID); pg.NoRows(err) {
-		return project.Project{}, user.ErrGone
-	} else if err != nil {
-		return project.Project{}, fmt.Errorf("lock owner: %w", err)
+	if err := holdOwner(ctx, tx, ownerID, &row.Owner); err != nil {
+		return project.Project{}, err
 	}
 	const q = `
 		INSERT INTO projects (name, owner_id, description, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
@@ -69,6 +65,33 @@ func createProject(ctx context.Context, tx *sqlx.Tx, ownerID int64, d project.Dr
 		return project.Project{}, err
 	}
 	return p, addMember(ctx, tx, p.ID, ownerID, tenant.Owner, now)
+}
+
+// holdOwner keeps the owner's account for the rest of the transaction and gives
+// its address. The first project of an account becomes its default, so only an
+// account without one has its creations ordered: a lock held until the commit
+// would let each person create one project per flush of the disk.
+func holdOwner(ctx context.Context, tx *sqlx.Tx, id int64, email *string) error {
+	const keep = `
+		SELECT email, EXISTS (SELECT 1 FROM memberships WHERE user_id = $1 AND is_default) AS settled
+		FROM   users WHERE id = $1 FOR KEY SHARE`
+	var owner struct {
+		Email   string `db:"email"`
+		Settled bool   `db:"settled"`
+	}
+	if err := tx.GetContext(ctx, &owner, keep, id); pg.NoRows(err) {
+		return user.ErrGone
+	} else if err != nil {
+		return fmt.Errorf("hold owner: %w", err)
+	}
+	*email = owner.Email
+	if owner.Settled {
+		return nil
+	}
+	if _, err := tx.ExecContext(ctx, `SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE`, id); err != nil {
+		return fmt.Errorf("lock owner: %w", err)
+	}
+	return nil
 }
 
 // addMember makes the project the user's default when there is none.

@@ -1,11 +1,15 @@
 package postgres_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/jmoiron/sqlx"
 
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
@@ -248,6 +252,40 @@ func TestWithoutHoldersTheProjectIsGoneAtOnce(t *testing.T) {
 	}
 	if f := w.facts(); f[len(f)-1] != "evt."+p.ID.Token()+".auth.project.deleted.v1" {
 		t.Errorf("last fact = %s", f[len(f)-1])
+	}
+}
+
+func TestCreationDoesNotWaitForAChangeOfTheOwner(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, _ := w.person("a@example.org")
+	w.must(w.db.AcrossProjects(w.ctx(), "hold the owner", func(_ context.Context, tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(w.ctx(), `SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE`, a.ID); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(w.ctx(), 10*time.Second)
+		defer cancel()
+		_, err := w.projects.Create(ctx, a.ID, project.Draft{Name: "Meanwhile"}, monday)
+		return err
+	}))
+}
+
+func TestFirstProjectsAtOnceLeaveOneDefault(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, _ := w.person("a@example.org")
+	w.exec(`DELETE FROM memberships WHERE user_id = $1`, a.ID)
+	var wg sync.WaitGroup
+	errc := make([]error, 8)
+	for i := range errc {
+		wg.Go(func() {
+			_, errc[i] = w.projects.Create(w.ctx(), a.ID, project.Draft{Name: fmt.Sprint("P", i)}, monday)
+		})
+	}
+	wg.Wait()
+	w.must(errors.Join(errc...))
+	if n := w.count(`SELECT count(*) FROM memberships WHERE user_id = $1 AND is_default`, a.ID); n != 1 {
+		t.Errorf("%d defaults, want 1", n)
 	}
 }
 

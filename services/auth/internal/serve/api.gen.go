@@ -116,6 +116,9 @@ type DocumentID = int64
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
+// InstanceSlug defines model for InstanceSlug.
+type InstanceSlug = string
+
 // Prefer defines model for Prefer.
 type Prefer = string
 

@@ -24,11 +24,12 @@ func (e *env) busCommand() *cobra.Command {
 		Use:   "bus",
 		Short: "Look at what travels on the bus, and at what was given up",
 		Long: `Works as the administrator of the bus, with the credentials in the data directory:
-on the machine of the instance, or with a copy of its keys.`,
+on the machine of the instance, or with a copy of its keys. Only events asks the
+server over HTTP, as the user that you are logged in as.`,
 		Example: "  commandcenter bus tail\n  commandcenter bus services\n  commandcenter bus dead list",
 	}
 	e.bind(c, true, "nats_url")
-	return group(c, e.busTail(), e.busServices(), e.busDead())
+	return group(c, e.busTail(), e.busEvents(), e.busServices(), e.busDead())
 }
 
 // busURL is where the bus of the data directory is.
@@ -43,8 +44,11 @@ func (e *env) busURL() string {
 }
 
 // admin connects as the administrator.
-func (e *env) admin() (*nats.Conn, error) {
-	creds := datadir.At(e.cfg.DataDir).Keys() + "/" + natsd.UserAdmin + ".creds"
+func (e *env) admin() (*nats.Conn, error) { return e.busAs(natsd.UserAdmin) }
+
+// busAs connects as one of the users who may do everything in their account.
+func (e *env) busAs(user string) (*nats.Conn, error) {
+	creds := datadir.At(e.cfg.DataDir).Keys() + "/" + user + ".creds"
 	if _, err := os.Stat(creds); err != nil {
 		return nil, codedError{fmt.Errorf("no credentials for the bus: %w; name the data directory of the instance with --data-dir", err), exitAuth}
 	}
@@ -62,17 +66,25 @@ func (e *env) busTail() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "tail [SUBJECT]",
 		Short: "Print messages as they come (default: every fact, evt.>)",
+		Long: `Prints what is published from now on, or with --since what a stream still keeps.
+Facts (evt.>) are kept for days, progress (live.>) for minutes, the presence of
+instances (hub.>) for a day, each one's last. Commands (cmd.>) and jobs (job.>)
+are gone when they are done: they can only be followed.
+
+Subjects below hub are in an account of their own, as are the server's ($SYS.>):
+a pattern that begins with a wildcard does not match them.`,
 		Example: `  commandcenter bus tail
   commandcenter bus tail "evt.p1.>" --since 1h
   commandcenter bus tail "evt.*.knowledge.document.indexed.v1" --json
-  commandcenter bus tail "cmd.>" --headers`,
+  commandcenter bus tail "cmd.>" --headers
+  commandcenter bus tail "hub.>" --since 24h`,
 		Args: nargs(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			subject := "evt.>"
 			if len(args) == 1 {
 				subject = args[0]
 			}
-			nc, err := e.admin()
+			nc, err := e.busAs(ownerOf(subject))
 			if err != nil {
 				return err
 			}
@@ -83,7 +95,18 @@ func (e *env) busTail() *cobra.Command {
 	c.Flags().DurationVar(&since, "since", 0, "begin in the past, for what a stream keeps: 1h, 30m")
 	c.Flags().BoolVar(&headers, "headers", false, "print headers too")
 	c.Flags().IntVar(&count, "count", 0, "end after so many messages")
-	return ends(c, exitAuth, exitNotFound, exitUnavailable)
+	return ends(c, exitAuth, exitNotFound, exitUnavailable, exitRefused)
+}
+
+// ownerOf is the user who hears everything in the account of a subject.
+func ownerOf(subject string) string {
+	switch root, _, _ := strings.Cut(subject, "."); root {
+	case "hub":
+		return natsd.UserHubAdmin
+	case "$SYS":
+		return natsd.UserSys
+	}
+	return natsd.UserAdmin
 }
 
 // message is one as tail prints it.
@@ -109,6 +132,9 @@ func (e *env) tail(ctx context.Context, nc *nats.Conn, subject string, since tim
 		select {
 		case m := <-ch:
 			each(m)
+			if err := e.written(); err != nil {
+				return err
+			}
 		case <-ctx.Done():
 			return nil
 		}
@@ -136,9 +162,9 @@ func subscribe(ctx context.Context, nc *nats.Conn, subject string, since time.Du
 	if err != nil {
 		return nil, err
 	}
-	name, err := js.StreamNameBySubject(ctx, subject)
+	name, err := keeper(ctx, js, subject)
 	if err != nil {
-		return nil, codedError{fmt.Errorf("no stream keeps %q: %w", subject, err), exitNotFound}
+		return nil, err
 	}
 	from := time.Now().Add(-since)
 	c, err := js.OrderedConsumer(ctx, name, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}, DeliverPolicy: jetstream.DeliverByStartTimePolicy, OptStartTime: &from})
@@ -156,6 +182,28 @@ func subscribe(ctx context.Context, nc *nats.Conn, subject string, since time.Du
 		return nil, err
 	}
 	return cc.Stop, nil
+}
+
+// keeper is the stream that a subject can be read back from.
+func keeper(ctx context.Context, js jetstream.JetStream, subject string) (string, error) {
+	name, err := js.StreamNameBySubject(ctx, subject)
+	switch {
+	case errors.Is(err, jetstream.ErrStreamNotFound), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return "", codedError{fmt.Errorf("no stream keeps %q: leave --since out to follow it from now on", subject), exitNotFound}
+	case errors.Is(err, jetstream.ErrInvalidSubject):
+		return "", usageError{fmt.Errorf("subject %q: %w", subject, err)}
+	case err != nil:
+		return "", codedError{fmt.Errorf("find the stream of %q: %w", subject, err), exitUnavailable}
+	}
+	s, err := js.Stream(ctx, name)
+	if err != nil {
+		return "", codedError{fmt.Errorf("stream %s: %w", name, err), exitUnavailable}
+	}
+	if s.CachedInfo().Config.Retention == jetstream.WorkQueuePolicy {
+		return "", codedError{fmt.Errorf("%q cannot be read back: %s is a queue of work, and what is done is gone from it; leave --since out to follow it from now on. "+
+			"What came of it is among the facts (bus tail evt.> --since ...), what was given up in `commandcenter bus dead list`", subject, name), exitRefused}
+	}
+	return name, nil
 }
 
 func readMessage(subject string, at time.Time, h nats.Header, data []byte) message {

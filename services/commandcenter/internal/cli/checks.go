@@ -18,6 +18,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/obs"
+	"github.com/commandcenter/commandcenter/pkg/pg/pgserver"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
@@ -95,6 +96,27 @@ func checkDisk(d *datadir.Dir) finding {
 	return fine("disk", fmt.Sprintf("%.1f GiB free", float64(free)/(1<<30)))
 }
 
+// checkLeftovers tells of PostgreSQL clusters outside of any data directory,
+// whose own is gone. There is no finding without one.
+func checkLeftovers(context.Context, *datadir.Dir) []finding {
+	left, err := pgserver.Leftovers()
+	if err != nil || len(left) == 0 {
+		return nil // who may not look has made none
+	}
+	return []finding{leftBehind(left)}
+}
+
+func leftBehind(left []pgserver.Leftover) finding {
+	var bytes int64
+	var of, homes []string
+	for _, l := range left {
+		bytes += l.Bytes
+		of, homes = append(of, l.DataDir), append(homes, shell(l.Home))
+	}
+	return warn("left behind", fmt.Sprintf("%s (%s) of PostgreSQL without a data directory: of %s", count(len(left), "cluster"), size(bytes), strings.Join(of, ", ")),
+		"if those were deleted, and have neither moved nor are on a disk that is not mounted: rm -r "+strings.Join(homes, " "))
+}
+
 // runs reports whether a process serves what the lock is of, or all of it.
 func runs(d *datadir.Dir, lock string) bool { return d.Holder() != 0 || d.HolderOf(lock) != 0 }
 
@@ -127,7 +149,7 @@ func (e *env) checkBus(ctx context.Context, d *datadir.Dir) []finding {
 		return []finding{fail("NATS", err.Error(), fix)}
 	}
 	defer nc.Close()
-	return []finding{e.checkStreams(ctx, nc), checkServices(ctx, nc)}
+	return append([]finding{e.checkStreams(ctx, nc)}, append(e.checkLeafs(ctx), checkServices(ctx, nc))...)
 }
 
 func (e *env) checkStreams(ctx context.Context, nc *nats.Conn) finding {
@@ -187,6 +209,8 @@ func (e *env) checkHTTP(ctx context.Context, _ *datadir.Dir) []finding {
 	resp, err := s.Open().DetailedHealthCheck(ctx)
 	var gone *client.UnreachableError
 	switch {
+	case errors.As(err, &gone) && gone.Untrusted():
+		return []finding{fail("HTTP", fmt.Sprintf("the certificate of %s is not trusted: %v", s.Server(), gone.Err), gone.Mend())}
 	case errors.As(err, &gone) && e.cfg.Client.Server != "":
 		return []finding{fail("HTTP", fmt.Sprintf("no answer from %s: %v", s.Server(), gone.Err), "start it there, or name another with --server")}
 	case errors.As(err, &gone):
@@ -225,7 +249,11 @@ func (e *env) checkLogin(ctx context.Context, s *client.Session) finding {
 	me, err := client.Into[client.UserResponse](s.GetCurrentUserInfo(ctx))
 	switch {
 	case errors.Is(err, client.ErrNotLoggedIn):
-		return warn("login", "not logged in at "+s.Server(), "commandcenter login")
+		_, why, _ := strings.Cut(err.Error(), "; ")
+		if why == "" {
+			why = "`commandcenter login`"
+		}
+		return warn("login", "not logged in at "+s.Server(), why)
 	case err != nil:
 		f := fail("login", err.Error(), "commandcenter login")
 		f.component = true

@@ -16,6 +16,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/pg/pgserver"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/ingest"
@@ -159,22 +160,6 @@ func TestATakenAddressIsFoundBeforeAnythingStarts(t *testing.T) {
 	}
 }
 
-func TestProjectsArePickedByIdOrByAnUnambiguousName(t *testing.T) {
-	t.Parallel()
-	all := []client.ProjectResponse{{Id: 1, Name: "a"}, {Id: 2, Name: "b"}, {Id: 3, Name: "b"}, {Id: 4, Name: "1"}}
-	for want, id := range map[string]int64{"a": 1, "3": 3, "1": 1} {
-		if p, err := pick(all, want); err != nil || p.Id != id {
-			t.Errorf("%s: %+v %v", want, p, err)
-		}
-	}
-	if _, err := pick(all, "b"); exitCode(err) != exitUsage {
-		t.Errorf("two of a name: %v", err)
-	}
-	if _, err := pick(all, "c"); exitCode(err) != exitNotFound {
-		t.Errorf("none: %v", err)
-	}
-}
-
 func TestTheSampleIsTheRepositorysOwnDocuments(t *testing.T) { // not parallel: the working directory
 	files, from, err := sampleFiles()
 	if err != nil || from == "this program" {
@@ -189,6 +174,14 @@ func TestTheSampleIsTheRepositorysOwnDocuments(t *testing.T) { // not parallel: 
 	files, from, err = sampleFiles()
 	if err != nil || from != "this program" || len(files) < 3 {
 		t.Errorf("elsewhere: %d files from %s, %v", len(files), from, err)
+	}
+}
+
+func TestDoctorNamesClustersThatWereLeftBehind(t *testing.T) {
+	t.Parallel()
+	f := leftBehind([]pgserver.Leftover{{Home: "/var/lib/commandcenter/aa", DataDir: "/root/x/postgres", Bytes: 3 << 20}, {Home: "/var/tmp/b b", DataDir: "/root/y/postgres", Bytes: 1 << 20}})
+	if f.Status != findingWarn || !strings.Contains(f.Detail, "2 clusters (4.0 MiB)") || !strings.Contains(f.Detail, "/root/x/postgres, /root/y/postgres") || !strings.HasSuffix(f.Fix, "rm -r /var/lib/commandcenter/aa '/var/tmp/b b'") {
+		t.Errorf("finding %+v", f)
 	}
 }
 

@@ -25,7 +25,7 @@ instance is called is set by federation.slug.`,
   commandcenter up --hub-join "leaf+tls://hub.example.org:7422 /etc/commandcenter/neighbour.creds"
   commandcenter up --hub-join "tls://nats.example.org:4222 /etc/commandcenter/password"`,
 	}
-	e.bind(c, true, "client.server")
+	e.bind(c, true, "client.server", "client.ca_file")
 	return group(c, e.federationStatus())
 }
 

@@ -61,7 +61,7 @@ that lead outside are left out; the summary names them with the reason.`,
 	fs.BoolVar(&noWait, "no-wait", false, "do not wait until everything is indexed")
 	fs.BoolVar(&dryRun, "dry-run", false, "only list what would be uploaded")
 	fs.StringVar(&name, "name", "", "source name of the file, or of the folder before its files (default: the path; "+stdinName+" for standard input, where the ending chooses the format)")
-	e.bind(c, false, "client.server", "client.project")
+	e.bind(c, false, "client.server", "client.ca_file", "client.project")
 	return ends(c, append(slices.Clone(codesClient), exitPartly)...)
 }
 
@@ -155,12 +155,12 @@ func (e *env) listFiles(files []ingest.File, skipped []ingest.Skipped) error {
 type ingestReport struct {
 	Documents []ingest.Result  `json:"documents"`
 	Skipped   []ingest.Skipped `json:"skipped"`
-	Uploaded  int              `json:"uploaded"` // of which the next three
+	Uploaded  int              `json:"uploaded"` // of which the next two
 	Added     int              `json:"added"`
 	Replaced  int              `json:"replaced"`
-	Unchanged int              `json:"unchanged"`
+	Unchanged int              `json:"unchanged"` // the server had them already
 	Failed    int              `json:"failed"`
-	Chunks    int              `json:"chunks"`
+	Chunks    int              `json:"chunks"` // of those uploaded
 	Seconds   float64          `json:"seconds"`
 }
 
@@ -170,17 +170,21 @@ func (r *ingestReport) count(d ingest.Result) {
 		r.Failed++
 		return
 	}
+	if d.Outcome == ingest.OutcomeUnchanged {
+		r.Unchanged++
+		return
+	}
 	r.Uploaded++
 	r.Chunks += d.Chunks
-	switch d.Outcome {
-	case ingest.OutcomeReplaced:
+	if d.Outcome == ingest.OutcomeReplaced {
 		r.Replaced++
-	case ingest.OutcomeUnchanged:
-		r.Unchanged++
-	default:
+	} else {
 		r.Added++
 	}
 }
+
+// there is how many documents the server has now.
+func (r *ingestReport) there() int { return r.Uploaded + r.Unchanged }
 
 func (e *env) ingest(cmd *cobra.Command, files []ingest.File, skipped []ingest.Skipped, o ingest.Options) error {
 	p := e.progress(cmd.Context(), o.Wait)
@@ -200,7 +204,7 @@ func (e *env) ingest(cmd *cobra.Command, files []ingest.File, skipped []ingest.S
 			r.count(d)
 		}
 	}
-	if err != nil && r.Uploaded == 0 {
+	if err != nil && r.there() == 0 {
 		return err // nothing has been done that one could report
 	}
 	if e.json {
@@ -210,8 +214,8 @@ func (e *env) ingest(cmd *cobra.Command, files []ingest.File, skipped []ingest.S
 	}
 	switch {
 	case err != nil:
-		return fmt.Errorf("gave up after %d of %s: %w", r.Uploaded, count(len(files), "file"), err)
-	case r.Failed > 0 && r.Uploaded == 0:
+		return fmt.Errorf("gave up after %d of %s: %w", r.there(), count(len(files), "file"), err)
+	case r.Failed > 0 && r.there() == 0:
 		return firstError(results)
 	case r.Failed > 0:
 		return partlyError{fmt.Errorf("%d of %s failed", r.Failed, count(len(files), "file"))}
@@ -225,23 +229,37 @@ func (e *env) printIngest(r ingestReport, waited bool) {
 			e.say("%s %s: %s", e.paint(e.Err, red, d.State), oneLine(d.Name), oneLine(d.Error))
 		}
 	}
-	if r.Uploaded > 0 {
-		state := "uploaded"
-		if waited {
-			state = "indexed"
-		}
-		var of []string
-		for _, p := range []struct {
-			n    int
-			what string
-		}{{r.Added, "new"}, {r.Replaced, "replaced"}, {r.Unchanged, "unchanged"}} {
-			if p.n > 0 {
-				of = append(of, fmt.Sprintf("%d %s", p.n, p.what))
-			}
-		}
-		e.line("%s %s (%s), %s, in %.1f s.", count(r.Uploaded, "document"), state, strings.Join(of, ", "), count(r.Chunks, "chunk"), r.Seconds)
+	if line := r.summary(waited); line != "" {
+		e.line("%s", line)
 	}
 	e.saySkipped(r.Skipped)
+}
+
+// summary is what became of the documents that the server has now, "" for none.
+func (r *ingestReport) summary(waited bool) string {
+	same := count(r.Unchanged, "document") + " unchanged"
+	switch {
+	case r.there() == 0:
+		return ""
+	case r.Uploaded == 0:
+		return fmt.Sprintf("%s: nothing to do, after %.1f s.", same, r.Seconds)
+	}
+	state := "uploaded"
+	if waited {
+		state = "indexed"
+	}
+	var of []string
+	if r.Added > 0 {
+		of = append(of, fmt.Sprintf("%d new", r.Added))
+	}
+	if r.Replaced > 0 {
+		of = append(of, fmt.Sprintf("%d replaced", r.Replaced))
+	}
+	out := fmt.Sprintf("%s %s (%s), %s, in %.1f s.", count(r.Uploaded, "document"), state, strings.Join(of, ", "), count(r.Chunks, "chunk"), r.Seconds)
+	if r.Unchanged > 0 {
+		out += " " + same + "."
+	}
+	return out
 }
 
 // most names of one reason that are shown; --json has all.

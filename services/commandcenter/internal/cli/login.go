@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"os"
 	"strings"
 
@@ -14,15 +12,6 @@ import (
 
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 )
-
-func loopback(server string) bool {
-	u, err := url.Parse(server)
-	if err != nil {
-		return false
-	}
-	ip := net.ParseIP(u.Hostname())
-	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
-}
 
 func (e *env) loginCommand() *cobra.Command {
 	var email string
@@ -67,7 +56,7 @@ In scripts, give the password on standard input with --password-stdin.`,
 	}
 	c.Flags().StringVar(&email, "email", "", "address of the account")
 	c.Flags().BoolVar(&fromStdin, "password-stdin", false, "read the password from standard input")
-	e.bind(c, false, "client.server")
+	e.bind(c, false, "client.server", "client.ca_file")
 	return ends(c, codesClient...)
 }
 
@@ -146,6 +135,6 @@ the next ` + "`commandcenter login`" + `, not even the owner on the machine of t
 			return nil
 		},
 	}
-	e.bind(c, false, "client.server")
+	e.bind(c, false, "client.server", "client.ca_file")
 	return ends(c, codesClient...)
 }

@@ -48,6 +48,12 @@ func (l *listener) saw(text string) bool {
 	return strings.Contains(strings.Join(l.sent, "\n"), text)
 }
 
+func (l *listener) forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.sent = nil
+}
+
 func TestTheOwnersPasswordGoesToTheRunningInstanceAlone(t *testing.T) { // not parallel: the environment
 	for name, c := range map[string]struct {
 		running bool

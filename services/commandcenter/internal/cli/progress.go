@@ -69,11 +69,14 @@ func (l *lines) finished(r ingest.Result) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.done++
-	chunks := ""
-	if r.OK() { // else the summary has the reason
+	state, chunks := r.State, ""
+	switch {
+	case r.Outcome == ingest.OutcomeUnchanged:
+		state = r.Outcome
+	case r.OK(): // else the summary has the reason
 		chunks = ", " + count(r.Chunks, "chunk")
 	}
-	l.env.say("[%d/%d] %s %s%s", l.done, l.total, r.State, oneLine(r.Name), chunks)
+	l.env.say("[%d/%d] %s %s%s", l.done, l.total, state, oneLine(r.Name), chunks)
 }
 
 func (l *lines) End() {}

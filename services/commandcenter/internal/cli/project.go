@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
+	"unicode"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -18,7 +20,7 @@ func (e *env) projectCommand() *cobra.Command {
 		Short:   "List, create and choose projects",
 		Example: "  commandcenter project list\n  commandcenter project create Apollo --description 'to the moon'\n  commandcenter project use Apollo",
 	}
-	e.bind(c, true, "client.server", "client.project")
+	e.bind(c, true, "client.server", "client.ca_file", "client.project")
 	return group(c, e.projectList(), e.projectCreate(), e.projectUse())
 }
 
@@ -100,7 +102,7 @@ func (e *env) projectCreate() *cobra.Command {
 				return err
 			}
 			if use {
-				if err := s.UseProject(p.Id); err != nil {
+				if err := s.UseProject(cmd.Context(), p.Id); err != nil {
 					return err
 				}
 			}
@@ -119,9 +121,11 @@ func (e *env) projectCreate() *cobra.Command {
 
 func (e *env) projectUse() *cobra.Command {
 	return ends(&cobra.Command{
-		Use:     "use ID|NAME",
-		Short:   "Use a project for the commands that follow",
-		Example: "  commandcenter project use Apollo\n  commandcenter project use 2",
+		Use:   "use ID|NAME|SLUG",
+		Short: "Use a project for the commands that follow",
+		Long: `Takes the id of a project, also as subjects of the bus have it (p2), its name, or
+its slug: the name in lower case, with a dash for all that is no letter or digit.`,
+		Example: "  commandcenter project use 2\n  commandcenter project use Apollo\n  commandcenter project use moon-landing",
 		Args:    nargs(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := e.session()
@@ -136,7 +140,7 @@ func (e *env) projectUse() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := s.UseProject(p.Id); err != nil {
+			if err := s.UseProject(cmd.Context(), p.Id); err != nil {
 				return err
 			}
 			if e.json {
@@ -149,22 +153,36 @@ func (e *env) projectUse() *cobra.Command {
 	}, append(slices.Clone(codesClient), exitNotFound)...)
 }
 
-// pick finds a project by id, else by its name, which must be unambiguous.
+// pick finds a project by id, else by its name, else by its slug; what is not
+// an id must be unambiguous.
 func pick(all []client.ProjectResponse, want string) (client.ProjectResponse, error) {
-	var found []client.ProjectResponse
-	for _, p := range all {
-		if strconv.FormatInt(p.Id, 10) == want {
-			return p, nil
+	for _, fits := range []func(p client.ProjectResponse) bool{
+		func(p client.ProjectResponse) bool { return strconv.FormatInt(p.Id, 10) == want },
+		func(p client.ProjectResponse) bool { return p.Name == want },
+		func(p client.ProjectResponse) bool { return "p"+strconv.FormatInt(p.Id, 10) == want },
+		func(p client.ProjectResponse) bool { return slug(want) != "" && slug(p.Name) == slug(want) },
+	} {
+		var found []client.ProjectResponse
+		var ids []string
+		for _, p := range all {
+			if fits(p) {
+				found, ids = append(found, p), append(ids, strconv.FormatInt(p.Id, 10))
+			}
 		}
-		if p.Name == want {
-			found = append(found, p)
+		switch len(found) {
+		case 1:
+			return found[0], nil
+		case 0:
+			continue
 		}
+		return client.ProjectResponse{}, usageError{fmt.Errorf("%d projects are called %q: give one of the ids %s", len(found), want, strings.Join(ids, ", "))}
 	}
-	switch len(found) {
-	case 1:
-		return found[0], nil
-	case 0:
-		return client.ProjectResponse{}, codedError{fmt.Errorf("no project %q: see `commandcenter project list`", want), exitNotFound}
-	}
-	return client.ProjectResponse{}, usageError{fmt.Errorf("%d projects are called %q: give the id", len(found), want)}
+	return client.ProjectResponse{}, codedError{fmt.Errorf("no project %q: see `commandcenter project list`", want), exitNotFound}
+}
+
+// slug is a name as one types it: in lower case, with a dash for whatever is
+// neither letter nor digit.
+func slug(name string) string {
+	words := strings.FieldsFunc(strings.ToLower(name), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	return strings.Join(words, "-")
 }

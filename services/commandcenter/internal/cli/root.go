@@ -7,19 +7,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
 
 	"github.com/commandcenter/commandcenter/pkg/config"
 	"github.com/commandcenter/commandcenter/pkg/obs"
-	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
-	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
-	"github.com/commandcenter/commandcenter/services/commandcenter/internal/version"
 )
 
 // Streams are where the program reads and writes.
@@ -32,6 +28,7 @@ type Streams struct {
 // Run runs one command line and returns its exit code. It prints the error.
 func Run(ctx context.Context, args []string, s Streams) int {
 	s.Err = serial(s.Err)
+	s.Out = &answer{w: s.Out}
 	e := &env{Streams: s}
 	root := e.root()
 	root.SetArgs(args)
@@ -43,33 +40,23 @@ func Run(ctx context.Context, args []string, s Streams) int {
 		err = context.Cause(ctx)
 	}
 	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
-		err = usageError{err}
+		err = usageError{inOneLine(err)}
 	}
+	quiet, err := e.conclude(err)
 	code := exitCode(err)
-	if err != nil {
+	if err != nil && !quiet {
 		e.printError(err, code)
 	}
 	return code
 }
 
-// serial makes a writer that the log and what is said to people can share. A
-// file does that by itself, and only as a file it is known for a terminal.
-func serial(w io.Writer) io.Writer {
-	if _, ok := w.(*os.File); ok {
-		return w
+// inOneLine makes a sentence of the library's list of commands that are meant.
+func inOneLine(err error) error {
+	what, list, found := strings.Cut(err.Error(), "Did you mean this?")
+	if !found {
+		return err
 	}
-	return &serialWriter{w: w}
-}
-
-type serialWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (s *serialWriter) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.w.Write(p)
+	return fmt.Errorf("%s: did you mean %s?", strings.TrimSpace(what), strings.Join(slices.Sorted(strings.FieldsSeq(list)), " or "))
 }
 
 // env is what a command runs in.
@@ -160,57 +147,6 @@ func (e *env) load(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
-// session is the server as the user.
-func (e *env) session() (*client.Session, error) { return e.sessionWith(client.Config{}) }
-
-// sessionWith fills in what the settings say.
-func (e *env) sessionWith(c client.Config) (*client.Session, error) {
-	s, err := client.New(client.Config{
-		Once:      c.Once,
-		Patience:  c.Patience,
-		Paused:    c.Paused,
-		Server:    e.cfg.ServerURL(),
-		Token:     e.cfg.Client.Token,
-		Project:   e.cfg.Client.Project,
-		Store:     client.NewStore(credentialsFile()),
-		UserAgent: "commandcenter/" + version.Product,
-		Local:     e.localOwner,
-	})
-	if err != nil {
-		return nil, usageError{err}
-	}
-	return s, nil
-}
-
-func credentialsFile() string { return settings.Home() + "/credentials.json" }
-
-// localOwner is the owner of the instance that runs from the data directory,
-// for that instance alone: whatever else listens on this machine must not see
-// the password. Reading it takes the same rights as reading all the data.
-func (e *env) localOwner() (email, password string, err error) {
-	server, dir := e.cfg.ServerURL(), datadir.At(e.cfg.DataDir)
-	if !loopback(server) {
-		return "", "", client.ErrNotLoggedIn
-	}
-	password, err = dir.ReadOwnerPassword()
-	if err != nil || password == "" {
-		return "", "", client.ErrNotLoggedIn
-	}
-	// What was written down may be of a process that is gone: the lock is not.
-	own := dir.Endpoint(datadir.EndpointHTTP)
-	switch {
-	case dir.Holder() == 0:
-		err = fmt.Errorf("%w; nothing runs from %s: `commandcenter up` starts it, and its owner needs no login", client.ErrNotLoggedIn, dir.Path())
-	case own == "":
-		err = fmt.Errorf("%w; what runs from %s is not ready yet", client.ErrNotLoggedIn, dir.Path())
-	case own != server:
-		err = fmt.Errorf("%w; what runs from %s is at %s, and only there its owner needs no login", client.ErrNotLoggedIn, dir.Path(), own)
-	default:
-		return datadir.OwnerEmail, password, nil
-	}
-	return "", "", err
-}
-
 func (e *env) printError(err error, code int) {
 	text := obs.RedactText(err.Error())
 	if e.json {
@@ -233,7 +169,7 @@ func (e *env) print(w io.Writer, v any) {
 	if terminal(w) {
 		enc.SetIndent("", "  ")
 	}
-	enc.Encode(v) //nolint:errcheck // a closed pipe ends the process by SIGPIPE
+	enc.Encode(v) //nolint:errcheck // the writer keeps it
 }
 
 // say writes a line for people to standard error, unless JSON was asked for.
@@ -245,12 +181,7 @@ func (e *env) say(format string, args ...any) {
 
 // line writes a line of the answer.
 func (e *env) line(format string, args ...any) {
-	fmt.Fprintf(e.Out, format+"\n", args...) //nolint:errcheck // a closed pipe ends the process by SIGPIPE
-}
-
-func terminal(w any) bool {
-	f, ok := w.(*os.File)
-	return ok && isatty.IsTerminal(f.Fd())
+	fmt.Fprintf(e.Out, format+"\n", args...) //nolint:errcheck // the writer keeps it
 }
 
 // Colours of a terminal.

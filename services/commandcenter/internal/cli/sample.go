@@ -57,8 +57,13 @@ func (s *samplePart) run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(tmp) //nolint:errcheck // a directory of the temporary ones
+	server := *s.p.HTTP.Load()
+	trust, err := client.Trust(server, nil, []byte(s.p.Dir.Endpoint(datadir.EndpointCert)))
+	if err != nil {
+		return err
+	}
 	session, err := client.New(client.Config{
-		Server: *s.p.HTTP.Load(), Store: client.NewStore(filepath.Join(tmp, "credentials.json")), UserAgent: "commandcenter/" + version.Product,
+		Server: server, TLS: trust, Store: client.NewStore(filepath.Join(tmp, "credentials.json")), UserAgent: "commandcenter/" + version.Product,
 		Local: func() (string, string, error) {
 			password, err := s.p.Dir.ReadOwnerPassword()
 			return datadir.OwnerEmail, password, err

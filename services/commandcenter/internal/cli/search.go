@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,7 +41,7 @@ func (e *env) searchCommand() *cobra.Command {
 	fs.BoolVar(&f.full, "full", false, "print whole passages")
 	values(c, "mode", "hybrid", "vector", "keyword")
 	values(c, "fusion", "convex", "rrf")
-	e.bind(c, false, "client.server", "client.project")
+	e.bind(c, false, "client.server", "client.ca_file", "client.project")
 	return ends(c, codesClient...)
 }
 
@@ -228,7 +227,7 @@ func wrap(s string, width int, keep bool) []string {
 }
 
 func (e *env) width() int {
-	if f, ok := e.Out.(*os.File); ok {
+	if f := file(e.Out); f != nil {
 		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 40 {
 			return min(w, 110)
 		}

@@ -68,10 +68,14 @@ func (e *env) serveIn(ctx context.Context, p *process, roles []string) error {
 			return err
 		}
 	}
-	ready := app.Func("ready", func(context.Context) error {
+	ready := app.Func("ready", func(ctx context.Context) error {
 		r := stack.Ready{Event: stack.EventReady, Roles: roles}
 		if url := p.HTTP.Load(); url != nil {
 			r.HTTP = *url
+			e.publish(ctx, p)
+		}
+		if hub := p.Hub.Load(); hub != nil {
+			r.Hub = *hub
 		}
 		if slices.Contains(roles, stack.RoleNATS) {
 			r.NATS = p.Dir.Endpoint(datadir.EndpointNATS)
@@ -82,9 +86,24 @@ func (e *env) serveIn(ctx context.Context, p *process, roles []string) error {
 			return nil
 		}
 		e.line("Ready: %s", strings.Join(roles, ", "))
+		for _, h := range r.Hub {
+			e.line("Hub: %s", h)
+		}
 		return nil
 	}, nil)
 	return stack.Serve(ctx, p.Env, roles, ready)
+}
+
+// publish tells clients of this machine where the gateway is, unless an `up`
+// has done so of its own. Where the keys are a copy that cannot be written,
+// clients have to be told.
+func (e *env) publish(ctx context.Context, p *process) {
+	if p.Dir.Holder() != 0 && os.Getenv(stack.Supervised) == "" {
+		return
+	}
+	if err := stack.PublishHTTP(p.Env); err != nil {
+		p.Log.WarnContext(ctx, "process.publish", "err", err)
+	}
 }
 
 // supervised ends the context when standard input does: it is a pipe from our

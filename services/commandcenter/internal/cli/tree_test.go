@@ -61,6 +61,15 @@ func TestEveryCommandSaysHowItIsUsedAndHowItEnds(t *testing.T) {
 	})
 }
 
+func TestACommandThatIsNearlyRightIsNamed(t *testing.T) {
+	t.Parallel()
+	for typed, want := range map[string]string{"serch": "error: unknown command \"serch\" for \"commandcenter\": did you mean search or serve?\n", "xyzzy": "error: unknown command \"xyzzy\" for \"commandcenter\"\n"} {
+		if code, _, errs := cc(t, "", typed); code != exitUsage || !strings.HasPrefix(errs, want) {
+			t.Errorf("%s: %d\n%s", typed, code, errs)
+		}
+	}
+}
+
 // TestEveryCommandAnswersInJSON runs every command of the tree without a
 // server: what can be answered is one document on standard output, and what
 // cannot is one object on standard error with the code that the process ends
@@ -94,15 +103,15 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"version": {}, "exit-codes": {}, "help": {args: []string{"ingest"}},
 		"bus": {}, "bus dead": {}, "project": {}, "federation": {}, "operation": {},
 		"doctor":   {code: exitPartly},
-		"ingest":   {args: []string{readme}, code: exitAuth},
-		"search":   {args: []string{"text"}, code: exitAuth},
+		"ingest":   {args: []string{readme}, code: exitUnavailable},
+		"search":   {args: []string{"text"}, code: exitUnavailable},
 		"login":    {in: "secret\n", args: []string{"--email", "me@example.org", "--password-stdin"}, code: exitUnavailable},
 		"logout":   {},
-		"bus tail": {code: exitAuth}, "bus services": {code: exitAuth}, "bus dead list": {code: exitAuth},
+		"bus tail": {code: exitAuth}, "bus events": {code: exitUnavailable}, "bus services": {code: exitAuth}, "bus dead list": {code: exitAuth},
 		"bus dead show": {args: []string{"1"}, code: exitAuth}, "bus dead redrive": {args: []string{"1"}, code: exitAuth}, "bus dead discard": {args: []string{"1"}, code: exitAuth},
-		"project list": {code: exitAuth}, "project create": {args: []string{"x"}, code: exitAuth}, "project use": {args: []string{"x"}, code: exitAuth},
-		"federation status": {code: exitAuth},
-		"operation list":    {code: exitAuth}, "operation show": {args: []string{"p1.auth.x"}, code: exitAuth}, "operation wait": {args: []string{"p1.auth.x", "--timeout", "1s"}, code: exitAuth},
+		"project list": {code: exitUnavailable}, "project create": {args: []string{"x"}, code: exitUnavailable}, "project use": {args: []string{"x"}, code: exitUnavailable},
+		"federation status": {code: exitUnavailable},
+		"operation list":    {code: exitUnavailable}, "operation show": {args: []string{"p1.auth.x"}, code: exitUnavailable}, "operation wait": {args: []string{"p1.auth.x", "--timeout", "1s"}, code: exitUnavailable},
 		"up": {code: exitInUse}, "serve": {args: []string{"gateway"}, code: exitInUse},
 		"migrate": {code: exitFailure},
 	}

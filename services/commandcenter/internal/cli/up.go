@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -199,7 +200,7 @@ func (d *display) ready(first bool) error {
 		nats = d.p.Dir.Endpoint(datadir.EndpointNATS)
 	}
 	nats = obs.RedactText(nats)
-	if err := d.p.Dir.Publish(datadir.EndpointHTTP, url); err != nil {
+	if err := stack.PublishHTTP(d.p.Env); err != nil {
 		return err
 	}
 	d.p.Log.Info("process.ready", "http", url, "nats", nats, "ms", took.Milliseconds())
@@ -265,12 +266,12 @@ func (d *display) command() string {
 			}
 		}
 	}
-	def := settings.Default()
-	if d.env.cfg.HTTP != def.HTTP && d.env.cfg.Client.Server == "" {
-		name += " --server " + *d.p.HTTP.Load()
-	}
-	if d.env.cfg.DataDir != def.DataDir && os.Getenv("CC_DATA_DIR") == "" {
-		name += " --data-dir " + d.env.cfg.DataDir
+	// The data directory says where the rest is. Another terminal has the same
+	// settings file, if nobody named one, and neither our flags nor our environment.
+	dir, _ := d.env.loaded.Get("data_dir")
+	filed := dir.Origin == "file" && d.env.file == settings.DefaultFile()
+	if d.env.cfg.DataDir != settings.Default().DataDir && !filed {
+		name += " --data-dir " + shell(d.p.Dir.Path())
 	}
 	return name
 }
@@ -283,4 +284,14 @@ func (d *display) stopped(ctx context.Context) {
 	if errors.Is(cause, app.ErrSignal) {
 		d.env.line("Stopped.")
 	}
+}
+
+// shell quotes a word for a shell, if that is needed.
+func shell(word string) string {
+	if strings.ContainsFunc(word, func(r rune) bool {
+		return !strings.ContainsRune("/._-+:@", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
+	}
+	return word
 }

@@ -81,6 +81,51 @@ func (e DocumentState) Valid() bool {
 	}
 }
 
+// Defines values for FederatedProjectStatus.
+const (
+	FederatedProjectStatusDegraded FederatedProjectStatus = "degraded"
+	FederatedProjectStatusOffline  FederatedProjectStatus = "offline"
+	FederatedProjectStatusOnline   FederatedProjectStatus = "online"
+)
+
+// Valid indicates whether the value is a known member of the FederatedProjectStatus enum.
+func (e FederatedProjectStatus) Valid() bool {
+	switch e {
+	case FederatedProjectStatusDegraded:
+		return true
+	case FederatedProjectStatusOffline:
+		return true
+	case FederatedProjectStatusOnline:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for InstanceSource.
+const (
+	Api       InstanceSource = "api"
+	File      InstanceSource = "file"
+	Heartbeat InstanceSource = "heartbeat"
+	Self      InstanceSource = "self"
+)
+
+// Valid indicates whether the value is a known member of the InstanceSource enum.
+func (e InstanceSource) Valid() bool {
+	switch e {
+	case Api:
+		return true
+	case File:
+		return true
+	case Heartbeat:
+		return true
+	case Self:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for InstanceStatus.
 const (
 	InstanceStatusDegraded InstanceStatus = "degraded"
@@ -171,6 +216,27 @@ func (e OperationSummaryStatus) Valid() bool {
 	case OperationSummaryStatusPending:
 		return true
 	case OperationSummaryStatusSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListFederatedProjectsParamsStatus.
+const (
+	ListFederatedProjectsParamsStatusDegraded ListFederatedProjectsParamsStatus = "degraded"
+	ListFederatedProjectsParamsStatusOffline  ListFederatedProjectsParamsStatus = "offline"
+	ListFederatedProjectsParamsStatusOnline   ListFederatedProjectsParamsStatus = "online"
+)
+
+// Valid indicates whether the value is a known member of the ListFederatedProjectsParamsStatus enum.
+func (e ListFederatedProjectsParamsStatus) Valid() bool {
+	switch e {
+	case ListFederatedProjectsParamsStatusDegraded:
+		return true
+	case ListFederatedProjectsParamsStatusOffline:
+		return true
+	case ListFederatedProjectsParamsStatusOnline:
 		return true
 	default:
 		return false
@@ -319,6 +385,122 @@ type DocumentPage struct {
 	Total int        `json:"total"`
 }
 
+// Event defines model for Event.
+type Event struct {
+	// AggregateId The thing that it is about
+	AggregateId string `json:"aggregate_id"`
+
+	// AggregateVersion Of that thing; what is lower than what you have is old news
+	AggregateVersion *int64                 `json:"aggregate_version"`
+	Data             map[string]interface{} `json:"data"`
+
+	// Event Example: knowledge.document.indexed.v1
+	Event string `json:"event"`
+	Fact  string `json:"fact"`
+
+	// Id Of the fact; one that was said again has the same
+	Id         string    `json:"id"`
+	Noun       string    `json:"noun"`
+	OccurredAt time.Time `json:"occurred_at"`
+
+	// Position `<stream created>-<sequence>`, the place in the stream of facts
+	Position   string    `json:"position"`
+	ProjectId  int64     `json:"project_id"`
+	Public     bool      `json:"public"`
+	RecordedAt time.Time `json:"recorded_at"`
+
+	// Schema URI of the JSON Schema of `data`
+	Schema  *string `json:"schema"`
+	Service string  `json:"service"`
+	Source  string  `json:"source"`
+
+	// Subject Example: evt.p1.knowledge.document.indexed.v1
+	Subject string `json:"subject"`
+
+	// Traceparent W3C trace context of what caused it
+	Traceparent *string `json:"traceparent"`
+
+	// Version Of the form of `data`
+	Version int `json:"version"`
+}
+
+// EventPage defines model for EventPage.
+type EventPage struct {
+	Events     []Event `json:"events"`
+	NextCursor *string `json:"next_cursor"`
+
+	// Position Behind everything that was looked at
+	Position string `json:"position"`
+}
+
+// FederatedAnswer defines model for FederatedAnswer.
+type FederatedAnswer struct {
+	Answered int `json:"answered"`
+
+	// Asked Every instance that could have answered, reached or not
+	Asked     int                `json:"asked"`
+	Instances []SearchedInstance `json:"instances"`
+	Results   []FederatedResult  `json:"results"`
+
+	// Summary `3 of 4`
+	Summary string `json:"summary"`
+}
+
+// FederatedProject defines model for FederatedProject.
+type FederatedProject struct {
+	CreatedAt       time.Time              `json:"created_at"`
+	HubUrl          *string                `json:"hub_url"`
+	Id              int64                  `json:"id"`
+	LastHeartbeatAt *time.Time             `json:"last_heartbeat_at"`
+	MeshNamespace   *string                `json:"mesh_namespace"`
+	Name            string                 `json:"name"`
+	Slug            string                 `json:"slug"`
+	Status          FederatedProjectStatus `json:"status"`
+	Tags            []string               `json:"tags"`
+	UpdatedAt       time.Time              `json:"updated_at"`
+}
+
+// FederatedProjectStatus defines model for FederatedProject.Status.
+type FederatedProjectStatus string
+
+// FederatedProjectCreate defines model for FederatedProjectCreate.
+type FederatedProjectCreate struct {
+	HubUrl string `json:"hub_url"`
+
+	// MeshNamespace hub.<slug>, when it is given
+	MeshNamespace *string   `json:"mesh_namespace,omitempty"`
+	Name          string    `json:"name"`
+	Slug          string    `json:"slug"`
+	Tags          *[]string `json:"tags,omitempty"`
+}
+
+// FederatedResult defines model for FederatedResult.
+type FederatedResult struct {
+	Category    string   `json:"category"`
+	Content     string   `json:"content"`
+	HeadingPath []string `json:"heading_path"`
+	Instance    string   `json:"instance"`
+
+	// Project Its name there
+	Project    string  `json:"project"`
+	Score      float64 `json:"score"`
+	SourceFile *string `json:"source_file"`
+	Title      string  `json:"title"`
+}
+
+// FederatedSearch defines model for FederatedSearch.
+type FederatedSearch struct {
+	Category *string `json:"category,omitempty"`
+
+	// Instances Ask these alone
+	Instances *[]string `json:"instances,omitempty"`
+	Limit     *int      `json:"limit,omitempty"`
+	Query     string    `json:"query"`
+
+	// TimeoutMs How long others may take
+	TimeoutMs *int `json:"timeout_ms,omitempty"`
+}
+
 // Health defines model for Health.
 type Health struct {
 	App     string `json:"app"`
@@ -328,23 +510,78 @@ type Health struct {
 
 // Instance defines model for Instance.
 type Instance struct {
-	FirstSeenAt     time.Time      `json:"first_seen_at"`
-	HubUrl          *string        `json:"hub_url"`
-	LastHeartbeatAt time.Time      `json:"last_heartbeat_at"`
-	MeshNamespace   *string        `json:"mesh_namespace"`
-	Self            bool           `json:"self"`
-	Slug            string         `json:"slug"`
-	Status          InstanceStatus `json:"status"`
-	Version         *string        `json:"version"`
+	// Admitted Whether it belongs to the federation, or is only listed
+	Admitted     bool     `json:"admitted"`
+	Capabilities []string `json:"capabilities"`
+
+	// ClockSkewMs Its clock less ours, less the time on the way; smoothed
+	ClockSkewMs float64 `json:"clock_skew_ms"`
+
+	// Contract Version of the HTTP contract that it serves
+	Contract    *string   `json:"contract"`
+	FirstSeenAt time.Time `json:"first_seen_at"`
+	Heartbeats  int64     `json:"heartbeats"`
+	HubUrl      *string   `json:"hub_url"`
+
+	// IntervalSeconds Time between its heartbeats
+	IntervalSeconds float64 `json:"interval_seconds"`
+
+	// JitterMs How much the time on the way varies, smoothed
+	JitterMs float64 `json:"jitter_ms"`
+
+	// Key Public nkey that signs its heartbeats; null while none was seen or given
+	Key *string `json:"key"`
+
+	// LastHeartbeatAt When it was registered, while `heartbeats` is 0
+	LastHeartbeatAt time.Time `json:"last_heartbeat_at"`
+
+	// Load Share of its processors in use, 0 to 1
+	Load          *float64 `json:"load"`
+	MeshNamespace *string  `json:"mesh_namespace"`
+
+	// MissedHeartbeats That did not come, by the time between those that did
+	MissedHeartbeats int64   `json:"missed_heartbeats"`
+	Name             *string `json:"name"`
+
+	// OtherKey Another key that somebody has signed with in its name. It was not believed
+	OtherKey *string `json:"other_key"`
+	Self     bool    `json:"self"`
+	Slug     string  `json:"slug"`
+
+	// Source How it came into the catalog
+	Source  InstanceSource `json:"source"`
+	Status  InstanceStatus `json:"status"`
+	Tags    []string       `json:"tags"`
+	Version *string        `json:"version"`
 }
+
+// InstanceSource How it came into the catalog
+type InstanceSource string
 
 // InstanceStatus defines model for Instance.Status.
 type InstanceStatus string
+
+// InstanceAdmission defines model for InstanceAdmission.
+type InstanceAdmission struct {
+	// Key Public nkey that signs its heartbeats from now on
+	Key *string `json:"key,omitempty"`
+}
 
 // InstanceList defines model for InstanceList.
 type InstanceList struct {
 	Instances []Instance `json:"instances"`
 	Total     int        `json:"total"`
+}
+
+// InstanceRegistration defines model for InstanceRegistration.
+type InstanceRegistration struct {
+	HubUrl *string `json:"hub_url,omitempty"`
+
+	// Key Public nkey that signs its heartbeats
+	Key  *string   `json:"key,omitempty"`
+	Name *string   `json:"name,omitempty"`
+	Slug string    `json:"slug"`
+	Tags *[]string `json:"tags,omitempty"`
 }
 
 // KnowledgeSearchRequest defines model for KnowledgeSearchRequest.
@@ -564,12 +801,48 @@ type RefreshTokenRequest struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
+// RegisteredInstance defines model for RegisteredInstance.
+type RegisteredInstance struct {
+	// ApiKey Shown this once
+	ApiKey   string   `json:"api_key"`
+	Instance Instance `json:"instance"`
+}
+
 // Root defines model for Root.
 type Root struct {
 	App     string `json:"app"`
 	Docs    string `json:"docs"`
 	Health  string `json:"health"`
 	Version string `json:"version"`
+}
+
+// SearchedInstance defines model for SearchedInstance.
+type SearchedInstance struct {
+	Answered bool   `json:"answered"`
+	Instance string `json:"instance"`
+
+	// Reason Why there is no answer, or why an answer is empty
+	Reason  *string `json:"reason"`
+	Results int     `json:"results"`
+	Self    bool    `json:"self"`
+	TookMs  float64 `json:"took_ms"`
+}
+
+// Share defines model for Share.
+type Share struct {
+	CreatedAt time.Time `json:"created_at"`
+	Instance  string    `json:"instance"`
+
+	// Name What the project is called there
+	Name string `json:"name"`
+}
+
+// ShareCreate defines model for ShareCreate.
+type ShareCreate struct {
+	Instance string `json:"instance"`
+
+	// Name What the project is called there; `project-<id>` without it
+	Name *string `json:"name,omitempty"`
 }
 
 // TextDocument defines model for TextDocument.
@@ -662,8 +935,29 @@ type Collection = string
 // DocumentID defines model for DocumentID.
 type DocumentID = int64
 
+// EventAfter defines model for EventAfter.
+type EventAfter = string
+
+// EventAggregate defines model for EventAggregate.
+type EventAggregate = string
+
+// EventFact defines model for EventFact.
+type EventFact = string
+
+// EventInternal defines model for EventInternal.
+type EventInternal = bool
+
+// EventNoun defines model for EventNoun.
+type EventNoun = string
+
+// EventService defines model for EventService.
+type EventService = string
+
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
+
+// InstanceSlug defines model for InstanceSlug.
+type InstanceSlug = string
 
 // Prefer defines model for Prefer.
 type Prefer = string
@@ -676,6 +970,9 @@ type RepositoryID = int64
 
 // Skip defines model for Skip.
 type Skip = int
+
+// XAPIKey defines model for XAPIKey.
+type XAPIKey = string
 
 // XProjectID defines model for XProjectID.
 type XProjectID = int64
@@ -710,14 +1007,169 @@ type Unauthenticated = Problem
 // Unsupported RFC 9457 problem details.
 type Unsupported = Problem
 
+// ListFederatedProjectsParams defines parameters for ListFederatedProjects.
+type ListFederatedProjectsParams struct {
+	// Status Only instances in this state.
+	Status *ListFederatedProjectsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// XAPIKey The key that the instance was given when it was registered.
+	XAPIKey *XAPIKey `json:"X-API-Key,omitempty"`
+}
+
+// ListFederatedProjectsParamsStatus defines parameters for ListFederatedProjects.
+type ListFederatedProjectsParamsStatus string
+
+// UpdateFederatedProjectParams defines parameters for UpdateFederatedProject.
+type UpdateFederatedProjectParams struct {
+	// XAPIKey The key that the instance was given when it was registered.
+	XAPIKey *XAPIKey `json:"X-API-Key,omitempty"`
+}
+
+// GetFederatedProjectParams defines parameters for GetFederatedProject.
+type GetFederatedProjectParams struct {
+	// XAPIKey The key that the instance was given when it was registered.
+	XAPIKey *XAPIKey `json:"X-API-Key,omitempty"`
+}
+
+// ListEventsParams defines parameters for ListEvents.
+type ListEventsParams struct {
+	// Service Only what this service says.
+	Service *EventService `form:"service,omitempty" json:"service,omitempty"`
+
+	// Noun Only what is about this: `document`.
+	Noun *EventNoun `form:"noun,omitempty" json:"noun,omitempty"`
+
+	// Fact Only this fact: `indexed`.
+	Fact *EventFact `form:"fact,omitempty" json:"fact,omitempty"`
+
+	// AggregateId Only what is about the thing of this id.
+	AggregateId *EventAggregate `form:"aggregate_id,omitempty" json:"aggregate_id,omitempty"`
+
+	// Internal Facts that are not public, too. For an admin of the project.
+	Internal *EventInternal `form:"internal,omitempty" json:"internal,omitempty"`
+
+	// Since Only what was recorded at this time or later. Without it, and without `cursor` and `after`, everything that is kept.
+	Since *time.Time `form:"since,omitempty" json:"since,omitempty"`
+
+	// Until Only what was recorded at this time or before.
+	Until *time.Time `form:"until,omitempty" json:"until,omitempty"`
+
+	// After Only what was said after this position.
+	After *EventAfter `form:"after,omitempty" json:"after,omitempty"`
+
+	// Cursor `next_cursor` of the page before, with the same filter.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// Limit Most events of the page.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// FollowEventsParams defines parameters for FollowEvents.
+type FollowEventsParams struct {
+	// Service Only what this service says.
+	Service *EventService `form:"service,omitempty" json:"service,omitempty"`
+
+	// Noun Only what is about this: `document`.
+	Noun *EventNoun `form:"noun,omitempty" json:"noun,omitempty"`
+
+	// Fact Only this fact: `indexed`.
+	Fact *EventFact `form:"fact,omitempty" json:"fact,omitempty"`
+
+	// AggregateId Only what is about the thing of this id.
+	AggregateId *EventAggregate `form:"aggregate_id,omitempty" json:"aggregate_id,omitempty"`
+
+	// Internal Facts that are not public, too. For an admin of the project.
+	Internal *EventInternal `form:"internal,omitempty" json:"internal,omitempty"`
+
+	// After Only what was said after this position.
+	After *EventAfter `form:"after,omitempty" json:"after,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// LastEventID The `id` of the last event that the caller has; it wins over `after`. One that is nobody's gets `event` `reset`.
+	LastEventID *string `json:"Last-Event-ID,omitempty"`
+}
+
 // ListInstancesParams defines parameters for ListInstances.
 type ListInstancesParams struct {
 	// Status Only instances in this state.
 	Status *ListInstancesParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Skip Rows to leave out.
+	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
+
+	// Limit Most rows to answer. `total` counts all of them.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListInstancesParamsStatus defines parameters for ListInstances.
 type ListInstancesParamsStatus string
+
+// RemoveInstanceParams defines parameters for RemoveInstance.
+type RemoveInstanceParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// AdmitInstanceParams defines parameters for AdmitInstance.
+type AdmitInstanceParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// SearchFederationParams defines parameters for SearchFederation.
+type SearchFederationParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListSharesParams defines parameters for ListShares.
+type ListSharesParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ShareProjectParams defines parameters for ShareProject.
+type ShareProjectParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// UnshareProjectParams defines parameters for UnshareProject.
+type UnshareProjectParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
 
 // ListCategoriesParams defines parameters for ListCategories.
 type ListCategoriesParams struct {
@@ -933,6 +1385,9 @@ type UpdateProjectParams struct {
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
+// UpdateFederatedProjectJSONRequestBody defines body for UpdateFederatedProject for application/json ContentType.
+type UpdateFederatedProjectJSONRequestBody = FederatedProjectCreate
+
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = UserLogin
 
@@ -941,6 +1396,18 @@ type RefreshTokenJSONRequestBody = RefreshTokenRequest
 
 // RegisterJSONRequestBody defines body for Register for application/json ContentType.
 type RegisterJSONRequestBody = UserCreate
+
+// RegisterInstanceJSONRequestBody defines body for RegisterInstance for application/json ContentType.
+type RegisterInstanceJSONRequestBody = InstanceRegistration
+
+// AdmitInstanceJSONRequestBody defines body for AdmitInstance for application/json ContentType.
+type AdmitInstanceJSONRequestBody = InstanceAdmission
+
+// SearchFederationJSONRequestBody defines body for SearchFederation for application/json ContentType.
+type SearchFederationJSONRequestBody = FederatedSearch
+
+// ShareProjectJSONRequestBody defines body for ShareProject for application/json ContentType.
+type ShareProjectJSONRequestBody = ShareCreate
 
 // AddDocumentMultipartRequestBody defines body for AddDocument for multipart/form-data ContentType.
 type AddDocumentMultipartRequestBody AddDocumentMultipartBody
@@ -1098,6 +1565,36 @@ type ClientInterface interface {
 	// Corresponds with GET / (the `Root` operationId).
 	Root(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListFederatedProjects The instances, in the form of the original federation service
+	//
+	// For other instances, with the API key that they were given. Only those that are admitted.
+	//
+	// Corresponds with GET /api/fed/projects (the `ListFederatedProjects` operationId).
+	ListFederatedProjects(ctx context.Context, params *ListFederatedProjectsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateFederatedProjectWithBody An instance says who it is
+	//
+	// Creates or updates the row of the slug. An instance may write its own alone, which is there since it has a key; a status is never written.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/fed/projects (the `UpdateFederatedProject` operationId).
+	UpdateFederatedProjectWithBody(ctx context.Context, params *UpdateFederatedProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateFederatedProject An instance says who it is
+	//
+	// Creates or updates the row of the slug. An instance may write its own alone, which is there since it has a key; a status is never written.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/fed/projects (the `UpdateFederatedProject` operationId).
+	UpdateFederatedProject(ctx context.Context, params *UpdateFederatedProjectParams, body UpdateFederatedProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetFederatedProject One instance, in the form of the original federation service
+	//
+	// Corresponds with GET /api/fed/projects/{slug} (the `GetFederatedProject` operationId).
+	GetFederatedProject(ctx context.Context, slug InstanceSlug, params *GetFederatedProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// LoginWithBody Trade credentials for a token pair
 	//
 	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
@@ -1164,10 +1661,131 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/auth/register (the `Register` operationId).
 	Register(ctx context.Context, body RegisterJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListEvents What was said in a project, oldest first
+	//
+	// Facts of the project, for as long as the stream keeps them (7 days by default). A page may hold fewer events than asked for, even none,
+	// while `next_cursor` says that there is more. `position` is behind everything that was looked at: given to `/api/v1/events/stream` as
+	// `Last-Event-ID` or `after`, the stream goes on without gap or repetition. 409 when something that followed the place is not kept any more.
+	//
+	// Corresponds with GET /api/v1/events (the `ListEvents` operationId).
+	ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FollowEvents What is said in a project, from now on
+	//
+	// Server-sent events. Each carries an Event as `data` and `<stream created>-<sequence>` as `id`; a client that comes back with
+	// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the place is not kept any
+	// more: read the state anew. `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
+	// expired. A comment keeps the connection alive. Who reads too slowly is cut off, and may come back.
+	//
+	// Corresponds with GET /api/v1/events/stream (the `FollowEvents` operationId).
+	FollowEvents(ctx context.Context, params *FollowEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListInstances This instance and the others that send heartbeats
 	//
 	// Corresponds with GET /api/v1/federation/instances (the `ListInstances` operationId).
 	ListInstances(ctx context.Context, params *ListInstancesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RegisterInstanceWithBody Register another instance
+	//
+	// It is admitted, heard or not. The answer holds its API key, for `/api/fed/projects`; it is shown this once, and a digest of it is kept.
+	// With `key` the instance's heartbeats have to be signed by that key from the first one on; else the first key that signs is taken.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/federation/instances (the `RegisterInstance` operationId).
+	RegisterInstanceWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RegisterInstance Register another instance
+	//
+	// It is admitted, heard or not. The answer holds its API key, for `/api/fed/projects`; it is shown this once, and a digest of it is kept.
+	// With `key` the instance's heartbeats have to be signed by that key from the first one on; else the first key that signs is taken.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/federation/instances (the `RegisterInstance` operationId).
+	RegisterInstance(ctx context.Context, body RegisterInstanceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RemoveInstance Take an instance out of the catalog
+	//
+	// Its keys are forgotten and nothing is shared with it any more. When it is heard again, it is as one never heard of.
+	//
+	// Corresponds with DELETE /api/v1/federation/instances/{slug} (the `RemoveInstance` operationId).
+	RemoveInstance(ctx context.Context, slug InstanceSlug, params *RemoveInstanceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetInstance One instance
+	//
+	// Corresponds with GET /api/v1/federation/instances/{slug} (the `GetInstance` operationId).
+	GetInstance(ctx context.Context, slug InstanceSlug, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AdmitInstanceWithBody Admit an instance that is listed
+	//
+	// With `key` that is its key from now on, which is how an instance that has a new one gets back.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/federation/instances/{slug}/admit (the `AdmitInstance` operationId).
+	AdmitInstanceWithBody(ctx context.Context, slug InstanceSlug, params *AdmitInstanceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AdmitInstance Admit an instance that is listed
+	//
+	// With `key` that is its key from now on, which is how an instance that has a new one gets back.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/federation/instances/{slug}/admit (the `AdmitInstance` operationId).
+	AdmitInstance(ctx context.Context, slug InstanceSlug, params *AdmitInstanceParams, body AdmitInstanceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SearchFederationWithBody Search the project, and what other instances share with this one
+	//
+	// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+	// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+	// passage: they order an answer, and do not compare two libraries exactly.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+	SearchFederationWithBody(ctx context.Context, params *SearchFederationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SearchFederation Search the project, and what other instances share with this one
+	//
+	// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+	// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+	// passage: they order an answer, and do not compare two libraries exactly.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+	SearchFederation(ctx context.Context, params *SearchFederationParams, body SearchFederationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListShares The instances that the project is shared with
+	//
+	// Corresponds with GET /api/v1/federation/shares (the `ListShares` operationId).
+	ListShares(ctx context.Context, params *ListSharesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShareProjectWithBody Share the project with an instance, for reading
+	//
+	// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+	// known by its key. Sharing again changes the name.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+	ShareProjectWithBody(ctx context.Context, params *ShareProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ShareProject Share the project with an instance, for reading
+	//
+	// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+	// known by its key. Sharing again changes the name.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+	ShareProject(ctx context.Context, params *ShareProjectParams, body ShareProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UnshareProject Share the project with an instance no more
+	//
+	// Corresponds with DELETE /api/v1/federation/shares/{slug} (the `UnshareProject` operationId).
+	UnshareProject(ctx context.Context, slug InstanceSlug, params *UnshareProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListCategories Names of the categories in use, sorted
 	//
@@ -1384,6 +2002,76 @@ func (c *Client) Root(ctx context.Context, reqEditors ...RequestEditorFn) (*http
 	return c.Client.Do(req)
 }
 
+// ListFederatedProjects The instances, in the form of the original federation service
+//
+// For other instances, with the API key that they were given. Only those that are admitted.
+//
+// Corresponds with GET /api/fed/projects (the `ListFederatedProjects` operationId).
+func (c *Client) ListFederatedProjects(ctx context.Context, params *ListFederatedProjectsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListFederatedProjectsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateFederatedProjectWithBody An instance says who it is
+//
+// Creates or updates the row of the slug. An instance may write its own alone, which is there since it has a key; a status is never written.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/fed/projects (the `UpdateFederatedProject` operationId).
+func (c *Client) UpdateFederatedProjectWithBody(ctx context.Context, params *UpdateFederatedProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateFederatedProjectRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateFederatedProject An instance says who it is
+//
+// Creates or updates the row of the slug. An instance may write its own alone, which is there since it has a key; a status is never written.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/fed/projects (the `UpdateFederatedProject` operationId).
+func (c *Client) UpdateFederatedProject(ctx context.Context, params *UpdateFederatedProjectParams, body UpdateFederatedProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateFederatedProjectRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetFederatedProject One instance, in the form of the original federation service
+//
+// Corresponds with GET /api/fed/projects/{slug} (the `GetFederatedProject` operationId).
+func (c *Client) GetFederatedProject(ctx context.Context, slug InstanceSlug, params *GetFederatedProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetFederatedProjectRequest(c.Server, slug, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // LoginWithBody Trade credentials for a token pair
 //
 // The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
@@ -1530,11 +2218,272 @@ func (c *Client) Register(ctx context.Context, body RegisterJSONRequestBody, req
 	return c.Client.Do(req)
 }
 
+// ListEvents What was said in a project, oldest first
+//
+// Facts of the project, for as long as the stream keeps them (7 days by default). A page may hold fewer events than asked for, even none,
+// while `next_cursor` says that there is more. `position` is behind everything that was looked at: given to `/api/v1/events/stream` as
+// `Last-Event-ID` or `after`, the stream goes on without gap or repetition. 409 when something that followed the place is not kept any more.
+//
+// Corresponds with GET /api/v1/events (the `ListEvents` operationId).
+func (c *Client) ListEvents(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEventsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FollowEvents What is said in a project, from now on
+//
+// Server-sent events. Each carries an Event as `data` and `<stream created>-<sequence>` as `id`; a client that comes back with
+// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the place is not kept any
+// more: read the state anew. `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
+// expired. A comment keeps the connection alive. Who reads too slowly is cut off, and may come back.
+//
+// Corresponds with GET /api/v1/events/stream (the `FollowEvents` operationId).
+func (c *Client) FollowEvents(ctx context.Context, params *FollowEventsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFollowEventsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListInstances This instance and the others that send heartbeats
 //
 // Corresponds with GET /api/v1/federation/instances (the `ListInstances` operationId).
 func (c *Client) ListInstances(ctx context.Context, params *ListInstancesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewListInstancesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RegisterInstanceWithBody Register another instance
+//
+// It is admitted, heard or not. The answer holds its API key, for `/api/fed/projects`; it is shown this once, and a digest of it is kept.
+// With `key` the instance's heartbeats have to be signed by that key from the first one on; else the first key that signs is taken.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/federation/instances (the `RegisterInstance` operationId).
+func (c *Client) RegisterInstanceWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRegisterInstanceRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RegisterInstance Register another instance
+//
+// It is admitted, heard or not. The answer holds its API key, for `/api/fed/projects`; it is shown this once, and a digest of it is kept.
+// With `key` the instance's heartbeats have to be signed by that key from the first one on; else the first key that signs is taken.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/federation/instances (the `RegisterInstance` operationId).
+func (c *Client) RegisterInstance(ctx context.Context, body RegisterInstanceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRegisterInstanceRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RemoveInstance Take an instance out of the catalog
+//
+// Its keys are forgotten and nothing is shared with it any more. When it is heard again, it is as one never heard of.
+//
+// Corresponds with DELETE /api/v1/federation/instances/{slug} (the `RemoveInstance` operationId).
+func (c *Client) RemoveInstance(ctx context.Context, slug InstanceSlug, params *RemoveInstanceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRemoveInstanceRequest(c.Server, slug, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetInstance One instance
+//
+// Corresponds with GET /api/v1/federation/instances/{slug} (the `GetInstance` operationId).
+func (c *Client) GetInstance(ctx context.Context, slug InstanceSlug, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetInstanceRequest(c.Server, slug)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AdmitInstanceWithBody Admit an instance that is listed
+//
+// With `key` that is its key from now on, which is how an instance that has a new one gets back.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/federation/instances/{slug}/admit (the `AdmitInstance` operationId).
+func (c *Client) AdmitInstanceWithBody(ctx context.Context, slug InstanceSlug, params *AdmitInstanceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAdmitInstanceRequestWithBody(c.Server, slug, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AdmitInstance Admit an instance that is listed
+//
+// With `key` that is its key from now on, which is how an instance that has a new one gets back.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/federation/instances/{slug}/admit (the `AdmitInstance` operationId).
+func (c *Client) AdmitInstance(ctx context.Context, slug InstanceSlug, params *AdmitInstanceParams, body AdmitInstanceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAdmitInstanceRequest(c.Server, slug, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SearchFederationWithBody Search the project, and what other instances share with this one
+//
+// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+// passage: they order an answer, and do not compare two libraries exactly.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+func (c *Client) SearchFederationWithBody(ctx context.Context, params *SearchFederationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchFederationRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SearchFederation Search the project, and what other instances share with this one
+//
+// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+// passage: they order an answer, and do not compare two libraries exactly.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+func (c *Client) SearchFederation(ctx context.Context, params *SearchFederationParams, body SearchFederationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSearchFederationRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListShares The instances that the project is shared with
+//
+// Corresponds with GET /api/v1/federation/shares (the `ListShares` operationId).
+func (c *Client) ListShares(ctx context.Context, params *ListSharesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSharesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShareProjectWithBody Share the project with an instance, for reading
+//
+// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+// known by its key. Sharing again changes the name.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+func (c *Client) ShareProjectWithBody(ctx context.Context, params *ShareProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShareProjectRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ShareProject Share the project with an instance, for reading
+//
+// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+// known by its key. Sharing again changes the name.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+func (c *Client) ShareProject(ctx context.Context, params *ShareProjectParams, body ShareProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewShareProjectRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UnshareProject Share the project with an instance no more
+//
+// Corresponds with DELETE /api/v1/federation/shares/{slug} (the `UnshareProject` operationId).
+func (c *Client) UnshareProject(ctx context.Context, slug InstanceSlug, params *UnshareProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUnshareProjectRequest(c.Server, slug, params)
 	if err != nil {
 		return nil, err
 	}
@@ -2071,6 +3020,179 @@ func NewRootRequest(server string) (*http.Request, error) {
 	return req, nil
 }
 
+// NewListFederatedProjectsRequest constructs an http.Request for the ListFederatedProjects method
+func NewListFederatedProjectsRequest(server string, params *ListFederatedProjectsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/fed/projects")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XAPIKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-API-Key", *params.XAPIKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-API-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUpdateFederatedProjectRequest calls the generic UpdateFederatedProject builder with application/json body
+func NewUpdateFederatedProjectRequest(server string, params *UpdateFederatedProjectParams, body UpdateFederatedProjectJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateFederatedProjectRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewUpdateFederatedProjectRequestWithBody constructs an http.Request for the UpdateFederatedProject method, with any body, and a specified content type
+func NewUpdateFederatedProjectRequestWithBody(server string, params *UpdateFederatedProjectParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/fed/projects")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XAPIKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-API-Key", *params.XAPIKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-API-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetFederatedProjectRequest constructs an http.Request for the GetFederatedProject method
+func NewGetFederatedProjectRequest(server string, slug InstanceSlug, params *GetFederatedProjectParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "slug", slug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/fed/projects/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XAPIKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-API-Key", *params.XAPIKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-API-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewLoginRequest calls the generic Login builder with application/json body
 func NewLoginRequest(server string, body LoginJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -2245,6 +3367,323 @@ func NewRegisterRequestWithBody(server string, contentType string, body io.Reade
 	return req, nil
 }
 
+// NewListEventsRequest constructs an http.Request for the ListEvents method
+func NewListEventsRequest(server string, params *ListEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/events")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Service != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "service", *params.Service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Noun != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "noun", *params.Noun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Fact != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "fact", *params.Fact, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.AggregateId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "aggregate_id", *params.AggregateId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Internal != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "internal", *params.Internal, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewFollowEventsRequest constructs an http.Request for the FollowEvents method
+func NewFollowEventsRequest(server string, params *FollowEventsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/events/stream")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Service != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "service", *params.Service, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Noun != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "noun", *params.Noun, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Fact != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "fact", *params.Fact, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.AggregateId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "aggregate_id", *params.AggregateId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Internal != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "internal", *params.Internal, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.LastEventID != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Last-Event-ID", *params.LastEventID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Last-Event-ID", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListInstancesRequest constructs an http.Request for the ListInstances method
 func NewListInstancesRequest(server string, params *ListInstancesParams) (*http.Request, error) {
 	var err error
@@ -2285,6 +3724,30 @@ func NewListInstancesRequest(server string, params *ListInstancesParams) (*http.
 
 		}
 
+		if params.Skip != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "skip", *params.Skip, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -2294,6 +3757,458 @@ func NewListInstancesRequest(server string, params *ListInstancesParams) (*http.
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRegisterInstanceRequest calls the generic RegisterInstance builder with application/json body
+func NewRegisterInstanceRequest(server string, body RegisterInstanceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRegisterInstanceRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewRegisterInstanceRequestWithBody constructs an http.Request for the RegisterInstance method, with any body, and a specified content type
+func NewRegisterInstanceRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/federation/instances")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
+// NewRemoveInstanceRequest constructs an http.Request for the RemoveInstance method
+func NewRemoveInstanceRequest(server string, slug InstanceSlug, params *RemoveInstanceParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "slug", slug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/federation/instances/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetInstanceRequest constructs an http.Request for the GetInstance method
+func NewGetInstanceRequest(server string, slug InstanceSlug) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "slug", slug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/federation/instances/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewAdmitInstanceRequest calls the generic AdmitInstance builder with application/json body
+func NewAdmitInstanceRequest(server string, slug InstanceSlug, params *AdmitInstanceParams, body AdmitInstanceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAdmitInstanceRequestWithBody(server, slug, params, "application/json", bodyReader)
+}
+
+// NewAdmitInstanceRequestWithBody constructs an http.Request for the AdmitInstance method, with any body, and a specified content type
+func NewAdmitInstanceRequestWithBody(server string, slug InstanceSlug, params *AdmitInstanceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "slug", slug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/federation/instances/%s/admit", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewSearchFederationRequest calls the generic SearchFederation builder with application/json body
+func NewSearchFederationRequest(server string, params *SearchFederationParams, body SearchFederationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSearchFederationRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewSearchFederationRequestWithBody constructs an http.Request for the SearchFederation method, with any body, and a specified content type
+func NewSearchFederationRequestWithBody(server string, params *SearchFederationParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/federation/search")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListSharesRequest constructs an http.Request for the ListShares method
+func NewListSharesRequest(server string, params *ListSharesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/federation/shares")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewShareProjectRequest calls the generic ShareProject builder with application/json body
+func NewShareProjectRequest(server string, params *ShareProjectParams, body ShareProjectJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewShareProjectRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewShareProjectRequestWithBody constructs an http.Request for the ShareProject method, with any body, and a specified content type
+func NewShareProjectRequestWithBody(server string, params *ShareProjectParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/federation/shares")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUnshareProjectRequest constructs an http.Request for the UnshareProject method
+func NewUnshareProjectRequest(server string, slug InstanceSlug, params *UnshareProjectParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "slug", slug, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/federation/shares/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
 	}
 
 	return req, nil
@@ -3868,6 +5783,40 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET / (the `Root` operationId).
 	RootWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*RootResponse, error)
 
+	// ListFederatedProjectsWithResponse The instances, in the form of the original federation service
+	//
+	// For other instances, with the API key that they were given. Only those that are admitted.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/fed/projects (the `ListFederatedProjects` operationId).
+	ListFederatedProjectsWithResponse(ctx context.Context, params *ListFederatedProjectsParams, reqEditors ...RequestEditorFn) (*ListFederatedProjectsResponse, error)
+
+	// UpdateFederatedProjectWithBodyWithResponse An instance says who it is
+	//
+	// Creates or updates the row of the slug. An instance may write its own alone, which is there since it has a key; a status is never written.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/fed/projects (the `UpdateFederatedProject` operationId).
+	UpdateFederatedProjectWithBodyWithResponse(ctx context.Context, params *UpdateFederatedProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateFederatedProjectResponse, error)
+
+	// UpdateFederatedProjectWithResponse An instance says who it is
+	//
+	// Creates or updates the row of the slug. An instance may write its own alone, which is there since it has a key; a status is never written.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/fed/projects (the `UpdateFederatedProject` operationId).
+	UpdateFederatedProjectWithResponse(ctx context.Context, params *UpdateFederatedProjectParams, body UpdateFederatedProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateFederatedProjectResponse, error)
+
+	// GetFederatedProjectWithResponse One instance, in the form of the original federation service
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/fed/projects/{slug} (the `GetFederatedProject` operationId).
+	GetFederatedProjectWithResponse(ctx context.Context, slug InstanceSlug, params *GetFederatedProjectParams, reqEditors ...RequestEditorFn) (*GetFederatedProjectResponse, error)
+
 	// LoginWithBodyWithResponse Trade credentials for a token pair
 	//
 	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
@@ -3938,12 +5887,145 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/auth/register (the `Register` operationId).
 	RegisterWithResponse(ctx context.Context, body RegisterJSONRequestBody, reqEditors ...RequestEditorFn) (*RegisterResponse, error)
 
+	// ListEventsWithResponse What was said in a project, oldest first
+	//
+	// Facts of the project, for as long as the stream keeps them (7 days by default). A page may hold fewer events than asked for, even none,
+	// while `next_cursor` says that there is more. `position` is behind everything that was looked at: given to `/api/v1/events/stream` as
+	// `Last-Event-ID` or `after`, the stream goes on without gap or repetition. 409 when something that followed the place is not kept any more.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/events (the `ListEvents` operationId).
+	ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error)
+
+	// FollowEventsWithResponse What is said in a project, from now on
+	//
+	// Server-sent events. Each carries an Event as `data` and `<stream created>-<sequence>` as `id`; a client that comes back with
+	// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the place is not kept any
+	// more: read the state anew. `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
+	// expired. A comment keeps the connection alive. Who reads too slowly is cut off, and may come back.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/events/stream (the `FollowEvents` operationId).
+	FollowEventsWithResponse(ctx context.Context, params *FollowEventsParams, reqEditors ...RequestEditorFn) (*FollowEventsResponse, error)
+
 	// ListInstancesWithResponse This instance and the others that send heartbeats
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/federation/instances (the `ListInstances` operationId).
 	ListInstancesWithResponse(ctx context.Context, params *ListInstancesParams, reqEditors ...RequestEditorFn) (*ListInstancesResponse, error)
+
+	// RegisterInstanceWithBodyWithResponse Register another instance
+	//
+	// It is admitted, heard or not. The answer holds its API key, for `/api/fed/projects`; it is shown this once, and a digest of it is kept.
+	// With `key` the instance's heartbeats have to be signed by that key from the first one on; else the first key that signs is taken.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/federation/instances (the `RegisterInstance` operationId).
+	RegisterInstanceWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RegisterInstanceResponse, error)
+
+	// RegisterInstanceWithResponse Register another instance
+	//
+	// It is admitted, heard or not. The answer holds its API key, for `/api/fed/projects`; it is shown this once, and a digest of it is kept.
+	// With `key` the instance's heartbeats have to be signed by that key from the first one on; else the first key that signs is taken.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/federation/instances (the `RegisterInstance` operationId).
+	RegisterInstanceWithResponse(ctx context.Context, body RegisterInstanceJSONRequestBody, reqEditors ...RequestEditorFn) (*RegisterInstanceResponse, error)
+
+	// RemoveInstanceWithResponse Take an instance out of the catalog
+	//
+	// Its keys are forgotten and nothing is shared with it any more. When it is heard again, it is as one never heard of.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/federation/instances/{slug} (the `RemoveInstance` operationId).
+	RemoveInstanceWithResponse(ctx context.Context, slug InstanceSlug, params *RemoveInstanceParams, reqEditors ...RequestEditorFn) (*RemoveInstanceResponse, error)
+
+	// GetInstanceWithResponse One instance
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/federation/instances/{slug} (the `GetInstance` operationId).
+	GetInstanceWithResponse(ctx context.Context, slug InstanceSlug, reqEditors ...RequestEditorFn) (*GetInstanceResponse, error)
+
+	// AdmitInstanceWithBodyWithResponse Admit an instance that is listed
+	//
+	// With `key` that is its key from now on, which is how an instance that has a new one gets back.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/federation/instances/{slug}/admit (the `AdmitInstance` operationId).
+	AdmitInstanceWithBodyWithResponse(ctx context.Context, slug InstanceSlug, params *AdmitInstanceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AdmitInstanceResponse, error)
+
+	// AdmitInstanceWithResponse Admit an instance that is listed
+	//
+	// With `key` that is its key from now on, which is how an instance that has a new one gets back.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/federation/instances/{slug}/admit (the `AdmitInstance` operationId).
+	AdmitInstanceWithResponse(ctx context.Context, slug InstanceSlug, params *AdmitInstanceParams, body AdmitInstanceJSONRequestBody, reqEditors ...RequestEditorFn) (*AdmitInstanceResponse, error)
+
+	// SearchFederationWithBodyWithResponse Search the project, and what other instances share with this one
+	//
+	// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+	// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+	// passage: they order an answer, and do not compare two libraries exactly.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+	SearchFederationWithBodyWithResponse(ctx context.Context, params *SearchFederationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SearchFederationResponse, error)
+
+	// SearchFederationWithResponse Search the project, and what other instances share with this one
+	//
+	// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+	// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+	// passage: they order an answer, and do not compare two libraries exactly.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+	SearchFederationWithResponse(ctx context.Context, params *SearchFederationParams, body SearchFederationJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchFederationResponse, error)
+
+	// ListSharesWithResponse The instances that the project is shared with
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/federation/shares (the `ListShares` operationId).
+	ListSharesWithResponse(ctx context.Context, params *ListSharesParams, reqEditors ...RequestEditorFn) (*ListSharesResponse, error)
+
+	// ShareProjectWithBodyWithResponse Share the project with an instance, for reading
+	//
+	// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+	// known by its key. Sharing again changes the name.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+	ShareProjectWithBodyWithResponse(ctx context.Context, params *ShareProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ShareProjectResponse, error)
+
+	// ShareProjectWithResponse Share the project with an instance, for reading
+	//
+	// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+	// known by its key. Sharing again changes the name.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+	ShareProjectWithResponse(ctx context.Context, params *ShareProjectParams, body ShareProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*ShareProjectResponse, error)
+
+	// UnshareProjectWithResponse Share the project with an instance no more
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/federation/shares/{slug} (the `UnshareProject` operationId).
+	UnshareProjectWithResponse(ctx context.Context, slug InstanceSlug, params *UnshareProjectParams, reqEditors ...RequestEditorFn) (*UnshareProjectResponse, error)
 
 	// ListCategoriesWithResponse Names of the categories in use, sorted
 	//
@@ -4222,6 +6304,220 @@ func (r RootResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RootResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListFederatedProjectsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]FederatedProject
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthenticated
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListFederatedProjectsResponse) GetJSON200() *[]FederatedProject {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r ListFederatedProjectsResponse) GetApplicationproblemJSON401() *Unauthenticated {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListFederatedProjectsResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListFederatedProjectsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListFederatedProjectsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListFederatedProjectsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListFederatedProjectsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListFederatedProjectsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListFederatedProjectsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type UpdateFederatedProjectResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FederatedProject
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthenticated
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateFederatedProjectResponse) GetJSON200() *FederatedProject {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r UpdateFederatedProjectResponse) GetApplicationproblemJSON401() *Unauthenticated {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r UpdateFederatedProjectResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r UpdateFederatedProjectResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateFederatedProjectResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateFederatedProjectResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateFederatedProjectResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateFederatedProjectResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateFederatedProjectResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetFederatedProjectResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FederatedProject
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthenticated
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetFederatedProjectResponse) GetJSON200() *FederatedProject {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r GetFederatedProjectResponse) GetApplicationproblemJSON401() *Unauthenticated {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetFederatedProjectResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetFederatedProjectResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetFederatedProjectResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetFederatedProjectResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetFederatedProjectResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetFederatedProjectResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetFederatedProjectResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetFederatedProjectResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -4580,6 +6876,116 @@ func (r RegisterResponse) ContentType() string {
 	return ""
 }
 
+type ListEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EventPage
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListEventsResponse) GetJSON200() *EventPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListEventsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListEventsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type FollowEventsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r FollowEventsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FollowEventsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FollowEventsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FollowEventsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FollowEventsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FollowEventsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListInstancesResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -4629,6 +7035,580 @@ func (r ListInstancesResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r ListInstancesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type RegisterInstanceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *RegisteredInstance
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r RegisterInstanceResponse) GetJSON201() *RegisteredInstance {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r RegisterInstanceResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r RegisterInstanceResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RegisterInstanceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RegisterInstanceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RegisterInstanceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RegisterInstanceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RegisterInstanceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RemoveInstanceResponse202Headers the declared response headers of an HTTP 202 response for RemoveInstance
+type RemoveInstanceResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+// RemoveInstanceResponse204Headers the declared response headers of an HTTP 204 response for RemoveInstance
+type RemoveInstanceResponse204Headers struct {
+	CCDurability *string
+}
+
+type RemoveInstanceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *RemoveInstanceResponse202Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *RemoveInstanceResponse204Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RemoveInstanceResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r RemoveInstanceResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r RemoveInstanceResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r RemoveInstanceResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RemoveInstanceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RemoveInstanceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RemoveInstanceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RemoveInstanceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RemoveInstanceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetInstanceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Instance
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetInstanceResponse) GetJSON200() *Instance {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetInstanceResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetInstanceResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetInstanceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetInstanceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetInstanceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetInstanceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetInstanceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// AdmitInstanceResponse200Headers the declared response headers of an HTTP 200 response for AdmitInstance
+type AdmitInstanceResponse200Headers struct {
+	CCDurability *string
+}
+
+// AdmitInstanceResponse202Headers the declared response headers of an HTTP 202 response for AdmitInstance
+type AdmitInstanceResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type AdmitInstanceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Instance
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *AdmitInstanceResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *AdmitInstanceResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AdmitInstanceResponse) GetJSON200() *Instance {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r AdmitInstanceResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r AdmitInstanceResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r AdmitInstanceResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AdmitInstanceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AdmitInstanceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AdmitInstanceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AdmitInstanceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AdmitInstanceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type SearchFederationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *FederatedAnswer
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SearchFederationResponse) GetJSON200() *FederatedAnswer {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r SearchFederationResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SearchFederationResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SearchFederationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SearchFederationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SearchFederationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SearchFederationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListSharesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]Share
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSharesResponse) GetJSON200() *[]Share {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListSharesResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSharesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSharesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSharesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSharesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSharesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ShareProjectResponse201Headers the declared response headers of an HTTP 201 response for ShareProject
+type ShareProjectResponse201Headers struct {
+	CCDurability *string
+}
+
+// ShareProjectResponse202Headers the declared response headers of an HTTP 202 response for ShareProject
+type ShareProjectResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type ShareProjectResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Share
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *ShareProjectResponse201Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ShareProjectResponse202Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r ShareProjectResponse) GetJSON201() *Share {
+	return r.JSON201
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ShareProjectResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ShareProjectResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ShareProjectResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ShareProjectResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ShareProjectResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ShareProjectResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ShareProjectResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ShareProjectResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ShareProjectResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UnshareProjectResponse202Headers the declared response headers of an HTTP 202 response for UnshareProject
+type UnshareProjectResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+// UnshareProjectResponse204Headers the declared response headers of an HTTP 204 response for UnshareProject
+type UnshareProjectResponse204Headers struct {
+	CCDurability *string
+}
+
+type UnshareProjectResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *UnshareProjectResponse202Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *UnshareProjectResponse204Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r UnshareProjectResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r UnshareProjectResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r UnshareProjectResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UnshareProjectResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UnshareProjectResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UnshareProjectResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UnshareProjectResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UnshareProjectResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -6211,6 +9191,64 @@ func (c *ClientWithResponses) RootWithResponse(ctx context.Context, reqEditors .
 	return ParseRootResponse(rsp)
 }
 
+// ListFederatedProjectsWithResponse The instances, in the form of the original federation service
+//
+// For other instances, with the API key that they were given. Only those that are admitted.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/fed/projects (the `ListFederatedProjects` operationId).
+func (c *ClientWithResponses) ListFederatedProjectsWithResponse(ctx context.Context, params *ListFederatedProjectsParams, reqEditors ...RequestEditorFn) (*ListFederatedProjectsResponse, error) {
+	rsp, err := c.ListFederatedProjects(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListFederatedProjectsResponse(rsp)
+}
+
+// UpdateFederatedProjectWithBodyWithResponse An instance says who it is
+//
+// Creates or updates the row of the slug. An instance may write its own alone, which is there since it has a key; a status is never written.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/fed/projects (the `UpdateFederatedProject` operationId).
+func (c *ClientWithResponses) UpdateFederatedProjectWithBodyWithResponse(ctx context.Context, params *UpdateFederatedProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateFederatedProjectResponse, error) {
+	rsp, err := c.UpdateFederatedProjectWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateFederatedProjectResponse(rsp)
+}
+
+// UpdateFederatedProjectWithResponse An instance says who it is
+//
+// Creates or updates the row of the slug. An instance may write its own alone, which is there since it has a key; a status is never written.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/fed/projects (the `UpdateFederatedProject` operationId).
+func (c *ClientWithResponses) UpdateFederatedProjectWithResponse(ctx context.Context, params *UpdateFederatedProjectParams, body UpdateFederatedProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateFederatedProjectResponse, error) {
+	rsp, err := c.UpdateFederatedProject(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateFederatedProjectResponse(rsp)
+}
+
+// GetFederatedProjectWithResponse One instance, in the form of the original federation service
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/fed/projects/{slug} (the `GetFederatedProject` operationId).
+func (c *ClientWithResponses) GetFederatedProjectWithResponse(ctx context.Context, slug InstanceSlug, params *GetFederatedProjectParams, reqEditors ...RequestEditorFn) (*GetFederatedProjectResponse, error) {
+	rsp, err := c.GetFederatedProject(ctx, slug, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetFederatedProjectResponse(rsp)
+}
+
 // LoginWithBodyWithResponse Trade credentials for a token pair
 //
 // The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
@@ -6329,6 +9367,41 @@ func (c *ClientWithResponses) RegisterWithResponse(ctx context.Context, body Reg
 	return ParseRegisterResponse(rsp)
 }
 
+// ListEventsWithResponse What was said in a project, oldest first
+//
+// Facts of the project, for as long as the stream keeps them (7 days by default). A page may hold fewer events than asked for, even none,
+// while `next_cursor` says that there is more. `position` is behind everything that was looked at: given to `/api/v1/events/stream` as
+// `Last-Event-ID` or `after`, the stream goes on without gap or repetition. 409 when something that followed the place is not kept any more.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/events (the `ListEvents` operationId).
+func (c *ClientWithResponses) ListEventsWithResponse(ctx context.Context, params *ListEventsParams, reqEditors ...RequestEditorFn) (*ListEventsResponse, error) {
+	rsp, err := c.ListEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListEventsResponse(rsp)
+}
+
+// FollowEventsWithResponse What is said in a project, from now on
+//
+// Server-sent events. Each carries an Event as `data` and `<stream created>-<sequence>` as `id`; a client that comes back with
+// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the place is not kept any
+// more: read the state anew. `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
+// expired. A comment keeps the connection alive. Who reads too slowly is cut off, and may come back.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/events/stream (the `FollowEvents` operationId).
+func (c *ClientWithResponses) FollowEventsWithResponse(ctx context.Context, params *FollowEventsParams, reqEditors ...RequestEditorFn) (*FollowEventsResponse, error) {
+	rsp, err := c.FollowEvents(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFollowEventsResponse(rsp)
+}
+
 // ListInstancesWithResponse This instance and the others that send heartbeats
 //
 // Returns a wrapper object for the known response body format(s).
@@ -6340,6 +9413,188 @@ func (c *ClientWithResponses) ListInstancesWithResponse(ctx context.Context, par
 		return nil, err
 	}
 	return ParseListInstancesResponse(rsp)
+}
+
+// RegisterInstanceWithBodyWithResponse Register another instance
+//
+// It is admitted, heard or not. The answer holds its API key, for `/api/fed/projects`; it is shown this once, and a digest of it is kept.
+// With `key` the instance's heartbeats have to be signed by that key from the first one on; else the first key that signs is taken.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/federation/instances (the `RegisterInstance` operationId).
+func (c *ClientWithResponses) RegisterInstanceWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RegisterInstanceResponse, error) {
+	rsp, err := c.RegisterInstanceWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRegisterInstanceResponse(rsp)
+}
+
+// RegisterInstanceWithResponse Register another instance
+//
+// It is admitted, heard or not. The answer holds its API key, for `/api/fed/projects`; it is shown this once, and a digest of it is kept.
+// With `key` the instance's heartbeats have to be signed by that key from the first one on; else the first key that signs is taken.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/federation/instances (the `RegisterInstance` operationId).
+func (c *ClientWithResponses) RegisterInstanceWithResponse(ctx context.Context, body RegisterInstanceJSONRequestBody, reqEditors ...RequestEditorFn) (*RegisterInstanceResponse, error) {
+	rsp, err := c.RegisterInstance(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRegisterInstanceResponse(rsp)
+}
+
+// RemoveInstanceWithResponse Take an instance out of the catalog
+//
+// Its keys are forgotten and nothing is shared with it any more. When it is heard again, it is as one never heard of.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/federation/instances/{slug} (the `RemoveInstance` operationId).
+func (c *ClientWithResponses) RemoveInstanceWithResponse(ctx context.Context, slug InstanceSlug, params *RemoveInstanceParams, reqEditors ...RequestEditorFn) (*RemoveInstanceResponse, error) {
+	rsp, err := c.RemoveInstance(ctx, slug, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRemoveInstanceResponse(rsp)
+}
+
+// GetInstanceWithResponse One instance
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/federation/instances/{slug} (the `GetInstance` operationId).
+func (c *ClientWithResponses) GetInstanceWithResponse(ctx context.Context, slug InstanceSlug, reqEditors ...RequestEditorFn) (*GetInstanceResponse, error) {
+	rsp, err := c.GetInstance(ctx, slug, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetInstanceResponse(rsp)
+}
+
+// AdmitInstanceWithBodyWithResponse Admit an instance that is listed
+//
+// With `key` that is its key from now on, which is how an instance that has a new one gets back.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/federation/instances/{slug}/admit (the `AdmitInstance` operationId).
+func (c *ClientWithResponses) AdmitInstanceWithBodyWithResponse(ctx context.Context, slug InstanceSlug, params *AdmitInstanceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AdmitInstanceResponse, error) {
+	rsp, err := c.AdmitInstanceWithBody(ctx, slug, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAdmitInstanceResponse(rsp)
+}
+
+// AdmitInstanceWithResponse Admit an instance that is listed
+//
+// With `key` that is its key from now on, which is how an instance that has a new one gets back.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/federation/instances/{slug}/admit (the `AdmitInstance` operationId).
+func (c *ClientWithResponses) AdmitInstanceWithResponse(ctx context.Context, slug InstanceSlug, params *AdmitInstanceParams, body AdmitInstanceJSONRequestBody, reqEditors ...RequestEditorFn) (*AdmitInstanceResponse, error) {
+	rsp, err := c.AdmitInstance(ctx, slug, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAdmitInstanceResponse(rsp)
+}
+
+// SearchFederationWithBodyWithResponse Search the project, and what other instances share with this one
+//
+// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+// passage: they order an answer, and do not compare two libraries exactly.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+func (c *ClientWithResponses) SearchFederationWithBodyWithResponse(ctx context.Context, params *SearchFederationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SearchFederationResponse, error) {
+	rsp, err := c.SearchFederationWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSearchFederationResponse(rsp)
+}
+
+// SearchFederationWithResponse Search the project, and what other instances share with this one
+//
+// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
+// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
+// passage: they order an answer, and do not compare two libraries exactly.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/federation/search (the `SearchFederation` operationId).
+func (c *ClientWithResponses) SearchFederationWithResponse(ctx context.Context, params *SearchFederationParams, body SearchFederationJSONRequestBody, reqEditors ...RequestEditorFn) (*SearchFederationResponse, error) {
+	rsp, err := c.SearchFederation(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSearchFederationResponse(rsp)
+}
+
+// ListSharesWithResponse The instances that the project is shared with
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/federation/shares (the `ListShares` operationId).
+func (c *ClientWithResponses) ListSharesWithResponse(ctx context.Context, params *ListSharesParams, reqEditors ...RequestEditorFn) (*ListSharesResponse, error) {
+	rsp, err := c.ListShares(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSharesResponse(rsp)
+}
+
+// ShareProjectWithBodyWithResponse Share the project with an instance, for reading
+//
+// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+// known by its key. Sharing again changes the name.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+func (c *ClientWithResponses) ShareProjectWithBodyWithResponse(ctx context.Context, params *ShareProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ShareProjectResponse, error) {
+	rsp, err := c.ShareProjectWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShareProjectResponse(rsp)
+}
+
+// ShareProjectWithResponse Share the project with an instance, for reading
+//
+// Everybody who may search in that instance then finds the documents of this project, from there. The instance has to be admitted, and
+// known by its key. Sharing again changes the name.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/federation/shares (the `ShareProject` operationId).
+func (c *ClientWithResponses) ShareProjectWithResponse(ctx context.Context, params *ShareProjectParams, body ShareProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*ShareProjectResponse, error) {
+	rsp, err := c.ShareProject(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseShareProjectResponse(rsp)
+}
+
+// UnshareProjectWithResponse Share the project with an instance no more
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/federation/shares/{slug} (the `UnshareProject` operationId).
+func (c *ClientWithResponses) UnshareProjectWithResponse(ctx context.Context, slug InstanceSlug, params *UnshareProjectParams, reqEditors ...RequestEditorFn) (*UnshareProjectResponse, error) {
+	rsp, err := c.UnshareProject(ctx, slug, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUnshareProjectResponse(rsp)
 }
 
 // ListCategoriesWithResponse Names of the categories in use, sorted
@@ -6789,6 +10044,175 @@ func ParseRootResponse(rsp *http.Response) (*RootResponse, error) {
 	return response, nil
 }
 
+// ParseListFederatedProjectsResponse parses an HTTP response from a ListFederatedProjectsWithResponse call
+func ParseListFederatedProjectsResponse(rsp *http.Response) (*ListFederatedProjectsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListFederatedProjectsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []FederatedProject
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthenticated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseUpdateFederatedProjectResponse parses an HTTP response from a UpdateFederatedProjectWithResponse call
+func ParseUpdateFederatedProjectResponse(rsp *http.Response) (*UpdateFederatedProjectResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateFederatedProjectResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FederatedProject
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthenticated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetFederatedProjectResponse parses an HTTP response from a GetFederatedProjectWithResponse call
+func ParseGetFederatedProjectResponse(rsp *http.Response) (*GetFederatedProjectResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetFederatedProjectResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FederatedProject
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthenticated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseLoginResponse parses an HTTP response from a LoginWithResponse call
 func ParseLoginResponse(rsp *http.Response) (*LoginResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7084,6 +10508,86 @@ func ParseRegisterResponse(rsp *http.Response) (*RegisterResponse, error) {
 	return response, nil
 }
 
+// ParseListEventsResponse parses an HTTP response from a ListEventsWithResponse call
+func ParseListEventsResponse(rsp *http.Response) (*ListEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EventPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseFollowEventsResponse parses an HTTP response from a FollowEventsWithResponse call
+func ParseFollowEventsResponse(rsp *http.Response) (*FollowEventsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FollowEventsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListInstancesResponse parses an HTTP response from a ListInstancesWithResponse call
 func ParseListInstancesResponse(rsp *http.Response) (*ListInstancesResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -7119,6 +10623,550 @@ func ParseListInstancesResponse(rsp *http.Response) (*ListInstancesResponse, err
 		}
 		response.ApplicationproblemJSONDefault = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseRegisterInstanceResponse parses an HTTP response from a RegisterInstanceWithResponse call
+func ParseRegisterInstanceResponse(rsp *http.Response) (*RegisterInstanceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RegisterInstanceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest RegisteredInstance
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseRemoveInstanceResponse parses an HTTP response from a RemoveInstanceWithResponse call
+func ParseRemoveInstanceResponse(rsp *http.Response) (*RemoveInstanceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RemoveInstanceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers RemoveInstanceResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 204:
+		var headers RemoveInstanceResponse204Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers204 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetInstanceResponse parses an HTTP response from a GetInstanceWithResponse call
+func ParseGetInstanceResponse(rsp *http.Response) (*GetInstanceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetInstanceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Instance
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAdmitInstanceResponse parses an HTTP response from a AdmitInstanceWithResponse call
+func ParseAdmitInstanceResponse(rsp *http.Response) (*AdmitInstanceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AdmitInstanceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Instance
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers AdmitInstanceResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers AdmitInstanceResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseSearchFederationResponse parses an HTTP response from a SearchFederationWithResponse call
+func ParseSearchFederationResponse(rsp *http.Response) (*SearchFederationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SearchFederationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest FederatedAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListSharesResponse parses an HTTP response from a ListSharesWithResponse call
+func ParseListSharesResponse(rsp *http.Response) (*ListSharesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSharesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []Share
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseShareProjectResponse parses an HTTP response from a ShareProjectWithResponse call
+func ParseShareProjectResponse(rsp *http.Response) (*ShareProjectResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ShareProjectResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Share
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers ShareProjectResponse201Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 202:
+		var headers ShareProjectResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUnshareProjectResponse parses an HTTP response from a UnshareProjectWithResponse call
+func ParseUnshareProjectResponse(rsp *http.Response) (*UnshareProjectResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UnshareProjectResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers UnshareProjectResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 204:
+		var headers UnshareProjectResponse204Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers204 = &headers
 	}
 
 	return response, nil

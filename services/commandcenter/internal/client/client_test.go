@@ -126,7 +126,7 @@ func TestLoginKeepsTokensForTheNextProcess(t *testing.T) {
 	if err != nil || st.Mode().Perm() != 0o600 {
 		t.Fatalf("mode %v, %v", st.Mode(), err)
 	}
-	if err := s.UseProject(42); err != nil || s.Project() != 42 {
+	if err := s.UseProject(t.Context(), 42); err != nil || s.Project() != 42 {
 		t.Fatal(err)
 	}
 	next := srv.session(t, Config{Store: s.cfg.Store})
@@ -186,7 +186,7 @@ func TestTheOwnerOfThisMachineNeedsNoLogin(t *testing.T) {
 	if _, err := me(t, s); err != nil || srv.generated.Load() != 2 {
 		t.Fatalf("a lost session is replaced: %v", err)
 	}
-	if err := s.update(func(c *Credentials) error {
+	if err := s.update(t.Context(), func(c *Credentials) error {
 		c.Email, c.AccessToken, c.RefreshToken = "else@example.org", "", ""
 		return nil
 	}); err != nil {
@@ -459,7 +459,7 @@ func TestADamagedStoreIsNotOverwritten(t *testing.T) {
 	if _, err := New(Config{Server: "http://x", Store: NewStore(path)}); err == nil || !strings.Contains(err.Error(), "damaged") {
 		t.Fatalf("err = %v", err)
 	}
-	if err := NewStore(path).Update("http://x", func(*Credentials) error { return nil }); err == nil {
+	if err := NewStore(path).Update(t.Context(), "http://x", func(*Credentials) error { return nil }); err == nil {
 		t.Fatal("it was overwritten")
 	}
 }

@@ -1,6 +1,8 @@
 package client
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,7 +44,27 @@ type UnreachableError struct {
 }
 
 func (e *UnreachableError) Error() string {
+	if e.Untrusted() {
+		return fmt.Sprintf("the certificate of %s is not trusted: %v; %s", e.Server, e.Err, e.Mend())
+	}
 	return fmt.Sprintf("no answer from %s: %v; is it running? Start it with `commandcenter up`, or name another with --server", e.Server, e.Err)
+}
+
+// Mend says what to do about a certificate that is not trusted.
+func (e *UnreachableError) Mend() string {
+	var name x509.HostnameError
+	if errors.As(e.Err, &name) {
+		return "call the server by a name that is in it, or make one with this name (subjectAltName)"
+	}
+	return "name it, or who signed it, with --ca (CC_CA)"
+}
+
+// Untrusted reports whether somebody answered whose certificate is not trusted.
+func (e *UnreachableError) Untrusted() bool { return untrusted(e.Err) }
+
+func untrusted(err error) bool {
+	var bad *tls.CertificateVerificationError
+	return errors.As(err, &bad)
 }
 
 func (e *UnreachableError) Unwrap() error { return e.Err }
@@ -88,6 +110,9 @@ func problem(resp *http.Response, body []byte) error {
 		RequestID string          `json:"request_id"`
 	}
 	if json.Unmarshal(body, &p) != nil {
+		if resp.StatusCode == http.StatusBadRequest && strings.Contains(string(body), "HTTP request to an HTTPS server") {
+			e.Detail = "the server speaks TLS: call it https://"
+		}
 		return e
 	}
 	e.Title, e.RequestID = p.Title, p.RequestID

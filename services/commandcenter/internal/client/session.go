@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,7 @@ type Config struct {
 	// [ErrNotLoggedIn], says why it does not. It may be nil.
 	Local func() (email, password string, err error)
 	HTTP  *http.Client // nil for one with sensible timeouts
+	TLS   *tls.Config  // of that one, see [Trust]; nil trusts what the system does
 	Once  bool         // send every call once: who asks how the server is wants no patience
 	// Patience is how long the server may let one call wait by asking for pauses
 	// before it is sent again; 0 is 30 s.
@@ -55,7 +57,7 @@ func New(cfg Config) (*Session, error) {
 		cfg.Patience = 30 * time.Second
 	}
 	if cfg.HTTP == nil {
-		cfg.HTTP = &http.Client{Transport: transport()}
+		cfg.HTTP = &http.Client{Transport: transport(cfg.TLS)}
 	}
 	s := &Session{cfg: cfg, wait: sleep}
 	if s.creds, err = cfg.Store.Get(cfg.Server); err != nil {
@@ -68,8 +70,11 @@ func New(cfg Config) (*Session, error) {
 	return s, err
 }
 
-func transport() *http.Transport {
+func transport(c *tls.Config) *http.Transport {
 	t := http.DefaultTransport.(*http.Transport).Clone()
+	if c != nil {
+		t.TLSClientConfig = c
+	}
 	t.ResponseHeaderTimeout = 60 * time.Second
 	t.MaxIdleConnsPerHost = 16
 	return t
@@ -92,12 +97,12 @@ func (s *Session) Project() int64 {
 }
 
 // UseProject keeps the project for later calls, of later processes too.
-func (s *Session) UseProject(id int64) error {
-	return s.update(func(c *Credentials) error { c.Project = id; return nil })
+func (s *Session) UseProject(ctx context.Context, id int64) error {
+	return s.update(ctx, func(c *Credentials) error { c.Project = id; return nil })
 }
 
-func (s *Session) update(fn func(*Credentials) error) error {
-	return s.cfg.Store.Update(s.cfg.Server, func(c *Credentials) error {
+func (s *Session) update(ctx context.Context, fn func(*Credentials) error) error {
+	return s.cfg.Store.Update(ctx, s.cfg.Server, func(c *Credentials) error {
 		if err := fn(c); err != nil {
 			return err
 		}
@@ -110,7 +115,7 @@ func (s *Session) update(fn func(*Credentials) error) error {
 
 // Login trades credentials for tokens and keeps those.
 func (s *Session) Login(ctx context.Context, email, password string) error {
-	return s.update(func(c *Credentials) error { return s.login(ctx, c, email, password) })
+	return s.update(ctx, func(c *Credentials) error { return s.login(ctx, c, email, password) })
 }
 
 func (s *Session) login(ctx context.Context, c *Credentials, email, password string) error {
@@ -141,7 +146,7 @@ func (c *Credentials) set(t Token) {
 // logged in, not even the local owner.
 func (s *Session) Logout(ctx context.Context) error {
 	var known bool
-	if err := s.update(func(c *Credentials) error {
+	if err := s.update(ctx, func(c *Credentials) error {
 		known = c.AccessToken != "" || c.RefreshToken != ""
 		c.LoggedOut = true
 		return nil
@@ -156,7 +161,7 @@ func (s *Session) Logout(ctx context.Context) error {
 			err = nil
 		}
 	}
-	return errors.Join(err, s.update(func(c *Credentials) error { *c = Credentials{LoggedOut: true}; return nil }))
+	return errors.Join(err, s.update(ctx, func(c *Credentials) error { *c = Credentials{LoggedOut: true}; return nil }))
 }
 
 // Authenticate makes sure that there is a token to send, so that who is about
@@ -182,7 +187,7 @@ func (s *Session) token(ctx context.Context, stale string) (string, error) {
 		return c.AccessToken, nil
 	}
 	// update reads again under the lock: another process may have refreshed.
-	err := s.update(func(c *Credentials) error {
+	err := s.update(ctx, func(c *Credentials) error {
 		if usable(*c, stale) {
 			return nil
 		}
@@ -213,14 +218,8 @@ func (s *Session) renew(ctx context.Context, c *Credentials) error {
 			return err
 		}
 	}
-	if s.cfg.Local == nil || c.LoggedOut {
-		return ErrNotLoggedIn
-	}
-	email, password, err := s.cfg.Local()
+	email, password, err := s.local(c)
 	if err != nil {
-		if err == ErrNotLoggedIn { //nolint:errorlint // bare: it has nothing to explain
-			return err
-		}
 		if gone := s.there(ctx); gone != nil {
 			return gone // a login would not help
 		}
@@ -237,6 +236,15 @@ func (s *Session) renew(ctx context.Context, c *Credentials) error {
 		return err
 	}
 	return nil
+}
+
+// local is the owner, where that is known on this machine, and unless somebody
+// has logged out.
+func (s *Session) local(c *Credentials) (email, password string, err error) {
+	if s.cfg.Local == nil || c.LoggedOut {
+		return "", "", ErrNotLoggedIn
+	}
+	return s.cfg.Local()
 }
 
 // there asks whether anything answers at the address. It says nothing of ours.

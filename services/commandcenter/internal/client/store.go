@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,8 +40,9 @@ func (s *Store) Get(server string) (Credentials, error) {
 }
 
 // Update changes what is kept of a server, under a lock that other processes
-// respect: fn sees the latest state, and may take its time.
-func (s *Store) Update(server string, fn func(*Credentials) error) error {
+// respect: fn sees the latest state, and may take its time. Until ctx ends it
+// waits for others who do the same.
+func (s *Store) Update(ctx context.Context, server string, fn func(*Credentials) error) error {
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
 		return err
 	}
@@ -49,7 +51,7 @@ func (s *Store) Update(server string, fn func(*Credentials) error) error {
 		return err
 	}
 	defer lock.Close() //nolint:errcheck // nothing was written
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+	if err := alone(ctx, lock); err != nil {
 		return fmt.Errorf("lock %s: %w", lock.Name(), err)
 	}
 	all, err := s.read()
@@ -66,6 +68,20 @@ func (s *Store) Update(server string, fn func(*Credentials) error) error {
 		all[server] = c
 	}
 	return s.write(all)
+}
+
+// alone takes the lock. It asks again and again, since a call that waits in the
+// kernel hears of no context: the holder may wait for a server that hangs.
+func alone(ctx context.Context, lock *os.File) error {
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			return err
+		}
+		if err := sleep(ctx, pause); err != nil {
+			return err
+		}
+	}
 }
 
 func (s *Store) read() (map[string]Credentials, error) {

@@ -60,8 +60,9 @@ func (s *Session) retry(r *http.Request, token string) (*http.Response, error) {
 		}
 		last := try == maxTries || !again
 		if err != nil {
-			// A refused connection is final at once for reads: nothing runs there.
-			if last || refused(err) && r.Header.Get("Idempotency-Key") == "" {
+			// A refused connection is final at once for reads: nothing runs there. So is
+			// a certificate that nobody vouches for.
+			if last || untrusted(err) || refused(err) && r.Header.Get("Idempotency-Key") == "" {
 				return nil, &UnreachableError{Server: s.cfg.Server, Err: cause(err)}
 			}
 			if err := s.pause(r, backoff(try)); err != nil {

@@ -231,6 +231,7 @@ const (
 	EndpointNATS     = "nats.url"
 	EndpointPostgres = "postgres.dsn"
 	EndpointHTTP     = "http.url"
+	EndpointCert     = "http.cert" // the certificate that is shown there, "" without TLS
 )
 
 // Publish writes an endpoint down for other processes, readable by the owner

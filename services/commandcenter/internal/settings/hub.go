@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"strings"
 )
 
@@ -16,6 +17,7 @@ type Hub struct {
 	KeyFile  string   `config:"key_file" usage:"private key of the certificate"`
 	CAFile   string   `config:"ca_file" usage:"certificates that those of joined hubs are checked against; empty takes the system's"`
 	Join     []string `config:"join" flag:"hub-join" env:"CC_HUB_JOIN" usage:"hubs of others: leaf+tls://host:7422 joins another instance's, tls://host:4222 is a client of any NATS server; leaf:// and nats:// are without TLS. After a blank the file with what is shown there: credentials of NATS, or one line with user:password or a token"`
+	Allow    []string `config:"allow" usage:"further subjects below hub. that cross the border to those who join this hub; heartbeats do always, and searches unless federation.search is off"`
 	Plain    bool     `config:"plain" usage:"allow hub.listen and hub.join beyond this machine without TLS, where something else protects the network"`
 }
 
@@ -33,6 +35,17 @@ func (j Join) URL() string {
 		return "tls://" + j.Host
 	}
 	return "nats://" + j.Host
+}
+
+// Address is the entry without its file.
+func (j Join) Address() string {
+	switch {
+	case j.Leaf && j.TLS:
+		return "leaf+tls://" + j.Host
+	case j.Leaf:
+		return "leaf://" + j.Host
+	}
+	return j.URL()
 }
 
 // Joins takes the entries of Join apart.
@@ -87,6 +100,9 @@ func parseJoin(entry string) (Join, error) {
 	return j, nil
 }
 
+// border is a subject that may cross: of the hub, and not all of it.
+var border = regexp.MustCompile(`^hub\.[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+|\.\*)*(\.>)?$`)
+
 // validate reports every fault. embedded says that NATS is ours.
 func (h Hub) validate(embedded bool) error {
 	var errs []error
@@ -97,6 +113,11 @@ func (h Hub) validate(embedded bool) error {
 	if err != nil {
 		for line := range strings.Lines(err.Error()) {
 			bad("join", "%s", strings.TrimSpace(line))
+		}
+	}
+	for _, subject := range h.Allow {
+		if !border.MatchString(subject) {
+			bad("allow", "%q: want a subject below hub., such as hub.north.project.>", subject)
 		}
 	}
 	if (h.CertFile == "") != (h.KeyFile == "") {

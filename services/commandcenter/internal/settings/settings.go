@@ -63,6 +63,7 @@ type Gateway struct {
 
 	MaxConns       int           `config:"max_conns" usage:"open connections"`
 	MaxInFlight    int           `config:"max_in_flight" usage:"calls in hand; what is more is answered 503"`
+	MaxBacklog     int           `config:"max_backlog" usage:"commands that may wait for a service; what is more is answered 503"`
 	MaxStreams     int           `config:"max_streams" usage:"open event streams"`
 	MaxPerUser     int           `config:"max_streams_per_user" usage:"open event streams of one user"`
 	RequestTimeout time.Duration `config:"request_timeout" usage:"how long a service may take to answer"`
@@ -77,6 +78,7 @@ func (g Gateway) Config() gateway.Config {
 	c := gateway.Defaults()
 	c.Origins, c.TrustedProxies, c.CertFile, c.KeyFile = g.Origins, g.TrustedProxies, g.CertFile, g.KeyFile
 	c.Anonymous, c.Reads, c.Writes, c.Metrics, c.LogRequests = g.Anonymous, g.Reads, g.Writes, g.Metrics, g.LogRequests
+	c.MaxBacklog = g.MaxBacklog
 	c.MaxConns, c.MaxInFlight, c.MaxStreams, c.MaxPerUser = g.MaxConns, g.MaxInFlight, g.MaxStreams, g.MaxPerUser
 	c.RequestTimeout, c.CommandWait, c.MaxWait, c.UploadTimeout, c.UploadStall = g.RequestTimeout, g.CommandWait, g.MaxWait, g.UploadTimeout, g.UploadStall
 	return c
@@ -84,7 +86,8 @@ func (g Gateway) Config() gateway.Config {
 
 // Client is what concerns the commands that talk to a server.
 type Client struct {
-	Server  string `config:"server" env:"CC_SERVER" flag:"server" usage:"server to talk to; empty takes the HTTP address of this machine"`
+	Server  string `config:"server" env:"CC_SERVER" flag:"server" usage:"server to talk to; empty takes what runs from the data directory, else the address of http"`
+	CAFile  string `config:"ca_file" env:"CC_CA" flag:"ca" usage:"certificates that the server's is checked against; empty takes the system's, and of what runs from the data directory its own"`
 	Token   string `config:"token" env:"CC_TOKEN" secret:"true" usage:"access token to use instead of the stored one"`
 	Project int64  `config:"project" env:"CC_PROJECT" flag:"project" usage:"project id; 0 takes the chosen one (project use), else the server's default"`
 }
@@ -105,7 +108,7 @@ func Default() Config {
 		Gateway: Gateway{
 			Origins:   g.Origins,
 			Anonymous: g.Anonymous, Reads: g.Reads, Writes: g.Writes, Metrics: g.Metrics, LogRequests: g.LogRequests,
-			MaxConns: g.MaxConns, MaxInFlight: g.MaxInFlight, MaxStreams: g.MaxStreams, MaxPerUser: g.MaxPerUser,
+			MaxBacklog: g.MaxBacklog, MaxConns: g.MaxConns, MaxInFlight: g.MaxInFlight, MaxStreams: g.MaxStreams, MaxPerUser: g.MaxPerUser,
 			RequestTimeout: g.RequestTimeout, CommandWait: g.CommandWait, MaxWait: g.MaxWait, UploadTimeout: g.UploadTimeout, UploadStall: g.UploadStall,
 		},
 		Auth:       auth.DefaultConfig(),
@@ -186,13 +189,17 @@ func below(section string, err error) error {
 	return errors.Join(out...)
 }
 
-// ServerURL is the server that client commands talk to.
+// ServerURL is the server that client commands talk to when nothing runs from the
+// data directory that says otherwise.
 func (c Config) ServerURL() string {
 	if c.Client.Server != "" {
 		return strings.TrimRight(c.Client.Server, "/")
 	}
-	return "http://" + Reachable(c.HTTP)
+	return c.OwnURL(c.HTTP)
 }
+
+// OwnURL is how this instance is called when its gateway listens at addr.
+func (c Config) OwnURL(addr string) string { return c.Gateway.Config().URL(Reachable(addr)) }
 
 // Reachable turns an address to listen on into one to call.
 func Reachable(addr string) string {

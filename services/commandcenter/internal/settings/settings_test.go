@@ -59,6 +59,13 @@ func TestAnAddressToListenOnBecomesOneToCall(t *testing.T) {
 		}
 	}
 	c := Default()
+	if c.ServerURL() != "http://127.0.0.1:8000" {
+		t.Errorf("server %s", c.ServerURL())
+	}
+	c.Gateway.CertFile, c.Gateway.KeyFile = "cert.pem", "key.pem"
+	if c.ServerURL() != "https://127.0.0.1:8000" || c.OwnURL("[::]:8443") != "https://127.0.0.1:8443" {
+		t.Errorf("with TLS: server %s, own %s", c.ServerURL(), c.OwnURL("[::]:8443"))
+	}
 	c.Client.Server = "https://x/"
 	if c.ServerURL() != "https://x" {
 		t.Errorf("server %s", c.ServerURL())

@@ -18,10 +18,27 @@ type Operation struct{ ID, Service, Delivery, Permission string }
 // Operations lists the operations of the contract by id.
 func Operations() ([]Operation, error) { return operations() }
 
-var operations = sync.OnceValues(func() ([]Operation, error) {
+// contractVersion is the version of the HTTP contract.
+func contractVersion() (string, error) {
+	doc, err := document()
+	if err != nil {
+		return "", err
+	}
+	return doc.Info.Version, nil
+}
+
+var document = sync.OnceValues(func() (*openapi3.T, error) {
 	doc, err := openapi3.NewLoader().LoadFromData(gateway.OpenAPI())
 	if err != nil {
 		return nil, fmt.Errorf("openapi.yaml: %w", err)
+	}
+	return doc, nil
+})
+
+var operations = sync.OnceValues(func() ([]Operation, error) {
+	doc, err := document()
+	if err != nil {
+		return nil, err
 	}
 	var out []Operation
 	for path, item := range doc.Paths.Map() {

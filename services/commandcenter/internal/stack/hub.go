@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/tls"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/natsd"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
@@ -131,12 +133,51 @@ func outgoing(h settings.Hub) ([]settings.Join, *tls.Config, error) {
 	return joins, c, nil
 }
 
-// noticeHub says where others join, and with what.
+// noticeHub says where others join, and with what, and whom we join.
 func (p *natsPart) noticeHub(began time.Time) {
-	if p.server == nil || p.env.Config.Hub.Listen == "" {
+	if p.server == nil {
 		return
 	}
-	if addr, err := p.server.LeafAddr(); err == nil {
-		p.env.notice("Hub", fmt.Sprintf("%s, others join with %s", addr, p.trust.CredsFile(bus.NeighbourUser)), began)
+	var said []string
+	if p.env.Config.Hub.Listen != "" {
+		if addr, err := p.server.LeafAddr(); err == nil {
+			said = append(said, fmt.Sprintf("%s, others join with %s", addr, p.trust.CredsFile(bus.NeighbourUser)))
+		}
 	}
+	if joins, err := p.env.Config.Hub.Joins(); err == nil && len(joins) > 0 {
+		var to []string
+		for _, j := range joins {
+			to = append(to, j.Address())
+		}
+		said = append(said, "joins "+strings.Join(to, ", ")+"; `commandcenter doctor` says whether it is there")
+	}
+	if len(said) == 0 {
+		return
+	}
+	p.env.Hub.Store(&said)
+	p.env.noticeHub(began)
+}
+
+// noticeHub passes on what a process with NATS says of the hub.
+func (e *Env) noticeHub(began time.Time) {
+	said := e.Hub.Load()
+	if said == nil {
+		return
+	}
+	for _, detail := range *said {
+		e.notice("Hub", detail, began)
+	}
+}
+
+// check says how NATS is: degraded while a hub that we join is not there.
+func (p *natsPart) check() app.Check {
+	return app.Check{Name: RoleNATS, Check: func(context.Context) error {
+		if p.server == nil {
+			return errors.New("nats is not running")
+		}
+		if err := p.server.Joined(); err != nil {
+			return app.Degraded(err.Error())
+		}
+		return nil
+	}}
 }

@@ -18,6 +18,7 @@ import (
 	events "github.com/commandcenter/commandcenter/proto-events"
 	"github.com/commandcenter/commandcenter/services/auth"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
+	"github.com/commandcenter/commandcenter/services/federation"
 )
 
 // natsPart is NATS: embedded, or somebody else's; with the users and streams
@@ -36,7 +37,7 @@ func (p *natsPart) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	users, err := Users(slug)
+	users, err := Users(slug, p.env.Config)
 	if err != nil {
 		return err
 	}
@@ -45,7 +46,10 @@ func (p *natsPart) Start(ctx context.Context) error {
 			return err
 		}
 	} else {
-		c := natsd.Config{Dir: p.env.Dir.Path(), Addr: p.env.Config.NATS, Users: users, Log: p.env.Log.With("service", RoleNATS)}
+		c := natsd.Config{
+			Dir: p.env.Dir.Path(), Addr: p.env.Config.NATS, Users: users, Log: p.env.Log.With("service", RoleNATS),
+			AddrSetting: "--nats or CC_NATS", LeafSetting: "--hub-listen or CC_HUB_LISTEN",
+		}
 		if err := leaf(&c, p.env.Config.Hub); err != nil {
 			return err
 		}
@@ -105,7 +109,7 @@ func (p *natsPart) provision(ctx context.Context) error {
 		}
 	}
 	return errors.Join(
-		bus.ProvisionHub(ctx, hub, hubServices()...),
+		bus.ProvisionHub(ctx, hub, federation.Presence, hubServices()...),
 		bus.Provision(ctx, admin, bus.Specs{Services: names, Events: events.Catalogue(), AsyncEvents: true, Replicas: p.env.Config.Replicas}),
 	)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	events "github.com/commandcenter/commandcenter/proto-events"
 	"github.com/commandcenter/commandcenter/services/auth"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
 	"github.com/commandcenter/commandcenter/services/federation"
 	"github.com/commandcenter/commandcenter/services/gateway"
 	"github.com/commandcenter/commandcenter/services/knowledge"
@@ -114,16 +115,16 @@ func (s service) contract() (bus.Contract, error) {
 }
 
 // Users are the users of the instance slug on its bus.
-func Users(slug string) ([]natsd.UserSpec, error) {
-	out := []natsd.UserSpec{bus.NeighbourPermissions()}
+func Users(slug string, c settings.Config) ([]natsd.UserSpec, error) {
+	out := []natsd.UserSpec{federation.Neighbour(bus.NeighbourPermissions(federation.Presence), c.Federation.Search, c.Hub.Allow...)}
 	for _, s := range services() {
-		c, err := s.contract()
+		may, err := s.contract()
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, bus.PermissionsFor(s.name, c))
+		out = append(out, bus.PermissionsFor(s.name, may))
 		if s.hub {
-			out = append(out, bus.HubPermissions(s.name, slug))
+			out = append(out, federation.Member(bus.HubPermissions(s.name, federation.Presence, slug), slug, c.Federation.Search))
 		}
 	}
 	return out, nil

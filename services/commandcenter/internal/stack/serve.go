@@ -34,6 +34,7 @@ func Serve(ctx context.Context, e *Env, roles []string, after ...app.Part) error
 	var checks []app.Check
 	if slices.Contains(roles, RoleNATS) {
 		infra = append(infra, nats)
+		checks = append(checks, nats.check())
 	} else {
 		infra = append(infra, app.Func("trust", func(ctx context.Context) error { return attach(ctx, e, nats) }, nil))
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/pg"
-	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
 	"github.com/commandcenter/commandcenter/services/federation"
 	"github.com/commandcenter/commandcenter/services/gateway"
 	"github.com/commandcenter/commandcenter/services/knowledge"
@@ -86,11 +85,14 @@ func (p *servicePart) connect(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	if p.service.edge {
+		c.MaxBacklog = p.env.Config.Gateway.MaxBacklog
+	}
 	if p.bus, err = bus.Connect(ctx, c); err != nil {
 		return err
 	}
 	if p.service.hub {
-		c.CredsFile = p.nats.trust.CredsFile(bus.HubUser(p.service.name))
+		c.CredsFile, c.Announcing = p.nats.trust.CredsFile(bus.HubUser(p.service.name)), federation.Presence
 		if p.hub, err = bus.ConnectHub(ctx, c); err != nil {
 			return err
 		}
@@ -197,14 +199,20 @@ func buildFederation(b built) (*app.Module, error) {
 	if c.Slug, err = b.env.slug(); err != nil {
 		return nil, err
 	}
+	if c.Contract, err = contractVersion(); err != nil {
+		return nil, err
+	}
 	if c.HubURL == "" {
-		c.HubURL = "http://" + settings.Reachable(b.env.Config.HTTP)
+		c.HubURL = b.env.Config.OwnURL(b.env.Config.HTTP)
 	}
 	neighbours, err := neighbours(b.env.Config.Hub)
 	if err != nil {
 		return nil, err
 	}
-	return federation.New(federation.Deps{DB: b.db, Bus: b.bus, Hub: b.hub, Neighbours: neighbours, Joined: b.joined, Log: b.env.Log, Registerer: b.env.Registry}, c)
+	return federation.New(federation.Deps{
+		DB: b.db, Bus: b.bus, Hub: b.hub, Neighbours: neighbours, Joined: b.joined, Log: b.env.Log, Registerer: b.env.Registry,
+		Secret: b.env.Secret, Recheck: recheck(b.bus),
+	}, c)
 }
 
 func buildKnowledge(b built) (*app.Module, error) {
@@ -218,11 +226,7 @@ func buildGateway(b built) (*app.Module, error) {
 	c.Issuer, c.Audience = e.Config.Auth.Issuer, e.Config.Auth.Audience
 	began := time.Now()
 	return gateway.New(gateway.Deps{Bus: b.bus, Log: e.Log, Registry: e.Registry, Listening: func(addr string) {
-		scheme := "http://"
-		if c.CertFile != "" {
-			scheme = "https://"
-		}
-		url := scheme + settings.Reachable(addr)
+		url := e.Config.OwnURL(addr)
 		e.HTTP.Store(&url)
 		e.notice("HTTP", url, began)
 	}}, c)

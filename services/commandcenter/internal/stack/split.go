@@ -36,6 +36,7 @@ type Ready struct {
 	Roles []string `json:"roles,omitempty"`
 	HTTP  string   `json:"http,omitempty"`
 	NATS  string   `json:"nats,omitempty"`
+	Hub   []string `json:"hub,omitempty"` // what is to be said of it
 }
 
 // Supervised is the variable that tells a process to end when its standard
@@ -100,6 +101,9 @@ func (c *child) Start(ctx context.Context) error {
 		return errors.Join(context.Cause(ctx), p.end(context.WithoutCancel(ctx), time.Second))
 	}
 	c.split.Env.notice(c.role, fmt.Sprintf("process %d", p.cmd.Process.Pid), began)
+	if c.role == RoleNATS {
+		c.split.Env.noticeHub(began)
+	}
 	c.current = p
 	go c.keep(context.WithoutCancel(ctx))
 	return nil
@@ -109,6 +113,9 @@ func (c *child) Start(ctx context.Context) error {
 func (c *child) learn(r Ready) {
 	if r.HTTP != "" {
 		c.split.Env.HTTP.Store(&r.HTTP)
+	}
+	if len(r.Hub) > 0 {
+		c.split.Env.Hub.Store(&r.Hub)
 	}
 	for _, s := range []string{r.HTTP, r.NATS} {
 		if u, err := url.Parse(s); err == nil && u.Host != "" {

@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -21,6 +22,7 @@ type catalog interface {
 type Presence struct {
 	Config
 	heard *prometheus.CounterVec
+	took  prometheus.Histogram
 }
 
 // Config is what a [Presence] needs.
@@ -37,11 +39,14 @@ func NewPresence(c Config) (*Presence, error) {
 	p := &Presence{Config: c, heard: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "federation_heartbeats_total",
 		Help: "Heartbeats that came in, by what became of them.",
-	}, []string{"outcome"})}
+	}, []string{"outcome"}), took: prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name: "federation_heartbeat_processing_seconds",
+		Help: "Time to decide about a heartbeat that came in.", Buckets: prometheus.ExponentialBuckets(0.0001, 4, 8),
+	})}
 	if c.Registerer == nil {
 		return p, nil
 	}
-	return p, c.Registerer.Register(p.heard)
+	return p, errors.Join(c.Registerer.Register(p.heard), c.Registerer.Register(p.took))
 }
 
 // Subscriptions are all that the service hears: heartbeats, from the stream of

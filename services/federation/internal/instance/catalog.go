@@ -9,7 +9,7 @@ import (
 
 // maxInstances bounds the catalog: whoever may publish heartbeats must not be
 // able to fill the table.
-const maxInstances = 1000
+const maxInstances = 2000
 
 // Reasons not to take a heartbeat in that was read.
 var (
@@ -19,7 +19,31 @@ var (
 	ErrOwn = errors.New("our own heartbeat")
 	// ErrCollision says that another instance uses our slug.
 	ErrCollision = errors.New("another instance uses the slug of this one")
+	// ErrUnknown says that nobody has registered the slug, and that the policy is
+	// to ignore those.
+	ErrUnknown = errors.New("an instance that nobody has registered")
+	// ErrUnsigned says that the instance signs, and this was not.
+	ErrUnsigned = errors.New("not signed, and the instance has a key")
+	// ErrKey says that it is signed by another key than that of the instance.
+	ErrKey = errors.New("signed by another key than that of the instance")
+	// ErrReplay says that a later one was heard before.
+	ErrReplay = errors.New("older than what was heard")
+	// ErrAgain says that it is the one that was heard last.
+	ErrAgain = errors.New("heard already")
 )
+
+// Policy is what becomes of a slug that nobody has registered.
+type Policy string
+
+// The policies.
+const (
+	Ignore Policy = "ignore" // its heartbeats are counted, no more
+	List   Policy = "list"   // it is listed, until somebody admits it
+	Admit  Policy = "admit"  // it is one of us
+)
+
+// Policies are all of them.
+func Policies() []Policy { return []Policy{Ignore, List, Admit} }
 
 // store keeps the rows. Atomically runs fn in one transaction, which the other
 // methods join under fn's context.
@@ -36,23 +60,40 @@ type store interface {
 // reader is what a list needs.
 type reader interface {
 	All(ctx context.Context) ([]Instance, error)
+	// Get reads a row without locking it.
+	Get(ctx context.Context, slug string) (i Instance, found bool, err error)
+	// KeyOf returns the instance with the hash of an API key.
+	KeyOf(ctx context.Context, hash []byte) (i Instance, found bool, err error)
 }
 
-// announcer says a change in the transaction of its row.
+// announcer says a fact in the transaction of its row.
 type announcer interface {
 	Announce(ctx context.Context, c Change) error
+	// Registered says that an instance was admitted.
+	Registered(ctx context.Context, i Instance) error
+	// Removed says that one has left the catalog, and why.
+	Removed(ctx context.Context, i Instance, reason string) error
 }
 
 // Self is who we are. The slug is chosen, and another instance may have chosen
-// it too; the id is not.
-type Self struct{ Slug, ID string }
+// it too; id and key are not.
+type Self struct{ Slug, ID, Key string }
+
+// Rules are what can be chosen about the catalog.
+type Rules struct {
+	// Forget is how long an instance that was only heard stays when it is
+	// offline.
+	Forget time.Duration
+	// Unknown is Admit when "".
+	Unknown Policy
+}
 
 // Catalog applies the rules to the rows.
 type Catalog struct {
-	store  Store
-	self   Self
-	forget time.Duration
-	now    func() time.Time
+	store Store
+	self  Self
+	rules Rules
+	now   func() time.Time
 }
 
 // Store is all that a catalog needs of its rows.
@@ -62,10 +103,9 @@ type Store interface {
 	announcer
 }
 
-// NewCatalog returns the catalog of the instance self. An instance that has been
-// offline for the time forget is no longer in it after the next sweep.
-func NewCatalog(s Store, self Self, forget time.Duration, now func() time.Time) *Catalog {
-	return &Catalog{store: s, self: self, forget: forget, now: now}
+// NewCatalog returns the catalog of the instance self.
+func NewCatalog(s Store, self Self, r Rules, now func() time.Time) *Catalog {
+	return &Catalog{store: s, self: self, rules: r, now: now}
 }
 
 // Room returns ErrFull when no further instance would be taken in.
@@ -80,18 +120,73 @@ func (c *Catalog) Room(ctx context.Context) error {
 	return nil
 }
 
-// Hear takes in a heartbeat that came from outside. None of them touches our
-// own row, whatever it says: with our slug it is ErrOwn or ErrCollision. It
-// returns ErrFull for a new instance that there is no room for; one that is old
-// news changes nothing.
+// Hear takes in a heartbeat that came from outside, and whose signature, if it
+// has one, was verified. None of them touches our own row, whatever it says:
+// with our slug it is ErrOwn or ErrCollision.
+//
+// The first key that signs for a slug is its key from then on. A heartbeat that
+// is not signed by it changes nothing: ErrUnsigned, ErrKey. Neither does one
+// that is no news: ErrAgain, ErrReplay.
 func (c *Catalog) Hear(ctx context.Context, hb Heartbeat) error {
 	if hb.Slug == c.self.Slug {
-		if hb.ID == c.self.ID {
+		if hb.ID == c.self.ID && (hb.Key == "" || hb.Key == c.self.Key) {
 			return ErrOwn
 		}
 		return ErrCollision
 	}
-	return c.take(ctx, hb)
+	var refused error // the row may change all the same
+	err := c.store.Atomically(ctx, func(ctx context.Context) error {
+		was, found, err := c.store.Find(ctx, hb.Slug)
+		if err != nil {
+			return err
+		}
+		if !found {
+			if was, err = c.stranger(ctx); err != nil {
+				return err
+			}
+		}
+		if was.Key != "" && was.Key != hb.Key {
+			if refused = ErrUnsigned; hb.Key != "" {
+				refused = ErrKey
+			}
+			if hb.Key == "" || hb.Key == was.OtherKey {
+				return nil
+			}
+			was.OtherKey = hb.Key // once: it comes every 30 s
+			_, err := c.store.Save(ctx, was)
+			return err
+		}
+		switch was.news(hb, c.now()) {
+		case again:
+			refused = ErrAgain
+			return nil
+		case stale:
+			refused = ErrReplay
+			return nil
+		case fresh:
+		}
+		return c.take(ctx, was, hb)
+	})
+	if err != nil {
+		return err
+	}
+	return refused
+}
+
+// stranger is the row of a slug that is heard for the first time.
+func (c *Catalog) stranger(ctx context.Context) (Instance, error) {
+	if c.rules.Unknown == Ignore {
+		return Instance{}, ErrUnknown
+	}
+	return Instance{Source: FromHeartbeat, Admitted: c.rules.Unknown != List}, c.Room(ctx)
+}
+
+// Next is the sequence of our next heartbeat: above what any replica has sent,
+// and above what was sent by a database that is lost, unless the clock was put
+// back as well.
+func (c *Catalog) Next(ctx context.Context) (int64, error) {
+	i, _, err := c.store.Get(ctx, c.self.Slug)
+	return max(i.Sequence+1, c.now().UnixMilli()), err
 }
 
 // Sent takes down a heartbeat that we have sent, now. It counts whatever is
@@ -100,34 +195,35 @@ func (c *Catalog) Sent(ctx context.Context, hb Heartbeat) error {
 	if hb.Slug != c.self.Slug {
 		return fmt.Errorf("%w: %q was not sent by %q", ErrForeign, hb.Slug, c.self.Slug)
 	}
-	hb.Heard = c.now()
-	return c.take(ctx, hb)
-}
-
-func (c *Catalog) take(ctx context.Context, hb Heartbeat) error {
+	hb.Heard, hb.Key = c.now(), c.self.Key
 	return c.store.Atomically(ctx, func(ctx context.Context) error {
-		was, found, err := c.store.Find(ctx, hb.Slug)
+		was, _, err := c.store.Find(ctx, hb.Slug)
 		if err != nil {
 			return err
 		}
-		if hb.Slug != c.self.Slug {
-			if !found {
-				if err := c.Room(ctx); err != nil {
-					return err
-				}
-			}
-			if was.knows(hb, c.now()) {
-				return nil
-			}
-		}
-		return c.save(ctx, was.Status, was.hear(hb, c.now()))
+		// What has our slug is ours, whoever had it before.
+		was.Source, was.Admitted, was.Key, was.OtherKey = FromSelf, true, hb.Key, ""
+		return c.take(ctx, was, hb)
 	})
 }
 
-// save writes the row, and says so when the status is another.
+// take applies a heartbeat to the row. The first one of an instance that is
+// admitted as it is heard says that too.
+func (c *Catalog) take(ctx context.Context, was Instance, hb Heartbeat) error {
+	next := was.hear(hb, c.now())
+	if was.Version == 0 && was.Admitted {
+		if err := c.store.Registered(ctx, next); err != nil {
+			return err
+		}
+	}
+	return c.save(ctx, was.Status, next)
+}
+
+// save writes the row, and says so when the status of one that is admitted is
+// another.
 func (c *Catalog) save(ctx context.Context, was Status, next Instance) error {
 	version, err := c.store.Save(ctx, next)
-	if err != nil || was == next.Status {
+	if err != nil || was == next.Status || !next.Admitted {
 		return err
 	}
 	next.Version = version
@@ -135,71 +231,62 @@ func (c *Catalog) save(ctx context.Context, was Status, next Instance) error {
 }
 
 // forgotten reports whether there is nothing left to say of the instance. Of
-// ourselves there always is.
+// ourselves, and of those that somebody has registered, there always is.
 func (c *Catalog) forgotten(i Instance, now time.Time) bool {
-	return i.Slug != c.self.Slug && i.Status == Offline && now.Sub(i.LastHeartbeat) >= OfflineAfter+c.forget
+	return i.Slug != c.self.Slug && i.Source == FromHeartbeat && i.Status == Offline && now.Sub(i.LastHeartbeat) >= OfflineAfter+c.rules.Forget
 }
 
-// Sweep decides again about everybody, and returns how many changed. Those that
-// have been offline for long enough are forgotten, without a word: that they
-// went offline was said.
-func (c *Catalog) Sweep(ctx context.Context) (changed int, err error) {
+// Swept is what a sweep found.
+type Swept struct {
+	Changed  int            // statuses
+	Offline  int            // of those, to offline
+	Statuses map[Status]int // how many have each of them
+}
+
+// Sweep decides again about everybody. Those that have been offline for long
+// enough are forgotten.
+func (c *Catalog) Sweep(ctx context.Context) (Swept, error) {
+	swept := Swept{Statuses: map[Status]int{}}
 	all, err := c.store.All(ctx)
 	if err != nil {
-		return 0, err
+		return swept, err
 	}
 	for _, i := range all {
-		if now := c.now(); i.Status == i.StatusAt(now) && !c.forgotten(i, now) {
+		now := c.now()
+		if swept.Statuses[i.StatusAt(now)]++; i.Status == i.StatusAt(now) && !c.forgotten(i, now) {
 			continue
 		}
-		err := c.store.Atomically(ctx, func(ctx context.Context) error {
-			// A heartbeat may have come since: decide on the row as it is now.
-			i, found, err := c.store.Find(ctx, i.Slug)
-			if err != nil || !found {
-				return err
-			}
-			was, now := i.Status, c.now()
-			if c.forgotten(i, now) {
-				return c.store.Delete(ctx, i.Slug)
-			}
-			if i.Status = i.StatusAt(now); i.Status == was {
-				return nil
-			}
-			changed++
-			return c.save(ctx, was, i)
-		})
+		changed, err := c.again(ctx, i.Slug)
 		if err != nil {
-			return changed, fmt.Errorf("sweep %s: %w", i.Slug, err)
+			return swept, fmt.Errorf("sweep %s: %w", i.Slug, err)
+		}
+		if changed != "" {
+			swept.Changed++
+		}
+		if changed == Offline {
+			swept.Offline++
 		}
 	}
-	return changed, nil
+	return swept, nil
 }
 
-// Entry is an instance as it stands now.
-type Entry struct {
-	Instance
-	Self bool
-}
-
-// List returns this instance first, then the others by slug; status "" means
-// all. A status is as of now, even when the sweep has not come by yet.
-func (c *Catalog) List(ctx context.Context, status Status) ([]Entry, error) {
-	all, err := c.store.All(ctx)
-	if err != nil {
-		return nil, err
-	}
-	now := c.now()
-	var own, others []Entry
-	for _, i := range all {
-		i.Status = i.StatusAt(now)
-		if status != "" && i.Status != status {
-			continue
+// again decides about one, on the row as it is now: a heartbeat may have come
+// since. It returns the status when that is another one.
+func (c *Catalog) again(ctx context.Context, slug string) (changed Status, err error) {
+	err = c.store.Atomically(ctx, func(ctx context.Context) error {
+		i, found, err := c.store.Find(ctx, slug)
+		if err != nil || !found {
+			return err
 		}
-		if i.Slug == c.self.Slug {
-			own = append(own, Entry{i, true})
-			continue
+		was, now := i.Status, c.now()
+		if c.forgotten(i, now) {
+			return c.drop(ctx, i, "forgotten")
 		}
-		others = append(others, Entry{i, false})
-	}
-	return append(own, others...), nil
+		if i.Status = i.StatusAt(now); i.Status == was {
+			return nil
+		}
+		changed = i.Status
+		return c.save(ctx, was, i)
+	})
+	return changed, err
 }

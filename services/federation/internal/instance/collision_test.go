@@ -2,6 +2,7 @@ package instance
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +13,7 @@ func TestAHeartbeatFromOutsideNeverTouchesOurOwnRow(t *testing.T) {
 	t.Parallel()
 	now := noon
 	m := &memory{rows: map[string]Instance{}}
-	c := NewCatalog(m, self, month, func() time.Time { return now })
+	c := NewCatalog(m, self, Rules{Forget: month}, func() time.Time { return now })
 	if err := c.Sent(t.Context(), Heartbeat{Slug: "us", ID: "1f", HubURL: "http://us", Sent: now}); err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +24,7 @@ func TestAHeartbeatFromOutsideNeverTouchesOurOwnRow(t *testing.T) {
 			t.Errorf("id %q: %v, want %v", id, err, want)
 		}
 	}
-	if m.rows["us"] != was || m.changes() != 1 {
+	if !reflect.DeepEqual(m.rows["us"], was) || m.changes() != 1 {
 		t.Errorf("row %+v, was %+v", m.rows["us"], was)
 	}
 	if err := c.Sent(t.Context(), Heartbeat{Slug: "apollo", Sent: now}); !errors.Is(err, ErrForeign) || len(m.rows) != 1 {
@@ -64,7 +65,7 @@ func TestWhatCannotBePrintedIsLeftOut(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{
 		flat, `{"payload":` + flat + `}`, `"e30="`, "eyJwcm9qZWN0X3NsdWciOiJhIn0", `{"hubId":"host-1","ts":"2026-01-02T12:00:01Z"}`, "\xff\x00", `{"project_slug":"global"}`,
-		`{"project_slug":"a","version":"\u0000","hub_url":"http://\u202e","timestamp":"2026-01-02 12:00:00"}`, `{"payload":"{\"payload\":\"{}\"}"}`, `{"project_slug":"K","version":"\ud800"}`,
+		`{"project_slug":"a","version":"\u0000","hub_url":"http://\u202e","timestamp":"2026-01-02 12:00:00"}`, `{"payload":"{\"payload\":\"{}\"}"}`, rich, `{"project_slug":"K","version":"\ud800"}`,
 	} {
 		f.Add("apollo", []byte(s))
 		f.Add("a", []byte(s))
@@ -93,7 +94,18 @@ func FuzzDecode(f *testing.F) {
 		if d := noon.Sub(hb.Sent); !hb.Sent.IsZero() && (d > maxSkew || d < -maxSkew) {
 			t.Errorf("sent %s", hb.Sent)
 		}
-		if _, err := hb.Encode(); err != nil {
+		for _, s := range append([]string{hb.Key, hb.SealKey, hb.Contract}, hb.Capabilities...) {
+			if printable(s, 100) != s {
+				t.Errorf("%q cannot be kept", s)
+			}
+		}
+		if len(hb.Capabilities) > 20 || hb.Sequence < 0 || hb.Interval < 0 || hb.Interval > maxInterval || hb.Load != nil && !(*hb.Load >= 0 && *hb.Load <= 1) {
+			t.Errorf("%+v", hb)
+		}
+		if (hb.Key == "") != (hb.Signature == "") {
+			t.Errorf("a key without a signature, or the other way: %+v", hb)
+		}
+		if _, err := hb.Encode(nil); err != nil {
 			t.Error(err)
 		}
 	})

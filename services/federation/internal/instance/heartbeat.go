@@ -3,221 +3,110 @@ package instance
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/url"
-	"regexp"
-	"slices"
-	"strings"
+	"math"
+	"strconv"
 	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // Heartbeat is what an instance says of itself. Its texts are valid UTF-8 and
 // can be printed.
 type Heartbeat struct {
-	Slug      string    // lower case
-	ID        string    // tells instances of the same slug apart, "" when it gave none
-	HubURL    string    // http(s), "" when it gave none that can be used
-	Namespace string    // hub.<slug>, "" when it gave none
-	Version   string    // of its product
-	Degraded  bool      // it says so itself
-	Sent      time.Time // by its clock; zero when it says none
-	Heard     time.Time // when it came in, by our clock
+	Slug         string    // lower case
+	ID           string    // tells instances of the same slug apart, "" when it gave none
+	HubURL       string    // http(s), "" when it gave none that can be used
+	Namespace    string    // hub.<slug>, "" when it gave none
+	Version      string    // of its product
+	Contract     string    // version of the HTTP contract that it serves
+	Capabilities []string  // what it can be asked for
+	Degraded     bool      // it says so itself
+	Load         *float64  // share of its processors in use, 0 to 1; nil when it says none
+	Sent         time.Time // by its clock; zero when it says none
+	Heard        time.Time // when it came in, by our clock
+
+	Sequence int64         // rises from one to the next; 0 when it says none
+	Interval time.Duration // between two of them; 0 when it says none
+
+	Key       string // public nkey that has signed it, "" when unsigned
+	SealKey   string // public curve nkey for what only it may read
+	Signature string // base64
+	signed    string
 }
 
-// Reasons to refuse a heartbeat. They are counted, never answered.
-var (
-	ErrUnreadable = errors.New("no heartbeat in any known form")
-	ErrReserved   = errors.New("the slug is reserved")
-	ErrForeign    = errors.New("the subject names another instance than the body")
-	ErrClock      = errors.New("the time is more than five minutes off")
-)
+// Signer is the key of an instance.
+type Signer interface {
+	// Public returns the public nkey.
+	Public() string
+	Sign(text []byte) ([]byte, error)
+}
 
-// maxSkew is how far a sender's clock may be off, either way.
-const maxSkew = 5 * time.Minute
-
-// maxBody is the longest heartbeat that is read, in bytes.
-const maxBody = 64 << 10
-
-var (
-	slugPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,99}$`)
-	ownSlug     = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,49}$`)
-	idPattern   = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
-)
-
-// reserved are slugs that would be taken for the tokens of other subjects:
-// hub.global.…, hub.presence.….
-var reserved = []string{"global", "presence"}
-
-// ValidSlug reports whether an instance may call itself so. Older instances
-// with other names are still heard, but for the reserved ones.
-func ValidSlug(s string) bool { return ownSlug.MatchString(s) && !slices.Contains(reserved, s) }
-
-// Decode reads a heartbeat that came on hub.presence.<token>, at heard. It reads
-// the flat form, the two envelopes of older emitters (the fields under
-// "payload"), either of them encoded twice (a JSON string, or base64 of JSON,
-// as a JSON string or bare), and the form of the prototype, which has hubId.
-func Decode(token string, data []byte, heard time.Time) (Heartbeat, error) {
-	hb := Heartbeat{Heard: heard}
-	if len(data) > maxBody {
-		return hb, fmt.Errorf("%w: %d bytes", ErrUnreadable, len(data))
+// Verify reports ErrSignature when the heartbeat is signed, and not by the key
+// that it names. check verifies a signature.
+func (hb Heartbeat) Verify(check func(key string, text, signature []byte) error) error {
+	if hb.Key == "" {
+		return nil
 	}
-	f, err := findFields(data, 0)
+	sig, err := base64.StdEncoding.DecodeString(hb.Signature)
 	if err != nil {
-		return hb, err
+		return fmt.Errorf("%w: not base64", ErrSignature)
 	}
-	if f.hasNUL() {
-		return hb, fmt.Errorf("%w: a NUL in it", ErrUnreadable) // no database keeps it
+	if err := check(hb.Key, []byte(hb.signed), sig); err != nil {
+		return fmt.Errorf("%w: %w", ErrSignature, err)
 	}
-	hb.Slug = strings.ToLower(f.slug)
-	if !slugPattern.MatchString(hb.Slug) {
-		return hb, fmt.Errorf("%w: slug %.60q", ErrUnreadable, f.slug)
-	}
-	if slices.Contains(reserved, hb.Slug) {
-		return hb, fmt.Errorf("%w: %s", ErrReserved, hb.Slug)
-	}
-	if !strings.EqualFold(hb.Slug, token) {
-		return hb, fmt.Errorf("%w: %.60q and %.60q", ErrForeign, token, f.slug)
-	}
-	if f.namespace != "" && f.namespace != "hub."+hb.Slug {
-		return hb, fmt.Errorf("%w: mesh_namespace %.80q", ErrUnreadable, f.namespace)
-	}
-	hb.Namespace = f.namespace
-	if f.timestamp != "" {
-		if hb.Sent, err = parseTime(f.timestamp); err != nil {
-			return hb, fmt.Errorf("%w: timestamp %.60q", ErrUnreadable, f.timestamp)
-		}
-		if d := heard.Sub(hb.Sent); d > maxSkew || d < -maxSkew {
-			return hb, fmt.Errorf("%w: %s", ErrClock, hb.Sent.Format(time.RFC3339))
-		}
-	}
-	if usableURL(f.hubURL) {
-		hb.HubURL = f.hubURL
-	}
-	hb.Version = printable(f.version, 100)
-	if idPattern.MatchString(f.id) {
-		hb.ID = f.id
-	}
-	hb.Degraded = strings.EqualFold(f.status, string(Degraded))
-	return hb, nil
-}
-
-// body is the union of the forms on the wire. Values are read one by one, so
-// that a wrong type in one of them does not lose the rest.
-type body struct {
-	slug, id, hubURL, namespace, timestamp, version, status string
-}
-
-func (b body) hasNUL() bool {
-	return strings.ContainsRune(b.slug+b.id+b.hubURL+b.namespace+b.timestamp+b.version+b.status, 0)
-}
-
-// findFields unwraps at most three layers: an envelope whose payload was
-// encoded twice. Each layer has to be UTF-8: the JSON reader would replace
-// what is not.
-func findFields(data []byte, depth int) (body, error) {
-	if depth > 3 || !utf8.Valid(data) {
-		return body{}, ErrUnreadable
-	}
-	var text string
-	if json.Unmarshal(data, &text) == nil {
-		if inner := []byte(text); json.Valid(inner) {
-			return findFields(inner, depth+1)
-		}
-		return findEncoded(text, depth)
-	}
-	if !json.Valid(data) {
-		return findEncoded(string(data), depth)
-	}
-	var m map[string]json.RawMessage
-	if json.Unmarshal(data, &m) != nil || m == nil {
-		return body{}, ErrUnreadable
-	}
-	if slug := str(m, "project_slug"); slug != "" {
-		return body{slug: slug, id: str(m, "instance_id"), hubURL: str(m, "hub_url"), namespace: str(m, "mesh_namespace"),
-			timestamp: str(m, "timestamp"), version: str(m, "version"), status: str(m, "status")}, nil
-	}
-	if payload, ok := m["payload"]; ok {
-		if b, err := findFields(payload, depth+1); err == nil {
-			return b, nil
-		}
-	}
-	if slug := str(m, "hubId"); slug != "" {
-		return body{slug: slug, timestamp: str(m, "ts"), version: str(m, "version")}, nil
-	}
-	return body{}, ErrUnreadable
-}
-
-// findEncoded reads base64 in either alphabet, padded or not.
-func findEncoded(text string, depth int) (body, error) {
-	text = strings.TrimRight(strings.TrimSpace(text), "=")
-	for _, alphabet := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
-		if inner, err := alphabet.DecodeString(text); err == nil {
-			return findFields(inner, depth+1)
-		}
-	}
-	return body{}, ErrUnreadable
-}
-
-func str(m map[string]json.RawMessage, key string) string {
-	var s string
-	if json.Unmarshal(m[key], &s) != nil {
-		return ""
-	}
-	return s
-}
-
-// parseTime reads what emitters send: an offset, a Z, or neither, which means
-// UTC.
-func parseTime(s string) (time.Time, error) {
-	s = strings.Replace(s, " ", "T", 1)
-	if t, err := time.Parse(time.RFC3339Nano, s); err == nil {
-		return t, nil
-	}
-	return time.Parse("2006-01-02T15:04:05.999999999", s)
-}
-
-// usableURL accepts what may be shown as a link and kept in a row.
-func usableURL(s string) bool {
-	u, err := url.Parse(s)
-	return err == nil && u.Host != "" && u.User == nil && (u.Scheme == "http" || u.Scheme == "https") && len(s) <= 500 && printable(s, 500) == s
-}
-
-// printable returns at most so many bytes of what s has to show: no control
-// character of it reaches somebody's terminal.
-func printable(s string, most int) string {
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return -1
-		}
-		return r
-	}, s)
-	for len(s) > most {
-		_, size := utf8.DecodeLastRuneInString(s)
-		s = s[:len(s)-size]
-	}
-	return s
+	return nil
 }
 
 // Encode writes the heartbeat in the flat form that instances of every version
-// read.
-func (hb Heartbeat) Encode() ([]byte, error) {
-	status := Online
+// read, signed by key unless that is nil.
+func (hb Heartbeat) Encode(key Signer) ([]byte, error) {
+	status, health := Online, "healthy"
 	if hb.Degraded {
-		status = Degraded
+		status, health = Degraded, string(Degraded)
 	}
+	b := body{
+		slug: hb.Slug, id: hb.ID, hubURL: hb.HubURL, namespace: "hub." + hb.Slug, version: hb.Version, status: string(status), health: health,
+		timestamp: hb.Sent.UTC().Format("2006-01-02T15:04:05.000000-07:00"), contract: hb.Contract, capabilities: hb.Capabilities, sealKey: hb.SealKey,
+	}
+	if hb.Load != nil {
+		b.load = strconv.FormatFloat(math.Round(*hb.Load*1000)/1000, 'f', -1, 64) // others write it the same way
+	}
+	if hb.Sequence > 0 {
+		b.sequence = strconv.FormatInt(hb.Sequence, 10)
+	}
+	if hb.Interval > 0 {
+		b.interval = strconv.FormatFloat(hb.Interval.Seconds(), 'f', -1, 64)
+	}
+	if key != nil {
+		b.key = key.Public()
+		sig, err := key.Sign([]byte(b.signed()))
+		if err != nil {
+			return nil, fmt.Errorf("sign a heartbeat: %w", err)
+		}
+		b.signature = base64.StdEncoding.EncodeToString(sig)
+	}
+	return json.Marshal(b.wire())
+}
+
+// wire is the body in JSON, in the names that are read.
+func (b body) wire() map[string]any {
 	m := map[string]any{
-		"project_slug":   hb.Slug,
-		"hub_url":        hb.HubURL,
-		"mesh_namespace": "hub." + hb.Slug,
-		"timestamp":      hb.Sent.UTC().Format("2006-01-02T15:04:05.000000-07:00"),
-		"version":        hb.Version,
-		"status":         string(status),
+		"project_slug": b.slug, "hub_url": b.hubURL, "mesh_namespace": b.namespace, "timestamp": b.timestamp, "version": b.version,
+		"status": b.status, "health": b.health,
 	}
-	if hb.ID != "" {
-		m["instance_id"] = hb.ID
+	for name, text := range map[string]string{
+		"instance_id": b.id, "contract": b.contract, "key": b.key, "seal_key": b.sealKey, "signature": b.signature,
+	} {
+		if text != "" {
+			m[name] = text
+		}
 	}
-	return json.Marshal(m)
+	for name, number := range map[string]string{"load": b.load, "sequence": b.sequence, "interval": b.interval} {
+		if number != "" {
+			m[name] = json.Number(number)
+		}
+	}
+	if len(b.capabilities) > 0 {
+		m["capabilities"] = b.capabilities
+	}
+	return m
 }

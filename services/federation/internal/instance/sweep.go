@@ -14,6 +14,8 @@ type Sweeper struct {
 	Catalog *Catalog
 	Every   time.Duration
 	Log     *slog.Logger
+	// Told is given what became of each sweep; may be nil.
+	Told func(s Swept, err error)
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -30,9 +32,12 @@ func (s *Sweeper) Start(ctx context.Context) error {
 		t := time.NewTicker(s.Every)
 		defer t.Stop()
 		for {
-			changed, err := s.Catalog.Sweep(ctx)
+			swept, err := s.Catalog.Sweep(ctx)
 			if err != nil && ctx.Err() == nil {
-				s.Log.WarnContext(ctx, "federation.sweep", "changed", changed, "err", err)
+				s.Log.WarnContext(ctx, "federation.sweep", "changed", swept.Changed, "err", err)
+			}
+			if s.Told != nil && ctx.Err() == nil {
+				s.Told(swept, err)
 			}
 			select {
 			case <-ctx.Done():

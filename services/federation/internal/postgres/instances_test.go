@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"reflect"
 	"testing"
 	"time"
 
@@ -27,11 +28,15 @@ func TestInstancesAreKeptAsTheyAre(t *testing.T) {
 	s, _ := store(t)
 	ctx := t.Context()
 	at := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
+	load := 0.25
 	full := instance.Instance{
 		Slug: "apollo", Status: instance.Online, HubURL: "https://a", Namespace: "hub.apollo", ProductVersion: "1", ReportedDegraded: true,
 		LastHeartbeat: at, Sent: at.Add(-time.Second), FirstSeen: at.Add(-time.Hour), Version: 1,
+		Name: "Apollo", Tags: []string{"go", "a, b"}, Source: instance.FromAPI, Admitted: true, KeyHash: []byte{1, 0, 2}, Contract: "0.1.0",
+		Capabilities: []string{"presence"}, Load: &load, Key: "U1", SealKey: "X1", OtherKey: "U2", Sequence: 1 << 50, Beats: 3, Missed: 2,
+		Interval: 30 * time.Second, Jitter: 1500 * time.Microsecond, Skew: -time.Second,
 	}
-	bare := instance.Instance{Slug: "bare", Status: instance.Offline, LastHeartbeat: at, FirstSeen: at, Version: 1}
+	bare := instance.Instance{Slug: "bare", Source: instance.FromHeartbeat, Status: instance.Offline, LastHeartbeat: at, FirstSeen: at, Version: 1}
 	for _, i := range []instance.Instance{full, bare} {
 		if v, err := s.Save(ctx, i); err != nil || v != 1 {
 			t.Fatalf("save %s: version %d, %v", i.Slug, v, err)
@@ -44,10 +49,14 @@ func TestInstancesAreKeptAsTheyAre(t *testing.T) {
 	for n, want := range []instance.Instance{full, bare} {
 		got := all[n]
 		got.LastHeartbeat, got.FirstSeen = got.LastHeartbeat.UTC(), got.FirstSeen.UTC()
+		if got.Number == 0 || got.Updated.IsZero() {
+			t.Errorf("%+v has no number, or no time", got)
+		}
+		got.Number, got.Updated = 0, time.Time{}
 		if !got.Sent.IsZero() {
 			got.Sent = got.Sent.UTC()
 		}
-		if got != want {
+		if !reflect.DeepEqual(got, want) {
 			t.Errorf("got  %+v\nwant %+v", got, want)
 		}
 	}
@@ -58,6 +67,12 @@ func TestInstancesAreKeptAsTheyAre(t *testing.T) {
 	got, found, err := s.Find(ctx, "apollo")
 	if err != nil || !found || got.Status != instance.Degraded || got.Version != 2 || !got.FirstSeen.Equal(at.Add(-time.Hour)) {
 		t.Fatalf("find: %+v %v %v", got, found, err)
+	}
+	if i, found, err := s.KeyOf(ctx, []byte{1, 0, 2}); err != nil || !found || i.Slug != "apollo" {
+		t.Fatalf("the holder of the key: %+v %v %v", i, found, err)
+	}
+	if _, found, err := s.KeyOf(ctx, []byte{1}); found || err != nil {
+		t.Fatalf("a key of nobody: %v %v", found, err)
 	}
 	if _, found, err := s.Find(ctx, "nobody"); found || err != nil {
 		t.Fatalf("find nobody: %v %v", found, err)
@@ -134,10 +149,12 @@ func TestAnUnreachableDatabaseIsAnError(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, _, findErr := s.Find(ctx, "x")
+	_, _, getErr := s.Get(ctx, "x")
+	_, _, keyErr := s.KeyOf(ctx, []byte("x"))
 	_, countErr := s.Count(ctx)
 	_, allErr := s.All(ctx)
 	_, saveErr := s.Save(ctx, instance.Instance{})
-	for _, err := range []error{findErr, countErr, allErr, saveErr, s.Delete(ctx, "x")} {
+	for _, err := range []error{getErr, keyErr, findErr, countErr, allErr, saveErr, s.Delete(ctx, "x")} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("err = %v", err)
 		}

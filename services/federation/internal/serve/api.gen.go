@@ -4,11 +4,53 @@
 package serve
 
 import (
-	"encoding/json"
 	"time"
-
-	"github.com/oapi-codegen/runtime"
 )
+
+// Defines values for FederatedProjectStatus.
+const (
+	FederatedProjectStatusDegraded FederatedProjectStatus = "degraded"
+	FederatedProjectStatusOffline  FederatedProjectStatus = "offline"
+	FederatedProjectStatusOnline   FederatedProjectStatus = "online"
+)
+
+// Valid indicates whether the value is a known member of the FederatedProjectStatus enum.
+func (e FederatedProjectStatus) Valid() bool {
+	switch e {
+	case FederatedProjectStatusDegraded:
+		return true
+	case FederatedProjectStatusOffline:
+		return true
+	case FederatedProjectStatusOnline:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for InstanceSource.
+const (
+	Api       InstanceSource = "api"
+	File      InstanceSource = "file"
+	Heartbeat InstanceSource = "heartbeat"
+	Self      InstanceSource = "self"
+)
+
+// Valid indicates whether the value is a known member of the InstanceSource enum.
+func (e InstanceSource) Valid() bool {
+	switch e {
+	case Api:
+		return true
+	case File:
+		return true
+	case Heartbeat:
+		return true
+	case Self:
+		return true
+	default:
+		return false
+	}
+}
 
 // Defines values for InstanceStatus.
 const (
@@ -25,6 +67,27 @@ func (e InstanceStatus) Valid() bool {
 	case InstanceStatusOffline:
 		return true
 	case InstanceStatusOnline:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListFederatedProjectsParamsStatus.
+const (
+	ListFederatedProjectsParamsStatusDegraded ListFederatedProjectsParamsStatus = "degraded"
+	ListFederatedProjectsParamsStatusOffline  ListFederatedProjectsParamsStatus = "offline"
+	ListFederatedProjectsParamsStatusOnline   ListFederatedProjectsParamsStatus = "online"
+)
+
+// Valid indicates whether the value is a known member of the ListFederatedProjectsParamsStatus enum.
+func (e ListFederatedProjectsParamsStatus) Valid() bool {
+	switch e {
+	case ListFederatedProjectsParamsStatusDegraded:
+		return true
+	case ListFederatedProjectsParamsStatusOffline:
+		return true
+	case ListFederatedProjectsParamsStatusOnline:
 		return true
 	default:
 		return false
@@ -52,20 +115,132 @@ func (e ListInstancesParamsStatus) Valid() bool {
 	}
 }
 
+// FederatedAnswer defines model for FederatedAnswer.
+type FederatedAnswer struct {
+	Answered int `json:"answered"`
+
+	// Asked Every instance that could have answered, reached or not
+	Asked     int                `json:"asked"`
+	Instances []SearchedInstance `json:"instances"`
+	Results   []FederatedResult  `json:"results"`
+
+	// Summary `3 of 4`
+	Summary string `json:"summary"`
+}
+
+// FederatedProject defines model for FederatedProject.
+type FederatedProject struct {
+	CreatedAt       time.Time              `json:"created_at"`
+	HubUrl          *string                `json:"hub_url"`
+	Id              int64                  `json:"id"`
+	LastHeartbeatAt *time.Time             `json:"last_heartbeat_at"`
+	MeshNamespace   *string                `json:"mesh_namespace"`
+	Name            string                 `json:"name"`
+	Slug            string                 `json:"slug"`
+	Status          FederatedProjectStatus `json:"status"`
+	Tags            []string               `json:"tags"`
+	UpdatedAt       time.Time              `json:"updated_at"`
+}
+
+// FederatedProjectStatus defines model for FederatedProject.Status.
+type FederatedProjectStatus string
+
+// FederatedProjectCreate defines model for FederatedProjectCreate.
+type FederatedProjectCreate struct {
+	HubUrl string `json:"hub_url"`
+
+	// MeshNamespace hub.<slug>, when it is given
+	MeshNamespace *string   `json:"mesh_namespace,omitempty"`
+	Name          string    `json:"name"`
+	Slug          string    `json:"slug"`
+	Tags          *[]string `json:"tags,omitempty"`
+}
+
+// FederatedResult defines model for FederatedResult.
+type FederatedResult struct {
+	Category    string   `json:"category"`
+	Content     string   `json:"content"`
+	HeadingPath []string `json:"heading_path"`
+	Instance    string   `json:"instance"`
+
+	// Project Its name there
+	Project    string  `json:"project"`
+	Score      float64 `json:"score"`
+	SourceFile *string `json:"source_file"`
+	Title      string  `json:"title"`
+}
+
+// FederatedSearch defines model for FederatedSearch.
+type FederatedSearch struct {
+	Category *string `json:"category,omitempty"`
+
+	// Instances Ask these alone
+	Instances *[]string `json:"instances,omitempty"`
+	Limit     *int      `json:"limit,omitempty"`
+	Query     string    `json:"query"`
+
+	// TimeoutMs How long others may take
+	TimeoutMs *int `json:"timeout_ms,omitempty"`
+}
+
 // Instance defines model for Instance.
 type Instance struct {
-	FirstSeenAt     time.Time      `json:"first_seen_at"`
-	HubUrl          *string        `json:"hub_url"`
-	LastHeartbeatAt time.Time      `json:"last_heartbeat_at"`
-	MeshNamespace   *string        `json:"mesh_namespace"`
-	Self            bool           `json:"self"`
-	Slug            string         `json:"slug"`
-	Status          InstanceStatus `json:"status"`
-	Version         *string        `json:"version"`
+	// Admitted Whether it belongs to the federation, or is only listed
+	Admitted     bool     `json:"admitted"`
+	Capabilities []string `json:"capabilities"`
+
+	// ClockSkewMs Its clock less ours, less the time on the way; smoothed
+	ClockSkewMs float64 `json:"clock_skew_ms"`
+
+	// Contract Version of the HTTP contract that it serves
+	Contract    *string   `json:"contract"`
+	FirstSeenAt time.Time `json:"first_seen_at"`
+	Heartbeats  int64     `json:"heartbeats"`
+	HubUrl      *string   `json:"hub_url"`
+
+	// IntervalSeconds Time between its heartbeats
+	IntervalSeconds float64 `json:"interval_seconds"`
+
+	// JitterMs How much the time on the way varies, smoothed
+	JitterMs float64 `json:"jitter_ms"`
+
+	// Key Public nkey that signs its heartbeats; null while none was seen or given
+	Key *string `json:"key"`
+
+	// LastHeartbeatAt When it was registered, while `heartbeats` is 0
+	LastHeartbeatAt time.Time `json:"last_heartbeat_at"`
+
+	// Load Share of its processors in use, 0 to 1
+	Load          *float64 `json:"load"`
+	MeshNamespace *string  `json:"mesh_namespace"`
+
+	// MissedHeartbeats That did not come, by the time between those that did
+	MissedHeartbeats int64   `json:"missed_heartbeats"`
+	Name             *string `json:"name"`
+
+	// OtherKey Another key that somebody has signed with in its name. It was not believed
+	OtherKey *string `json:"other_key"`
+	Self     bool    `json:"self"`
+	Slug     string  `json:"slug"`
+
+	// Source How it came into the catalog
+	Source  InstanceSource `json:"source"`
+	Status  InstanceStatus `json:"status"`
+	Tags    []string       `json:"tags"`
+	Version *string        `json:"version"`
 }
+
+// InstanceSource How it came into the catalog
+type InstanceSource string
 
 // InstanceStatus defines model for Instance.Status.
 type InstanceStatus string
+
+// InstanceAdmission defines model for InstanceAdmission.
+type InstanceAdmission struct {
+	// Key Public nkey that signs its heartbeats from now on
+	Key *string `json:"key,omitempty"`
+}
 
 // InstanceList defines model for InstanceList.
 type InstanceList struct {
@@ -73,134 +248,219 @@ type InstanceList struct {
 	Total     int        `json:"total"`
 }
 
+// InstanceRegistration defines model for InstanceRegistration.
+type InstanceRegistration struct {
+	HubUrl *string `json:"hub_url,omitempty"`
+
+	// Key Public nkey that signs its heartbeats
+	Key  *string   `json:"key,omitempty"`
+	Name *string   `json:"name,omitempty"`
+	Slug string    `json:"slug"`
+	Tags *[]string `json:"tags,omitempty"`
+}
+
+// Operation defines model for Operation.
+type Operation = any
+
 // Problem RFC 9457 problem details.
-type Problem struct {
-	Detail string `json:"detail"`
+type Problem = any
 
-	// Error Of 429 and 500 only, the words that older clients read
-	Error *string `json:"error,omitempty"`
+// RegisteredInstance defines model for RegisteredInstance.
+type RegisteredInstance struct {
+	// ApiKey Shown this once
+	ApiKey   string   `json:"api_key"`
+	Instance Instance `json:"instance"`
+}
 
-	// Instance Path of the call
-	Instance  string `json:"instance"`
-	RequestId string `json:"request_id"`
-	Status    int    `json:"status"`
-	Title     string `json:"title"`
+// SearchedInstance defines model for SearchedInstance.
+type SearchedInstance struct {
+	Answered bool   `json:"answered"`
+	Instance string `json:"instance"`
 
-	// Type about:blank, or a URI that names the kind of problem
-	Type string `json:"type"`
+	// Reason Why there is no answer, or why an answer is empty
+	Reason  *string `json:"reason"`
+	Results int     `json:"results"`
+	Self    bool    `json:"self"`
+	TookMs  float64 `json:"took_ms"`
+}
+
+// Share defines model for Share.
+type Share struct {
+	CreatedAt time.Time `json:"created_at"`
+	Instance  string    `json:"instance"`
+
+	// Name What the project is called there
+	Name string `json:"name"`
+}
+
+// ShareCreate defines model for ShareCreate.
+type ShareCreate struct {
+	Instance string `json:"instance"`
+
+	// Name What the project is called there; `project-<id>` without it
+	Name *string `json:"name,omitempty"`
 }
 
 // ValidationError defines model for ValidationError.
-type ValidationError struct {
-	Ctx map[string]interface{} `json:"ctx"`
-
-	// Input What was sent; left null for secrets
-	Input interface{} `json:"input"`
-
-	// Loc Path to the field; first body, query, path or header
-	Loc  []ValidationError_Loc_Item `json:"loc"`
-	Msg  string                     `json:"msg"`
-	Type string                     `json:"type"`
-	Url  string                     `json:"url"`
-}
-
-// ValidationErrorLoc0 defines model for ValidationError.Loc.0.
-type ValidationErrorLoc0 = string
-
-// ValidationErrorLoc1 defines model for ValidationError.Loc.1.
-type ValidationErrorLoc1 = int
-
-// ValidationError_Loc_Item defines model for ValidationError.loc.Item.
-type ValidationError_Loc_Item struct {
-	union json.RawMessage
-}
+type ValidationError = any
 
 // ValidationProblem defines model for ValidationProblem.
-type ValidationProblem struct {
-	Detail    []ValidationError `json:"detail"`
-	Instance  string            `json:"instance"`
-	RequestId string            `json:"request_id"`
-	Status    int               `json:"status"`
-	Title     string            `json:"title"`
-	Type      string            `json:"type"`
-}
+type ValidationProblem = any
 
 // DocumentID defines model for DocumentID.
 type DocumentID = int64
 
+// IdempotencyKey defines model for IdempotencyKey.
+type IdempotencyKey = string
+
+// InstanceSlug defines model for InstanceSlug.
+type InstanceSlug = string
+
+// Prefer defines model for Prefer.
+type Prefer = string
+
 // ProjectID defines model for ProjectID.
 type ProjectID = int64
 
+// Skip defines model for Skip.
+type Skip = int
+
+// XAPIKey defines model for XAPIKey.
+type XAPIKey = string
+
+// XProjectID defines model for XProjectID.
+type XProjectID = int64
+
+// Accepted defines model for Accepted.
+type Accepted = Operation
+
+// Conflict RFC 9457 problem details.
+type Conflict = Problem
+
+// Forbidden RFC 9457 problem details.
+type Forbidden = Problem
+
 // Invalid defines model for Invalid.
 type Invalid = ValidationProblem
+
+// NotFound RFC 9457 problem details.
+type NotFound = Problem
+
+// Unauthenticated RFC 9457 problem details.
+type Unauthenticated = Problem
+
+// ListFederatedProjectsParams defines parameters for ListFederatedProjects.
+type ListFederatedProjectsParams struct {
+	// Status Only instances in this state.
+	Status *ListFederatedProjectsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// XAPIKey The key that the instance was given when it was registered.
+	XAPIKey *XAPIKey `json:"X-API-Key,omitempty"`
+}
+
+// ListFederatedProjectsParamsStatus defines parameters for ListFederatedProjects.
+type ListFederatedProjectsParamsStatus string
+
+// UpdateFederatedProjectParams defines parameters for UpdateFederatedProject.
+type UpdateFederatedProjectParams struct {
+	// XAPIKey The key that the instance was given when it was registered.
+	XAPIKey *XAPIKey `json:"X-API-Key,omitempty"`
+}
+
+// GetFederatedProjectParams defines parameters for GetFederatedProject.
+type GetFederatedProjectParams struct {
+	// XAPIKey The key that the instance was given when it was registered.
+	XAPIKey *XAPIKey `json:"X-API-Key,omitempty"`
+}
 
 // ListInstancesParams defines parameters for ListInstances.
 type ListInstancesParams struct {
 	// Status Only instances in this state.
 	Status *ListInstancesParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Skip Rows to leave out.
+	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
+
+	// Limit Most rows to answer. `total` counts all of them.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
 }
 
 // ListInstancesParamsStatus defines parameters for ListInstances.
 type ListInstancesParamsStatus string
 
-// AsValidationErrorLoc0 returns the union data inside the ValidationError_Loc_Item as a ValidationErrorLoc0
-func (t ValidationError_Loc_Item) AsValidationErrorLoc0() (ValidationErrorLoc0, error) {
-	var body ValidationErrorLoc0
-	err := json.Unmarshal(t.union, &body)
-	return body, err
+// RemoveInstanceParams defines parameters for RemoveInstance.
+type RemoveInstanceParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
-// FromValidationErrorLoc0 overwrites any union data inside the ValidationError_Loc_Item as the provided ValidationErrorLoc0
-func (t *ValidationError_Loc_Item) FromValidationErrorLoc0(v ValidationErrorLoc0) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
+// AdmitInstanceParams defines parameters for AdmitInstance.
+type AdmitInstanceParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
-// MergeValidationErrorLoc0 performs a merge with any union data inside the ValidationError_Loc_Item, using the provided ValidationErrorLoc0
-func (t *ValidationError_Loc_Item) MergeValidationErrorLoc0(v ValidationErrorLoc0) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
+// SearchFederationParams defines parameters for SearchFederation.
+type SearchFederationParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 }
 
-// AsValidationErrorLoc1 returns the union data inside the ValidationError_Loc_Item as a ValidationErrorLoc1
-func (t ValidationError_Loc_Item) AsValidationErrorLoc1() (ValidationErrorLoc1, error) {
-	var body ValidationErrorLoc1
-	err := json.Unmarshal(t.union, &body)
-	return body, err
+// ListSharesParams defines parameters for ListShares.
+type ListSharesParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 }
 
-// FromValidationErrorLoc1 overwrites any union data inside the ValidationError_Loc_Item as the provided ValidationErrorLoc1
-func (t *ValidationError_Loc_Item) FromValidationErrorLoc1(v ValidationErrorLoc1) error {
-	b, err := json.Marshal(v)
-	t.union = b
-	return err
+// ShareProjectParams defines parameters for ShareProject.
+type ShareProjectParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
-// MergeValidationErrorLoc1 performs a merge with any union data inside the ValidationError_Loc_Item, using the provided ValidationErrorLoc1
-func (t *ValidationError_Loc_Item) MergeValidationErrorLoc1(v ValidationErrorLoc1) error {
-	b, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
+// UnshareProjectParams defines parameters for UnshareProject.
+type UnshareProjectParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 
-	merged, err := runtime.JSONMerge(t.union, b)
-	t.union = merged
-	return err
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
-func (t ValidationError_Loc_Item) MarshalJSON() ([]byte, error) {
-	b, err := t.union.MarshalJSON()
-	return b, err
-}
+// UpdateFederatedProjectJSONRequestBody defines body for UpdateFederatedProject for application/json ContentType.
+type UpdateFederatedProjectJSONRequestBody = FederatedProjectCreate
 
-func (t *ValidationError_Loc_Item) UnmarshalJSON(b []byte) error {
-	err := t.union.UnmarshalJSON(b)
-	return err
-}
+// RegisterInstanceJSONRequestBody defines body for RegisterInstance for application/json ContentType.
+type RegisterInstanceJSONRequestBody = InstanceRegistration
+
+// AdmitInstanceJSONRequestBody defines body for AdmitInstance for application/json ContentType.
+type AdmitInstanceJSONRequestBody = InstanceAdmission
+
+// SearchFederationJSONRequestBody defines body for SearchFederation for application/json ContentType.
+type SearchFederationJSONRequestBody = FederatedSearch
+
+// ShareProjectJSONRequestBody defines body for ShareProject for application/json ContentType.
+type ShareProjectJSONRequestBody = ShareCreate

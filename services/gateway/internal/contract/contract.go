@@ -194,6 +194,10 @@ func (c *compiler) operation(path, method string, item *openapi3.PathItem, op *o
 	return o, o.check()
 }
 
+// Own reports whether the gateway answers by itself: what it knows, and streams
+// of what it hears.
+func (o *Operation) Own() bool { return o.Delivery == Edge || o.Delivery == Live && o.Watch == nil }
+
 // canonical is the form of a path that the router knows: both slash forms are
 // one route.
 func canonical(path string) string {
@@ -238,7 +242,7 @@ func (o *Operation) check() error {
 		return fmt.Errorf("%s: x-project path without {project_id}", o.ID)
 	case o.Permission == Public && o.Project != NoProject:
 		return fmt.Errorf("%s: a public operation has no project", o.ID)
-	case o.Delivery == Live && o.Watch == nil:
+	case o.Delivery == Live && o.Watch == nil && o.Service != "gateway":
 		return fmt.Errorf("%s: a live operation needs x-live-state", o.ID)
 	case o.Delivery != Upload && (o.Body.raw || len(o.Body.file) > 0):
 		return fmt.Errorf("%s: files need x-delivery upload", o.ID)
@@ -248,7 +252,7 @@ func (o *Operation) check() error {
 		return fmt.Errorf("%s: x-sunset has to be at least %d days after x-deprecated-since", o.ID, notice/(24*time.Hour))
 	case !o.Deprecated && (!o.DeprecatedSince.IsZero() || !o.Sunset.IsZero()):
 		return fmt.Errorf("%s: x-deprecated-since and x-sunset are for what is deprecated", o.ID)
-	case (o.Delivery == Edge) != (o.Service == "gateway"):
+	case o.Own() != (o.Service == "gateway"):
 		return fmt.Errorf("%s: edge operations, and they alone, are of the service gateway", o.ID)
 	}
 	return nil

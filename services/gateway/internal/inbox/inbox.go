@@ -9,15 +9,39 @@ import (
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 )
 
-// memory is what has to be told; *access.Guard is one.
+// memory is what has to be told; *access.Guard is one, and the edge with its
+// open streams.
 type memory interface {
 	ForgetUser(id int64)
 	ForgetSession(id string)
 	ForgetProject(p tenant.Project)
 }
 
-// Followers are all subscriptions of the gateway.
-func Followers(b *bus.Bus, m memory) []app.Part {
+// memories are told one after another.
+type memories []memory
+
+func (all memories) ForgetUser(id int64) {
+	for _, m := range all {
+		m.ForgetUser(id)
+	}
+}
+
+func (all memories) ForgetSession(id string) {
+	for _, m := range all {
+		m.ForgetSession(id)
+	}
+}
+
+func (all memories) ForgetProject(p tenant.Project) {
+	for _, m := range all {
+		m.ForgetProject(p)
+	}
+}
+
+// Followers are all subscriptions of the gateway. What remembers rights is told
+// before what asks for them again.
+func Followers(b *bus.Bus, told ...memory) []app.Part {
+	m := memories(told)
 	return []app.Part{
 		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *authv1.SessionRevoked) { m.ForgetSession(e.GetSessionId()) }),
 		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *authv1.MembershipChanged) { m.ForgetUser(int64(e.GetUserId())) }),

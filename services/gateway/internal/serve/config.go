@@ -9,6 +9,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/feed"
 )
 
 // Deps is what the edge works with.
@@ -16,6 +17,7 @@ type Deps struct {
 	Contract   *contract.Contract
 	Bus        Bus
 	Guard      *access.Guard
+	Ring       *feed.Ring // of what was said last; somebody fills it
 	Health     HealthOf
 	Log        *slog.Logger
 	Registerer prometheus.Registerer

@@ -26,6 +26,8 @@ func (s *Edge) edgeOperations() map[string]handler {
 		"metrics":             s.metrics,
 		"getOperation":        s.getOperation,
 		"listOperations":      s.listOperations,
+		"listEvents":          s.listEvents,
+		"followEvents":        s.followEvents,
 	}
 }
 

@@ -153,7 +153,7 @@ func (s *Edge) components(ctx context.Context) ([]Component, time.Time, time.Dur
 func (s *Edge) services() []string {
 	var names []string
 	for _, op := range s.contract.Operations {
-		if op.Delivery != contract.Edge && !slices.Contains(names, op.Service) {
+		if !op.Own() && !slices.Contains(names, op.Service) {
 			names = append(names, op.Service)
 		}
 	}

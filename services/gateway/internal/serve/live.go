@@ -83,6 +83,9 @@ func (s *Edge) watch(c echo.Context, op *contract.Operation, who tenant.Identity
 	defer s.streams.leave(who.Principal)
 	s.m.streams.Inc()
 	defer s.m.streams.Dec()
+	right, drop := s.rights.hold(who)
+	defer drop()
+	w.right = right
 	callOf(c).long = true
 
 	h := c.Response().Header()
@@ -112,6 +115,7 @@ type watching struct {
 	out     http.ResponseWriter
 	rc      *http.ResponseController
 	signal  chan struct{} // something was said about the job
+	right   *right
 
 	sent int
 	last []byte
@@ -176,12 +180,9 @@ func (w *watching) await(c echo.Context, heartbeat *time.Ticker) error {
 			if err := w.write([]byte(": heartbeat\n\n")); err != nil {
 				return err
 			}
-			// Rights may have ended, and progress may have been lost.
-			claims, err := w.s.claims(ctx, c.Request())
-			if err == nil {
-				_, err = w.s.caller(ctx, c.Request(), w.op, c.ParamValues(), claims, principalOf(claims))
-			}
-			return err
+			return w.allowed(c) // and progress may have been lost
+		case <-w.right.bell:
+			return w.allowed(c)
 		case <-rest.C:
 			if w.job == "" {
 				return nil
@@ -197,6 +198,15 @@ func (w *watching) await(c echo.Context, heartbeat *time.Ticker) error {
 			signal = nil // once the pause is over
 		}
 	}
+}
+
+// allowed asks whether the caller's rights have ended.
+func (w *watching) allowed(c echo.Context) error {
+	claims, err := w.s.claims(c.Request().Context(), c.Request())
+	if err == nil {
+		_, err = w.s.caller(c.Request().Context(), c.Request(), w.op, c.ParamValues(), claims, principalOf(claims))
+	}
+	return err
 }
 
 // tell sends the state when it is news, and says whether it is the last one.

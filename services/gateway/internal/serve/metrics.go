@@ -16,14 +16,16 @@ import (
 // the first system ask for. handler is the path of the contract, never a path
 // that a caller made up.
 type metrics struct {
-	requests *prometheus.CounterVec   // method, handler, status
-	duration *prometheus.HistogramVec // method, handler
-	answered *prometheus.CounterVec   // bytes; handler
-	errors   *prometheus.CounterVec   // endpoint, status_code, error_type
-	limited  *prometheus.CounterVec   // rule
-	inFlight prometheus.Gauge
-	streams  prometheus.Gauge
-	panics   prometheus.Counter
+	requests   *prometheus.CounterVec   // method, handler, status
+	duration   *prometheus.HistogramVec // method, handler
+	answered   *prometheus.CounterVec   // bytes; handler
+	errors     *prometheus.CounterVec   // endpoint, status_code, error_type
+	limited    *prometheus.CounterVec   // rule
+	inFlight   prometheus.Gauge
+	streams    prometheus.Gauge
+	panics     prometheus.Counter
+	factsTold  *prometheus.CounterVec // how
+	cutStreams *prometheus.CounterVec // reason
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -40,11 +42,13 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		streams:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "http_event_streams_open", Help: "Event streams being followed."}),
 		panics:   prometheus.NewCounter(prometheus.CounterOpts{Name: "http_panics_total", Help: "Handlers that panicked. Every one is a bug."}),
 	}
+	m.factsTold = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "http_event_stream_facts_total", Help: "Facts told to open streams: live, or from the stream of facts to catch up."}, []string{"how"})
+	m.cutStreams = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "http_event_streams_cut_total", Help: "Streams of facts that were ended by the gateway, by reason: slow readers, ended rights."}, []string{"reason"})
 	if reg == nil {
 		return m, nil
 	}
 	var faulty []error
-	for _, c := range []prometheus.Collector{m.requests, m.duration, m.answered, m.errors, m.limited, m.inFlight, m.streams, m.panics} {
+	for _, c := range []prometheus.Collector{m.requests, m.duration, m.answered, m.errors, m.limited, m.inFlight, m.streams, m.panics, m.factsTold, m.cutStreams} {
 		faulty = append(faulty, reg.Register(c))
 	}
 	if err := errors.Join(faulty...); err != nil {

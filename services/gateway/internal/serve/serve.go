@@ -31,9 +31,11 @@ type Bus interface {
 	Command(ctx context.Context, t bus.Target, who tenant.Identity, payload []byte, o bus.CommandOptions) (*bus.Answer, error)
 	PutObject(ctx context.Context, p tenant.Project, filename, contentType string, r io.Reader, max int64) (bus.ObjectRef, error)
 	DeleteObject(ctx context.Context, ref bus.ObjectRef) error
+	Backlog(service string) error
 	FollowLive(ctx context.Context, p tenant.Project, job string, fn func([]byte)) (stop func(), err error)
 	Ready(ctx context.Context) error
 	operations
+	facts
 }
 
 // Edge answers HTTP. Make one with [New].
@@ -58,11 +60,13 @@ type Edge struct {
 	limits  *limit.Limiter
 	pages   *contract.Rate // per address, of what the gateway shows to anybody
 
-	busy    atomic.Int64
-	drain   chan struct{}
-	streams *streams
-	health  healthCache
-	docs    map[string]asset
+	busy     atomic.Int64
+	drain    chan struct{}
+	streams  *streams
+	rights   rights
+	readings chan struct{}
+	health   healthCache
+	docs     map[string]asset
 
 	document asset // the contract as JSON
 }
@@ -84,8 +88,8 @@ const pagesPerCall = 10
 // New builds the edge of a contract. It fails when contract and edge
 // operations do not fit each other.
 func New(d Deps, c Config) (*Edge, error) {
-	if d.Contract == nil || d.Bus == nil || d.Guard == nil || d.Health == nil || d.Log == nil {
-		return nil, errors.New("edge: contract, bus, guard, health and log are needed")
+	if d.Contract == nil || d.Bus == nil || d.Guard == nil || d.Health == nil || d.Log == nil || d.Ring == nil {
+		return nil, errors.New("edge: contract, bus, guard, health, ring and log are needed")
 	}
 	if d.Now == nil {
 		d.Now = time.Now
@@ -100,9 +104,10 @@ func New(d Deps, c Config) (*Edge, error) {
 		propagator: propagation.TraceContext{},
 		routes:     map[string]map[string]*route{}, allow: map[string]string{}, origins: map[string]bool{},
 		nowhere: &route{span: "HTTP"}, durable: map[string]bool{},
-		limits:  limit.New(100_000),
-		drain:   make(chan struct{}),
-		streams: newStreams(c.MaxStreams, c.MaxPerUser), document: newAsset("application/json", d.Contract.JSON),
+		limits:   limit.New(100_000),
+		drain:    make(chan struct{}),
+		readings: make(chan struct{}, readings),
+		streams:  newStreams(c.MaxStreams, c.MaxPerUser), document: newAsset("application/json", d.Contract.JSON),
 	}
 	for _, o := range c.Origins {
 		s.origins[o] = true
@@ -135,7 +140,7 @@ func (s *Edge) mount() error {
 			s.durable[op.Service] = true
 		}
 		handler := s.answer(rt, s.deliver)
-		if op.Delivery == contract.Edge {
+		if op.Own() {
 			own := edge[op.ID]
 			if own == nil {
 				faulty = append(faulty, fmt.Errorf("edge operation %s: nobody answers it", op.ID))

@@ -95,6 +95,9 @@ func (s *Edge) upload(c echo.Context, op *contract.Operation, who tenant.Identit
 	if r.ContentLength > most+formSlack {
 		return tooLarge(most)
 	}
+	if err := s.bus.Backlog(op.Service); err != nil { // before the file is taken in
+		return err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.c.UploadTimeout)
 	defer cancel()
 	rc := http.NewResponseController(c.Response().Writer)

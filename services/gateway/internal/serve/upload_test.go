@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
@@ -297,4 +298,14 @@ func FuzzForm(f *testing.F) {
 		clear(w.bus.objects)
 		w.bus.mu.Unlock()
 	})
+}
+
+func TestAFileForAServiceThatTakesNoMoreIsNotTakenIn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bus.backlog = errs.New(errs.Unavailable, "too many commands wait for the service").After(5 * time.Second)
+	a := w.upload(part{"file", "=a.md", "text"})
+	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") != "5" || len(w.bus.objects) != 0 {
+		t.Errorf("answer %d %v, %d objects", a.status, a.header, len(w.bus.objects))
+	}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/gateway/gatewaytest"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/feed"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
 )
 
@@ -60,7 +61,7 @@ func newWorld(t testing.TB, opts ...option) *world {
 	}
 	reg := prometheus.NewRegistry()
 	d := serve.Deps{
-		Contract: doc, Bus: w.bus, Guard: w.guard, Registerer: reg, Gatherer: reg,
+		Contract: doc, Bus: w.bus, Guard: w.guard, Ring: feed.NewRing(100, 1<<20), Registerer: reg, Gatherer: reg,
 		Log:    slog.New(slog.NewJSONHandler(w.logs, nil)),
 		Health: func(ctx context.Context, s string) ([]serve.Component, error) { return w.health(ctx, s) },
 	}
@@ -165,6 +166,7 @@ type fakeBus struct {
 	operation func(tenant.Identity, string) (*bus.OperationState, error)
 	list      func(tenant.Identity, bus.OperationsPage) (*bus.Operations, error)
 	objects   map[string]string
+	backlog   error
 	putErr    error
 	ready     error
 	followed  chan string
@@ -221,6 +223,8 @@ func (b *fakeBus) count() int {
 	return len(b.asked)
 }
 
+func (b *fakeBus) Backlog(string) error { return b.backlog }
+
 func (b *fakeBus) PutObject(_ context.Context, p tenant.Project, filename, contentType string, r io.Reader, most int64) (bus.ObjectRef, error) {
 	if b.putErr != nil {
 		return bus.ObjectRef{}, b.putErr
@@ -267,6 +271,12 @@ func (b *fakeBus) Operation(_ context.Context, who tenant.Identity, id string) (
 func (b *fakeBus) Operations(_ context.Context, who tenant.Identity, page bus.OperationsPage) (*bus.Operations, error) {
 	return b.list(who, page)
 }
+
+func (b *fakeBus) Facts(_ context.Context, _ bus.FactFilter, from bus.From, _ func(bus.Said) bool) (bus.Position, error) {
+	return from.After, nil
+}
+
+func (b *fakeBus) KeptFacts(context.Context) (bus.Kept, error) { return bus.Kept{}, nil }
 
 func (b *fakeBus) Ready(context.Context) error { return b.ready }
 
@@ -419,9 +429,31 @@ func sample(operation string) *bus.Answer {
 		body = `["default"]`
 	case "listInstances":
 		body = `{"instances":[],"total":0}`
+	case "getInstance", "admitInstance":
+		body = instanceRow
+	case "registerInstance":
+		status, body = 201, `{"instance":`+instanceRow+`,"api_key":"ccf_x"}`
+	case "removeInstance", "unshareProject":
+		status = 204
+	case "listShares":
+		body = `[]`
+	case "shareProject":
+		status, body = 201, `{"instance":"north","name":"p","created_at":"2026-01-02T03:04:05Z"}`
+	case "searchFederation":
+		body = `{"results":[],"instances":[],"answered":0,"asked":0,"summary":"0 of 0"}`
+	case "listFederatedProjects":
+		body = `[` + federatedProject + `]`
+	case "getFederatedProject", "updateFederatedProject":
+		body = federatedProject
 	}
 	return &bus.Answer{Status: status, Body: []byte(body)}
 }
+
+const (
+	instanceRow = `{"slug":"north","self":false,"status":"online","hub_url":null,"mesh_namespace":null,"version":null,"last_heartbeat_at":"2026-01-02T03:04:05Z","first_seen_at":"2026-01-02T03:04:05Z",` +
+		`"name":null,"tags":[],"source":"api","admitted":true,"contract":null,"capabilities":[],"load":0.5,"key":null,"other_key":null,"heartbeats":1,"missed_heartbeats":0,"interval_seconds":30,"jitter_ms":0.5,"clock_skew_ms":-1.5}`
+	federatedProject = `{"id":1,"slug":"north","name":"North","hub_url":null,"mesh_namespace":"hub.north","status":"offline","tags":[],"last_heartbeat_at":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+)
 
 func document(state string) string {
 	return `{"id":1,"title":"t","filename":"a.md","category":"c","collection":"default","repository_id":null,"technology_id":null,"content_type":"text/markdown","file_size":3,"sha256":"00","version":1,"state":"` + state +

@@ -182,3 +182,19 @@ func (h *Handlers) count(ctx context.Context, r *knowledgev1.CountDocumentsReque
 	}
 	return &knowledgev1.CountDocumentsResponse{Documents: int32(documents), Chunks: int32(chunks)}, nil
 }
+
+func (h *Handlers) searchProject(ctx context.Context, r *knowledgev1.SearchProjectRequest) (*knowledgev1.SearchProjectResponse, error) {
+	a, err := h.Search.Search(ctx, tenant.Project(r.GetProjectId()), search.Query{
+		Text: r.GetQuery(), Limit: int(r.GetLimit()), Filter: index.Filter{Category: r.GetCategory()},
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := &knowledgev1.SearchProjectResponse{}
+	for _, f := range a.Found {
+		out.Passages = append(out.Passages, &knowledgev1.Passage{
+			Title: f.Title, Content: f.Text, Category: f.Category, SourceFile: f.Source, HeadingPath: f.Path, Score: f.Score,
+		})
+	}
+	return out, nil
+}

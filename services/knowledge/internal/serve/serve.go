@@ -70,4 +70,5 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "listCollections", h.collections)
 	bus.Request(s, "listCategories", h.categories)
 	bus.Internal(s, "countDocuments", h.count)
+	bus.Internal(s, "searchProject", h.searchProject)
 }

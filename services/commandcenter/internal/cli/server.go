@@ -1,0 +1,137 @@
+package cli
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/version"
+)
+
+// server is whom the client commands talk to: who was named, else what runs
+// from the data directory, which has written down where it is, else what would
+// run with these settings.
+func (e *env) server() string {
+	if e.cfg.Client.Server != "" || e.names("http") {
+		return e.cfg.ServerURL()
+	}
+	if url := datadir.At(e.cfg.DataDir).Endpoint(datadir.EndpointHTTP); url != "" {
+		return url
+	}
+	return e.cfg.ServerURL()
+}
+
+// names reports whether a flag or the environment names an address that can be
+// called. Port 0 names none: it lets the server choose.
+func (e *env) names(key string) bool {
+	s, ok := e.loaded.Get(key)
+	_, port, err := net.SplitHostPort(s.Value)
+	return ok && (s.Origin == "flag" || s.Origin == "env") && err == nil && port != "0"
+}
+
+// session is the server as the user.
+func (e *env) session() (*client.Session, error) { return e.sessionWith(client.Config{}) }
+
+// sessionWith fills in what the settings say.
+func (e *env) sessionWith(c client.Config) (*client.Session, error) {
+	trust, err := e.trust()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	s, err := client.New(client.Config{
+		TLS:       trust,
+		Once:      c.Once,
+		Patience:  c.Patience,
+		Paused:    c.Paused,
+		Server:    e.server(),
+		Token:     e.cfg.Client.Token,
+		Project:   e.cfg.Client.Project,
+		Store:     client.NewStore(credentialsFile()),
+		UserAgent: "commandcenter/" + version.Product,
+		Local:     e.localOwner,
+	})
+	if err != nil {
+		return nil, usageError{err}
+	}
+	return s, nil
+}
+
+// trust says which certificate the server may show: what runs from the data
+// directory has written down its own.
+func (e *env) trust() (*tls.Config, error) {
+	if file := e.cfg.Client.CAFile; file != "" {
+		ca, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("--ca (CC_CA): %w", err)
+		}
+		c, err := client.Trust(e.server(), ca, nil)
+		if err != nil {
+			return nil, fmt.Errorf("--ca (CC_CA): %s: %w", file, err)
+		}
+		return c, nil
+	}
+	d := datadir.At(e.cfg.DataDir)
+	if d.Endpoint(datadir.EndpointHTTP) != e.server() {
+		return client.Trust(e.server(), nil, nil)
+	}
+	return client.Trust(e.server(), nil, []byte(d.Endpoint(datadir.EndpointCert)))
+}
+
+func credentialsFile() string { return settings.Home() + "/credentials.json" }
+
+// localOwner is the owner of the instance that runs from the data directory,
+// for that instance alone: whatever else listens on this machine must not see
+// the password. Reading it takes the same rights as reading all the data.
+func (e *env) localOwner() (email, password string, err error) {
+	server, dir := e.server(), datadir.At(e.cfg.DataDir)
+	if !loopback(server) {
+		return "", "", client.ErrNotLoggedIn
+	}
+	password, err = dir.ReadOwnerPassword()
+	if err != nil || password == "" {
+		return "", "", client.ErrNotLoggedIn
+	}
+	// What was written down may be of a process that is gone: the lock is not.
+	own := dir.Endpoint(datadir.EndpointHTTP)
+	switch {
+	case dir.Holder() == 0 && (dir.HolderOf(datadir.LockNATS) != 0 || dir.HolderOf(datadir.LockPostgres) != 0):
+		err = fmt.Errorf("%w; %s is run by `commandcenter serve`, where the owner has to log in as everybody else. Type: %s", client.ErrNotLoggedIn, dir.Path(), e.loginLine())
+	case dir.Holder() == 0:
+		err = fmt.Errorf("%w; nothing runs from %s: `commandcenter up` starts it, and its owner needs no login. If `commandcenter serve` runs it, type: %s", client.ErrNotLoggedIn, dir.Path(), e.loginLine())
+	case own == "":
+		err = fmt.Errorf("%w; what runs from %s is not ready yet", client.ErrNotLoggedIn, dir.Path())
+	case own != server:
+		err = fmt.Errorf("%w; what runs from %s is at %s, and only there its owner needs no login", client.ErrNotLoggedIn, dir.Path(), own)
+	default:
+		return datadir.OwnerEmail, password, nil
+	}
+	return "", "", err
+}
+
+// loginLine is what the owner types to log in at this server.
+func (e *env) loginLine() string {
+	words := []string{"commandcenter", "login"}
+	if s := e.cfg.Client.Server; s != "" {
+		words = append(words, "--server", shell(s))
+	}
+	if e.cfg.DataDir != settings.Default().DataDir {
+		words = append(words, "--data-dir", shell(e.cfg.DataDir))
+	}
+	words = append(words, "--email", datadir.OwnerEmail, "--password-stdin", "<", shell(datadir.At(e.cfg.DataDir).OwnerPasswordFile()))
+	return strings.Join(words, " ")
+}
+
+func loopback(server string) bool {
+	u, err := url.Parse(server)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+}

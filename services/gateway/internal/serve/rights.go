@@ -1,0 +1,64 @@
+package serve
+
+import (
+	"sync"
+
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+)
+
+// rights knows whose event streams are open, so that one whose rights may have
+// ended is looked at again at once, and not at its next heartbeat.
+type rights struct {
+	mu   sync.Mutex
+	open map[*right]struct{}
+}
+
+// right is that of one open stream.
+type right struct {
+	who  tenant.Identity
+	bell chan struct{}
+}
+
+// hold registers a stream; drop ends that.
+func (x *rights) hold(who tenant.Identity) (r *right, drop func()) {
+	r = &right{who, make(chan struct{}, 1)}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.open == nil {
+		x.open = map[*right]struct{}{}
+	}
+	x.open[r] = struct{}{}
+	return r, func() {
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		delete(x.open, r)
+	}
+}
+
+func (x *rights) doubt(which func(tenant.Identity) bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for r := range x.open {
+		if which(r.who) {
+			select {
+			case r.bell <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// ForgetUser has the open streams of a user prove again that they may go on.
+func (s *Edge) ForgetUser(id int64) {
+	s.rights.doubt(func(w tenant.Identity) bool { return w.UserID == id })
+}
+
+// ForgetSession does so for those of a session.
+func (s *Edge) ForgetSession(id string) {
+	s.rights.doubt(func(w tenant.Identity) bool { return w.Session == id })
+}
+
+// ForgetProject does so for those in a project.
+func (s *Edge) ForgetProject(p tenant.Project) {
+	s.rights.doubt(func(w tenant.Identity) bool { return w.Project == p })
+}

@@ -1,0 +1,303 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/feed"
+)
+
+// followEvents tells a caller what is said in a project from now on, or from
+// where an earlier stream ended.
+func (s *Edge) followEvents(c echo.Context, op *contract.Operation, who tenant.Identity, params []byte) error {
+	x, f, err := chosen(params, who)
+	if err != nil {
+		return err
+	}
+	id := c.Request().Header.Get("Last-Event-ID")
+	if id == "" {
+		id = x.After
+	}
+	ctx, cancel := context.WithTimeout(c.Request().Context(), s.c.RequestTimeout)
+	at, reset, err := s.resume(ctx, id)
+	cancel()
+	if err != nil {
+		return err
+	}
+	if s.draining() {
+		return errBusy
+	}
+	if err := s.streams.enter(who.Principal); err != nil {
+		return err
+	}
+	defer s.streams.leave(who.Principal)
+	s.m.streams.Inc()
+	defer s.m.streams.Dec()
+	right, drop := s.rights.hold(who)
+	defer drop()
+	callOf(c).long = true
+	out := s.eventStream(c)
+	if c.Request().Method == http.MethodHead {
+		return nil
+	}
+	t := &teller{s: s, c: c, op: op, filter: f, right: right, out: out, at: at, batch: make([]feed.Fact, 0, 64)}
+	if err := t.run(c.Request().Context(), reset); err != nil && !errors.Is(err, errFarewell) && c.Request().Context().Err() == nil {
+		callOf(c).err = err // the answer has begun: it can only be logged
+	}
+	return nil
+}
+
+// eventStream begins the answer. Nothing more is read of the caller.
+func (s *Edge) eventStream(c echo.Context) *frames {
+	h := c.Response().Header()
+	h["Content-Type"] = []string{"text/event-stream"}
+	h["Cache-Control"] = valNoStore
+	h["X-Accel-Buffering"] = []string{"no"}
+	c.Response().WriteHeader(http.StatusOK)
+	rc := http.NewResponseController(c.Response().Writer)
+	_ = rc.SetReadDeadline(time.Time{}) // see steady.Read
+	return &frames{w: c.Response(), rc: rc, now: s.now}
+}
+
+// resume finds the place behind which the stream goes on. reset says that it
+// is not the one that the caller named.
+func (s *Edge) resume(ctx context.Context, id string) (p bus.Position, reset bool, err error) {
+	if id == "" {
+		return s.d.Ring.End(), false, nil
+	}
+	p, err = bus.ParsePosition(id)
+	if err != nil {
+		return s.d.Ring.End(), true, nil //nolint:nilerr // the caller is told to begin anew
+	}
+	if s.d.Ring.Covers(p) {
+		return p, false, nil
+	}
+	kept, err := s.bus.KeptFacts(ctx)
+	if err != nil || kept.Holds(p) {
+		return p, false, err
+	}
+	return s.d.Ring.End(), true, nil
+}
+
+// teller is one open stream of facts.
+type teller struct {
+	s      *Edge
+	c      echo.Context
+	op     *contract.Operation
+	filter feed.Filter
+	right  *right
+	out    *frames
+	at     bus.Position // what was told
+	batch  []feed.Fact
+	doubt  time.Time // since when rights cannot be checked; zero: they are known
+}
+
+var (
+	errSlow   = errs.New(errs.Unavailable, "the caller reads its events too slowly")
+	errUnsure = errs.New(errs.Unavailable, "the caller's rights could not be checked for a minute")
+)
+
+// retryAfter is what the client waits, in milliseconds, before it comes back.
+const retryAfter = "1000"
+
+func (t *teller) run(ctx context.Context, reset bool) error {
+	if reset {
+		t.reset()
+	} else {
+		t.out.place(t.at)
+	}
+	if err := t.out.flush(); err != nil {
+		return err
+	}
+	for {
+		reader, err := t.s.d.Ring.Join(t.filter, t.at)
+		switch {
+		case errors.Is(err, feed.ErrReset):
+			t.at = t.s.d.Ring.End()
+			t.reset()
+			continue
+		case errors.Is(err, feed.ErrBehind):
+			if err := t.catchUp(ctx); err != nil {
+				return err
+			}
+			continue
+		}
+		err = t.follow(ctx, reader)
+		reader.Leave()
+		switch {
+		case errors.Is(err, feed.ErrReset):
+			continue // said at the next try to join
+		case errors.Is(err, feed.ErrBehind):
+			t.s.m.cutStreams.WithLabelValues("slow").Inc()
+			return errSlow
+		}
+		return err
+	}
+}
+
+func (t *teller) reset() {
+	t.out.event("reset", t.at, []byte(`{"reason":"what was said after your last event is not kept any more; read the state of what you follow anew"}`))
+}
+
+// catchUp tells what the stream holds beyond the caller's place.
+func (t *teller) catchUp(ctx context.Context) error {
+	leave, err := t.s.reading(ctx)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	var broken error
+	at, err := t.s.bus.Facts(ctx, stored(t.filter), bus.From{After: t.at}, func(said bus.Said) bool {
+		if f, ok := feed.Read(said); ok && t.filter.Wants(&f) {
+			t.out.fact(&f)
+			broken = t.out.flushFull()
+		}
+		// What may have changed meanwhile is looked at before the reading goes on.
+		return broken == nil && len(t.right.bell) == 0 && !t.s.draining()
+	})
+	if errors.Is(err, bus.ErrNotKept) {
+		t.at = t.s.d.Ring.End()
+		t.reset()
+		return t.out.flush()
+	}
+	if err := errors.Join(broken, err); err != nil {
+		return err
+	}
+	t.at = at
+	t.s.m.factsTold.WithLabelValues("stream").Add(float64(t.out.count()))
+	if err := t.out.flush(); err != nil {
+		return err
+	}
+	if t.s.draining() {
+		return t.farewell()
+	}
+	select {
+	case <-t.right.bell:
+		return t.check(ctx)
+	default:
+		return nil
+	}
+}
+
+// follow tells what is said from now on, until the stream ends.
+func (t *teller) follow(ctx context.Context, reader *feed.Reader) error {
+	beat := time.NewTicker(t.s.c.Heartbeat)
+	defer beat.Stop()
+	again := time.NewTicker(time.Second)
+	defer again.Stop()
+	for {
+		bell := reader.Bell
+		if !t.doubt.IsZero() {
+			bell = nil // nothing is told to who may have no right any more
+		} else {
+			again.Reset(time.Hour)
+		}
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.s.drain:
+			return t.farewell()
+		case <-bell:
+			err = t.tell(reader)
+		case <-t.right.bell:
+			err = t.check(ctx)
+			again.Reset(time.Second)
+		case <-again.C:
+			err = t.check(ctx)
+		case <-beat.C:
+			t.out.comment("keep-alive")
+			if t.doubt.IsZero() {
+				// A place that moves on spares the next stream a long way.
+				t.out.place(t.at)
+			}
+			if err = t.out.flush(); err == nil {
+				err = t.check(ctx) // a token may have expired
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (t *teller) tell(reader *feed.Reader) error {
+	for {
+		found, at, err := reader.Next(t.batch[:0])
+		if err != nil {
+			return err
+		}
+		for i := range found {
+			t.out.fact(&found[i])
+		}
+		t.at = at
+		if len(found) > 0 {
+			t.s.m.factsTold.WithLabelValues("live").Add(float64(len(found)))
+			if err := t.out.flush(); err != nil {
+				t.s.m.cutStreams.WithLabelValues("slow").Inc()
+				return err
+			}
+		}
+		if len(found) < cap(t.batch) {
+			return nil
+		}
+		if len(t.right.bell) > 0 { // first things first
+			reader.Again()
+			return nil
+		}
+	}
+}
+
+// check asks whether the caller may go on. While nobody can tell, nothing is
+// said, for a minute at most.
+func (t *teller) check(ctx context.Context) error {
+	r := t.c.Request()
+	claims, err := t.s.claims(ctx, r)
+	if err == nil {
+		var who tenant.Identity
+		if who, err = t.s.caller(ctx, r, t.op, t.c.ParamValues(), claims, principalOf(claims)); err == nil {
+			err = allowed(t.filter, who)
+			if who.Project != t.filter.Project { // the default one is another now
+				err = errForbidden
+			}
+		}
+	}
+	switch {
+	case err == nil:
+		t.doubt = time.Time{}
+		return nil
+	case ctx.Err() != nil:
+		return nil //nolint:nilerr // the caller has gone
+	case errs.KindOf(err) == errs.Unavailable:
+		if t.doubt.IsZero() {
+			t.doubt = t.s.now()
+		}
+		if t.s.now().Sub(t.doubt) < time.Minute {
+			return nil
+		}
+		err = errUnsure
+	}
+	t.s.m.cutStreams.WithLabelValues("rights").Inc()
+	t.out.event("closed", t.at, []byte(`{"reason":"your right to follow has ended"}`))
+	return errors.Join(err, t.out.flush())
+}
+
+// farewell ends the stream of a process that stops; the client comes back to
+// another one.
+func (t *teller) farewell() error {
+	t.out.place(t.at)
+	if err := t.out.flush(); err != nil {
+		return err
+	}
+	return errFarewell
+}
+
+var errFarewell = errs.New(errs.Unavailable, "the gateway stops")
