@@ -15,7 +15,9 @@ import (
 const askHealth = "health"
 
 // added reports whether the server itself adds the operation.
-func added(name string) bool { return name == getOperation || name == askHealth || name == askReplay }
+func added(name string) bool {
+	return name == getOperation || name == listOperations || name == askHealth || name == askReplay
+}
 
 // CheckResult is the outcome of one check of a service.
 type CheckResult struct {

@@ -63,7 +63,7 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	}
 	for _, command := range c.Commands {
 		if to, op, ok := strings.Cut(command, "."); ok {
-			p.pub("cmd.*."+to+"."+op, "req.*."+to+"."+getOperation, kindBody+"."+to+".>",
+			p.pub("cmd.*."+to+"."+op, "req.*."+to+"."+getOperation, "req.*."+to+"."+listOperations, kindBody+"."+to+".>",
 				"$JS.API.CONSUMER.INFO."+StreamCommands+"."+CommandDurable(to))
 		}
 	}

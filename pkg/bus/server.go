@@ -297,6 +297,7 @@ func (s *Server) Start(ctx context.Context) error {
 	s.add(&operation{name: askHealth, delivery: asInternal, run: s.health})
 	if s.hasCommands() {
 		s.add(&operation{name: getOperation, delivery: asRequest, run: jsonHandler(s.operationState)})
+		s.add(&operation{name: listOperations, delivery: asRequest, run: jsonHandler(s.operationList)})
 	}
 	s.busy = s.b.m.busy.WithLabelValues(s.c.Service, "requests")
 	s.full = s.b.m.refused.WithLabelValues(s.c.Service)

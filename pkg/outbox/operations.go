@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
@@ -66,6 +67,74 @@ func (o *Operations) Lookup(ctx context.Context, id uuid.UUID) (rec Operation, f
 func (o *Operations) LookupIn(ctx context.Context, tx *sqlx.Tx, p tenant.Project, id uuid.UUID) (rec Operation, found bool, err error) {
 	const q = `SELECT ` + operationColumns + ` FROM operations WHERE project_id = $1 AND id = $2`
 	return scanOperation(tx.QueryRowxContext(ctx, q, int64(p), id))
+}
+
+// State says which operations are listed.
+type State string
+
+// The states. The zero one is any.
+const (
+	AnyState  State = ""
+	Pending   State = "pending" // answered 202, and not finished
+	Succeeded State = "succeeded"
+	Failed    State = "failed" // refused, or given up
+)
+
+// Listing is one page of the operations of a project.
+type Listing struct {
+	State State
+	Limit int
+	// Before and BeforeID are of the last one of the page before, zero for the
+	// first page.
+	Before   time.Time
+	BeforeID uuid.UUID
+}
+
+// List returns operations of p in a transaction of it, the latest accepted
+// first, without headers and body.
+func (o *Operations) List(ctx context.Context, tx *sqlx.Tx, p tenant.Project, l Listing) (list []Operation, err error) {
+	const q = `
+		SELECT id, principal, operation, status, error, created_at, started_at, finished_at
+		FROM   operations
+		WHERE  project_id = $1
+		AND    ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
+		AND    CASE $4 WHEN 'pending' THEN status = $5 WHEN 'failed' THEN error IS NOT NULL
+		       WHEN 'succeeded' THEN error IS NULL AND status <> $5 ELSE true END
+		ORDER  BY created_at DESC, id DESC LIMIT $6`
+	rows, err := tx.QueryxContext(ctx, q, int64(p), sql.NullTime{Time: l.Before.UTC(), Valid: !l.Before.IsZero()}, l.BeforeID, string(l.State), Unfinished, l.Limit)
+	if err != nil {
+		return nil, fmt.Errorf("list operations: %w", err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		rec := Operation{Project: p}
+		var failure sql.NullString
+		var started sql.NullTime
+		if err := rows.Scan(&rec.ID, &rec.Principal, &rec.Operation, &rec.Status, &failure, &rec.CreatedAt, &started, &rec.FinishedAt); err != nil {
+			return nil, fmt.Errorf("list operations: %w", err)
+		}
+		if rec.StartedAt = started.Time; failure.Valid {
+			rec.Error = json.RawMessage(failure.String)
+		}
+		list = append(list, rec)
+	}
+	return list, rows.Err()
+}
+
+// Unknown returns those of the ids that are of no operation of p.
+func (o *Operations) Unknown(ctx context.Context, tx *sqlx.Tx, p tenant.Project, ids []uuid.UUID) ([]uuid.UUID, error) {
+	texts := make([]string, len(ids))
+	for i, id := range ids {
+		texts[i] = id.String()
+	}
+	const q = `
+		SELECT asked.id FROM unnest($2::uuid[]) AS asked (id)
+		WHERE  NOT EXISTS (SELECT FROM operations WHERE project_id = $1 AND id = asked.id)`
+	unknown := []uuid.UUID{}
+	if err := tx.SelectContext(ctx, &unknown, q, int64(p), pq.Array(texts)); err != nil {
+		return nil, fmt.Errorf("look for operations: %w", err)
+	}
+	return unknown, nil
 }
 
 // Save stores rec in tx, which must be of rec's project: with the change that

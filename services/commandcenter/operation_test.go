@@ -28,7 +28,7 @@ func TestAWriteOutlivesItsGatewayAndTheAbsenceOfItsService(t *testing.T) {
 	if code, out, errs := run(t, "migrate", "--data-dir", dir, "--nats-url", base.nats); code != 0 {
 		t.Fatalf("migrate: %d %s%s", code, out, errs)
 	}
-	auth := serving(t, dir, "auth", "--ops", "127.0.0.1:0")
+	auth := serving(t, dir, "auth", "federation", "--ops", "127.0.0.1:0")
 	auth.awaitReady()
 	gateway := func() *product {
 		p := serving(t, dir, "gateway", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0")
@@ -84,6 +84,17 @@ func TestAWriteOutlivesItsGatewayAndTheAbsenceOfItsService(t *testing.T) {
 	gone := two.owner().json("DELETE", "/api/v1/knowledge/documents/99", nil, 202, nil, "Prefer", "respond-async")
 	if code, out, _ := two.cc("operation", "wait", gone.Get("Location")); code != 4 || !strings.Contains(out, "failed (404)") {
 		t.Errorf("a write that is refused: %d %s", code, out)
+	}
+	var listed struct {
+		Items    []operation `json:"items"`
+		Complete bool        `json:"complete"`
+	}
+	two.must(&listed, "operation", "list")
+	if len(listed.Items) != 2 || !listed.Complete || listed.Items[0].Operation != "deleteDocument" || listed.Items[0].Status != "failed" || listed.Items[1].Status != "succeeded" {
+		t.Errorf("listed %+v", listed)
+	}
+	if code, out, errs := two.cc("operation", "list", "--status", "failed"); code != 0 || !strings.Contains(out, "failed 404") || strings.Contains(out, "addTextDocument") {
+		t.Errorf("list for people: %d %s%s", code, out, errs)
 	}
 	for _, p := range []*product{knowledge, one, two, auth, base} {
 		p.stop()

@@ -5,7 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/getkin/kin-openapi/openapi3"
+
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
+	"github.com/commandcenter/commandcenter/services/gateway"
 )
 
 // two are two gateways of one instance.
@@ -79,7 +82,47 @@ func TestAWriteIsInHandForBothGatewaysAndCanBeWaitedForAtEither(t *testing.T) {
 	if err := json.Unmarshal([]byte(got.body), &op); err != nil || op.Status != "succeeded" || op.HTTPStatus != 204 || op.CreatedBy != "user:1" || op.StartedAt == nil {
 		t.Errorf("%d %s, %v", got.status, got.body, err)
 	}
+	list := both[1].call("GET", "/api/v1/operations?status=succeeded&limit=1", "", viewer)
+	var page struct {
+		Items    []struct{ ID, Operation string }
+		Next     *string
+		Complete bool
+	}
+	if err := json.Unmarshal([]byte(list.body), &page); err != nil || len(page.Items) != 1 || page.Next == nil || page.Complete || // nobody serves federation here
+
+		page.Items[0].Operation != "deleteDocument" || !strings.HasSuffix(later.header.Get("Location"), page.Items[0].ID) {
+		t.Errorf("listed: %d %s, %v", list.status, list.body, err)
+	}
 	if got := both[1].call("GET", later.header.Get("Location"), "", map[string]string{"Authorization": "Bearer " + w.token("3", "s3")}); got.status != 404 {
 		t.Errorf("somebody from outside of the project: %d %s", got.status, got.body)
+	}
+}
+
+func TestEveryWriteOfTheContractSaysWhatHoldsForAllWrites(t *testing.T) {
+	t.Parallel()
+	doc, err := openapi3.NewLoader().LoadFromData(gateway.OpenAPI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			delivery, _ := op.Extensions["x-delivery"].(string)
+			if delivery != "command" && delivery != "upload" {
+				continue
+			}
+			for _, name := range []string{"Idempotency-Key", "Prefer"} {
+				if op.Parameters.GetByInAndName("header", name) == nil {
+					t.Errorf("%s %s: no parameter %s", method, path, name)
+				}
+			}
+			if op.Responses.Value("202") == nil {
+				t.Errorf("%s %s: no answer 202", method, path)
+			}
+			for status, res := range op.Responses.Map() {
+				if status[0] == '2' && res.Value.Headers["CC-Durability"] == nil {
+					t.Errorf("%s %s: %s without CC-Durability", method, path, status)
+				}
+			}
+		}
 	}
 }

@@ -22,18 +22,86 @@ import (
 func (e *env) operationCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "operation",
-		Short: "Writes and what became of them: show, wait",
+		Short: "Writes and what became of them: list, show, wait",
 		Long: `A write that is not done within its call is answered 202, and its Location names
 the operation under which it is known for 24 hours, to the members of its project.`,
-		Example: `  commandcenter operation show p1.knowledge.0198c0de-0000-7000-8000-000000000001
+		Example: `  commandcenter operation list --status pending
+  commandcenter operation show p1.knowledge.0198c0de-0000-7000-8000-000000000001
   commandcenter operation wait p1.knowledge.0198c0de-0000-7000-8000-000000000001 --timeout 1m`,
 	}
 	e.bind(c, true, "client.server")
-	return group(c, e.operationShow(), e.operationWait())
+	return group(c, e.operationList(), e.operationShow(), e.operationWait())
 }
 
 // Exit codes of commands about one operation.
 var codesOperation = append(slices.Clone(codesClient), exitNotFound)
+
+func (e *env) operationList() *cobra.Command {
+	var status, cursor string
+	limit := 20
+	c := &cobra.Command{
+		Use:     "list",
+		Short:   "The writes of the project of the last 24 hours, newest first",
+		Example: "  commandcenter operation list --status pending\n  commandcenter operation list --limit 200 --json | jq -r '.items[].id'",
+		Args:    nargs(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := e.session()
+			if err != nil {
+				return err
+			}
+			params := &client.ListOperationsParams{Limit: &limit}
+			if status != "" {
+				st := client.ListOperationsParamsStatus(status)
+				params.Status = &st
+			}
+			if cursor != "" {
+				params.Cursor = &cursor
+			}
+			page, err := client.Into[client.OperationPage](s.ListOperations(cmd.Context(), params))
+			if err != nil {
+				return err
+			}
+			return e.printOperations(page)
+		},
+	}
+	c.Flags().StringVar(&status, "status", "", "only operations that are pending, succeeded or failed")
+	c.Flags().IntVarP(&limit, "limit", "n", limit, "most operations, up to 200")
+	c.Flags().StringVar(&cursor, "after", "", "go on after a page: its next")
+	values(c, "status", "pending", "succeeded", "failed")
+	return ends(c, codesClient...)
+}
+
+func (e *env) printOperations(page client.OperationPage) error {
+	if e.json {
+		e.print(e.Out, page)
+		return nil
+	}
+	if len(page.Items) == 0 {
+		e.say("No operations.")
+	} else {
+		t := newTable(e.Out, "ACCEPTED", "OPERATION", "STATUS", "TOOK", "BY", "ID")
+		for _, o := range page.Items {
+			state, took := string(o.Status), ""
+			if o.HttpStatus != nil {
+				state += " " + strconv.Itoa(*o.HttpStatus)
+			}
+			if o.FinishedAt != nil {
+				took = o.FinishedAt.Sub(o.AcceptedAt).Round(time.Millisecond).String()
+			}
+			t.row(o.AcceptedAt.Local().Format(time.DateTime), o.Operation, state, took, o.CreatedBy, o.Id)
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+	}
+	if page.Next != nil {
+		e.say("There are older ones: --after %s", *page.Next)
+	}
+	if !page.Complete {
+		e.say("Not complete: a service is silent, so that of its writes only those are listed that were answered 202.")
+	}
+	return nil
+}
 
 func (e *env) operationShow() *cobra.Command {
 	return ends(&cobra.Command{

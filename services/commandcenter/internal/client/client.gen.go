@@ -201,6 +201,27 @@ func (e OperationStatus) Valid() bool {
 	}
 }
 
+// Defines values for OperationSummaryStatus.
+const (
+	OperationSummaryStatusFailed    OperationSummaryStatus = "failed"
+	OperationSummaryStatusPending   OperationSummaryStatus = "pending"
+	OperationSummaryStatusSucceeded OperationSummaryStatus = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the OperationSummaryStatus enum.
+func (e OperationSummaryStatus) Valid() bool {
+	switch e {
+	case OperationSummaryStatusFailed:
+		return true
+	case OperationSummaryStatusPending:
+		return true
+	case OperationSummaryStatusSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListFederatedProjectsParamsStatus.
 const (
 	ListFederatedProjectsParamsStatusDegraded ListFederatedProjectsParamsStatus = "degraded"
@@ -276,6 +297,27 @@ func (e QueryKnowledgeBaseParamsFusion) Valid() bool {
 	case Convex:
 		return true
 	case Rrf:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListOperationsParamsStatus.
+const (
+	ListOperationsParamsStatusFailed    ListOperationsParamsStatus = "failed"
+	ListOperationsParamsStatusPending   ListOperationsParamsStatus = "pending"
+	ListOperationsParamsStatusSucceeded ListOperationsParamsStatus = "succeeded"
+)
+
+// Valid indicates whether the value is a known member of the ListOperationsParamsStatus enum.
+func (e ListOperationsParamsStatus) Valid() bool {
+	switch e {
+	case ListOperationsParamsStatusFailed:
+		return true
+	case ListOperationsParamsStatusPending:
+		return true
+	case ListOperationsParamsStatusSucceeded:
 		return true
 	default:
 		return false
@@ -728,6 +770,37 @@ type Operation struct {
 // OperationStatus defines model for Operation.Status.
 type OperationStatus string
 
+// OperationPage defines model for OperationPage.
+type OperationPage struct {
+	// Complete False while a service is silent; of its operations only those are listed that were answered 202
+	Complete bool               `json:"complete"`
+	Items    []OperationSummary `json:"items"`
+
+	// Next The cursor of the page after; null at the end
+	Next *string `json:"next"`
+}
+
+// OperationSummary defines model for OperationSummary.
+type OperationSummary struct {
+	AcceptedAt time.Time `json:"accepted_at"`
+
+	// CreatedBy Who asked for it, as `user:<id>`
+	CreatedBy  string     `json:"created_by"`
+	FinishedAt *time.Time `json:"finished_at"`
+
+	// HttpStatus What the call would have answered
+	HttpStatus *int   `json:"http_status"`
+	Id         string `json:"id"`
+
+	// Operation operationId of the call
+	Operation string                 `json:"operation"`
+	StartedAt *time.Time             `json:"started_at"`
+	Status    OperationSummaryStatus `json:"status"`
+}
+
+// OperationSummaryStatus defines model for OperationSummary.Status.
+type OperationSummaryStatus string
+
 // Problem RFC 9457 problem details.
 type Problem struct {
 	Detail string `json:"detail"`
@@ -1050,6 +1123,10 @@ type PurgeDeadLettersParams struct {
 	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
 	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ListDeadLettersParams defines parameters for ListDeadLetters.
@@ -1075,6 +1152,10 @@ type DiscardDeadLetterParams struct {
 	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
 	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // GetDeadLetterParams defines parameters for GetDeadLetter.
@@ -1091,6 +1172,10 @@ type RedriveDeadLetterParams struct {
 	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
 	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ListEventsParams defines parameters for ListEvents.
@@ -1146,6 +1231,10 @@ type RegisterEventSchemaParams struct {
 	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
 	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // DeleteEventSchemaParams defines parameters for DeleteEventSchema.
@@ -1156,6 +1245,10 @@ type DeleteEventSchemaParams struct {
 	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
 	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // GetEventSchemaParams defines parameters for GetEventSchema.
@@ -1211,6 +1304,10 @@ type RemoveInstanceParams struct {
 	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
 	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // AdmitInstanceParams defines parameters for AdmitInstance.
@@ -1218,6 +1315,10 @@ type AdmitInstanceParams struct {
 	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
 	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // SearchFederationParams defines parameters for SearchFederation.
@@ -1240,6 +1341,10 @@ type ShareProjectParams struct {
 	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
 	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // UnshareProjectParams defines parameters for UnshareProject.
@@ -1250,6 +1355,10 @@ type UnshareProjectParams struct {
 	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
 	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // ListCategoriesParams defines parameters for ListCategories.
@@ -1395,6 +1504,24 @@ type GetKnowledgeStatisticsParams struct {
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 }
+
+// ListOperationsParams defines parameters for ListOperations.
+type ListOperationsParams struct {
+	// Status Only operations in this state.
+	Status *ListOperationsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Limit Most rows to answer.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Cursor The `next` of the page before.
+	Cursor *string `form:"cursor,omitempty" json:"cursor,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListOperationsParamsStatus defines parameters for ListOperations.
+type ListOperationsParamsStatus string
 
 // GetOperationParams defines parameters for GetOperation.
 type GetOperationParams struct {
@@ -2005,6 +2132,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/knowledge/statistics (the `GetKnowledgeStatistics` operationId).
 	GetKnowledgeStatistics(ctx context.Context, params *GetKnowledgeStatisticsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListOperations The writes of the project of the last 24 hours, newest first
+	//
+	// Those that wait for their service are among them. Ask for one to see its answer.
+	//
+	// Corresponds with GET /api/v1/operations (the `ListOperations` operationId).
+	ListOperations(ctx context.Context, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOperation A write and its outcome
 	//
@@ -2995,6 +3129,23 @@ func (c *Client) GetKnowledgeStatistics(ctx context.Context, params *GetKnowledg
 	return c.Client.Do(req)
 }
 
+// ListOperations The writes of the project of the last 24 hours, newest first
+//
+// Those that wait for their service are among them. Ask for one to see its answer.
+//
+// Corresponds with GET /api/v1/operations (the `ListOperations` operationId).
+func (c *Client) ListOperations(ctx context.Context, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListOperationsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // GetOperation A write and its outcome
 //
 // Visible for 24 hours, to the members of its project; one that belongs to no project, such as the creation of one, to its caller.
@@ -3722,6 +3873,17 @@ func NewPurgeDeadLettersRequest(server string, params *PurgeDeadLettersParams) (
 			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
 	}
 
 	return req, nil
@@ -3875,6 +4037,17 @@ func NewDiscardDeadLetterRequest(server string, seq DeadSeq, params *DiscardDead
 			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
 	}
 
 	return req, nil
@@ -3982,6 +4155,17 @@ func NewRedriveDeadLetterRequest(server string, seq DeadSeq, params *RedriveDead
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
 		}
 
 	}
@@ -4296,6 +4480,17 @@ func NewRegisterEventSchemaRequestWithBody(server string, params *RegisterEventS
 			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
 	}
 
 	return req, nil
@@ -4354,6 +4549,17 @@ func NewDeleteEventSchemaRequest(server string, schemaId int64, params *DeleteEv
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
 		}
 
 	}
@@ -4712,6 +4918,17 @@ func NewRemoveInstanceRequest(server string, slug InstanceSlug, params *RemoveIn
 			req.Header.Set("Idempotency-Key", headerParam0)
 		}
 
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -4806,6 +5023,17 @@ func NewAdmitInstanceRequestWithBody(server string, slug InstanceSlug, params *A
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
 		}
 
 	}
@@ -4971,6 +5199,17 @@ func NewShareProjectRequestWithBody(server string, params *ShareProjectParams, c
 			req.Header.Set("Idempotency-Key", headerParam1)
 		}
 
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
 	}
 
 	return req, nil
@@ -5029,6 +5268,17 @@ func NewUnshareProjectRequest(server string, slug InstanceSlug, params *UnshareP
 			}
 
 			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
 		}
 
 	}
@@ -5791,6 +6041,99 @@ func NewGetKnowledgeStatisticsRequest(server string, params *GetKnowledgeStatist
 		if params.Collection != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "collection", *params.Collection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListOperationsRequest constructs an http.Request for the ListOperations method
+func NewListOperationsRequest(server string, params *ListOperationsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/operations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cursor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cursor", *params.Cursor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -6939,6 +7282,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/knowledge/statistics (the `GetKnowledgeStatistics` operationId).
 	GetKnowledgeStatisticsWithResponse(ctx context.Context, params *GetKnowledgeStatisticsParams, reqEditors ...RequestEditorFn) (*GetKnowledgeStatisticsResponse, error)
 
+	// ListOperationsWithResponse The writes of the project of the last 24 hours, newest first
+	//
+	// Those that wait for their service are among them. Ask for one to see its answer.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/operations (the `ListOperations` operationId).
+	ListOperationsWithResponse(ctx context.Context, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*ListOperationsResponse, error)
+
 	// GetOperationWithResponse A write and its outcome
 	//
 	// Visible for 24 hours, to the members of its project; one that belongs to no project, such as the creation of one, to its caller.
@@ -7681,6 +8033,11 @@ func (r RegisterResponse) ContentType() string {
 	return ""
 }
 
+// PurgeDeadLettersResponse200Headers the declared response headers of an HTTP 200 response for PurgeDeadLetters
+type PurgeDeadLettersResponse200Headers struct {
+	CCDurability *string
+}
+
 // PurgeDeadLettersResponse202Headers the declared response headers of an HTTP 202 response for PurgeDeadLetters
 type PurgeDeadLettersResponse202Headers struct {
 	CCDurability      *string
@@ -7699,6 +8056,8 @@ type PurgeDeadLettersResponse struct {
 	ApplicationproblemJSON422 *Invalid
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *PurgeDeadLettersResponse200Headers
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *PurgeDeadLettersResponse202Headers
 }
@@ -7814,6 +8173,11 @@ type DiscardDeadLetterResponse202Headers struct {
 	PreferenceApplied *string
 }
 
+// DiscardDeadLetterResponse204Headers the declared response headers of an HTTP 204 response for DiscardDeadLetter
+type DiscardDeadLetterResponse204Headers struct {
+	CCDurability *string
+}
+
 type DiscardDeadLetterResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7827,6 +8191,8 @@ type DiscardDeadLetterResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *DiscardDeadLetterResponse202Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DiscardDeadLetterResponse204Headers
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
@@ -7947,6 +8313,11 @@ type RedriveDeadLetterResponse202Headers struct {
 	PreferenceApplied *string
 }
 
+// RedriveDeadLetterResponse204Headers the declared response headers of an HTTP 204 response for RedriveDeadLetter
+type RedriveDeadLetterResponse204Headers struct {
+	CCDurability *string
+}
+
 type RedriveDeadLetterResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -7960,6 +8331,8 @@ type RedriveDeadLetterResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *RedriveDeadLetterResponse202Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *RedriveDeadLetterResponse204Headers
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
@@ -8128,6 +8501,16 @@ func (r ListEventSchemasResponse) ContentType() string {
 	return ""
 }
 
+// RegisterEventSchemaResponse200Headers the declared response headers of an HTTP 200 response for RegisterEventSchema
+type RegisterEventSchemaResponse200Headers struct {
+	CCDurability *string
+}
+
+// RegisterEventSchemaResponse201Headers the declared response headers of an HTTP 201 response for RegisterEventSchema
+type RegisterEventSchemaResponse201Headers struct {
+	CCDurability *string
+}
+
 // RegisterEventSchemaResponse202Headers the declared response headers of an HTTP 202 response for RegisterEventSchema
 type RegisterEventSchemaResponse202Headers struct {
 	CCDurability      *string
@@ -8150,6 +8533,10 @@ type RegisterEventSchemaResponse struct {
 	ApplicationproblemJSON422 *Invalid
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RegisterEventSchemaResponse200Headers
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *RegisterEventSchemaResponse201Headers
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *RegisterEventSchemaResponse202Headers
 }
@@ -8220,6 +8607,11 @@ type DeleteEventSchemaResponse202Headers struct {
 	PreferenceApplied *string
 }
 
+// DeleteEventSchemaResponse204Headers the declared response headers of an HTTP 204 response for DeleteEventSchema
+type DeleteEventSchemaResponse204Headers struct {
+	CCDurability *string
+}
+
 type DeleteEventSchemaResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8233,6 +8625,8 @@ type DeleteEventSchemaResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *DeleteEventSchemaResponse202Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteEventSchemaResponse204Headers
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
@@ -8518,6 +8912,11 @@ type RemoveInstanceResponse202Headers struct {
 	PreferenceApplied *string
 }
 
+// RemoveInstanceResponse204Headers the declared response headers of an HTTP 204 response for RemoveInstance
+type RemoveInstanceResponse204Headers struct {
+	CCDurability *string
+}
+
 type RemoveInstanceResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8533,6 +8932,8 @@ type RemoveInstanceResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *RemoveInstanceResponse202Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *RemoveInstanceResponse204Headers
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
@@ -8651,6 +9052,11 @@ func (r GetInstanceResponse) ContentType() string {
 	return ""
 }
 
+// AdmitInstanceResponse200Headers the declared response headers of an HTTP 200 response for AdmitInstance
+type AdmitInstanceResponse200Headers struct {
+	CCDurability *string
+}
+
 // AdmitInstanceResponse202Headers the declared response headers of an HTTP 202 response for AdmitInstance
 type AdmitInstanceResponse202Headers struct {
 	CCDurability      *string
@@ -8671,6 +9077,8 @@ type AdmitInstanceResponse struct {
 	ApplicationproblemJSON422 *Invalid
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *AdmitInstanceResponse200Headers
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *AdmitInstanceResponse202Headers
 }
@@ -8839,6 +9247,11 @@ func (r ListSharesResponse) ContentType() string {
 	return ""
 }
 
+// ShareProjectResponse201Headers the declared response headers of an HTTP 201 response for ShareProject
+type ShareProjectResponse201Headers struct {
+	CCDurability *string
+}
+
 // ShareProjectResponse202Headers the declared response headers of an HTTP 202 response for ShareProject
 type ShareProjectResponse202Headers struct {
 	CCDurability      *string
@@ -8861,6 +9274,8 @@ type ShareProjectResponse struct {
 	ApplicationproblemJSON422 *Invalid
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
 	ApplicationproblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *ShareProjectResponse201Headers
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *ShareProjectResponse202Headers
 }
@@ -8931,6 +9346,11 @@ type UnshareProjectResponse202Headers struct {
 	PreferenceApplied *string
 }
 
+// UnshareProjectResponse204Headers the declared response headers of an HTTP 204 response for UnshareProject
+type UnshareProjectResponse204Headers struct {
+	CCDurability *string
+}
+
 type UnshareProjectResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -8944,6 +9364,8 @@ type UnshareProjectResponse struct {
 	ApplicationproblemJSONDefault *Problem
 	// Headers202 the parsed response headers for an HTTP 202 response
 	Headers202 *UnshareProjectResponse202Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *UnshareProjectResponse204Headers
 }
 
 // GetJSON202 returns the response for an HTTP 202 `application/json` response
@@ -9652,6 +10074,61 @@ func (r GetKnowledgeStatisticsResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetKnowledgeStatisticsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListOperationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OperationPage
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListOperationsResponse) GetJSON200() *OperationPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListOperationsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListOperationsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListOperationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListOperationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListOperationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListOperationsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -11237,6 +11714,21 @@ func (c *ClientWithResponses) GetKnowledgeStatisticsWithResponse(ctx context.Con
 	return ParseGetKnowledgeStatisticsResponse(rsp)
 }
 
+// ListOperationsWithResponse The writes of the project of the last 24 hours, newest first
+//
+// Those that wait for their service are among them. Ask for one to see its answer.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/operations (the `ListOperations` operationId).
+func (c *ClientWithResponses) ListOperationsWithResponse(ctx context.Context, params *ListOperationsParams, reqEditors ...RequestEditorFn) (*ListOperationsResponse, error) {
+	rsp, err := c.ListOperations(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListOperationsResponse(rsp)
+}
+
 // GetOperationWithResponse A write and its outcome
 //
 // Visible for 24 hours, to the members of its project; one that belongs to no project, such as the creation of one, to its caller.
@@ -12008,6 +12500,16 @@ func ParsePurgeDeadLettersResponse(rsp *http.Response) (*PurgeDeadLettersRespons
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers PurgeDeadLettersResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 202:
 		var headers PurgeDeadLettersResponse202Headers
 		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
@@ -12149,6 +12651,16 @@ func ParseDiscardDeadLetterResponse(rsp *http.Response) (*DiscardDeadLetterRespo
 			headers.PreferenceApplied = &value
 		}
 		response.Headers202 = &headers
+	case rsp.StatusCode == 204:
+		var headers DiscardDeadLetterResponse204Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers204 = &headers
 	}
 
 	return response, nil
@@ -12273,6 +12785,16 @@ func ParseRedriveDeadLetterResponse(rsp *http.Response) (*RedriveDeadLetterRespo
 			headers.PreferenceApplied = &value
 		}
 		response.Headers202 = &headers
+	case rsp.StatusCode == 204:
+		var headers RedriveDeadLetterResponse204Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers204 = &headers
 	}
 
 	return response, nil
@@ -12424,6 +12946,26 @@ func ParseRegisterEventSchemaResponse(rsp *http.Response) (*RegisterEventSchemaR
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers RegisterEventSchemaResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 201:
+		var headers RegisterEventSchemaResponse201Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers201 = &headers
 	case rsp.StatusCode == 202:
 		var headers RegisterEventSchemaResponse202Headers
 		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
@@ -12525,6 +13067,16 @@ func ParseDeleteEventSchemaResponse(rsp *http.Response) (*DeleteEventSchemaRespo
 			headers.PreferenceApplied = &value
 		}
 		response.Headers202 = &headers
+	case rsp.StatusCode == 204:
+		var headers DeleteEventSchemaResponse204Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers204 = &headers
 	}
 
 	return response, nil
@@ -12776,6 +13328,16 @@ func ParseRemoveInstanceResponse(rsp *http.Response) (*RemoveInstanceResponse, e
 			headers.PreferenceApplied = &value
 		}
 		response.Headers202 = &headers
+	case rsp.StatusCode == 204:
+		var headers RemoveInstanceResponse204Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers204 = &headers
 	}
 
 	return response, nil
@@ -12880,6 +13442,16 @@ func ParseAdmitInstanceResponse(rsp *http.Response) (*AdmitInstanceResponse, err
 	}
 
 	switch {
+	case rsp.StatusCode == 200:
+		var headers AdmitInstanceResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers200 = &headers
 	case rsp.StatusCode == 202:
 		var headers AdmitInstanceResponse202Headers
 		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
@@ -13048,6 +13620,16 @@ func ParseShareProjectResponse(rsp *http.Response) (*ShareProjectResponse, error
 	}
 
 	switch {
+	case rsp.StatusCode == 201:
+		var headers ShareProjectResponse201Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers201 = &headers
 	case rsp.StatusCode == 202:
 		var headers ShareProjectResponse202Headers
 		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
@@ -13149,6 +13731,16 @@ func ParseUnshareProjectResponse(rsp *http.Response) (*UnshareProjectResponse, e
 			headers.PreferenceApplied = &value
 		}
 		response.Headers202 = &headers
+	case rsp.StatusCode == 204:
+		var headers UnshareProjectResponse204Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers204 = &headers
 	}
 
 	return response, nil
@@ -13727,6 +14319,46 @@ func ParseGetKnowledgeStatisticsResponse(rsp *http.Response) (*GetKnowledgeStati
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
 		var dest KnowledgeStatistics
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListOperationsResponse parses an HTTP response from a ListOperationsWithResponse call
+func ParseListOperationsResponse(rsp *http.Response) (*ListOperationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListOperationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OperationPage
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}

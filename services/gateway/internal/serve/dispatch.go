@@ -386,16 +386,3 @@ func (s *Edge) send(c echo.Context, status int, body []byte) error {
 	}
 	return nil
 }
-
-// operation is the contract's Operation.
-type operation struct {
-	ID         string          `json:"id"`
-	Operation  string          `json:"operation"`
-	Status     string          `json:"status"`
-	HTTPStatus *int            `json:"http_status"`
-	Answer     json.RawMessage `json:"answer"`
-	CreatedBy  string          `json:"created_by"`
-	AcceptedAt time.Time       `json:"accepted_at"`
-	StartedAt  *time.Time      `json:"started_at"`
-	FinishedAt *time.Time      `json:"finished_at"`
-}

@@ -1,6 +1,7 @@
 package serve_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -199,5 +200,52 @@ func TestAKeyIsTheSameQuotedAndBare(t *testing.T) {
 	}
 	if got := w.call("POST", "/api/v1/projects", `{"name":"p"}`, as(w.auth.token(owner)), with("Idempotency-Key", `""`)); got.status != 422 {
 		t.Errorf("an empty key: %d", got.status)
+	}
+}
+
+func TestOperationsAreListedPageByPage(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 678_000, time.UTC)
+	const id = "0198c0de-0000-7000-8000-000000000001"
+	var asked bus.OperationsPage
+	var who tenant.Identity
+	found := &bus.Operations{More: true, Complete: true, List: []bus.OperationState{
+		{ID: "knowledge." + id, Operation: "addDocument", Principal: "user:3", Pending: true, AcceptedAt: at},
+		{ID: "auth." + id, Operation: "updateProject", Principal: "user:1", AcceptedAt: at, StartedAt: at, FinishedAt: at, Err: errs.New(errs.Conflict, "taken")},
+		{ID: "auth." + id, Operation: "updateProject", Principal: "user:1", AcceptedAt: at, FinishedAt: at, Answer: &bus.Answer{Status: 200}},
+	}}
+	w.bus.list = func(id tenant.Identity, page bus.OperationsPage) (*bus.Operations, error) {
+		who, asked = id, page
+		return found, nil
+	}
+	token := as(w.auth.token(viewer))
+	first := w.call("GET", "/api/v1/operations?status=pending&limit=3", "", token).json(t)
+	if who.Project != 1 || asked.State != "pending" || asked.Limit != 3 || !asked.Before.IsZero() || strings.Join(asked.Services, " ") != "auth federation knowledge" {
+		t.Errorf("asked %+v for %+v", asked, who)
+	}
+	var got []string
+	for _, i := range first["items"].([]any) {
+		o := i.(map[string]any)
+		if _, ok := o["answer"]; ok {
+			t.Errorf("an answer is listed: %v", o)
+		}
+		got = append(got, fmt.Sprint(o["id"], " ", o["status"], " ", o["http_status"], " ", o["created_by"]))
+	}
+	if want := "p1.knowledge." + id + " pending <nil> user:3,p1.auth." + id + " failed 409 user:1,p1.auth." + id + " succeeded 200 user:1"; strings.Join(got, ",") != want {
+		t.Errorf("%v, want %s", got, want)
+	}
+	found.More, found.Complete = false, false
+	second := w.call("GET", "/api/v1/operations/?cursor="+first["next"].(string), "", token).json(t)
+	if !asked.Before.Equal(at) || asked.BeforeID.String() != id || asked.Limit != 50 || asked.State != "" || second["next"] != nil || second["complete"] != false {
+		t.Errorf("asked %+v, answered %v", asked, second)
+	}
+	for path, want := range map[string]int{"?cursor=x": 422, "?cursor=-1." + id: 422, "?cursor=zzzzzzzzzzzzz." + id: 422, "?limit=0": 422, "?limit=201": 422, "?status=done": 422} {
+		if got := w.call("GET", "/api/v1/operations"+path, "", token); got.status != want {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+	if got := w.call("GET", "/api/v1/operations", "", as(w.auth.token(stranger)), with("X-Project-ID", "1")); got.status != 403 {
+		t.Errorf("of somebody else's project: %d", got.status)
 	}
 }

@@ -164,6 +164,7 @@ type fakeBus struct {
 	request   func(bus.Target, tenant.Identity, []byte) (*bus.Answer, error)
 	command   func(bus.Target, tenant.Identity, []byte, bus.CommandOptions) (*bus.Answer, error)
 	operation func(tenant.Identity, string) (*bus.OperationState, error)
+	list      func(tenant.Identity, bus.OperationsPage) (*bus.Operations, error)
 	objects   map[string]string
 	backlog   error
 	putErr    error
@@ -265,6 +266,10 @@ func (b *fakeBus) FollowLive(_ context.Context, _ tenant.Project, job string, fn
 
 func (b *fakeBus) Operation(_ context.Context, who tenant.Identity, id string) (*bus.OperationState, error) {
 	return b.operation(who, id)
+}
+
+func (b *fakeBus) Operations(_ context.Context, who tenant.Identity, page bus.OperationsPage) (*bus.Operations, error) {
+	return b.list(who, page)
 }
 
 func (b *fakeBus) Facts(_ context.Context, _ bus.FactFilter, from bus.From, _ func(bus.Said) bool) (bus.Position, error) {

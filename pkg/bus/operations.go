@@ -1,0 +1,237 @@
+package bus
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/nats-io/nats.go/jetstream"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+)
+
+// listOperations is answered by every server with commands: the latest of a
+// project.
+const listOperations = "listOperations"
+
+// Bounds of a listing.
+const (
+	maxListed = 200  // operations of one page
+	maxNoted  = 2000 // notes that are looked at, of one service
+)
+
+// OperationsPage says which operations of a project are asked for.
+type OperationsPage struct {
+	Services []string // whose
+	State    outbox.State
+	Limit    int // at most 200
+	// Before goes on after the last one of the page before; zero begins with the
+	// newest.
+	Before   time.Time
+	BeforeID uuid.UUID
+}
+
+// Operations are the operations of a project that were accepted lately, newest
+// first.
+type Operations struct {
+	List []OperationState // without their answers, save for errors
+	More bool             // there are older ones
+	// Complete is false when a service is silent, so that of its operations only
+	// those are listed that were noted when they were accepted, or when more wait
+	// than are looked at.
+	Complete bool
+}
+
+// Operations lists the operations of the project of identity, which must be
+// one: those of the instance are their callers' alone.
+func (b *Bus) Operations(ctx context.Context, identity tenant.Identity, page OperationsPage) (*Operations, error) {
+	if identity.Project == tenant.Instance || page.Limit < 1 || page.Limit > maxListed {
+		return nil, errs.Newf(errs.Internal, "list %d operations of project %d", page.Limit, identity.Project)
+	}
+	notes, err := b.notes(ctx, identity.Project)
+	if err != nil {
+		return nil, err
+	}
+	out := &Operations{Complete: true}
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	for _, service := range page.Services {
+		asking.Go(func() {
+			all := notes[service]
+			part, heard, perr := b.operationsOf(ctx, service, identity, page, all[:min(len(all), maxNoted)])
+			mu.Lock()
+			defer mu.Unlock()
+			err = errors.Join(err, perr)
+			out.List = append(out.List, part...)
+			out.Complete = out.Complete && heard && len(all) <= maxNoted
+		})
+	}
+	asking.Wait()
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(out.List, func(a, b OperationState) int {
+		return cmp.Or(b.AcceptedAt.Compare(a.AcceptedAt), strings.Compare(uuidOf(b.ID), uuidOf(a.ID)))
+	})
+	if out.More = len(out.List) > page.Limit; out.More {
+		out.List = out.List[:page.Limit]
+	}
+	return out, nil
+}
+
+func uuidOf(operationID string) string {
+	_, id, _ := strings.Cut(operationID, ".")
+	return id
+}
+
+// notes returns the ids of the commands of a project that were answered 202, by
+// service, newest first as far as their ids tell.
+func (b *Bus) notes(ctx context.Context, p tenant.Project) (map[string][]uuid.UUID, error) {
+	s, err := b.js.Stream(ctx, "KV_"+BucketOperations)
+	if err != nil {
+		return nil, errs.Newf(errs.Unavailable, "operations: %w", err)
+	}
+	prefix := "$KV." + BucketOperations + "." + p.Token() + "."
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
+	if err != nil {
+		return nil, errs.Newf(errs.Unavailable, "operations: %w", err)
+	}
+	out := map[string][]uuid.UUID{}
+	for subject := range info.State.Subjects {
+		if service, id, err := splitOperationID(strings.TrimPrefix(subject, prefix)); err == nil {
+			out[service] = append(out[service], id)
+		}
+	}
+	for _, ids := range out {
+		slices.SortFunc(ids, func(a, b uuid.UUID) int { return strings.Compare(b.String(), a.String()) })
+	}
+	return out, nil
+}
+
+// operationsQuery asks a service for its operations in a project, and which of
+// some it does not know.
+type operationsQuery struct {
+	State    outbox.State `json:"state,omitempty"`
+	Limit    int          `json:"limit"`
+	Before   time.Time    `json:"before,omitzero"`
+	BeforeID uuid.UUID    `json:"before_id"`
+	Noted    []uuid.UUID  `json:"noted,omitempty"`
+}
+
+type operationsReply struct {
+	Operations []listedOperation `json:"operations"`
+	Unknown    []uuid.UUID       `json:"unknown"`
+}
+
+// listedOperation is one without its answer.
+type listedOperation struct {
+	ID         uuid.UUID       `json:"id"`
+	Operation  string          `json:"operation"`
+	Principal  string          `json:"principal"`
+	Status     int             `json:"status"`
+	Error      json.RawMessage `json:"error,omitempty"`
+	AcceptedAt time.Time       `json:"accepted_at"`
+	StartedAt  time.Time       `json:"started_at,omitzero"`
+	FinishedAt time.Time       `json:"finished_at"`
+}
+
+// operationsOf is what one service knows, and of what is noted what it does not
+// know yet. heard is false when it was silent.
+func (b *Bus) operationsOf(ctx context.Context, service string, who tenant.Identity, page OperationsPage, noted []uuid.UUID) (list []OperationState, heard bool, err error) {
+	q, err := json.Marshal(operationsQuery{State: page.State, Limit: page.Limit + 1, Before: page.Before, BeforeID: page.BeforeID, Noted: noted})
+	if err != nil {
+		return nil, false, fmt.Errorf("list operations: %w", err)
+	}
+	asking, cancel := context.WithTimeout(ctx, 2*time.Second)
+	o, err := b.ask(asking, Target{Service: service, Operation: listOperations, Project: who.Project}, who, q, "")
+	cancel()
+	r := operationsReply{Unknown: noted}
+	switch kind := errs.KindOf(err); {
+	case err == nil:
+		heard = true
+		r.Unknown = nil
+		if err := json.Unmarshal(o.body, &r); err != nil {
+			return nil, true, errs.Newf(errs.Upstream, "operations of %s: %w", service, err)
+		}
+	case kind != errs.Unavailable && kind != errs.Timeout:
+		return nil, false, err
+	}
+	for _, l := range r.Operations {
+		list = append(list, l.state(service))
+	}
+	if page.State != outbox.AnyState && page.State != outbox.Pending {
+		return list, heard, nil
+	}
+	for _, id := range r.Unknown {
+		n, err := b.note(ctx, who.Project, service+"."+id.String())
+		if err != nil {
+			return nil, heard, err
+		}
+		if n == nil || !page.Before.IsZero() && !before(n.AcceptedAt, id, page) {
+			continue
+		}
+		list = append(list, OperationState{
+			ID: service + "." + id.String(), Operation: n.Operation, Principal: n.Principal, Pending: true, AcceptedAt: n.AcceptedAt,
+		})
+	}
+	return list, heard, nil
+}
+
+// before reports whether an operation comes after the page before, which is to
+// say that it is older.
+func before(at time.Time, id uuid.UUID, page OperationsPage) bool {
+	return cmp.Or(at.Compare(page.Before), strings.Compare(id.String(), page.BeforeID.String())) < 0
+}
+
+func (l listedOperation) state(service string) OperationState {
+	s := OperationState{
+		ID: service + "." + l.ID.String(), Operation: l.Operation, Principal: l.Principal,
+		AcceptedAt: l.AcceptedAt, StartedAt: l.StartedAt, FinishedAt: l.FinishedAt,
+	}
+	switch {
+	case len(l.Error) > 0:
+		s.Err = decodeError("", l.Error)
+	case l.Status == outbox.Unfinished:
+		s.Pending, s.FinishedAt = true, time.Time{}
+	default:
+		s.Answer = &Answer{Status: l.Status, OperationID: s.ID}
+	}
+	return s
+}
+
+// operationList answers listOperations.
+func (s *Server) operationList(ctx context.Context, q operationsQuery) (operationsReply, error) {
+	p := tenant.From(ctx).Project
+	r := operationsReply{Operations: []listedOperation{}, Unknown: []uuid.UUID{}}
+	if p == tenant.Instance || q.Limit < 1 || q.Limit > maxListed+1 || len(q.Noted) > maxNoted {
+		return r, errs.New(errs.Malformed, "operations are listed for a project, a page at a time")
+	}
+	err := s.c.DB.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		list, err := s.answers.List(ctx, tx, p, outbox.Listing{State: q.State, Limit: q.Limit, Before: q.Before, BeforeID: q.BeforeID})
+		if err != nil {
+			return err
+		}
+		for _, rec := range list {
+			r.Operations = append(r.Operations, listedOperation{
+				ID: rec.ID, Operation: rec.Operation, Principal: rec.Principal, Status: rec.Status, Error: rec.Error,
+				AcceptedAt: rec.CreatedAt, StartedAt: rec.StartedAt, FinishedAt: rec.FinishedAt,
+			})
+		}
+		if len(q.Noted) == 0 {
+			return nil
+		}
+		r.Unknown, err = s.answers.Unknown(ctx, tx, p, q.Noted)
+		return err
+	})
+	return r, err
+}

@@ -1,0 +1,152 @@
+package bus_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+)
+
+// listed is a page as text: what each operation is and how it stands.
+func (w *world) listed(t *testing.T, who tenant.Identity, page bus.OperationsPage) (texts []string, all *bus.Operations) {
+	t.Helper()
+	page.Services = []string{"auth"}
+	if page.Limit == 0 {
+		page.Limit = 50
+	}
+	all, err := w.Bus(bustest.Edge).Operations(t.Context(), who, page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range all.List {
+		state := "succeeded"
+		if o.Pending {
+			state = "pending"
+		} else if o.Err != nil {
+			state = string(errs.KindOf(o.Err))
+		}
+		texts = append(texts, o.Principal+" "+state)
+	}
+	return texts, all
+}
+
+func TestOperationsOfAProjectAreListedNewestFirstWhetherTheyRanOrWait(t *testing.T) {
+	t.Parallel()
+	w := &world{Env: bustest.Start(t, []string{"auth", "knowledge"}, contracts()...), db: pgtest.New(t, pg.Schema{Name: "auth"})}
+	s := w.serve(bus.ServerConfig{}, func(_ context.Context, r echoRequest) error {
+		if r.Text == "refused" {
+			return errs.New(errs.Conflict, "taken")
+		}
+		return nil
+	})
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	bob, carol := bustest.Person(8, 42, tenant.Member), bustest.Person(9, 43, tenant.Owner)
+	give := func(who tenant.Identity, text, key string, wait time.Duration) *bus.Answer {
+		t.Helper()
+		target := count
+		target.Project = who.Project
+		a, err := w.Bus(bustest.Edge).Command(t.Context(), target, who, []byte(`{"text":"`+text+`"}`), bus.CommandOptions{Key: key, Wait: wait})
+		if err != nil && errs.KindOf(err) != errs.Conflict {
+			t.Fatal(err)
+		}
+		return a
+	}
+	give(alice, "a", "", 0)
+	give(bob, "refused", "", 0)
+	give(carol, "c", "", 0)
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waits := give(bob, "later", "k", -1)
+	give(carol, "later", "", -1)
+
+	// The service is away: what was noted is all that is known, and it is said.
+	if got, all := w.listed(t, alice, bus.OperationsPage{}); !slices.Equal(got, []string{"user:8 pending"}) || all.Complete || all.More {
+		t.Errorf("while the service is away: %v %+v", got, all)
+	}
+	started := make(chan struct{}, 10)
+	again := w.serve(bus.ServerConfig{}, func(ctx context.Context, _ echoRequest) error {
+		started <- struct{}{}
+		<-ctx.Done()
+		return context.Cause(ctx)
+	})
+	if err := again.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	bustest.Await(w.Env, started)
+	for state, want := range map[outbox.State][]string{
+		outbox.AnyState:  {"user:8 pending", "user:8 conflict", "user:7 succeeded"},
+		outbox.Pending:   {"user:8 pending"},
+		outbox.Failed:    {"user:8 conflict"},
+		outbox.Succeeded: {"user:7 succeeded"},
+	} {
+		if got, all := w.listed(t, alice, bus.OperationsPage{State: state}); !slices.Equal(got, want) || !all.Complete || all.More {
+			t.Errorf("state %q: %v %+v, want %v", state, got, all, want)
+		}
+	}
+	if got, _ := w.listed(t, carol, bus.OperationsPage{}); !slices.Equal(got, []string{"user:9 pending", "user:9 succeeded"}) {
+		t.Errorf("another project: %v", got)
+	}
+	// Page by page it is the same.
+	var paged []string
+	page := bus.OperationsPage{Limit: 1}
+	for range 3 {
+		got, all := w.listed(t, alice, page)
+		paged = append(paged, got...)
+		if all.More != (len(paged) < 3) {
+			t.Errorf("after %v: more is %v", paged, all.More)
+		}
+		last := all.List[len(all.List)-1]
+		page.Before, page.BeforeID = last.AcceptedAt, uuid.MustParse(last.ID[len("auth."):])
+	}
+	if want := []string{"user:8 pending", "user:8 conflict", "user:7 succeeded"}; !slices.Equal(paged, want) {
+		t.Errorf("paged %v, want %v", paged, want)
+	}
+	if got, _ := w.listed(t, alice, page); len(got) > 0 {
+		t.Errorf("after the last page: %v", got)
+	}
+	if err := stopNow(again); err == nil {
+		t.Error("the handler did not run")
+	}
+
+	w.Run(w.serve(bus.ServerConfig{}, nil))
+	w.eventually(t, func() bool {
+		got, all := w.listed(t, alice, bus.OperationsPage{})
+		return slices.Equal(got, []string{"user:8 succeeded", "user:8 conflict", "user:7 succeeded"}) && all.List[0].ID == waits.OperationID && !all.List[0].StartedAt.IsZero()
+	})
+}
+
+// stopNow cuts off what is running.
+func stopNow(s *bus.Server) error {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return s.Stop(ctx)
+}
+
+func TestOperationsAreListedForAProjectAndInPages(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	nobody := alice
+	nobody.Project = tenant.Instance
+	for name, c := range map[string]struct {
+		who   tenant.Identity
+		limit int
+	}{"the instance": {nobody, 10}, "no page": {alice, 0}, "a large page": {alice, 201}} {
+		if all, err := w.Bus(bustest.Edge).Operations(t.Context(), c.who, bus.OperationsPage{Services: []string{"auth"}, Limit: c.limit}); err == nil {
+			t.Errorf("%s: %s", name, fmt.Sprint(all))
+		}
+	}
+}
