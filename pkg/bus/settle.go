@@ -31,7 +31,7 @@ func (c *Consumer) settle(ctx context.Context, e *entry, d *Delivery, err error)
 		c.hold.done(e)
 		report("term", e.m.TermWithReason(reason(err)))
 		return "dropped"
-	case context.Cause(ctx) == errStopped: //nolint:errorlint // the very value that Stop gives
+	case errors.Is(context.Cause(ctx), errStopped):
 		c.hold.done(e)
 		report("nak", e.m.Nak())
 		return "stopped"
