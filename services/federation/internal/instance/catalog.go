@@ -316,42 +316,62 @@ func (c *Catalog) Sweep(ctx context.Context) (Swept, error) {
 	if err != nil {
 		return swept, err
 	}
+	var late []string
 	for _, i := range all {
 		now := c.now()
-		if swept.Statuses[i.StatusAt(now)]++; i.Status == i.StatusAt(now) && !c.forgotten(i, now) {
-			continue
+		if swept.Statuses[i.StatusAt(now)]++; i.Status != i.StatusAt(now) || c.forgotten(i, now) {
+			late = append(late, i.Slug)
 		}
-		changed, err := c.again(ctx, i.Slug)
+	}
+	for slugs := range slices.Chunk(late, sweepTogether) {
+		changed, err := c.again(ctx, slugs)
 		if err != nil {
-			return swept, fmt.Errorf("sweep %s: %w", i.Slug, err)
+			return swept, fmt.Errorf("sweep %s and %d others: %w", slugs[0], len(slugs)-1, err)
 		}
-		if changed != "" {
-			swept.Changed++
-		}
-		if changed == Offline {
-			swept.Offline++
+		for _, status := range changed {
+			if swept.Changed++; status == Offline {
+				swept.Offline++
+			}
 		}
 	}
 	return swept, nil
 }
 
-// again decides about one, on the row as it is now: a heartbeat may have come
-// since. It returns the status when that is another one.
-func (c *Catalog) again(ctx context.Context, slug string) (changed Status, err error) {
+// sweepTogether is how many instances share a transaction of a sweep: a hub that
+// goes takes all of its instances at once, and heartbeats of others wait for the
+// rows in hand.
+const sweepTogether = 100
+
+// again decides about some, on the rows as they are now: a heartbeat may have
+// come since. It returns the statuses that are other ones.
+func (c *Catalog) again(ctx context.Context, slugs []string) (changed []Status, err error) {
 	err = c.store.Atomically(ctx, func(ctx context.Context) error {
-		i, found, err := c.store.Find(ctx, slug)
-		if err != nil || !found {
+		changed = nil
+		rows, err := c.store.FindAll(ctx, slugs)
+		if err != nil {
 			return err
 		}
-		was, now := i.Status, c.now()
-		if c.forgotten(i, now) {
-			return c.drop(ctx, i, "forgotten")
+		for _, slug := range slugs {
+			i, found := rows[slug]
+			if !found {
+				continue
+			}
+			was, now := i.Status, c.now()
+			if c.forgotten(i, now) {
+				if err := c.drop(ctx, i, "forgotten"); err != nil {
+					return err
+				}
+				continue
+			}
+			if i.Status = i.StatusAt(now); i.Status == was {
+				continue
+			}
+			if err := c.save(ctx, was, i); err != nil {
+				return err
+			}
+			changed = append(changed, i.Status)
 		}
-		if i.Status = i.StatusAt(now); i.Status == was {
-			return nil
-		}
-		changed = i.Status
-		return c.save(ctx, was, i)
+		return nil
 	})
 	return changed, err
 }
