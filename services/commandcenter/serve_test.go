@@ -113,7 +113,7 @@ func TestPartsWaitForServersOfOthers(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = nats.Stop(context.Background()) }) // a test
 	// Roles belong to the whole server, and other tests use that of pgtest.
-	postgres, err := pgserver.Start(t.Context(), pgserver.Config{DataDir: filepath.Join(dir, "theirs"), Unsafe: true})
+	postgres, err := pgserver.Start(t.Context(), pgserver.Config{DataDir: filepath.Join(filepath.Dir(dir), "theirs"), Unsafe: true})
 	if err != nil {
 		t.Fatal(err)
 	}
