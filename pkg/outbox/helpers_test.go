@@ -104,14 +104,19 @@ func (h *heard) next(n int) []*authv1.ProjectUpdated {
 	return all
 }
 
+// count is how many rows of the outbox there are now.
+func count(t testing.TB, db *pg.DB, where string) (n int) {
+	t.Helper()
+	must(t, pgtest.Admin(t, db).Get(&n, `SELECT count(*) FROM auth.outbox WHERE `+where))
+	return n
+}
+
 // rows waits until the query over the outbox gives want, past all policies.
 func rows(t testing.TB, db *pg.DB, where string, want int) {
 	t.Helper()
-	admin := pgtest.Admin(t, db)
 	deadline := time.After(patience)
 	for {
-		var n int
-		must(t, admin.Get(&n, `SELECT count(*) FROM auth.outbox WHERE `+where))
+		n := count(t, db, where)
 		if n == want {
 			return
 		}
