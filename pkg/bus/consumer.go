@@ -21,8 +21,8 @@ import (
 // ConsumerConfig says what a [Consumer] takes and how it gives up.
 type ConsumerConfig struct {
 	Stream, Durable string
-	// Workers is how many handlers run at the same time. One keeps the order
-	// of the stream.
+	// Workers is how many handlers run at the same time. One keeps the order of
+	// the stream within a project, except for what has to be tried again.
 	Workers int
 	// Share is how many of the workers one project may hold at a time; all of
 	// them when 0. Below Workers it keeps room for the others, and a project
