@@ -46,6 +46,10 @@ up: build ## start the whole product here (ARGS="--http :8080"); the environment
 up-split: build ## the same as separate processes: NATS, PostgreSQL, each service
 	@exec bin/commandcenter up --split $(ARGS)
 
+.PHONY: up-cluster
+up-cluster: build ## three NATS servers, two processes of each service, two gateways
+	@exec bin/commandcenter up --cluster $(ARGS)
+
 ##@ Test
 
 .PHONY: test

@@ -132,7 +132,7 @@ func (c *Consumer) Start(ctx context.Context) error {
 	// Not more at once than is soon taken: what waits in the iterator is not with
 	// another replica, and is not kept alive.
 	pull := min(c.c.Ahead, 256)
-	if c.iter, err = cons.Messages(jetstream.PullMaxMessages(pull), jetstream.PullHeartbeat(5*time.Second), jetstream.PullExpiry(30*time.Second)); err != nil {
+	if c.iter, err = cons.Messages(jetstream.PullMaxMessages(pull), jetstream.PullHeartbeat(2*time.Second), jetstream.PullExpiry(30*time.Second)); err != nil {
 		return fmt.Errorf("consumer %s of %s: %w", c.c.Durable, c.c.Stream, err)
 	}
 	// Handlers outlive the context of the start; Stop ends them.
@@ -222,11 +222,15 @@ func (c *Consumer) fetch() {
 // is provisioned again.
 const remade = 3 * time.Second
 
+// goneWithin bounds that question: while a consumer has no leader nobody
+// answers, and who waits for that takes no messages when there is one again.
+const goneWithin = time.Second
+
 // gone reports whether the server knows the consumer no more. One that was
 // deleted between two pulls does not say so: it is silent.
 func (c *Consumer) gone() bool {
 	missing := func() bool {
-		ctx, cancel := c.b.bounded(context.Background())
+		ctx, cancel := context.WithTimeout(context.Background(), goneWithin)
 		defer cancel()
 		_, err := c.b.js.Consumer(ctx, c.c.Stream, c.c.Durable)
 		return errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)

@@ -9,13 +9,18 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/natsd"
 	"github.com/commandcenter/commandcenter/pkg/obs"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
 )
 
 // Locks are the locks of the data directory that a process with these roles
 // has to hold: of what it alone may touch.
-func Locks(roles []string) []string {
+func Locks(roles []string, c settings.Config) []string {
 	var out []string
-	if slices.Contains(roles, RoleNATS) {
+	switch member := c.Cluster.Name; {
+	case !slices.Contains(roles, RoleNATS):
+	case member != "":
+		out = append(out, datadir.LockMember(member))
+	default:
 		out = append(out, datadir.LockNATS)
 	}
 	if slices.Contains(roles, RolePostgres) {
