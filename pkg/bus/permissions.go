@@ -34,6 +34,8 @@ type Contract struct {
 	AllFacts bool
 	// Notes lets it write and read what was answered 202: an edge.
 	Notes bool
+	// Peers lets its replicas talk among themselves.
+	Peers bool
 	// DeadLetters lets it list, redrive and discard dead letters.
 	DeadLetters bool
 }
@@ -126,11 +128,15 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 		kv := "KV_" + BucketOperations
 		p.pub("$KV."+BucketOperations+".>", "$JS.API.STREAM.INFO."+kv, "$JS.API.DIRECT.GET."+kv+".$KV."+BucketOperations+".>")
 	}
+	if c.Peers {
+		p.pub("peer." + service + ".>")
+		p.sub("peer." + service + ".>")
+	}
 	if c.DeadLetters {
 		p.pub("$JS.API.STREAM.INFO."+StreamDead, "$JS.API.STREAM.MSG.GET."+StreamDead, "$JS.API.STREAM.MSG.DELETE."+StreamDead,
 			"$JS.API.STREAM.INFO."+StreamCommands, "$JS.API.STREAM.INFO."+StreamEvents, "$JS.API.STREAM.INFO."+StreamExt, "cmd.>", "evt.>", "ext.>")
 	}
-	return natsd.UserSpec{Name: service, Pub: p.allow, PubDeny: p.denied, Sub: p.hear, Replies: len(c.Serves) > 0}
+	return natsd.UserSpec{Name: service, Pub: p.allow, PubDeny: p.denied, Sub: p.hear, Replies: len(c.Serves) > 0 || c.Peers}
 }
 
 type perms struct{ allow, denied, hear []string }
