@@ -1980,10 +1980,10 @@ type ClientInterface interface {
 	// Corresponds with GET /api/v1/dead-letters/{seq} (the `GetDeadLetter` operationId).
 	GetDeadLetter(ctx context.Context, seq DeadSeq, params *GetDeadLetterParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// RedriveDeadLetter Send one back to where it came from
+	// RedriveDeadLetter Let one be tried again
 	//
-	// A fact is then heard by the consumer alone that gave it up; a command runs as the caller that it had, with the rights
-	// that they have now. Twice in a row does it once.
+	// A fact is handled again by the consumer alone that gave it up: 409 says that it failed again, and why; while its service is away
+	// this waits. A command runs as the caller that it had, with the rights that they have now. Twice in a row does it once.
 	//
 	// Corresponds with POST /api/v1/dead-letters/{seq}/redrive (the `RedriveDeadLetter` operationId).
 	RedriveDeadLetter(ctx context.Context, seq DeadSeq, params *RedriveDeadLetterParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2678,10 +2678,10 @@ func (c *Client) GetDeadLetter(ctx context.Context, seq DeadSeq, params *GetDead
 	return c.Client.Do(req)
 }
 
-// RedriveDeadLetter Send one back to where it came from
+// RedriveDeadLetter Let one be tried again
 //
-// A fact is then heard by the consumer alone that gave it up; a command runs as the caller that it had, with the rights
-// that they have now. Twice in a row does it once.
+// A fact is handled again by the consumer alone that gave it up: 409 says that it failed again, and why; while its service is away
+// this waits. A command runs as the caller that it had, with the rights that they have now. Twice in a row does it once.
 //
 // Corresponds with POST /api/v1/dead-letters/{seq}/redrive (the `RedriveDeadLetter` operationId).
 func (c *Client) RedriveDeadLetter(ctx context.Context, seq DeadSeq, params *RedriveDeadLetterParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -7394,10 +7394,10 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/v1/dead-letters/{seq} (the `GetDeadLetter` operationId).
 	GetDeadLetterWithResponse(ctx context.Context, seq DeadSeq, params *GetDeadLetterParams, reqEditors ...RequestEditorFn) (*GetDeadLetterResponse, error)
 
-	// RedriveDeadLetterWithResponse Send one back to where it came from
+	// RedriveDeadLetterWithResponse Let one be tried again
 	//
-	// A fact is then heard by the consumer alone that gave it up; a command runs as the caller that it had, with the rights
-	// that they have now. Twice in a row does it once.
+	// A fact is handled again by the consumer alone that gave it up: 409 says that it failed again, and why; while its service is away
+	// this waits. A command runs as the caller that it had, with the rights that they have now. Twice in a row does it once.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -8779,6 +8779,8 @@ type RedriveDeadLetterResponse struct {
 	JSON202 *Accepted
 	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
 	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationproblemJSON422 *Invalid
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
@@ -8797,6 +8799,11 @@ func (r RedriveDeadLetterResponse) GetJSON202() *Accepted {
 // GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
 func (r RedriveDeadLetterResponse) GetApplicationproblemJSON404() *NotFound {
 	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r RedriveDeadLetterResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
 }
 
 // GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
@@ -11897,10 +11904,10 @@ func (c *ClientWithResponses) GetDeadLetterWithResponse(ctx context.Context, seq
 	return ParseGetDeadLetterResponse(rsp)
 }
 
-// RedriveDeadLetterWithResponse Send one back to where it came from
+// RedriveDeadLetterWithResponse Let one be tried again
 //
-// A fact is then heard by the consumer alone that gave it up; a command runs as the caller that it had, with the rights
-// that they have now. Twice in a row does it once.
+// A fact is handled again by the consumer alone that gave it up: 409 says that it failed again, and why; while its service is away
+// this waits. A command runs as the caller that it had, with the rights that they have now. Twice in a row does it once.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -13580,6 +13587,13 @@ func ParseRedriveDeadLetterResponse(rsp *http.Response) (*RedriveDeadLetterRespo
 			return nil, err
 		}
 		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
 		var dest Invalid

@@ -137,6 +137,9 @@ func (s *Edge) fail(c echo.Context, k *call, err error) {
 	}
 	err = s.translate(c, err)
 	path := c.Request().URL.Path
+	if k.op != nil && k.op.Challenge != "" && errs.KindOf(err) == errs.Unauthenticated {
+		c.Response().Header().Set("WWW-Authenticate", k.op.Challenge)
+	}
 	if w := problem.From(err, path, k.id).Write(c.Response()); w != nil {
 		s.log.DebugContext(c.Request().Context(), "http.write", "err", w)
 	}
