@@ -514,12 +514,14 @@ func (x *SessionRevoked) GetReason() string {
 type LimitChanged struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
-	// The class of calls: reads or writes.
-	Class string `protobuf:"bytes,2,opt,name=class,proto3" json:"class,omitempty"`
+	// "<project_id>:<class>".
+	LimitId string `protobuf:"bytes,2,opt,name=limit_id,json=limitId,proto3" json:"limit_id,omitempty"`
 	// Rises with every change of any limit.
 	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	// "100/minute"; empty when the limit of the instance holds again.
-	Limit         string `protobuf:"bytes,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	Limit string `protobuf:"bytes,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Which calls it limits: reads or writes.
+	Class         string `protobuf:"bytes,5,opt,name=class,proto3" json:"class,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -561,9 +563,9 @@ func (x *LimitChanged) GetProjectId() int32 {
 	return 0
 }
 
-func (x *LimitChanged) GetClass() string {
+func (x *LimitChanged) GetLimitId() string {
 	if x != nil {
-		return x.Class
+		return x.LimitId
 	}
 	return ""
 }
@@ -578,6 +580,13 @@ func (x *LimitChanged) GetVersion() int32 {
 func (x *LimitChanged) GetLimit() string {
 	if x != nil {
 		return x.Limit
+	}
+	return ""
+}
+
+func (x *LimitChanged) GetClass() string {
+	if x != nil {
+		return x.Class
 	}
 	return ""
 }
@@ -638,13 +647,14 @@ const file_auth_v1_auth_events_proto_rawDesc = "" +
 	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x17\n" +
 	"\auser_id\x18\x04 \x01(\x05R\x06userId\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason:'\xca\xf3\x18#\n" +
-	"\x04auth\x12\asession\x1a\arevoked \x012\agateway\"\x9a\x01\n" +
+	"\x04auth\x12\asession\x1a\arevoked \x012\agateway\"\xb5\x01\n" +
 	"\fLimitChanged\x12\x1d\n" +
 	"\n" +
-	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x14\n" +
-	"\x05class\x18\x02 \x01(\tR\x05class\x12\x18\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x19\n" +
+	"\blimit_id\x18\x02 \x01(\tR\alimitId\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x14\n" +
-	"\x05limit\x18\x04 \x01(\tR\x05limit:%\xca\xf3\x18!\n" +
+	"\x05limit\x18\x04 \x01(\tR\x05limit\x12\x14\n" +
+	"\x05class\x18\x05 \x01(\tR\x05class:%\xca\xf3\x18!\n" +
 	"\x04auth\x12\x05limit\x1a\achanged \x012\agatewayBDZBgithub.com/commandcenter/commandcenter/proto-events/auth/v1;authv1b\x06proto3"
 
 var (

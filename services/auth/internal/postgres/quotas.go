@@ -33,7 +33,7 @@ func (s Quotas) Put(ctx context.Context, q quota.Quota, keep func(old quota.Quot
 		if err := tx.GetContext(ctx, &version, put, int64(q.Project), q.Class, q.Calls, int64(q.Per/time.Second), q.Raised, q.By, q.Set); err != nil {
 			return fmt.Errorf("write quota: %w", err)
 		}
-		return outbox.Add(ctx, tx, &authv1.LimitChanged{ProjectId: id32(q.Project), Class: q.Class, Version: version, Limit: q.Limit()})
+		return outbox.Add(ctx, tx, limitChanged(q.Project, q.Class, version, q.Limit()))
 	})
 }
 
@@ -51,8 +51,12 @@ func (s Quotas) Reset(ctx context.Context, p tenant.Project, class string, keep 
 		if err := tx.GetContext(ctx, &version, remove, int64(p), class); err != nil {
 			return fmt.Errorf("remove quota: %w", err)
 		}
-		return outbox.Add(ctx, tx, &authv1.LimitChanged{ProjectId: id32(p), Class: class, Version: version})
+		return outbox.Add(ctx, tx, limitChanged(p, class, version, ""))
 	})
+}
+
+func limitChanged(p tenant.Project, class string, version int32, limit string) *authv1.LimitChanged {
+	return &authv1.LimitChanged{ProjectId: id32(p), LimitId: fmt.Sprintf("%d:%s", p, class), Version: version, Limit: limit, Class: class}
 }
 
 // change locks the project and reads what it has set; nil for nothing.
