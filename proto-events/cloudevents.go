@@ -29,7 +29,7 @@ const SpecVersion = "1.0"
 
 // Attributes are the CloudEvents attributes of one fact.
 type Attributes struct {
-	ID          string    // unique within Source; the Nats-Msg-Id
+	ID          string    // unique within Source; also the Nats-Msg-Id of the first time that it is published
 	Source      string    // who said it, a URI reference: see Source
 	Type        string    // full name of the message
 	Subject     string    // id of the aggregate; may be empty

@@ -72,6 +72,7 @@ type Bus struct {
 	ops     lazy[jetstream.KeyValue]
 	epochs  sync.Map // stream name -> string
 	hooks   sync.Map // of reconnections: *func() -> nothing
+	takers  sync.Map // durable -> how a fact that it gave up is taken again
 	closed  atomic.Bool
 
 	turns      turns // of projects that give commands

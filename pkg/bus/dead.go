@@ -34,18 +34,19 @@ const (
 
 // DeadLetter is a message that its consumer gave up.
 type DeadLetter struct {
-	Seq      uint64 // in DEAD; its name here
-	Service  string // that gave up
-	Consumer string // durable
-	Stream   string
-	Subject  string
-	Project  tenant.Project
-	Attempts int
-	Error    string
-	StoredAt time.Time // in its stream
-	DiedAt   time.Time
-	Header   nats.Header // as it was
-	Data     []byte
+	Seq       uint64 // in DEAD; its name here
+	Service   string // that gave up
+	Consumer  string // durable
+	Stream    string
+	Subject   string
+	StreamSeq uint64 // in Stream
+	Project   tenant.Project
+	Attempts  int
+	Error     string
+	StoredAt  time.Time // in its stream
+	DiedAt    time.Time
+	Header    nats.Header // as it was
+	Data      []byte
 }
 
 // deadSubject keeps kind, project and the rest of the subject, so that dead
@@ -164,14 +165,26 @@ func (b *Bus) DeadLetter(ctx context.Context, seq uint64) (*DeadLetter, error) {
 	return &d, nil
 }
 
-// Redrive puts a dead letter back where it came from and removes it from DEAD.
-// A fact is then heard only by the consumer that gave it up; a command runs as
-// the caller that it had, with the rights that the caller has now. Redriving
-// twice in a row does it once.
+// Redrive lets a dead letter be tried again and removes it from DEAD. A fact is
+// handled at once by the consumer that gave it up, and by no other; while its
+// service is away the error is Unavailable, and when it fails again Conflict, with
+// the reason. What is no fact is put back where it came from: a command runs as
+// the caller that it had, with the rights that the caller has now. The word that a
+// job may run is not said again here: Conflict. Redriving twice in a row does it
+// once.
 func (b *Bus) Redrive(ctx context.Context, seq uint64) error {
 	d, err := b.DeadLetter(ctx, seq)
 	if err != nil {
 		return err
+	}
+	switch d.Stream {
+	case StreamEvents:
+		if err := b.redriveFact(ctx, d); err != nil {
+			return err
+		}
+		return b.discard(ctx, seq)
+	case StreamJobs:
+		return errs.New(errs.Conflict, "this says only that a job may run, and its row says so again by itself: discard it")
 	}
 	h := maps.Clone(d.Header)
 	for k := range h {
@@ -180,15 +193,12 @@ func (b *Bus) Redrive(ctx context.Context, seq uint64) error {
 		}
 	}
 	delete(h, headerReply) // nobody waits any more
-	switch d.Stream {
-	case StreamCommands:
+	if d.Stream == StreamCommands {
 		token, err := b.signer.token(AsService(b.service, d.Project), redriveAudience(get(h, headerCommand)), "")
 		if err != nil {
 			return err
 		}
 		h[headerRedrive] = []string{token}
-	case StreamEvents:
-		h[headerFor] = []string{d.Consumer}
 	}
 	if _, _, err := b.Publish(ctx, d.Subject, fmt.Sprintf("redrive-%d-%d", seq, d.DiedAt.UnixNano()), h, d.Data); err != nil {
 		return fmt.Errorf("redrive: %w", err)
@@ -222,7 +232,7 @@ func redriveAudience(commandID string) string { return "redrive." + commandID }
 func deadLetter(m *jetstream.RawStreamMsg) DeadLetter {
 	d := DeadLetter{
 		Seq: m.Sequence, Service: get(m.Header, headerDeadService), Consumer: get(m.Header, headerDeadConsumer), Stream: get(m.Header, headerDeadStream),
-		Subject: get(m.Header, headerDeadSubject), Error: get(m.Header, headerDeadError), DiedAt: m.Time, Data: m.Data, Header: nats.Header{},
+		Subject: get(m.Header, headerDeadSubject), Error: get(m.Header, headerDeadError), StreamSeq: streamSeq(m.Header), DiedAt: m.Time, Data: m.Data, Header: nats.Header{},
 	}
 	// A number or a time that cannot be read was written by somebody else; the
 	// letter is shown without it.

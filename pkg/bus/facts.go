@@ -46,13 +46,10 @@ type Said struct {
 	Subject  string
 	Header   nats.Header
 	Data     []byte
-	// Redriven says that it was said again for one consumer only, which had given
-	// it up. For all others it is no news.
-	Redriven bool
 }
 
 func said(created int64, subject string, h nats.Header, data []byte, seq uint64, at time.Time) Said {
-	return Said{Position{created, seq}, at, subject, h, data, get(h, headerFor) != ""}
+	return Said{Position{created, seq}, at, subject, h, data}
 }
 
 func createdOf(epoch string) int64 {

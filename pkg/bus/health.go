@@ -16,7 +16,7 @@ const askHealth = "health"
 
 // added reports whether the server itself adds the operation.
 func added(name string) bool {
-	return name == getOperation || name == listOperations || name == askHealth || name == askReplay
+	return name == getOperation || name == listOperations || name == askHealth || name == askReplay || name == askRedrive
 }
 
 // CheckResult is the outcome of one check of a service.

@@ -76,10 +76,6 @@ func Handle[E proto.Message](in *Inbox, h func(ctx context.Context, m Meta, e E)
 	durable := EventDurable(in.c.Service, d)
 	tries := unended{in.c.DB, durable}
 	handle := func(ctx context.Context, del *Delivery) error {
-		if only := get(del.Header, headerFor); only != "" && only != durable {
-			del.outcome = "not_for_us"
-			return nil
-		}
 		m, e, err := decodeEvent[E](del)
 		if err != nil {
 			return Bury(err)
@@ -93,6 +89,7 @@ func Handle[E proto.Message](in *Inbox, h func(ctx context.Context, m Meta, e E)
 		return err
 	}
 	in.handlers[string(d.Name)] = handle
+	in.b.takers.Store(durable, handle)
 	in.consumers = append(in.consumers, NewConsumer(in.b, ConsumerConfig{
 		Stream: StreamEvents, Durable: durable, Workers: 1, Attempts: in.c.Attempts, Patience: in.c.Patience, Backoff: in.c.Backoff, Line: "event.handled",
 		Began: tries.began, Ended: tries.ended,
@@ -156,7 +153,7 @@ func decodeEvent[E proto.Message](d *Delivery) (Meta, E, error) {
 	return Meta{ID: messageID(d.Header, attrs), Subject: d.Subject, Project: a.project, Sequence: d.Sequence, Time: at, Attempt: d.Attempt, Type: want}, e, nil
 }
 
-// messageID is the CloudEvents id, which a redrive keeps.
+// messageID is the CloudEvents id, which stays when the fact is published again.
 func messageID(h nats.Header, a events.Attributes) string {
 	if a.ID != "" {
 		return a.ID

@@ -7,6 +7,7 @@ import (
 	events "github.com/commandcenter/commandcenter/proto-events"
 
 	"github.com/commandcenter/commandcenter/pkg/natsd"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
 // Contract is what one service may do on the bus. Its permissions follow from
@@ -34,6 +35,8 @@ type Contract struct {
 	AllFacts bool
 	// Notes lets it write and read what was answered 202: an edge.
 	Notes bool
+	// Peers lets its replicas talk among themselves.
+	Peers bool
 	// DeadLetters lets it list, redrive and discard dead letters.
 	DeadLetters bool
 }
@@ -82,6 +85,7 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 		if slices.Contains(d.Consumers, service) {
 			takes = true
 			p.durable(StreamEvents, EventDurable(service, d))
+			p.follow(StreamDead, ownLetters(service)) // to take one again
 		}
 		p.follow(StreamEvents, filter)
 	}
@@ -126,11 +130,15 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 		kv := "KV_" + BucketOperations
 		p.pub("$KV."+BucketOperations+".>", "$JS.API.STREAM.INFO."+kv, "$JS.API.DIRECT.GET."+kv+".$KV."+BucketOperations+".>")
 	}
+	if c.Peers {
+		p.pub("peer." + service + ".>")
+		p.sub("peer." + service + ".>")
+	}
 	if c.DeadLetters {
 		p.pub("$JS.API.STREAM.INFO."+StreamDead, "$JS.API.STREAM.MSG.GET."+StreamDead, "$JS.API.STREAM.MSG.DELETE."+StreamDead,
-			"$JS.API.STREAM.INFO."+StreamCommands, "$JS.API.STREAM.INFO."+StreamEvents, "$JS.API.STREAM.INFO."+StreamExt, "cmd.>", "evt.>", "ext.>")
+			"$JS.API.STREAM.INFO."+StreamCommands, "$JS.API.STREAM.INFO."+StreamExt, "cmd.>", "ext.>", requestSubject(tenant.Instance, "*", askRedrive))
 	}
-	return natsd.UserSpec{Name: service, Pub: p.allow, PubDeny: p.denied, Sub: p.hear, Replies: len(c.Serves) > 0}
+	return natsd.UserSpec{Name: service, Pub: p.allow, PubDeny: p.denied, Sub: p.hear, Replies: len(c.Serves) > 0 || c.Peers}
 }
 
 type perms struct{ allow, denied, hear []string }

@@ -295,6 +295,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return fmt.Errorf("server of %s: %w", s.c.Service, s.err)
 	}
 	s.add(&operation{name: askHealth, delivery: asInternal, run: s.health})
+	s.add(&operation{name: askRedrive, delivery: asInternal, run: s.take})
 	if s.hasCommands() {
 		s.add(&operation{name: getOperation, delivery: asRequest, run: jsonHandler(s.operationState)})
 		s.add(&operation{name: listOperations, delivery: asRequest, run: jsonHandler(s.operationList)})

@@ -24,7 +24,6 @@ const (
 	headerAccepted  = "Cc-Accepted"   // when a command was given, also of its answer 202
 	headerObject    = "Cc-Object"     // name of the object that came with a command
 	headerRedrive   = "Cc-Redrive"    // token of whoever brought a dead letter back
-	headerFor       = "Cc-For"        // the only consumer that a redriven fact is for
 	headerStatus    = "Cc-Status"     // of an answer
 	headerError     = "Cc-Error"      // kind of a failure; the body says more
 	headerSpill     = "Cc-Spill"      // object with the body

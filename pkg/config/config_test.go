@@ -289,3 +289,17 @@ func TestSetMakesTheFileAndKeepsOneOfCommentsAlone(t *testing.T) {
 		t.Fatalf("keys %v %v", keys, err)
 	}
 }
+
+func TestABareNumberIsSecondsWhereADurationIsWanted(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{"7": 7 * time.Second, `"7"`: 7 * time.Second, "1m": time.Minute} {
+		s := defaults()
+		if _, err := config.Load(&s, config.Source{File: file(t, "in:\n  wait: "+text+"\n")}); err != nil || s.In.Wait != want {
+			t.Errorf("%s: %s, want %s (%v)", text, s.In.Wait, want, err)
+		}
+	}
+	s := defaults()
+	if _, err := config.Load(&s, config.Source{File: file(t, "in:\n  wait: soon\n")}); err == nil {
+		t.Errorf("no duration: %s", s.In.Wait)
+	}
+}

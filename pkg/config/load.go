@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 
@@ -141,10 +142,24 @@ func decode(c *mapstructure.DecoderConfig) {
 	c.TagName = "config"
 	c.WeaklyTypedInput = true
 	c.DecodeHook = mapstructure.ComposeDecodeHookFunc(
+		seconds,
 		mapstructure.StringToTimeDurationHookFunc(),
 		mapstructure.StringToSliceHookFunc(","),
 		mapstructure.TextUnmarshallerHookFunc(),
 	)
+}
+
+// seconds reads a bare number as seconds where a duration is wanted: as a number
+// of nanoseconds, which is what the decoder would take it for, nobody means it.
+func seconds(from, to reflect.Type, value any) (any, error) {
+	if to != reflect.TypeFor[time.Duration]() || from == to {
+		return value, nil
+	}
+	n, err := strconv.ParseInt(fmt.Sprint(value), 10, 32)
+	if err != nil {
+		return value, nil //nolint:nilerr // no bare number: read as text such as 30s
+	}
+	return time.Duration(n) * time.Second, nil
 }
 
 // describe strips the decoder's talk from its errors.

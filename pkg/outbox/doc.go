@@ -13,8 +13,8 @@
 //
 // # What the relay promises
 //
-// Every committed row is published at least once, with the row's id as
-// Nats-Msg-Id. Rows are found by their state and not by a cursor, so one whose
+// Every committed row is published at least once, with the event's id as
+// Nats-Msg-Id; after [Reconcile] found it missing, with another. Rows are found by their state and not by a cursor, so one whose
 // transaction commits late is published late and never skipped; a transaction
 // that stays open delays nobody else's events.
 //

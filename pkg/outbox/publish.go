@@ -133,7 +133,7 @@ func (w *work) publish(ctx context.Context, batch []waiting) []fate {
 			fates[i].err = err
 			continue
 		}
-		fates[i].epoch, fates[i].seq, fates[i].err = w.pub.Publish(ctx, m.Subject, m.MessageID, h, m.Data)
+		fates[i].epoch, fates[i].seq, fates[i].err = w.pub.Publish(ctx, m.Subject, h.Get(jetstream.MsgIDHeader), h, m.Data)
 		if err := fates[i].err; err != nil && !permanent(err) {
 			// What comes after it must not overtake it.
 			for j := i + 1; j < len(batch); j++ {
@@ -162,7 +162,6 @@ func (w *work) publishAll(ctx context.Context, p Pipeline, batch []waiting) []fa
 			fates[i].err = err
 			continue
 		}
-		h[jetstream.MsgIDHeader] = []string{m.MessageID}
 		acks[i], err = js.PublishMsgAsync(&nats.Msg{Subject: m.Subject, Header: h, Data: m.Data})
 		if err != nil {
 			fates[i].err = kind(err)
@@ -204,10 +203,15 @@ func (w *work) epoch(ctx context.Context, p Pipeline, stream string) (string, er
 	return e, nil
 }
 
+// headers are those of the row. Unless it was published before and lost, its
+// Nats-Msg-Id is the id of the event.
 func headers(m waiting) (nats.Header, error) {
 	h := nats.Header{}
 	if err := json.Unmarshal(m.Headers, &h); err != nil {
 		return nil, errs.Newf(errs.Malformed, "headers of the row: %w", err)
+	}
+	if h.Get(jetstream.MsgIDHeader) == "" {
+		h.Set(jetstream.MsgIDHeader, m.MessageID)
 	}
 	return h, nil
 }

@@ -9,7 +9,10 @@ import (
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
+
+	events "github.com/commandcenter/commandcenter/proto-events"
 
 	"github.com/commandcenter/commandcenter/pkg/pg"
 )
@@ -92,7 +95,7 @@ func heldBy(ctx context.Context, js jetstream.JetStream, info *jetstream.StreamI
 		if err != nil {
 			return nil, err
 		}
-		if id, err := uuid.Parse(m.Headers().Get(jetstream.MsgIDHeader)); err == nil {
+		if id, err := uuid.Parse(eventID(m.Headers())); err == nil {
 			held[id] = struct{}{}
 		}
 		left = md.NumPending
@@ -101,6 +104,15 @@ func heldBy(ctx context.Context, js jetstream.JetStream, info *jetstream.StreamI
 		}
 	}
 	return held, nil
+}
+
+// eventID is the id of the event itself: what was published again has another
+// Nats-Msg-Id.
+func eventID(h nats.Header) string {
+	if v := h[events.HeaderID]; len(v) > 0 {
+		return v[0]
+	}
+	return h.Get(jetstream.MsgIDHeader)
 }
 
 type reconciling struct {
@@ -148,10 +160,14 @@ func (x *reconciling) batch(ctx context.Context, r *Reconciliation) (n int, err 
 	return len(rows), nil
 }
 
-// queue puts the rows that are missing back into the relay's queue.
+// queue puts the rows that are missing back into the relay's queue. The stream
+// remembers the ids of messages for a while, also of those that it has lost, and
+// would take these for the same: so they get another Nats-Msg-Id, which stays
+// with the row. Consumers know an event by its own id, which is the old one.
 func (x *reconciling) queue(ctx context.Context) error {
 	const q = `
-		UPDATE outbox SET published_at = NULL, stream_epoch = NULL, stream_seq = NULL
+		UPDATE outbox SET published_at = NULL, stream_epoch = NULL, stream_seq = NULL,
+		       headers = headers || jsonb_build_object('Nats-Msg-Id', jsonb_build_array(message_id || '-' || gen_random_uuid()))
 		WHERE  id = ANY ($1) AND published_at IS NOT NULL`
 	err := x.db.AcrossProjects(ctx, "publish again what the stream lacks", func(ctx context.Context, tx *sqlx.Tx) error {
 		_, err := tx.ExecContext(ctx, q, pq.Array(x.missing))

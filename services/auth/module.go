@@ -23,6 +23,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/password"
 	"github.com/commandcenter/commandcenter/services/auth/internal/postgres"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
+	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
 	"github.com/commandcenter/commandcenter/services/auth/internal/serve"
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
@@ -118,7 +119,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 				log.WarnContext(ctx, "session.reuse_detected", "session_id", s.ID, "user_id", s.UserID)
 			},
 		},
-		Projects: catalogue, Census: census, Deletion: deletion, Resolver: resolver, Issuer: issuer,
+		Projects: catalogue, Census: census, Deletion: deletion, Quotas: quota.Service{Quotas: postgres.Quotas{Store: store}, Now: now}, Resolver: resolver, Issuer: issuer,
 		LoggedIn: func(outcome string) { counts.logins.WithLabelValues(outcome).Inc() },
 	}
 	checks := []app.Check{

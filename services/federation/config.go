@@ -14,7 +14,7 @@ import (
 type Config struct {
 	Slug     string        `config:"slug" usage:"name of this instance among the others: 1 to 50 of a-z, 0-9 and -, not global or presence; empty takes the name of the host and a part of the instance's id"`
 	HubURL   string        `config:"hub_url" usage:"http(s) address that others are told; empty takes the HTTP address"`
-	Interval time.Duration `config:"interval" usage:"time between heartbeats, at most 1m0s"`
+	Interval time.Duration `config:"interval" env:"CC_FEDERATION_INTERVAL,HEARTBEAT_INTERVAL" usage:"time between heartbeats, at most 1m0s; HEARTBEAT_INTERVAL, in seconds, sets it too"`
 	Sweep    time.Duration `config:"sweep" usage:"time between looks for who is late"`
 	Forget   time.Duration `config:"forget" usage:"time after which an instance that nobody registered and that stays offline leaves the catalog, at least 24h0m0s"`
 	Unknown  string        `config:"unknown" usage:"what becomes of an instance that is heard and that nobody registered: ignore, list (until somebody admits it) or admit"`

@@ -25,7 +25,7 @@ func Permissions() (bus.Contract, error) {
 		Serves:  []string{"health"},
 		Calls:   []string{"auth.signingKeys", "auth.resolveAccess"},
 		Hears:   events.FollowedBy(name),
-		Objects: true, FollowsLive: true, Notes: true, AllFacts: true,
+		Objects: true, FollowsLive: true, Notes: true, AllFacts: true, Peers: true,
 	}
 	for _, op := range doc.Operations {
 		if op.Delivery == contract.Edge || op.Delivery == contract.Live {

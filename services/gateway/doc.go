@@ -2,7 +2,7 @@
 // who may ask.
 //
 //	owns    nothing; the contract is openapi.yaml
-//	hears   auth.session.revoked, auth.membership.changed, auth.project.deleting, auth.project.deleted
+//	hears   auth.session.revoked, auth.membership.changed, auth.limit.changed, auth.project.deleting, auth.project.deleted
 //	says    nothing
 //	serves  every operation of openapi.yaml, to HTTP; asks the services over the bus
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/feed"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/inbox"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/limit"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
 )
 
@@ -33,6 +35,9 @@ const (
 	ringBytes = 32 << 20
 	ringSeed  = 2048
 )
+
+// counters is how many callers are counted at once.
+const counters = 100_000
 
 // Deps is what the gateway needs of its process.
 type Deps struct {
@@ -63,7 +68,8 @@ func New(d Deps, c Config) (*app.Module, error) {
 	}
 	log := d.Log.With("service", name)
 	ring := feed.NewRing(ringFacts, ringBytes)
-	deps := serve.Deps{Contract: doc, Bus: d.Bus, Guard: guard, Ring: ring, Health: health(d.Bus), Log: log}
+	limits := limit.NewShared(counters, d.Bus.Peers("limits"), log, time.Now)
+	deps := serve.Deps{Contract: doc, Limits: limits, Bus: d.Bus, Guard: guard, Ring: ring, Health: health(d.Bus), Log: log}
 	if d.Registry != nil {
 		deps.Registerer, deps.Gatherer = d.Registry, d.Registry
 	}
@@ -83,7 +89,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	// Nobody asks it anything over the bus but how it is; that makes it one of
 	// the services that can be seen there.
 	m.Parts = append(inbox.Followers(d.Bus, guard, edge), bus.NewFeed(d.Bus, ringSeed, ring.Begin, ring.Add), bus.NewServer(d.Bus, bus.ServerConfig{Version: c.Version, Workers: 1, Checks: m.Checks}))
-	m.Parts = append(m.Parts, serve.NewListener(edge, listen, log, d.Listening))
+	m.Parts = append(m.Parts, limits, serve.NewListener(edge, listen, log, d.Listening))
 	for _, op := range doc.Operations {
 		if op.Own() {
 			m.Operations = append(m.Operations, op.ID)

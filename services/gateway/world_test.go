@@ -68,10 +68,13 @@ func newWorld(t *testing.T) *world {
 }
 
 // gateway runs a gateway and returns its address.
-func (w *world) gateway(b *bus.Bus) (address string) {
+func (w *world) gateway(b *bus.Bus, change ...func(*gateway.Config)) (address string) {
 	w.t.Helper()
 	c := gateway.Defaults()
 	c.Addr, c.Anonymous, c.Reads, c.Writes = "127.0.0.1:0", "off", "off", "off"
+	for _, f := range change {
+		f(&c)
+	}
 	m, err := gateway.New(gateway.Deps{Bus: b, Log: obs.Discard(), Registry: obs.Registry(), Listening: func(a string) { address = a }}, c)
 	if err != nil {
 		w.t.Fatal(err)
@@ -108,7 +111,7 @@ func (w *world) serveAuth(db *pg.DB) {
 		return a, nil
 	})
 	w.answer(s, "request", "listProjects", "getProject", "getProjectStats", "getCurrentUserInfo", "login", "register", "refreshToken", "logout")
-	w.answer(s, "command", "createProject", "updateProject", "deleteProject")
+	w.answer(s, "command", "createProject", "updateProject", "deleteProject", "setLimit", "resetLimit")
 	w.Run(s)
 }
 
@@ -164,6 +167,7 @@ var samples = map[string]reply{
 	"register": {201, user}, "login": {200, token}, "refreshToken": {200, token}, "getCurrentUserInfo": {200, user}, "logout": {200, `{"message":"bye"}`},
 	"createProject": {201, `{` + project + `}`}, "listProjects": {200, `[{` + project + `}]`}, "getProject": {200, `{` + project + `}`},
 	"updateProject": {200, `{` + project + `}`}, "deleteProject": {204, ""},
+	"setLimit": {200, `{"class":"writes","limit":"100/minute","raised":false,"set_by":"user:1","set_at":"2026-01-02T03:04:05Z"}`}, "resetLimit": {204, ""},
 	"getProjectStats":    {200, `{` + project + `,"repository_count":0,"technology_count":0,"research_task_count":0,"knowledge_entry_count":3}`},
 	"queryKnowledgeBase": {200, `[{"content":"x","title":"t","category":"c","technology_id":null,"source_file":"a.md","score":0.5,"metadata":{}}]`},
 	"addDocument":        {201, upload}, "addTextDocument": {201, upload}, "deleteDocument": {204, ""}, "getDocument": {200, doc},

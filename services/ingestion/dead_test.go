@@ -55,7 +55,7 @@ func TestAnAdminSeesAndRedrivesWhatWasGivenUpInTheProject(t *testing.T) {
 			return bus.Bury(errors.New("no room"))
 		}
 	})
-	w.Run(in)
+	w.Run(in, bus.NewServer(w.Bus("knowledge"), bus.ServerConfig{}))
 	for v := int32(1); v <= 3; v++ {
 		w.Say(&authv1.ProjectDeleting{ProjectId: 1, Version: v})
 		bustest.Await(w.Env, heard)

@@ -89,7 +89,8 @@ func (x *ResolveAccessRequest) GetSession() string {
 }
 
 // The answer is about now: it may be kept for seconds, and is dropped when one
-// of SessionRevoked, MembershipChanged and ProjectDeleting says otherwise.
+// of SessionRevoked, MembershipChanged, LimitChanged and ProjectDeleting says
+// otherwise.
 type ResolveAccessResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	UserId int32                  `protobuf:"varint,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
@@ -102,7 +103,9 @@ type ResolveAccessResponse struct {
 	// 0 when the user has no such project.
 	ProjectId int32 `protobuf:"varint,6,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
 	// viewer, member, admin or owner; empty without a project.
-	Role          string `protobuf:"bytes,7,opt,name=role,proto3" json:"role,omitempty"`
+	Role string `protobuf:"bytes,7,opt,name=role,proto3" json:"role,omitempty"`
+	// What the project has set for itself.
+	Limits        []*ProjectLimit `protobuf:"bytes,20,rep,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -186,6 +189,84 @@ func (x *ResolveAccessResponse) GetRole() string {
 	return ""
 }
 
+func (x *ResolveAccessResponse) GetLimits() []*ProjectLimit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// ProjectLimit is how many calls of a class each user may make in a project.
+type ProjectLimit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// reads or writes.
+	Class   string `protobuf:"bytes,1,opt,name=class,proto3" json:"class,omitempty"`
+	Calls   int32  `protobuf:"varint,2,opt,name=calls,proto3" json:"calls,omitempty"`
+	Seconds int32  `protobuf:"varint,3,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	// Set by a superuser, and so good also above the limit of the instance.
+	Raised        bool `protobuf:"varint,4,opt,name=raised,proto3" json:"raised,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProjectLimit) Reset() {
+	*x = ProjectLimit{}
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProjectLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProjectLimit) ProtoMessage() {}
+
+func (x *ProjectLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProjectLimit.ProtoReflect.Descriptor instead.
+func (*ProjectLimit) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ProjectLimit) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
+func (x *ProjectLimit) GetCalls() int32 {
+	if x != nil {
+		return x.Calls
+	}
+	return 0
+}
+
+func (x *ProjectLimit) GetSeconds() int32 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+func (x *ProjectLimit) GetRaised() bool {
+	if x != nil {
+		return x.Raised
+	}
+	return false
+}
+
 // With which keys are access tokens signed?
 type SigningKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -195,7 +276,7 @@ type SigningKeysRequest struct {
 
 func (x *SigningKeysRequest) Reset() {
 	*x = SigningKeysRequest{}
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[2]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -207,7 +288,7 @@ func (x *SigningKeysRequest) String() string {
 func (*SigningKeysRequest) ProtoMessage() {}
 
 func (x *SigningKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[2]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -220,7 +301,7 @@ func (x *SigningKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKeysRequest.ProtoReflect.Descriptor instead.
 func (*SigningKeysRequest) Descriptor() ([]byte, []int) {
-	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{2}
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{3}
 }
 
 // The keys that verify access tokens, newest first; an old one stays until the
@@ -234,7 +315,7 @@ type SigningKeysResponse struct {
 
 func (x *SigningKeysResponse) Reset() {
 	*x = SigningKeysResponse{}
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[3]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -246,7 +327,7 @@ func (x *SigningKeysResponse) String() string {
 func (*SigningKeysResponse) ProtoMessage() {}
 
 func (x *SigningKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[3]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -259,7 +340,7 @@ func (x *SigningKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKeysResponse.ProtoReflect.Descriptor instead.
 func (*SigningKeysResponse) Descriptor() ([]byte, []int) {
-	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{3}
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *SigningKeysResponse) GetKeys() []*SigningKey {
@@ -284,7 +365,7 @@ type SigningKey struct {
 
 func (x *SigningKey) Reset() {
 	*x = SigningKey{}
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[4]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -296,7 +377,7 @@ func (x *SigningKey) String() string {
 func (*SigningKey) ProtoMessage() {}
 
 func (x *SigningKey) ProtoReflect() protoreflect.Message {
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[4]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -309,7 +390,7 @@ func (x *SigningKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKey.ProtoReflect.Descriptor instead.
 func (*SigningKey) Descriptor() ([]byte, []int) {
-	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{4}
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *SigningKey) GetKid() string {
@@ -343,7 +424,7 @@ const file_auth_v1_auth_calls_proto_rawDesc = "" +
 	"\n" +
 	"project_id\x18\x02 \x01(\x05R\tprojectId\x12\x18\n" +
 	"\asession\x18\x03 \x01(\tR\asession:I\xd2\xf3\x18E\n" +
-	"\x04auth\x12\rresolveAccess\x1a+commandcenter.auth.v1.ResolveAccessResponse\"\x01*\"\xd2\x01\n" +
+	"\x04auth\x12\rresolveAccess\x1a+commandcenter.auth.v1.ResolveAccessResponse\"\x01*\"\x8f\x02\n" +
 	"\x15ResolveAccessResponse\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\x05R\x06userId\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x12\x16\n" +
@@ -352,7 +433,13 @@ const file_auth_v1_auth_calls_proto_rawDesc = "" +
 	"\fsession_live\x18\x05 \x01(\bR\vsessionLive\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x06 \x01(\x05R\tprojectId\x12\x12\n" +
-	"\x04role\x18\a \x01(\tR\x04role\"a\n" +
+	"\x04role\x18\a \x01(\tR\x04role\x12;\n" +
+	"\x06limits\x18\x14 \x03(\v2#.commandcenter.auth.v1.ProjectLimitR\x06limits\"l\n" +
+	"\fProjectLimit\x12\x14\n" +
+	"\x05class\x18\x01 \x01(\tR\x05class\x12\x14\n" +
+	"\x05calls\x18\x02 \x01(\x05R\x05calls\x12\x18\n" +
+	"\aseconds\x18\x03 \x01(\x05R\aseconds\x12\x16\n" +
+	"\x06raised\x18\x04 \x01(\bR\x06raised\"a\n" +
 	"\x12SigningKeysRequest:K\xd2\xf3\x18G\n" +
 	"\x04auth\x12\vsigningKeys\x1a)commandcenter.auth.v1.SigningKeysResponse\"\agateway\"L\n" +
 	"\x13SigningKeysResponse\x125\n" +
@@ -376,23 +463,25 @@ func file_auth_v1_auth_calls_proto_rawDescGZIP() []byte {
 	return file_auth_v1_auth_calls_proto_rawDescData
 }
 
-var file_auth_v1_auth_calls_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_auth_v1_auth_calls_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_auth_v1_auth_calls_proto_goTypes = []any{
 	(*ResolveAccessRequest)(nil),  // 0: commandcenter.auth.v1.ResolveAccessRequest
 	(*ResolveAccessResponse)(nil), // 1: commandcenter.auth.v1.ResolveAccessResponse
-	(*SigningKeysRequest)(nil),    // 2: commandcenter.auth.v1.SigningKeysRequest
-	(*SigningKeysResponse)(nil),   // 3: commandcenter.auth.v1.SigningKeysResponse
-	(*SigningKey)(nil),            // 4: commandcenter.auth.v1.SigningKey
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
+	(*ProjectLimit)(nil),          // 2: commandcenter.auth.v1.ProjectLimit
+	(*SigningKeysRequest)(nil),    // 3: commandcenter.auth.v1.SigningKeysRequest
+	(*SigningKeysResponse)(nil),   // 4: commandcenter.auth.v1.SigningKeysResponse
+	(*SigningKey)(nil),            // 5: commandcenter.auth.v1.SigningKey
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
 }
 var file_auth_v1_auth_calls_proto_depIdxs = []int32{
-	4, // 0: commandcenter.auth.v1.SigningKeysResponse.keys:type_name -> commandcenter.auth.v1.SigningKey
-	5, // 1: commandcenter.auth.v1.SigningKey.not_after:type_name -> google.protobuf.Timestamp
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	2, // 0: commandcenter.auth.v1.ResolveAccessResponse.limits:type_name -> commandcenter.auth.v1.ProjectLimit
+	5, // 1: commandcenter.auth.v1.SigningKeysResponse.keys:type_name -> commandcenter.auth.v1.SigningKey
+	6, // 2: commandcenter.auth.v1.SigningKey.not_after:type_name -> google.protobuf.Timestamp
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_auth_v1_auth_calls_proto_init() }
@@ -406,7 +495,7 @@ func file_auth_v1_auth_calls_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_auth_v1_auth_calls_proto_rawDesc), len(file_auth_v1_auth_calls_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   5,
+			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -510,6 +510,87 @@ func (x *SessionRevoked) GetReason() string {
 	return ""
 }
 
+// A project has another limit of calls than before.
+type LimitChanged struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// "<project_id>:<class>".
+	LimitId string `protobuf:"bytes,2,opt,name=limit_id,json=limitId,proto3" json:"limit_id,omitempty"`
+	// Rises with every change of any limit.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// "100/minute"; empty when the limit of the instance holds again.
+	Limit string `protobuf:"bytes,4,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Which calls it limits: reads or writes.
+	Class         string `protobuf:"bytes,5,opt,name=class,proto3" json:"class,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LimitChanged) Reset() {
+	*x = LimitChanged{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LimitChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LimitChanged) ProtoMessage() {}
+
+func (x *LimitChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LimitChanged.ProtoReflect.Descriptor instead.
+func (*LimitChanged) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *LimitChanged) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *LimitChanged) GetLimitId() string {
+	if x != nil {
+		return x.LimitId
+	}
+	return ""
+}
+
+func (x *LimitChanged) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *LimitChanged) GetLimit() string {
+	if x != nil {
+		return x.Limit
+	}
+	return ""
+}
+
+func (x *LimitChanged) GetClass() string {
+	if x != nil {
+		return x.Class
+	}
+	return ""
+}
+
 var File_auth_v1_auth_events_proto protoreflect.FileDescriptor
 
 const file_auth_v1_auth_events_proto_rawDesc = "" +
@@ -566,7 +647,15 @@ const file_auth_v1_auth_events_proto_rawDesc = "" +
 	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x17\n" +
 	"\auser_id\x18\x04 \x01(\x05R\x06userId\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason:'\xca\xf3\x18#\n" +
-	"\x04auth\x12\asession\x1a\arevoked \x012\agatewayBDZBgithub.com/commandcenter/commandcenter/proto-events/auth/v1;authv1b\x06proto3"
+	"\x04auth\x12\asession\x1a\arevoked \x012\agateway\"\xb5\x01\n" +
+	"\fLimitChanged\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x19\n" +
+	"\blimit_id\x18\x02 \x01(\tR\alimitId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x14\n" +
+	"\x05limit\x18\x04 \x01(\tR\x05limit\x12\x14\n" +
+	"\x05class\x18\x05 \x01(\tR\x05class:%\xca\xf3\x18!\n" +
+	"\x04auth\x12\x05limit\x1a\achanged \x012\agatewayBDZBgithub.com/commandcenter/commandcenter/proto-events/auth/v1;authv1b\x06proto3"
 
 var (
 	file_auth_v1_auth_events_proto_rawDescOnce sync.Once
@@ -580,7 +669,7 @@ func file_auth_v1_auth_events_proto_rawDescGZIP() []byte {
 	return file_auth_v1_auth_events_proto_rawDescData
 }
 
-var file_auth_v1_auth_events_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_auth_v1_auth_events_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_auth_v1_auth_events_proto_goTypes = []any{
 	(*UserRegistered)(nil),    // 0: commandcenter.auth.v1.UserRegistered
 	(*ProjectCreated)(nil),    // 1: commandcenter.auth.v1.ProjectCreated
@@ -589,6 +678,7 @@ var file_auth_v1_auth_events_proto_goTypes = []any{
 	(*ProjectDeleted)(nil),    // 4: commandcenter.auth.v1.ProjectDeleted
 	(*MembershipChanged)(nil), // 5: commandcenter.auth.v1.MembershipChanged
 	(*SessionRevoked)(nil),    // 6: commandcenter.auth.v1.SessionRevoked
+	(*LimitChanged)(nil),      // 7: commandcenter.auth.v1.LimitChanged
 }
 var file_auth_v1_auth_events_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -609,7 +699,7 @@ func file_auth_v1_auth_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_auth_v1_auth_events_proto_rawDesc), len(file_auth_v1_auth_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -81,7 +81,7 @@ func headerSchema() object {
 		{"type", "object"},
 		{"properties", object{
 			{events.HeaderSpecVersion, object{{"type", "string"}, {"const", events.SpecVersion}}},
-			{events.HeaderID, text("Unique; the same as Nats-Msg-Id. A fact that comes twice has it twice.")},
+			{events.HeaderID, text("Unique. A fact that comes twice has it twice, also when it was lost to the stream and published again under another Nats-Msg-Id.")},
 			{events.HeaderSource, text("Who said it: /commandcenter/<instance>/<service>.")},
 			{events.HeaderType, text("Full name of the message.")},
 			{events.HeaderSubject, text("Id of the aggregate.")},

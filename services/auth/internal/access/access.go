@@ -9,6 +9,8 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
 )
 
 // Failures of a recheck.
@@ -28,6 +30,7 @@ type Access struct {
 	SessionLive bool // true also when no session was asked for
 	Project     tenant.Project
 	Role        tenant.Role
+	Quotas      []quota.Quota // of the project
 }
 
 // Resolver answers questions of access.

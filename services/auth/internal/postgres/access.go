@@ -23,7 +23,9 @@ func (s *Store) Access(ctx context.Context, userID int64, p tenant.Project, id *
 		       $3::uuid IS NULL OR EXISTS (
 		           SELECT 1 FROM sessions s
 		           WHERE  s.id = $3 AND s.user_id = u.id AND s.revoked_at IS NULL AND s.expires_at > $4) AS session_live,
-		       coalesce(m.project_id, g.project_id, 0) AS project_id, coalesce(m.role, '') AS role
+		       coalesce(m.project_id, g.project_id, 0) AS project_id, coalesce(m.role, '') AS role,
+		       (SELECT json_agg(json_build_object('class', l.class, 'calls', l.calls, 'seconds', l.seconds, 'raised', l.raised) ORDER BY l.class)
+		        FROM project_quotas l WHERE l.project_id = coalesce(m.project_id, g.project_id)) AS quotas
 		FROM   users u
 		LEFT   JOIN LATERAL (
 		           SELECT project_id, role FROM memberships
@@ -39,6 +41,7 @@ func (s *Store) Access(ctx context.Context, userID int64, p tenant.Project, id *
 		SessionLive bool   `db:"session_live"`
 		Project     int64  `db:"project_id"`
 		Role        string `db:"role"`
+		Quotas      []byte `db:"quotas"`
 	}
 	err := s.db.AcrossProjects(ctx, "resolve access", func(ctx context.Context, tx *sqlx.Tx) error {
 		return tx.GetContext(ctx, &row, q, userID, int64(p), id, now)
@@ -49,7 +52,12 @@ func (s *Store) Access(ctx context.Context, userID int64, p tenant.Project, id *
 	if err != nil {
 		return access.Access{}, err
 	}
+	quotas, err := quotasOf(tenant.Project(row.Project), row.Quotas)
+	if err != nil {
+		return access.Access{}, err
+	}
 	return access.Access{
+		Quotas: quotas,
 		UserID: row.ID, Email: row.Email, Active: row.Active, Superuser: row.Superuser, SessionLive: row.SessionLive,
 		Project: tenant.Project(row.Project), Role: tenant.Role(row.Role),
 	}, nil

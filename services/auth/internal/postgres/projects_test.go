@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -170,7 +171,7 @@ func TestAccessIsDefaultElseOldestElseNone(t *testing.T) {
 	if acc := ask(0); acc.Project != 0 || acc.Role != "" || !acc.Active {
 		t.Errorf("without any: %+v", acc)
 	}
-	if acc, err := w.store.Access(w.ctx(), 999, 0, nil, monday); err != nil || acc != (access.Access{}) {
+	if acc, err := w.store.Access(w.ctx(), 999, 0, nil, monday); err != nil || !reflect.DeepEqual(acc, access.Access{}) {
 		t.Errorf("nobody: %+v, %v", acc, err)
 	}
 	w.exec(`UPDATE users SET is_superuser = true WHERE id = $1`, a.ID)

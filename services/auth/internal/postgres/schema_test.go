@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"io/fs"
 	"slices"
 	"testing"
 
@@ -39,8 +40,13 @@ func TestMigrationsGoDownAndUpAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	admin := pgtest.Connect(t, dsn)
-	for _, name := range []string{"000002_projects", "000001_accounts"} {
-		q, err := auth.Migrations.FS.(interface{ ReadFile(string) ([]byte, error) }).ReadFile("migrations/" + name + ".down.sql")
+	down, err := fs.Glob(auth.Migrations.FS, "migrations/*.down.sql")
+	if err != nil || len(down) == 0 {
+		t.Fatal(down, err)
+	}
+	slices.Sort(down)
+	for _, name := range slices.Backward(down) {
+		q, err := fs.ReadFile(auth.Migrations.FS, name)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,6 +27,8 @@ type (
 	Sessions struct{ *Store }
 	// Projects keeps projects and memberships.
 	Projects struct{ *Store }
+	// Quotas keeps the limits that projects have set.
+	Quotas struct{ *Store }
 )
 
 // id32 is an id as events carry it; the sequences end at what fits.

@@ -7,6 +7,53 @@ import (
 	"time"
 )
 
+// Defines values for LimitClass.
+const (
+	Reads  LimitClass = "reads"
+	Writes LimitClass = "writes"
+)
+
+// Valid indicates whether the value is a known member of the LimitClass enum.
+func (e LimitClass) Valid() bool {
+	switch e {
+	case Reads:
+		return true
+	case Writes:
+		return true
+	default:
+		return false
+	}
+}
+
+// EffectiveLimit defines model for EffectiveLimit.
+type EffectiveLimit struct {
+	Class string `json:"class"`
+
+	// Instance The limit of the instance; null for none
+	//
+	// Example: 600/minute
+	Instance *string `json:"instance"`
+
+	// Limit What holds; null for no limit
+	//
+	// Example: 300/minute
+	Limit *string `json:"limit"`
+
+	// Project What the project has set; null for nothing
+	Project *string `json:"project"`
+
+	// Raised Whether a superuser has set it
+	Raised bool `json:"raised"`
+}
+
+// LimitUpdate defines model for LimitUpdate.
+type LimitUpdate struct {
+	// Limit Calls of each user: a bucket of that many, which fills evenly over the time
+	//
+	// Example: 300/minute
+	Limit string `json:"limit"`
+}
+
 // MessageResponse defines model for MessageResponse.
 type MessageResponse struct {
 	Message string `json:"message"`
@@ -23,6 +70,21 @@ type ProjectCreate struct {
 	Description *string `json:"description,omitempty"`
 	Name        string  `json:"name"`
 	Owner       *string `json:"owner,omitempty"`
+}
+
+// ProjectLimit defines model for ProjectLimit.
+type ProjectLimit struct {
+	Class string `json:"class"`
+
+	// Limit Example: 300/minute
+	Limit string `json:"limit"`
+
+	// Raised Set by a superuser, and so good also above the limit of the instance
+	Raised bool      `json:"raised"`
+	SetAt  time.Time `json:"set_at"`
+
+	// SetBy As `user:<id>`
+	SetBy string `json:"set_by"`
 }
 
 // ProjectResponse defines model for ProjectResponse.
@@ -122,6 +184,9 @@ type IdempotencyKey = string
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
 
+// LimitClass defines model for LimitClass.
+type LimitClass string
+
 // Prefer defines model for Prefer.
 type Prefer = string
 
@@ -130,6 +195,9 @@ type ProjectID = int64
 
 // Skip defines model for Skip.
 type Skip = int
+
+// XProjectID defines model for XProjectID.
+type XProjectID = int64
 
 // Accepted defines model for Accepted.
 type Accepted = Operation
@@ -151,6 +219,40 @@ type RateLimited = RateLimitProblem
 
 // Unauthenticated RFC 9457 problem details.
 type Unauthenticated = Problem
+
+// ListLimitsParams defines parameters for ListLimits.
+type ListLimitsParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ResetLimitParams defines parameters for ResetLimit.
+type ResetLimitParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// SetLimitParams defines parameters for SetLimit.
+type SetLimitParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
 
 // ListProjectsParams defines parameters for ListProjects.
 type ListProjectsParams struct {
@@ -202,6 +304,9 @@ type RefreshTokenJSONRequestBody = RefreshTokenRequest
 
 // RegisterJSONRequestBody defines body for Register for application/json ContentType.
 type RegisterJSONRequestBody = UserCreate
+
+// SetLimitJSONRequestBody defines body for SetLimit for application/json ContentType.
+type SetLimitJSONRequestBody = LimitUpdate
 
 // CreateProjectJSONRequestBody defines body for CreateProject for application/json ContentType.
 type CreateProjectJSONRequestBody = ProjectCreate

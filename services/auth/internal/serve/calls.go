@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -14,10 +15,16 @@ func (h *Handlers) resolveAccess(ctx context.Context, r *authv1.ResolveAccessReq
 	if err != nil {
 		return nil, err
 	}
-	return &authv1.ResolveAccessResponse{
+	res := &authv1.ResolveAccessResponse{
 		UserId: id32(a.UserID), Email: a.Email, Active: a.Active, Superuser: a.Superuser, SessionLive: a.SessionLive,
 		ProjectId: id32(a.Project), Role: string(a.Role),
-	}, nil
+	}
+	for _, q := range a.Quotas {
+		res.Limits = append(res.Limits, &authv1.ProjectLimit{
+			Class: q.Class, Calls: int32(q.Calls), Seconds: int32(q.Per / time.Second), Raised: q.Raised, //nolint:gosec // G115: columns of that width
+		})
+	}
+	return res, nil
 }
 
 func (h *Handlers) signingKeys(context.Context, *authv1.SigningKeysRequest) (*authv1.SigningKeysResponse, error) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/access"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
+	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
@@ -27,6 +28,7 @@ type Handlers struct {
 	Census        project.Census
 	Deletion      project.Deletion
 	Resolver      access.Resolver
+	Quotas        quota.Service
 	Issuer        token.Issuer
 	State         state
 	// LoggedIn, when set, is told how each login ended: "ok", or the kind of the
@@ -49,6 +51,7 @@ func Operations() []string {
 	return []string{
 		"register", "login", "refreshToken", "getCurrentUserInfo", "logout",
 		"createProject", "listProjects", "getProject", "updateProject", "deleteProject", "getProjectStats",
+		"setLimit", "resetLimit",
 	}
 }
 
@@ -67,6 +70,8 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Command(s, "createProject", h.createProject)
 	bus.Command(s, "updateProject", h.updateProject)
 	bus.Command(s, "deleteProject", h.deleteProject)
+	bus.Command(s, "setLimit", h.setLimit)
+	bus.Command(s, "resetLimit", h.resetLimit)
 
 	bus.Internal(s, "resolveAccess", h.resolveAccess)
 	bus.Internal(s, "signingKeys", h.signingKeys)

@@ -18,7 +18,7 @@ func (e *env) busDead() *cobra.Command {
 		Use:     "dead",
 		Short:   "Messages that were given up: list, show, redrive, discard",
 		Example: "  commandcenter bus dead list\n  commandcenter bus dead show 17\n  commandcenter bus dead redrive 17",
-	}, e.deadList(), e.deadShow(), e.deadDo("redrive", "Send one back to where it came from", (*bus.Bus).Redrive), e.deadDo("discard", "Remove one for good", (*bus.Bus).Discard))
+	}, e.deadList(), e.deadShow(), e.deadDo("redrive", "Have one tried again by what gave it up", (*bus.Bus).Redrive), e.deadDo("discard", "Remove one for good", (*bus.Bus).Discard))
 }
 
 // letter is a dead letter as it is printed.

@@ -4,6 +4,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/config"
 )
@@ -105,5 +106,20 @@ func TestSettingsLiveInTheUsersConfigurationDirectory(t *testing.T) { // not par
 	t.Setenv("HOME", "/home/u")
 	if got := Home(); got != filepath.FromSlash("/home/u/.config/commandcenter") {
 		t.Errorf("home %s", got)
+	}
+}
+
+// Environment variables are the process's, so this runs alone.
+func TestTheIntervalOfHeartbeatsHasTheNameThatInstancesOfBeforeKnow(t *testing.T) {
+	t.Setenv("HEARTBEAT_INTERVAL", "20")
+	for _, step := range []struct {
+		own  string
+		want time.Duration
+	}{{"", 20 * time.Second}, {"10s", 10 * time.Second}} {
+		t.Setenv("CC_FEDERATION_INTERVAL", step.own)
+		c := Default()
+		if _, err := config.Load(&c, config.Source{EnvPrefix: EnvPrefix}); err != nil || c.Federation.Interval != step.want {
+			t.Errorf("%q beside it: %s, want %s (%v)", step.own, c.Federation.Interval, step.want, err)
+		}
 	}
 }

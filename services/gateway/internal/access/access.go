@@ -46,6 +46,18 @@ type Standing struct {
 	SessionLive bool
 	Project     tenant.Project // 0: no such project, or none at all
 	Role        tenant.Role
+	Limits      Limits // of the project, its own
+}
+
+// Limits are a project's own, by class.
+type Limits map[string]Limit
+
+// Limit is one of them.
+type Limit struct {
+	Calls int
+	Per   time.Duration
+	// Raised says that a superuser has set it: it may be above the instance's.
+	Raised bool
 }
 
 // Authority is the auth service, as this package needs it.
@@ -126,6 +138,13 @@ func (g *Guard) Standing(ctx context.Context, c Claims, project tenant.Project) 
 		return Standing{}, ErrSession
 	}
 	return s, nil
+}
+
+// Known returns what is remembered of the token's user in the project, the zero
+// Standing when nothing is. It asks nobody and judges nothing.
+func (g *Guard) Known(c Claims, project tenant.Project) Standing {
+	s, _ := g.standings.find(question{c.UserID, project, c.Session}, g.c.Now())
+	return s
 }
 
 // away makes one refusal of whatever kept the auth service from answering; a

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"math"
+	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
@@ -51,8 +52,16 @@ func (a Auth) Standing(ctx context.Context, userID int64, project tenant.Project
 		Known: res.GetUserId() != 0, Email: res.GetEmail(), Active: res.GetActive(), Superuser: res.GetSuperuser(), SessionLive: res.GetSessionLive(),
 		Project: tenant.Project(res.GetProjectId()), Role: tenant.Role(res.GetRole()),
 	}
+	for _, l := range res.GetLimits() {
+		if s.Limits == nil {
+			s.Limits = access.Limits{}
+		}
+		if l.GetCalls() > 0 && l.GetSeconds() > 0 {
+			s.Limits[l.GetClass()] = access.Limit{Calls: int(l.GetCalls()), Per: time.Duration(l.GetSeconds()) * time.Second, Raised: l.GetRaised()}
+		}
+	}
 	if missing {
-		s.Project, s.Role = tenant.Instance, tenant.NoRole
+		s.Project, s.Role, s.Limits = tenant.Instance, tenant.NoRole, nil
 	}
 	return s, nil
 }

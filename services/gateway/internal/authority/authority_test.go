@@ -3,6 +3,7 @@ package authority_test
 import (
 	"context"
 	"math"
+	"reflect"
 	"testing"
 	"time"
 
@@ -47,17 +48,19 @@ func TestStandingIsWhatAuthSays(t *testing.T) {
 		if r.GetUserId() != 7 {
 			return &authv1.ResolveAccessResponse{}, nil
 		}
-		res := &authv1.ResolveAccessResponse{UserId: 7, Email: "ada@example.org", Active: true, SessionLive: r.GetSession() == "s", ProjectId: 3, Role: "member"}
+		res := &authv1.ResolveAccessResponse{UserId: 7, Email: "ada@example.org", Active: true, SessionLive: r.GetSession() == "s", ProjectId: 3, Role: "member",
+			Limits: []*authv1.ProjectLimit{{Class: "writes", Calls: 7, Seconds: 60, Raised: true}, {Class: "broken"}}}
 		if r.GetProjectId() != 0 && r.GetProjectId() != 3 {
-			res.ProjectId, res.Role = 0, ""
+			res.ProjectId, res.Role, res.Limits = 0, "", nil
 		}
 		return res, nil
 	})
 	env.Run(auth)
 	a := authority.Auth{Bus: env.Bus("gateway")}
-	ada := access.Standing{Known: true, Email: "ada@example.org", Active: true, SessionLive: true, Project: 3, Role: tenant.Member}
+	ada := access.Standing{Known: true, Email: "ada@example.org", Active: true, SessionLive: true, Project: 3, Role: tenant.Member,
+		Limits: access.Limits{"writes": {Calls: 7, Per: time.Minute, Raised: true}}}
 	outside := ada
-	outside.Project, outside.Role = tenant.Instance, tenant.NoRole
+	outside.Project, outside.Role, outside.Limits = tenant.Instance, tenant.NoRole, nil
 	for name, c := range map[string]struct {
 		user    int64
 		project tenant.Project
@@ -72,7 +75,7 @@ func TestStandingIsWhatAuthSays(t *testing.T) {
 		"of somebody whose id ends the same": {1<<32 + 7, 3, access.Standing{}},
 	} {
 		got, err := a.Standing(t.Context(), c.user, c.project, "s")
-		if err != nil || got != c.want {
+		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
 	}

@@ -81,6 +81,7 @@ type Operation struct {
 	Aliases    []string // other methods that mean the same
 	Success    int      // the first 2xx of the contract that is not 202
 	Produces   []string // media types of the 2xx answers, sorted
+	Challenge  string   // what a caller without credentials is told to show; empty where nothing is asked for
 	Body       Body
 	Watch      *Watch // of a live operation
 
@@ -126,6 +127,7 @@ func Load(file []byte) (*Contract, error) {
 				faulty = append(faulty, fmt.Errorf("%s %s: %w", method, path, err))
 				continue
 			}
+			o.Challenge = challenge(doc, op)
 			c.byID[o.ID] = o
 			c.Operations = append(c.Operations, o)
 		}
@@ -192,6 +194,37 @@ func (c *compiler) operation(path, method string, item *openapi3.PathItem, op *o
 	}
 	o.answers(op)
 	return o, o.check()
+}
+
+// challenge is the value of WWW-Authenticate that follows from the security of
+// an operation. There is no registered scheme for a key in a header; what is
+// commonly written names the header.
+func challenge(doc *openapi3.T, op *openapi3.Operation) string {
+	either := doc.Security
+	if op.Security != nil {
+		either = *op.Security
+	}
+	var out []string
+	for _, all := range either {
+		for name := range all {
+			ref := doc.Components.SecuritySchemes[name]
+			if ref == nil {
+				continue
+			}
+			said := ""
+			switch s := ref.Value; {
+			case s.Type == "http" && s.Scheme != "":
+				said = strings.ToUpper(s.Scheme[:1]) + s.Scheme[1:]
+			case s.Type == "apiKey" && s.In == openapi3.ParameterInHeader:
+				said = fmt.Sprintf("ApiKey header=%q", s.Name)
+			}
+			if said != "" && !slices.Contains(out, said) {
+				out = append(out, said)
+			}
+		}
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
 }
 
 // Own reports whether the gateway answers by itself: what it knows, and streams

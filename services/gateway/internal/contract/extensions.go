@@ -177,6 +177,16 @@ func ParseRate(s string) (Rate, error) {
 	return Rate{}, fmt.Errorf("rate %q: want <number>/second, minute, hour or day", s)
 }
 
+// Text is the form that [ParseRate] reads, where there is one.
+func (r Rate) Text() string {
+	for _, p := range periods {
+		if r.Per == p.d {
+			return strconv.Itoa(r.N) + "/" + p.word
+		}
+	}
+	return strconv.Itoa(r.N) + "/" + r.Per.String()
+}
+
 // String is the form that callers read: "5 per 1 hour".
 func (r Rate) String() string {
 	for _, p := range periods {

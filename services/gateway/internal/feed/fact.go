@@ -65,12 +65,8 @@ type event struct {
 	Data       json.RawMessage `json:"data"`
 }
 
-// Read makes a fact of what was said. ok is false of what is nobody's news: a
-// fact that was said again for one consumer, and what is no fact of ours.
+// Read makes a fact of what was said. ok is false of what is no fact of ours.
 func Read(s bus.Said) (f Fact, ok bool) {
-	if s.Redriven {
-		return Fact{}, false
-	}
 	t := strings.Split(s.Subject, ".")
 	if len(t) != 6 || t[0] != "evt" {
 		return Fact{}, false

@@ -45,6 +45,9 @@ func Followers(b *bus.Bus, told ...memory) []app.Part {
 	return []app.Part{
 		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *authv1.SessionRevoked) { m.ForgetSession(e.GetSessionId()) }),
 		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *authv1.MembershipChanged) { m.ForgetUser(int64(e.GetUserId())) }),
+		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *authv1.LimitChanged) {
+			m.ForgetProject(tenant.Project(e.GetProjectId()))
+		}),
 		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *authv1.ProjectDeleting) {
 			m.ForgetProject(tenant.Project(e.GetProjectId()))
 		}),

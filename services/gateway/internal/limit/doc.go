@@ -1,9 +1,17 @@
-// Package limit counts calls per caller in a sliding window.
+// Package limit counts calls per caller in token buckets, shared by all
+// gateways of an instance.
 //
-// No window holds more calls than the limit, whenever it begins: "5 per hour"
-// never lets ten through around the turn of an hour. Calls made close to each
-// other are remembered together, so that a counter is small and a call counts
-// for its window, or a tenth longer. State is in memory and bounded: when there
-// are more callers than room, the idle ones are forgotten first. With several
-// gateways each counts for itself.
+// A limit of n calls per period is a bucket of n calls that fills evenly over
+// the period (the generic cell rate algorithm: one time per counter). A caller
+// who was idle may make all n at once, and then one every period/n. State is in
+// memory and bounded: when there are more callers than room, the idle ones are
+// forgotten first.
+//
+// [Shared] makes gateways count together. What one has let through it tells the
+// others: at least ten times a second, and at once when it is a fiftieth of the
+// limit, so that no gateway holds back more than that. Of a limit below [Exact],
+// where a fiftieth is less than a call, one gateway of all decides and the
+// others ask it. What too many were let through in between is owed by the bucket,
+// so that it never adds up. Without the bus each gateway counts for itself, and
+// one that comes anew is told what the others know.
 package limit

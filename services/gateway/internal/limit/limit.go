@@ -2,7 +2,6 @@ package limit
 
 import (
 	"hash/maphash"
-	"slices"
 	"sync"
 	"time"
 )
@@ -18,9 +17,9 @@ type Key struct {
 // Decision is the outcome of one call.
 type Decision struct {
 	OK        bool
-	Limit     int           // calls per window
+	Limit     int           // calls per period
 	Remaining int           // calls left now
-	Reset     time.Duration // until all are back
+	Reset     time.Duration // until all are back; at most the period
 	Wait      time.Duration // until the next call passes; 0 when OK
 }
 
@@ -32,102 +31,128 @@ type Limiter struct {
 }
 
 type shard struct {
-	mu sync.Mutex
-	at map[Key]*window
+	mu    sync.Mutex
+	at    map[Key]*bucket
+	dirty []Key // with something untold
 }
 
-// window is the calls of one counter that still count, oldest first.
-type window struct {
-	per   time.Duration
-	slots []slot
-	used  int
+// bucket is empty up to the time that it holds: nothing of it is spent when
+// that has passed.
+type bucket struct {
+	full   time.Time
+	untold time.Duration // spent here, and not told to others yet
 }
-
-// slot counts calls that were made close to each other. All of them count
-// until the last one is per old: no call too short, none much too long.
-type slot struct {
-	first, last time.Time
-	n           int
-}
-
-// grain is by how much less than per the calls of a slot lie apart: it bounds
-// the slots of a window.
-const grain = 10
 
 // New returns a limiter that remembers at most about room counters.
 func New(room int) *Limiter {
 	l := &Limiter{seed: maphash.MakeSeed(), room: max(room/shards, 1)}
 	for i := range l.shards {
-		l.shards[i].at = map[Key]*window{}
+		l.shards[i].at = map[Key]*bucket{}
 	}
 	return l
 }
 
-// Take counts a call at the time now, unless n calls have been made within per.
+// Take counts a call at the time now, unless the bucket of n calls per period
+// is empty.
 func (l *Limiter) Take(now time.Time, key Key, n int, per time.Duration) Decision {
-	s := &l.shards[maphash.Comparable(l.seed, key)%shards]
+	d, _ := l.take(now, key, n, per, 0)
+	return d
+}
+
+// take is [Limiter.Take] that also notes what others have to be told, and
+// returns it as soon as it is hold or more; with a hold of 0 it notes nothing.
+func (l *Limiter) take(now time.Time, key Key, n int, per, hold time.Duration) (d Decision, tell time.Duration) {
+	s := l.shard(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	w := s.at[key]
-	if w == nil || w.per != per {
-		if w == nil && len(s.at) >= l.room {
+	b := s.bucket(now, key, l.room)
+	each := per / time.Duration(n) // of the period, that one call costs
+	whole := each * time.Duration(n)
+	owed := max(b.full.Sub(now), 0)
+	if owed+each > whole {
+		return Decision{Limit: n, Reset: min(owed, per), Wait: owed + each - whole}, 0
+	}
+	owed += each
+	b.full = now.Add(owed)
+	if hold > 0 {
+		if b.untold == 0 {
+			s.dirty = append(s.dirty, key)
+		}
+		if b.untold += each; b.untold >= hold {
+			tell, b.untold = b.untold, 0
+		}
+	}
+	return Decision{OK: true, Limit: n, Remaining: int((whole - owed) / each), Reset: owed}, tell
+}
+
+// charge counts what was let through elsewhere.
+func (l *Limiter) charge(now time.Time, key Key, cost time.Duration) {
+	s := l.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.bucket(now, key, l.room)
+	b.full = now.Add(max(b.full.Sub(now), 0) + cost)
+}
+
+// owe brings a counter to what another gateway knows of it, when that is more.
+func (l *Limiter) owe(now time.Time, key Key, owed time.Duration) {
+	s := l.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if b := s.bucket(now, key, l.room); b.full.Before(now.Add(owed)) {
+		b.full = now.Add(owed)
+	}
+}
+
+// each calls fn with every counter of which something is spent.
+func (l *Limiter) each(now time.Time, fn func(key Key, owed time.Duration)) {
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.mu.Lock()
+		for k, b := range s.at {
+			if owed := b.full.Sub(now); owed > 0 {
+				fn(k, owed)
+			}
+		}
+		s.mu.Unlock()
+	}
+}
+
+// untold calls fn with everything that others have not been told, once.
+func (l *Limiter) untold(fn func(key Key, cost time.Duration)) {
+	for i := range l.shards {
+		s := &l.shards[i]
+		s.mu.Lock()
+		for _, k := range s.dirty {
+			if b := s.at[k]; b != nil && b.untold > 0 {
+				fn(k, b.untold)
+				b.untold = 0
+			}
+		}
+		s.dirty = s.dirty[:0]
+		s.mu.Unlock()
+	}
+}
+
+func (l *Limiter) shard(key Key) *shard { return &l.shards[maphash.Comparable(l.seed, key)%shards] }
+
+func (s *shard) bucket(now time.Time, key Key, room int) *bucket {
+	b := s.at[key]
+	if b == nil {
+		if len(s.at) >= room {
 			s.makeRoom(now)
 		}
-		w = &window{per: per}
-		s.at[key] = w
+		b = &bucket{}
+		s.at[key] = b
 	}
-	w.slide(now)
-	if w.used >= n {
-		return Decision{Limit: n, Reset: w.reset(now), Wait: w.wait(now, n)}
-	}
-	w.count(now)
-	return Decision{OK: true, Limit: n, Remaining: n - w.used, Reset: w.reset(now)}
-}
-
-// slide forgets the calls that count no more.
-func (w *window) slide(now time.Time) {
-	gone := 0
-	for gone < len(w.slots) && now.Sub(w.slots[gone].last) >= w.per {
-		w.used -= w.slots[gone].n
-		gone++
-	}
-	w.slots = slices.Delete(w.slots, 0, gone)
-}
-
-func (w *window) count(now time.Time) {
-	w.used++
-	if at := len(w.slots) - 1; at >= 0 && now.Sub(w.slots[at].first) < w.per/grain {
-		w.slots[at].last = now
-		w.slots[at].n++
-		return
-	}
-	w.slots = append(w.slots, slot{first: now, last: now, n: 1})
-}
-
-// reset is the time until nothing counts any more.
-func (w *window) reset(now time.Time) time.Duration {
-	if len(w.slots) == 0 {
-		return 0
-	}
-	return w.slots[len(w.slots)-1].last.Add(w.per).Sub(now)
-}
-
-// wait is the time until one more call fits.
-func (w *window) wait(now time.Time, n int) time.Duration {
-	left := w.used
-	for _, s := range w.slots {
-		if left -= s.n; left < n {
-			return s.last.Add(w.per).Sub(now)
-		}
-	}
-	return w.reset(now)
+	return b
 }
 
 // makeRoom drops idle counters, and a few others when all are in use.
 func (s *shard) makeRoom(now time.Time) {
 	before := len(s.at)
-	for k, w := range s.at {
-		if w.slide(now); w.used == 0 {
+	for k, b := range s.at {
+		if !b.full.After(now) && b.untold == 0 {
 			delete(s.at, k)
 		}
 	}

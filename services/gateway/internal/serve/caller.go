@@ -32,17 +32,14 @@ func (s *Edge) claims(ctx context.Context, r *http.Request) (access.Claims, erro
 // principalOf names the caller in counters, logs and calls.
 func principalOf(c access.Claims) string { return "user:" + strconv.FormatInt(c.UserID, 10) }
 
-// caller finds out for which project principal calls, and whether that is
-// enough for the operation. Nothing else in the house checks x-permission.
-func (s *Edge) caller(ctx context.Context, r *http.Request, op *contract.Operation, path []string, claims access.Claims, principal string) (tenant.Identity, error) {
+// caller finds out as whom principal calls in the project that it wants, and
+// whether that is enough for the operation. Nothing else in the house checks
+// x-permission.
+func (s *Edge) caller(ctx context.Context, op *contract.Operation, want tenant.Project, claims access.Claims, principal string) (tenant.Identity, access.Limits, error) {
 	var none tenant.Identity
-	want, err := s.project(r, op, path)
-	if err != nil {
-		return none, err
-	}
 	standing, err := s.guard.Standing(ctx, claims, want)
 	if err != nil {
-		return none, err
+		return none, nil, err
 	}
 	who := tenant.Identity{
 		Principal: principal, UserID: claims.UserID,
@@ -50,15 +47,29 @@ func (s *Edge) caller(ctx context.Context, r *http.Request, op *contract.Operati
 	}
 	if op.Project == contract.NoProject {
 		if op.Permission == contract.Superuser && !who.Superuser {
-			return none, errSuperuser
+			return none, nil, errSuperuser
 		}
-		return who, nil
+		return who, nil, nil
 	}
 	if err := inProject(op, want, standing); err != nil {
-		return none, err
+		return none, nil, err
 	}
 	who.Project, who.Role = standing.Project, standing.Role
-	return who, permit(op.Permission, who)
+	return who, standing.Limits, permit(op.Permission, who)
+}
+
+// callerNow is who makes a call that goes on, as things stand now.
+func (s *Edge) callerNow(ctx context.Context, r *http.Request, op *contract.Operation, path []string) (tenant.Identity, error) {
+	claims, err := s.claims(ctx, r)
+	if err != nil {
+		return tenant.Identity{}, err
+	}
+	want, err := s.project(r, op, path)
+	if err != nil {
+		return tenant.Identity{}, err
+	}
+	who, _, err := s.caller(ctx, op, want, claims, principalOf(claims))
+	return who, err
 }
 
 // project is the project that the call names, 0 for the caller's default.

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"time"
 
@@ -22,6 +21,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/obs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/problem"
 )
@@ -47,9 +47,10 @@ type call struct {
 	addr    netip.Addr
 	op      *contract.Operation // nil without a route
 	who     tenant.Identity
-	err     error // what the caller was refused with
-	pending bool  // answered 202
-	long    bool  // an event stream: its duration is not a latency
+	err     error         // what the caller was refused with
+	pending bool          // answered 202
+	limits  access.Limits // of the project that it works in
+	long    bool          // an event stream: its duration is not a latency
 }
 
 const callKey = "call"
@@ -136,6 +137,9 @@ func (s *Edge) fail(c echo.Context, k *call, err error) {
 	}
 	err = s.translate(c, err)
 	path := c.Request().URL.Path
+	if k.op != nil && k.op.Challenge != "" && errs.KindOf(err) == errs.Unauthenticated {
+		c.Response().Header().Set("WWW-Authenticate", k.op.Challenge)
+	}
 	if w := problem.From(err, path, k.id).Write(c.Response()); w != nil {
 		s.log.DebugContext(c.Request().Context(), "http.write", "err", w)
 	}
@@ -169,7 +173,7 @@ func (s *Edge) noRoute(c echo.Context) error {
 		return errNoRoute
 	}
 	if _, err := s.claims(r.Context(), r); err != nil {
-		return s.unknown(c.Response().Header(), k, err)
+		return s.unknown(r.Context(), c.Response().Header(), k, err)
 	}
 	return errNoRoute
 }
@@ -248,45 +252,7 @@ func (s *Edge) admitted(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-var (
-	// probes are asked by machines, often, and cost nothing.
-	probes = map[string]bool{"mainHealthCheck": true, "liveness": true, "readiness": true}
-	// health has to be told of a gateway that has too much in hand, too.
-	health = map[string]bool{"mainHealthCheck": true, "liveness": true, "readiness": true, "detailedHealthCheck": true}
-)
+// health has to be told of a gateway that has too much in hand, too.
+var health = map[string]bool{"mainHealthCheck": true, "liveness": true, "readiness": true, "detailedHealthCheck": true}
 
 var errBusy = errs.New(errs.Unavailable, "The gateway is busy").After(time.Second)
-
-// rate says which limit counts for a call: the operation's own, else the
-// default of its kind.
-func (s *Edge) rate(op *contract.Operation, anonymous bool) (rule string, r *contract.Rate) {
-	switch {
-	case op.Rate != nil:
-		return op.ID, op.Rate
-	case op.Delivery == contract.Edge && probes[op.ID]:
-		return "", nil
-	case op.Delivery == contract.Edge && anonymous:
-		return "pages", s.pages
-	case anonymous:
-		return "anonymous", s.c.Anonymous
-	case op.Method == http.MethodGet || op.Delivery == contract.Request && op.Permission == contract.Viewer:
-		return "reads", s.c.Reads // a search is a POST, and a read
-	}
-	return "writes", s.c.Writes
-}
-
-// limit counts a call of who and refuses it above the rate.
-func (s *Edge) limit(h http.Header, rule string, r *contract.Rate, who string) error {
-	if r == nil {
-		return nil
-	}
-	d := s.take(rule, who, r)
-	h["Ratelimit-Limit"] = []string{strconv.Itoa(d.Limit)}
-	h["Ratelimit-Remaining"] = []string{strconv.Itoa(d.Remaining)}
-	h["Ratelimit-Reset"] = []string{strconv.Itoa(int((d.Reset + time.Second - 1) / time.Second))}
-	if d.OK {
-		return nil
-	}
-	s.m.limited.WithLabelValues(rule).Inc()
-	return errs.New(errs.RateLimited, "Rate limit exceeded: "+r.String()).After(d.Wait)
-}

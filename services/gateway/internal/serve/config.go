@@ -19,6 +19,7 @@ type Deps struct {
 	Guard      *access.Guard
 	Ring       *feed.Ring // of what was said last; somebody fills it
 	Health     HealthOf
+	Limits     Limits // nil counts in this process alone
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 	Gatherer   prometheus.Gatherer // for /metrics; nil has none

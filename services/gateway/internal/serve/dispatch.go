@@ -36,7 +36,7 @@ func (s *Edge) answer(rt *route, deliver handler) echo.HandlerFunc {
 		if err != nil {
 			return err
 		}
-		if err := s.identify(c, k, op, path); err != nil {
+		if err := s.identify(c, k, rt, path); err != nil {
 			return err
 		}
 		if !acceptable(r.Header["Accept"], op.Produces) {
@@ -58,36 +58,37 @@ func (s *Edge) answer(rt *route, deliver handler) echo.HandlerFunc {
 // say who they are is counted by address, so that tokens cannot be guessed at;
 // one who can is counted before anybody is asked what they may do, so that
 // refusals are not free.
-func (s *Edge) identify(c echo.Context, k *call, op *contract.Operation, path []string) error {
-	h := c.Response().Header()
+func (s *Edge) identify(c echo.Context, k *call, rt *route, path []string) error {
+	r, h, op := c.Request(), c.Response().Header(), rt.op
 	if op.Permission == contract.Public {
-		rule, rate := s.rate(op, true)
 		k.who.Client = bucket(k.addr) // all that is known; failed logins are counted by it
-		return s.limit(h, rule, rate, k.who.Client)
+		return s.limit(r.Context(), h, rt.class, k.who.Client)
 	}
-	r := c.Request()
 	claims, err := s.claims(r.Context(), r)
 	if err != nil {
-		return s.unknown(h, k, err)
+		return s.unknown(r.Context(), h, k, err)
 	}
+	want, faulty := s.project(r, op, path)
 	principal := principalOf(claims)
-	rule, rate := s.rate(op, false)
-	if err := s.limit(h, rule, rate, principal); err != nil {
+	if err := s.limit(r.Context(), h, s.classes.in(rt.class, s.guard.Known(claims, want)), principal); err != nil {
 		return err
 	}
-	who, err := s.caller(r.Context(), r, op, path, claims, principal)
-	if err != nil {
-		return s.unknown(h, k, err)
+	if faulty != nil {
+		return faulty
 	}
-	k.who = who
+	who, limits, err := s.caller(r.Context(), op, want, claims, principal)
+	if err != nil {
+		return s.unknown(r.Context(), h, k, err)
+	}
+	k.who, k.limits = who, limits
 	return nil
 }
 
 // unknown counts a call that failed with err by its address when it failed
 // because nobody knows the caller, and returns what to refuse it with.
-func (s *Edge) unknown(h http.Header, k *call, err error) error {
+func (s *Edge) unknown(ctx context.Context, h http.Header, k *call, err error) error {
 	if errs.KindOf(err) == errs.Unauthenticated {
-		if limited := s.limit(h, "unauthenticated", s.c.Anonymous, bucket(k.addr)); limited != nil {
+		if limited := s.limit(ctx, h, s.classes.unauthenticated, bucket(k.addr)); limited != nil {
 			return limited
 		}
 	}

@@ -34,6 +34,8 @@ var calls = []struct {
 	{"updateProject", "PATCH", "/api/v1/projects/1", `{"description":null}`, owner, 200, 1, `{"project_id":1,"body":{"description":null}}`},
 	{"deleteProject", "DELETE", "/api/v1/projects/1", "", owner, 204, 1, `{"project_id":1}`},
 	{"getProjectStats", "GET", "/api/v1/projects/1/stats", "", viewer, 200, 1, `{"project_id":1}`},
+	{"setLimit", "PUT", "/api/v1/limits/writes", `{"limit":"100/minute"}`, owner, 200, 1, `{"class":"writes","body":{"limit":"100/minute"}}`},
+	{"resetLimit", "DELETE", "/api/v1/limits/writes", "", owner, 204, 1, `{"class":"writes"}`},
 	{"queryKnowledgeBase", "POST", "/api/v1/knowledge/query?mode=keyword", `{"query":"x"}`, viewer, 200, 1,
 		`{"mode":"keyword","body":{"limit":5,"query":"x"}}`},
 	{"listDocuments", "GET", "/api/v1/knowledge/documents", "", viewer, 200, 1, `{"skip":0,"limit":50}`},
@@ -404,7 +406,7 @@ var edgeStubs = func() string {
 	for id, path := range map[string]string{
 		"root": "/", "mainHealthCheck": "/health", "liveness": "/health/live", "readiness": "/health/ready", "detailedHealthCheck": "/health/detailed",
 		"docs": "/docs", "docsAsset": "/docs/{asset}", "openapi": "/openapi.json", "metrics": "/metrics", "getOperation": "/operations/{operation_id}", "listOperations": "/operations",
-		"listEvents": "/events", "followEvents": "/events/stream",
+		"listLimits": "/limits", "listEvents": "/events", "followEvents": "/events/stream",
 	} {
 		b.WriteString("  " + path + ":\n    get:\n      operationId: " + id + "\n")
 		if i := strings.IndexByte(path, '{'); i >= 0 {

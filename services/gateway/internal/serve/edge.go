@@ -26,6 +26,7 @@ func (s *Edge) edgeOperations() map[string]handler {
 		"metrics":             s.metrics,
 		"getOperation":        s.getOperation,
 		"listOperations":      s.listOperations,
+		"listLimits":          s.listLimits,
 		"listEvents":          s.listEvents,
 		"followEvents":        s.followEvents,
 	}

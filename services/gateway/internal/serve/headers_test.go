@@ -179,3 +179,18 @@ func TestFailuresAreLoggedAlways(t *testing.T) {
 		t.Errorf("the log holds\n%s", strings.Join(lines, "\n"))
 	}
 }
+
+func TestARefusalAsksForWhatTheOperationTakes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bus.request = func(bus.Target, tenant.Identity, []byte) (*bus.Answer, error) {
+		return nil, errs.New(errs.Unauthenticated, "not authenticated")
+	}
+	for path, want := range map[string]string{
+		"/api/fed/projects": `ApiKey header="X-API-Key"`, "/api/fed/projects/north": `ApiKey header="X-API-Key"`, "/api/v1/projects": "Bearer",
+	} {
+		if got := w.call("GET", path, ""); got.status != 401 || got.header.Get("WWW-Authenticate") != want {
+			t.Errorf("%s: %d %q, want %q", path, got.status, got.header.Get("WWW-Authenticate"), want)
+		}
+	}
+}

@@ -202,10 +202,7 @@ func (w *watching) await(c echo.Context, heartbeat *time.Ticker) error {
 
 // allowed asks whether the caller's rights have ended.
 func (w *watching) allowed(c echo.Context) error {
-	claims, err := w.s.claims(c.Request().Context(), c.Request())
-	if err == nil {
-		_, err = w.s.caller(c.Request().Context(), c.Request(), w.op, c.ParamValues(), claims, principalOf(claims))
-	}
+	_, err := w.s.callerNow(c.Request().Context(), c.Request(), w.op, c.ParamValues())
 	return err
 }
 

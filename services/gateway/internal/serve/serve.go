@@ -57,8 +57,8 @@ type Edge struct {
 	durable map[string]bool // services that take commands, and so know operations
 	allow   map[string]string
 	origins map[string]bool
-	limits  *limit.Limiter
-	pages   *contract.Rate // per address, of what the gateway shows to anybody
+	limits  Limits
+	classes classes
 
 	busy     atomic.Int64
 	drain    chan struct{}
@@ -74,16 +74,13 @@ type Edge struct {
 // route is an operation with what is computed once for it.
 type route struct {
 	op         *contract.Operation
+	class      *class // by which its calls are limited
 	span       string
 	deprecated map[string]string
 	series
 
 	method, path, operation attribute.KeyValue // of its spans
 }
-
-// pagesPerCall is by how much the gateway's own pages are cheaper than a call:
-// the documentation alone is a handful of files.
-const pagesPerCall = 10
 
 // New builds the edge of a contract. It fails when contract and edge
 // operations do not fit each other.
@@ -93,6 +90,9 @@ func New(d Deps, c Config) (*Edge, error) {
 	}
 	if d.Now == nil {
 		d.Now = time.Now
+	}
+	if d.Limits == nil {
+		d.Limits = alone{limit.New(1000), d.Now}
 	}
 	m, err := newMetrics(d.Registerer)
 	if err != nil {
@@ -104,16 +104,13 @@ func New(d Deps, c Config) (*Edge, error) {
 		propagator: propagation.TraceContext{},
 		routes:     map[string]map[string]*route{}, allow: map[string]string{}, origins: map[string]bool{},
 		nowhere: &route{span: "HTTP"}, durable: map[string]bool{},
-		limits:   limit.New(100_000),
+		limits: d.Limits, classes: newClasses(c),
 		drain:    make(chan struct{}),
 		readings: make(chan struct{}, readings),
 		streams:  newStreams(c.MaxStreams, c.MaxPerUser), document: newAsset("application/json", d.Contract.JSON),
 	}
 	for _, o := range c.Origins {
 		s.origins[o] = true
-	}
-	if c.Anonymous != nil {
-		s.pages = &contract.Rate{N: pagesPerCall * c.Anonymous.N, Per: c.Anonymous.Per}
 	}
 	if s.docs, err = docAssets(c.App); err != nil {
 		return nil, err
@@ -132,7 +129,7 @@ func (s *Edge) mount() error {
 	var faulty []error
 	for _, op := range s.contract.Operations {
 		rt := &route{
-			op: op, span: op.Method + " " + op.Path, deprecated: deprecation(op), series: s.m.series(op.Method, op.Path, op.Success),
+			op: op, class: s.classes.of(op), span: op.Method + " " + op.Path, deprecated: deprecation(op), series: s.m.series(op.Method, op.Path, op.Success),
 			method: attribute.String("http.request.method", op.Method), path: attribute.String("http.route", op.Path),
 			operation: attribute.String("cc.operation", op.ID),
 		}
@@ -221,8 +218,4 @@ func (s *Edge) draining() bool {
 	default:
 		return false
 	}
-}
-
-func (s *Edge) take(rule, who string, r *contract.Rate) limit.Decision {
-	return s.limits.Take(s.now(), limit.Key{Rule: rule, Who: who}, r.N, r.Per)
 }

@@ -259,15 +259,11 @@ func (t *teller) tell(reader *feed.Reader) error {
 // check asks whether the caller may go on. While nobody can tell, nothing is
 // said, for a minute at most.
 func (t *teller) check(ctx context.Context) error {
-	r := t.c.Request()
-	claims, err := t.s.claims(ctx, r)
+	who, err := t.s.callerNow(ctx, t.c.Request(), t.op, t.c.ParamValues())
 	if err == nil {
-		var who tenant.Identity
-		if who, err = t.s.caller(ctx, r, t.op, t.c.ParamValues(), claims, principalOf(claims)); err == nil {
-			err = allowed(t.filter, who)
-			if who.Project != t.filter.Project { // the default one is another now
-				err = errForbidden
-			}
+		err = allowed(t.filter, who)
+		if who.Project != t.filter.Project { // the default one is another now
+			err = errForbidden
 		}
 	}
 	switch {

@@ -282,6 +282,7 @@ func (b *fakeBus) Ready(context.Context) error { return b.ready }
 
 // fakeAuth is an auth service with a handful of users.
 type fakeAuth struct {
+	limits  access.Limits // of project 1
 	t       testing.TB
 	key     ed25519.PrivateKey
 	mu      sync.Mutex
@@ -348,6 +349,9 @@ func (a *fakeAuth) Standing(_ context.Context, id int64, p tenant.Project, sessi
 		p = u.home
 	}
 	s := access.Standing{Known: true, Email: "user@example.org", Active: !u.inactive, Superuser: u.superuser, SessionLive: !a.revoked[session], Role: u.roles[p]}
+	if p == 1 {
+		s.Limits = a.limits
+	}
 	if s.Role != "" || u.superuser {
 		s.Project = p
 	}
@@ -413,7 +417,9 @@ func sample(operation string) *bus.Answer {
 		body = `{` + project + `}`
 	case "getProjectStats":
 		body = `{` + project + `,"repository_count":0,"technology_count":0,"research_task_count":0,"knowledge_entry_count":3}`
-	case "deleteProject", "deleteDocument":
+	case "setLimit":
+		body = `{"class":"writes","limit":"100/minute","raised":false,"set_by":"user:1","set_at":"2026-01-02T03:04:05Z"}`
+	case "deleteProject", "deleteDocument", "resetLimit":
 		status = 204
 	case "queryKnowledgeBase":
 		body = `[{"content":"x","title":"t","category":"c","technology_id":null,"source_file":"a.md","score":0.5,"metadata":{}}]`

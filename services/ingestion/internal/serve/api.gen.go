@@ -7,6 +7,24 @@ import (
 	"time"
 )
 
+// Defines values for LimitClass.
+const (
+	Reads  LimitClass = "reads"
+	Writes LimitClass = "writes"
+)
+
+// Valid indicates whether the value is a known member of the LimitClass enum.
+func (e LimitClass) Valid() bool {
+	switch e {
+	case Reads:
+		return true
+	case Writes:
+		return true
+	default:
+		return false
+	}
+}
+
 // DeadLetter defines model for DeadLetter.
 type DeadLetter struct {
 	Attempts int    `json:"attempts"`
@@ -108,6 +126,9 @@ type IdempotencyKey = string
 
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
+
+// LimitClass defines model for LimitClass.
+type LimitClass string
 
 // Prefer defines model for Prefer.
 type Prefer = string

@@ -10,7 +10,7 @@ import (
 )
 
 // DeadLetters is what the bus knows of messages that were given up. It is asked
-// here and not at the edge: who redrives may say what anybody has said.
+// here and not at the edge: who redrives may give the commands of others again.
 type DeadLetters interface {
 	DeadLetters(ctx context.Context, f bus.DeadFilter) ([]bus.DeadLetter, error)
 	DeadLetter(ctx context.Context, seq uint64) (*bus.DeadLetter, error)

@@ -63,6 +63,24 @@ func (e KnowledgeUploadStatus) Valid() bool {
 	}
 }
 
+// Defines values for LimitClass.
+const (
+	Reads  LimitClass = "reads"
+	Writes LimitClass = "writes"
+)
+
+// Valid indicates whether the value is a known member of the LimitClass enum.
+func (e LimitClass) Valid() bool {
+	switch e {
+	case Reads:
+		return true
+	case Writes:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for QueryKnowledgeBaseParamsMode.
 const (
 	Hybrid  QueryKnowledgeBaseParamsMode = "hybrid"
@@ -254,6 +272,9 @@ type IdempotencyKey = string
 
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
+
+// LimitClass defines model for LimitClass.
+type LimitClass string
 
 // Prefer defines model for Prefer.
 type Prefer = string

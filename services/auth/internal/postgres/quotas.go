@@ -1,0 +1,102 @@
+package postgres
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
+)
+
+// Put sets a quota, and says so.
+func (s Quotas) Put(ctx context.Context, q quota.Quota, keep func(old quota.Quota) error) error {
+	return s.change(ctx, q.Project, q.Class, func(ctx context.Context, tx *sqlx.Tx, old *quota.Quota) error {
+		if old != nil {
+			if err := keep(*old); err != nil {
+				return err
+			}
+		}
+		const put = `
+			INSERT INTO project_quotas (project_id, class, calls, seconds, raised, set_by, set_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
+			ON CONFLICT (project_id, class) DO UPDATE
+			SET calls = $3, seconds = $4, raised = $5, set_by = $6, set_at = $7, version = nextval('quota_versions')
+			RETURNING version`
+		var version int32
+		if err := tx.GetContext(ctx, &version, put, int64(q.Project), q.Class, q.Calls, int64(q.Per/time.Second), q.Raised, q.By, q.Set); err != nil {
+			return fmt.Errorf("write quota: %w", err)
+		}
+		return outbox.Add(ctx, tx, limitChanged(q.Project, q.Class, version, q.Limit()))
+	})
+}
+
+// Reset removes a quota, and says so.
+func (s Quotas) Reset(ctx context.Context, p tenant.Project, class string, keep func(old quota.Quota) error) error {
+	return s.change(ctx, p, class, func(ctx context.Context, tx *sqlx.Tx, old *quota.Quota) error {
+		if old == nil {
+			return quota.ErrNone
+		}
+		if err := keep(*old); err != nil {
+			return err
+		}
+		const remove = `DELETE FROM project_quotas WHERE project_id = $1 AND class = $2 RETURNING nextval('quota_versions')`
+		var version int32
+		if err := tx.GetContext(ctx, &version, remove, int64(p), class); err != nil {
+			return fmt.Errorf("remove quota: %w", err)
+		}
+		return outbox.Add(ctx, tx, limitChanged(p, class, version, ""))
+	})
+}
+
+func limitChanged(p tenant.Project, class string, version int32, limit string) *authv1.LimitChanged {
+	return &authv1.LimitChanged{ProjectId: id32(p), LimitId: fmt.Sprintf("%d:%s", p, class), Version: version, Limit: limit, Class: class}
+}
+
+// change locks the project and reads what it has set; nil for nothing.
+func (s Quotas) change(ctx context.Context, p tenant.Project, class string, fn func(ctx context.Context, tx *sqlx.Tx, old *quota.Quota) error) error {
+	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		const lock = `SELECT 1 FROM projects WHERE project_id = $1 AND deleted_at IS NULL FOR UPDATE`
+		var one int
+		if err := tx.GetContext(ctx, &one, lock, int64(p)); pg.NoRows(err) {
+			return quota.ErrNone
+		} else if err != nil {
+			return fmt.Errorf("lock project: %w", err)
+		}
+		old := quota.Quota{Project: p, Class: class}
+		const read = `SELECT raised FROM project_quotas WHERE project_id = $1 AND class = $2`
+		if err := tx.GetContext(ctx, &old.Raised, read, int64(p), class); pg.NoRows(err) {
+			return fn(ctx, tx, nil)
+		} else if err != nil {
+			return fmt.Errorf("read quota: %w", err)
+		}
+		return fn(ctx, tx, &old)
+	})
+}
+
+// quotasOf reads what [Store.Access] has aggregated: NULL for none.
+func quotasOf(p tenant.Project, aggregated []byte) ([]quota.Quota, error) {
+	if len(aggregated) == 0 {
+		return nil, nil
+	}
+	var rows []struct {
+		Class   string `json:"class"`
+		Calls   int    `json:"calls"`
+		Seconds int    `json:"seconds"`
+		Raised  bool   `json:"raised"`
+	}
+	if err := json.Unmarshal(aggregated, &rows); err != nil {
+		return nil, fmt.Errorf("read quotas: %w", err)
+	}
+	out := make([]quota.Quota, len(rows))
+	for i, r := range rows {
+		out[i] = quota.Quota{Project: p, Class: r.Class, Calls: r.Calls, Per: time.Duration(r.Seconds) * time.Second, Raised: r.Raised}
+	}
+	return out, nil
+}
