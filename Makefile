@@ -69,6 +69,10 @@ cover: ## pkg and every noun are covered to MIN_COVER per cent (after `make race
 bench: ## the figures of README, each with its baseline
 	@$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout 30m $(PACKAGES) | grep -v 'no test files'
 
+.PHONY: cluster
+cluster: ## lose one NATS server of three ten times for AWAY (60s) under load, and report how long writes stood still
+	@CC_TEST_CLUSTER=$(or $(AWAY),60s) $(GO) test -run '^$$' -bench ClusterLoss -benchtime 1x -timeout 40m ./services/commandcenter
+
 ##@ Check
 
 .PHONY: fmt
