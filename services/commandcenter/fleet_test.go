@@ -181,7 +181,7 @@ func assemble(t testing.TB) *fleet {
 		t.Fatal(err)
 	}
 	migrate := exec.Command(bin, "migrate", "--json", "--data-dir", f.dir, "--log-level", "warn") //nolint:noctx // it ends by itself
-	migrate.Env = append(os.Environ(), at, "CC_NATS_REPLICAS=3")
+	migrate.Env = append(os.Environ(), at, "CC_NATS_REPLICAS=3", "CC_FEDERATION_SLUG=fleet")
 	if out, err := migrate.CombinedOutput(); err != nil {
 		t.Fatalf("migrate: %v\n%s\n%s", err, out, f.log)
 	}
