@@ -290,9 +290,13 @@ func (l *pressure) verify(js jetstream.JetStream, sys *nats.Conn) {
 }
 
 // TestNothingAcknowledgedIsLostWithOneOfAnything kills and cuts what there is
-// more of than one, under load.
+// more of than one, under load. It starts eight processes and takes a minute of
+// a machine with nothing else to do, so it runs with `make cluster` alone.
 func TestNothingAcknowledgedIsLostWithOneOfAnything(t *testing.T) {
 	t.Parallel()
+	if os.Getenv("CC_TEST_CLUSTER") == "" {
+		t.Skip("takes a minute of both cores: `make cluster`")
+	}
 	f := assemble(t)
 	sys, admin := f.as("sys"), f.as("admin")
 	js, err := jetstream.New(admin)
