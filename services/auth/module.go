@@ -119,6 +119,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 				log.WarnContext(ctx, "session.reuse_detected", "session_id", s.ID, "user_id", s.UserID)
 			},
 		},
+		Keeper:   session.Keeper{Sessions: sessions, Now: now},
 		Projects: catalogue, Census: census, Deletion: deletion, Quotas: quota.Service{Quotas: postgres.Quotas{Store: store}, Now: now}, Resolver: resolver, Issuer: issuer,
 		LoggedIn: func(outcome string) { counts.logins.WithLabelValues(outcome).Inc() },
 	}

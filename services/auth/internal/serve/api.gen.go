@@ -130,6 +130,19 @@ type RefreshTokenRequest struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
+// SessionResponse defines model for SessionResponse.
+type SessionResponse struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// Current The session of this call
+	Current   bool      `json:"current"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Id        string    `json:"id"`
+
+	// UsedAt When it last traded its refresh token, or was opened
+	UsedAt time.Time `json:"used_at"`
+}
+
 // Token defines model for Token.
 type Token struct {
 	AccessToken string `json:"access_token"`
