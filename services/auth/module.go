@@ -106,9 +106,11 @@ func New(d Deps, c Config) (*app.Module, error) {
 	if slices.Contains(c.TenantHolders, "knowledge") {
 		census.Knowledge = countDocuments(d.Bus)
 	}
+	authenticator := user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Ceiling: ceiling, Now: now}
 	handlers := &serve.Handlers{
 		Registrar:     user.Registrar{Passwords: hasher, Accounts: users, Now: now},
-		Authenticator: user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Ceiling: ceiling, Now: now},
+		Authenticator: authenticator,
+		Changer:       user.Changer{Authenticator: authenticator, Passwords: hasher, Accounts: users, Now: now},
 		Accounts:      users,
 		State:         store,
 		Sessions: session.Service{

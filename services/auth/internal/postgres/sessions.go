@@ -152,24 +152,29 @@ func (s Sessions) Live(ctx context.Context, userID int64, now time.Time) (live [
 // RevokeAll ends every live session of the user, says so of each, and returns
 // how many there were.
 func (s Sessions) RevokeAll(ctx context.Context, userID int64, now time.Time, reason string) (ended int, err error) {
-	const q = `
-		UPDATE sessions SET revoked_at = $2, revoke_reason = $3
-		WHERE  user_id = $1 AND revoked_at IS NULL AND expires_at > $2
-		RETURNING id`
 	err = s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
-		var ids []uuid.UUID
-		if err := tx.SelectContext(ctx, &ids, q, userID, now, reason); err != nil {
-			return fmt.Errorf("revoke all sessions: %w", err)
-		}
-		ended = len(ids)
-		for _, id := range ids {
-			if err := outbox.Add(ctx, tx, &authv1.SessionRevoked{SessionId: id.String(), UserId: id32(userID), Version: 1, Reason: reason}); err != nil {
-				return err
-			}
-		}
-		return nil
+		ended, err = revokeAll(ctx, tx, userID, uuid.Nil, now, reason)
+		return err
 	})
 	return ended, err
+}
+
+// revokeAll spares the session keep.
+func revokeAll(ctx context.Context, tx *sqlx.Tx, userID int64, keep uuid.UUID, now time.Time, reason string) (int, error) {
+	const q = `
+		UPDATE sessions SET revoked_at = $2, revoke_reason = $3
+		WHERE  user_id = $1 AND id <> $4 AND revoked_at IS NULL AND expires_at > $2
+		RETURNING id`
+	var ids []uuid.UUID
+	if err := tx.SelectContext(ctx, &ids, q, userID, now, reason, keep); err != nil {
+		return 0, fmt.Errorf("revoke all sessions: %w", err)
+	}
+	for _, id := range ids {
+		if err := outbox.Add(ctx, tx, &authv1.SessionRevoked{SessionId: id.String(), UserId: id32(userID), Version: 1, Reason: reason}); err != nil {
+			return 0, err
+		}
+	}
+	return len(ids), nil
 }
 
 // Sweep removes what has run out: sessions with their tokens, and records of

@@ -62,6 +62,12 @@ type MessageResponse struct {
 // Operation defines model for Operation.
 type Operation = any
 
+// PasswordChange defines model for PasswordChange.
+type PasswordChange struct {
+	NewPassword string `json:"new_password"`
+	OldPassword string `json:"old_password"`
+}
+
 // Problem RFC 9457 problem details.
 type Problem = any
 
@@ -311,6 +317,9 @@ type UpdateProjectParams struct {
 
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = UserLogin
+
+// ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
+type ChangePasswordJSONRequestBody = PasswordChange
 
 // RefreshTokenJSONRequestBody defines body for RefreshToken for application/json ContentType.
 type RefreshTokenJSONRequestBody = RefreshTokenRequest

@@ -22,6 +22,7 @@ import (
 type Handlers struct {
 	Registrar     user.Registrar
 	Authenticator user.Authenticator
+	Changer       user.Changer
 	Accounts      accounts
 	Sessions      session.Service
 	Keeper        session.Keeper
@@ -50,7 +51,7 @@ type state interface {
 // Operations are the operations of the contract that the service answers.
 func Operations() []string {
 	return []string{
-		"register", "login", "refreshToken", "getCurrentUserInfo", "logout", "listSessions", "endSession", "endSessions",
+		"register", "login", "refreshToken", "getCurrentUserInfo", "logout", "changePassword", "listSessions", "endSession", "endSessions",
 		"createProject", "listProjects", "getProject", "updateProject", "deleteProject", "getProjectStats",
 		"setLimit", "resetLimit",
 	}
@@ -64,6 +65,7 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "refreshToken", h.refreshToken)
 	bus.Request(s, "getCurrentUserInfo", h.getCurrentUserInfo)
 	bus.Request(s, "logout", h.logout)
+	bus.Request(s, "changePassword", h.changePassword)
 	bus.Request(s, "listSessions", h.listSessions)
 	bus.Request(s, "endSession", h.endSession)
 	bus.Request(s, "endSessions", h.endSessions)

@@ -3,6 +3,7 @@ package serve_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
@@ -60,4 +61,30 @@ func TestAPersonSeesAndEndsTheOwnSessionsOnly(t *testing.T) {
 	for _, op := range []string{"listSessions", "endSessions", "endSession"} {
 		w.request(op, nobody, obj{"session_id": id}).refused(errs.Unauthenticated, "")
 	}
+}
+
+func TestAPasswordChangeAsksForTheOldOneAndEndsOtherSessions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	jo := w.member("jo@example.org")
+	other := w.login("jo@example.org", password).ok(200).str("refresh_token")
+	w.clock.move(time.Minute)
+	mine := w.login("jo@example.org", password).ok(200).str("refresh_token")
+	jo.Session, _ = w.request("listSessions", jo, nil).ok(200).list[0]["id"].(string)
+	change := func(old, fresh string) answer {
+		return w.request("changePassword", jo, obj{"body": obj{"old_password": old, "new_password": fresh}})
+	}
+	const fresh = "another horse battery"
+	change("not the password", fresh).refused(errs.Forbidden, "old password is incorrect")
+	change(password, "password1").refused(errs.Invalid, "common")
+	w.request("changePassword", nobody, obj{"body": obj{"old_password": password, "new_password": fresh}}).refused(errs.Unauthenticated, "")
+	change(password, fresh).ok(200)
+	w.login("jo@example.org", password).refused(errs.Unauthenticated, "incorrect")
+	w.login("jo@example.org", fresh).ok(200)
+	w.refresh(other).refused(errs.Unauthenticated, "refresh token")
+	w.refresh(mine).ok(200)
+	for range 5 {
+		change("not the password", fresh)
+	}
+	change(fresh, password).refused(errs.RateLimited, "too many")
 }

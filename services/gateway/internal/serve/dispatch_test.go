@@ -28,6 +28,8 @@ var calls = []struct {
 	{"refreshToken", "POST", "/api/v1/auth/refresh", `{"refresh_token":"r"}`, 0, 200, 0, `{"body":{"refresh_token":"r"}}`},
 	{"getCurrentUserInfo", "GET", "/api/v1/auth/me", "", owner, 200, 0, `{}`},
 	{"logout", "POST", "/api/v1/auth/logout", "", owner, 200, 0, `{}`},
+	{"changePassword", "PUT", "/api/v1/auth/password", `{"old_password":"correct horse","new_password":"battery staple"}`, owner, 200, 0,
+		`{"body":{"old_password":"correct horse","new_password":"battery staple"}}`},
 	{"listSessions", "GET", "/api/v1/auth/sessions", "", owner, 200, 0, `{}`},
 	{"endSessions", "DELETE", "/api/v1/auth/sessions", "", owner, 200, 0, `{}`},
 	{"endSession", "DELETE", "/api/v1/auth/sessions/6f3c2b1e", "", owner, 204, 0, `{"session_id":"6f3c2b1e"}`},

@@ -407,7 +407,7 @@ func sample(operation string) *bus.Answer {
 		body = `{"access_token":"a","refresh_token":"r","token_type":"bearer","expires_in":900}`
 	case "getCurrentUserInfo":
 		body = user
-	case "logout", "endSessions":
+	case "logout", "endSessions", "changePassword":
 		body = `{"message":"bye"}`
 	case "createProject":
 		status, body = 201, `{`+project+`}`
