@@ -8,10 +8,6 @@ import (
 	"time"
 )
 
-// maxInstances bounds the catalog: whoever may publish heartbeats must not be
-// able to fill the table.
-const maxInstances = 2000
-
 // Reasons not to take a heartbeat in that was read.
 var (
 	// ErrFull says that there is no room for a further instance.
@@ -56,7 +52,11 @@ type store interface {
 	Find(ctx context.Context, slug string) (i Instance, found bool, err error)
 	// FindAll is Find of several, in one order for all who call it.
 	FindAll(ctx context.Context, slugs []string) (map[string]Instance, error)
-	Count(ctx context.Context) (int, error)
+	Count(ctx context.Context) (Census, error)
+	// LeastStranger locks the stranger that goes first: unsigned before signed,
+	// and of those the one that is silent for longest. Rows in hand are passed
+	// over.
+	LeastStranger(ctx context.Context) (i Instance, found bool, err error)
 	// Save writes the row and returns its new version.
 	Save(ctx context.Context, i Instance) (version int, err error)
 	Delete(ctx context.Context, slug string) error
@@ -116,18 +116,6 @@ func NewCatalog(s Store, self Self, r Rules, now func() time.Time) *Catalog {
 	return &Catalog{store: s, self: self, rules: r, now: now}
 }
 
-// Room returns ErrFull when no further instance would be taken in.
-func (c *Catalog) Room(ctx context.Context) error {
-	n, err := c.store.Count(ctx)
-	if err != nil {
-		return err
-	}
-	if n >= maxInstances {
-		return fmt.Errorf("%w: %d instances", ErrFull, n)
-	}
-	return nil
-}
-
 // Hear takes in a heartbeat that came from outside, and whose signature, if it
 // has one, was verified. None of them touches our own row, whatever it says:
 // with our slug it is ErrOwn or ErrCollision.
@@ -163,13 +151,14 @@ func (c *Catalog) HearAll(ctx context.Context, beats []Heartbeat) []error {
 		if err != nil {
 			return err
 		}
-		seen := map[string]bool{}
+		seen, changed := map[string]bool{}, false
 		find := func(ctx context.Context, slug string) (Instance, bool, error) {
-			if seen[slug] { // it has changed since
+			if changed || seen[slug] { // it has changed since
 				return c.store.Find(ctx, slug)
 			}
 			seen[slug] = true
 			i, found := rows[slug]
+			changed = !found // one who is new may take the place of another
 			return i, found, nil
 		}
 		for n, hb := range beats {
@@ -202,7 +191,7 @@ func (c *Catalog) hear(ctx context.Context, hb Heartbeat, find func(context.Cont
 		return nil, err
 	}
 	if !found {
-		if was, err = c.stranger(ctx); errors.Is(err, ErrUnknown) || errors.Is(err, ErrFull) {
+		if was, err = c.stranger(ctx, hb.Key != ""); errors.Is(err, ErrUnknown) || errors.Is(err, ErrFull) {
 			return err, nil
 		} else if err != nil {
 			return nil, err
@@ -236,11 +225,11 @@ func (c *Catalog) mistrust(ctx context.Context, was Instance, hb Heartbeat) (ref
 }
 
 // stranger is the row of a slug that is heard for the first time.
-func (c *Catalog) stranger(ctx context.Context) (Instance, error) {
+func (c *Catalog) stranger(ctx context.Context, signs bool) (Instance, error) {
 	if c.rules.Unknown == Ignore {
 		return Instance{}, ErrUnknown
 	}
-	return Instance{Source: FromHeartbeat, Admitted: c.rules.Unknown != List}, c.Room(ctx)
+	return Instance{Source: FromHeartbeat, Admitted: c.rules.Unknown != List}, c.admitStranger(ctx, signs)
 }
 
 // Next is the sequence of our next heartbeat: above what any replica has sent,

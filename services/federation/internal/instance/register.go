@@ -137,6 +137,9 @@ func (c *Catalog) Admit(ctx context.Context, slug, key string) (Entry, error) {
 		if i.Version == 0 {
 			return i, ErrNotFound
 		}
+		if i.Source == FromHeartbeat || i.Source == "" { // no stranger any more
+			i.Source = FromAPI
+		}
 		return Registration{Slug: slug, Key: key, Source: i.Source}.apply(i), nil
 	})
 }
@@ -180,8 +183,8 @@ func (c *Catalog) enter(ctx context.Context, slug string, change func(Instance) 
 		}
 		now := c.now()
 		if !found {
-			if c.Room(ctx) != nil {
-				return errNoRoom
+			if err := c.admitKnown(ctx); err != nil {
+				return err
 			}
 			next.FirstSeen, next.LastHeartbeat = now, now
 		}

@@ -166,14 +166,27 @@ func (s *Instances) KeyOf(ctx context.Context, hash []byte) (i instance.Instance
 }
 
 // Count returns how many instances there are.
-func (s *Instances) Count(ctx context.Context) (n int, err error) {
-	err = s.run(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		return tx.GetContext(ctx, &n, `SELECT count(*) FROM instances`)
-	})
+func (s *Instances) Count(ctx context.Context) (n instance.Census, err error) {
+	const q = `
+		SELECT count(*) AS "all", count(*) FILTER (WHERE source = 'heartbeat') AS strangers,
+		       count(*) FILTER (WHERE source = 'heartbeat' AND sign_key IS NULL) AS unsigned
+		FROM instances`
+	err = s.run(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return tx.GetContext(ctx, &n, q) })
 	if err != nil {
-		return 0, fmt.Errorf("count instances: %w", err)
+		return instance.Census{}, fmt.Errorf("count instances: %w", err)
 	}
 	return n, nil
+}
+
+// LeastStranger returns the stranger that goes first, and locks it. One that
+// another transaction has in hand is not waited for.
+func (s *Instances) LeastStranger(ctx context.Context) (i instance.Instance, found bool, err error) {
+	const q = `SELECT ` + columns + ` FROM instances WHERE source = $1
+		ORDER BY sign_key IS NOT NULL, last_heartbeat_at, slug LIMIT 1 FOR UPDATE SKIP LOCKED`
+	if i, found, err = s.one(ctx, q, instance.FromHeartbeat); err != nil {
+		return i, false, fmt.Errorf("find a stranger: %w", err)
+	}
+	return i, found, nil
 }
 
 // All returns every instance by slug.
