@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -52,6 +54,9 @@ type store interface {
 	Find(ctx context.Context, slug string) (i Instance, found bool, err error)
 	// FindAll is Find of several, in one order for all who call it.
 	FindAll(ctx context.Context, slugs []string) (map[string]Instance, error)
+	// Claim waits for whoever else claims the slug, until the transaction ends:
+	// there is no row yet to lock.
+	Claim(ctx context.Context, slug string) error
 	Count(ctx context.Context) (Census, error)
 	// LeastStranger locks the stranger that goes first: unsigned before signed,
 	// and of those the one that is silent for longest. Rows in hand are passed
@@ -102,6 +107,9 @@ type Catalog struct {
 	self  Self
 	rules Rules
 	now   func() time.Time
+
+	mu    sync.Mutex
+	notes map[string]time.Time // when another key of a slug was taken down last
 }
 
 // Store is all that a catalog needs of its rows.
@@ -113,7 +121,7 @@ type Store interface {
 
 // NewCatalog returns the catalog of the instance self.
 func NewCatalog(s Store, self Self, r Rules, now func() time.Time) *Catalog {
-	return &Catalog{store: s, self: self, rules: r, now: now}
+	return &Catalog{store: s, self: self, rules: r, now: now, notes: map[string]time.Time{}}
 }
 
 // Hear takes in a heartbeat that came from outside, and whose signature, if it
@@ -146,10 +154,21 @@ func (c *Catalog) HearAll(ctx context.Context, beats []Heartbeat) []error {
 			slugs = append(slugs, hb.Slug)
 		}
 	}
+	slices.Sort(slugs)
 	err := c.store.Atomically(ctx, func(ctx context.Context) error {
 		rows, err := c.store.FindAll(ctx, slugs)
 		if err != nil {
 			return err
+		}
+		if c.rules.Unknown != Ignore {
+			for _, slug := range slugs { // in one order for all replicas
+				if _, found := rows[slug]; found {
+					continue
+				}
+				if err := c.store.Claim(ctx, slug); err != nil {
+					return err
+				}
+			}
 		}
 		seen, changed := map[string]bool{}, false
 		find := func(ctx context.Context, slug string) (Instance, bool, error) {
@@ -187,6 +206,13 @@ func (c *Catalog) hear(ctx context.Context, hb Heartbeat, find func(context.Cont
 		return ErrCollision, nil
 	}
 	was, found, err := find(ctx, hb.Slug)
+	if err == nil && !found && c.rules.Unknown != Ignore {
+		// Another replica may hear it for the first time too: one of them waits
+		// here, and finds the row.
+		if err = c.store.Claim(ctx, hb.Slug); err == nil {
+			was, found, err = c.store.Find(ctx, hb.Slug)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -210,18 +236,36 @@ func (c *Catalog) hear(ctx context.Context, hb Heartbeat, find func(context.Cont
 	return nil, c.take(ctx, was, hb)
 }
 
+// noteEvery is how often another key of a slug is taken down, by each replica:
+// whoever alternates two of them would cost a row and a line each time.
+const noteEvery = time.Minute
+
 // mistrust refuses what is not signed by the key of the instance. Another key
 // is taken down once: it comes every 30 s.
 func (c *Catalog) mistrust(ctx context.Context, was Instance, hb Heartbeat) (refused, fault error) {
 	if hb.Key == "" {
 		return ErrUnsigned, nil
 	}
-	if hb.Key == was.OtherKey {
+	if hb.Key == was.OtherKey || !c.noted(was.Slug) {
 		return ErrKey, nil
 	}
 	was.OtherKey = hb.Key
 	_, err := c.store.Save(ctx, was)
 	return ErrOtherKey, err
+}
+
+// noted reports whether another key of the slug may be taken down now.
+func (c *Catalog) noted(slug string) bool {
+	now := c.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// The slugs are those of rows: there are as many at most, and those that left.
+	maps.DeleteFunc(c.notes, func(_ string, at time.Time) bool { return now.Sub(at).Abs() >= noteEvery })
+	if _, lately := c.notes[slug]; lately {
+		return false
+	}
+	c.notes[slug] = now
+	return true
 }
 
 // stranger is the row of a slug that is heard for the first time.

@@ -195,6 +195,7 @@ func (m *memory) FindAll(_ context.Context, slugs []string) (map[string]Instance
 	}
 	return out, m.failing
 }
+func (m *memory) Claim(context.Context, string) error { return m.failing }
 func (m *memory) Count(context.Context) (Census, error) {
 	n := Census{All: len(m.rows)}
 	for _, i := range m.rows {

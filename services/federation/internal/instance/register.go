@@ -174,6 +174,11 @@ func (c *Catalog) Reconcile(ctx context.Context, file []Registration) error {
 func (c *Catalog) enter(ctx context.Context, slug string, change func(Instance) (Instance, error)) (e Entry, err error) {
 	err = c.store.Atomically(ctx, func(ctx context.Context) error {
 		was, found, err := c.store.Find(ctx, slug)
+		if err == nil && !found { // it may be heard at this moment
+			if err = c.store.Claim(ctx, slug); err == nil {
+				was, found, err = c.store.Find(ctx, slug)
+			}
+		}
 		if err != nil {
 			return err
 		}

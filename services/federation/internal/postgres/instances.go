@@ -165,6 +165,19 @@ func (s *Instances) KeyOf(ctx context.Context, hash []byte) (i instance.Instance
 	return i, found, nil
 }
 
+// Claim waits for whoever else claims the slug, until the transaction ends.
+func (s *Instances) Claim(ctx context.Context, slug string) error {
+	const q = `SELECT pg_advisory_xact_lock(hashtextextended('federation.instances.' || $1, 0))`
+	err := s.run(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, q, slug)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("claim instance %s: %w", slug, err)
+	}
+	return nil
+}
+
 // Count returns how many instances there are.
 func (s *Instances) Count(ctx context.Context) (n instance.Census, err error) {
 	const q = `

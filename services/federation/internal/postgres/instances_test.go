@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"reflect"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -160,6 +162,53 @@ func TestAChangeAndItsEventCommitTogether(t *testing.T) {
 	}
 }
 
+// pair is a store whose first two reads of a slug wait for each other, as when
+// two replicas hear it for the first time at once.
+type pair struct {
+	*postgres.Instances
+	both  sync.WaitGroup
+	reads atomic.Int32
+
+	registered atomic.Int32
+}
+
+func (p *pair) Find(ctx context.Context, slug string) (instance.Instance, bool, error) {
+	i, found, err := p.Instances.Find(ctx, slug)
+	if p.reads.Add(1) <= 2 {
+		p.both.Done()
+		p.both.Wait()
+	}
+	return i, found, err
+}
+
+func (p *pair) Announce(context.Context, instance.Change) error { return nil }
+func (p *pair) Registered(context.Context, instance.Instance) error {
+	p.registered.Add(1)
+	return nil
+}
+func (p *pair) Removed(context.Context, instance.Instance, string) error { return nil }
+
+func TestAnInstanceThatTwoReplicasHearAtOnceIsRegisteredOnce(t *testing.T) {
+	t.Parallel()
+	s, _ := store(t)
+	p := &pair{Instances: s}
+	p.both.Add(2)
+	now := time.Now()
+	var replicas sync.WaitGroup
+	for range 2 {
+		c := instance.NewCatalog(p, instance.Self{Slug: "us", ID: "1"}, instance.Rules{Forget: time.Hour}, func() time.Time { return now })
+		replicas.Go(func() {
+			if err := c.Hear(t.Context(), instance.Heartbeat{Slug: "apollo", Sent: now, Heard: now}); err != nil && !errors.Is(err, instance.ErrAgain) && !errors.Is(err, instance.ErrReplay) {
+				t.Error(err)
+			}
+		})
+	}
+	replicas.Wait()
+	if n := p.registered.Load(); n != 1 {
+		t.Errorf("registered %d times", n)
+	}
+}
+
 func TestWhatTheTableCannotHoldIsRefused(t *testing.T) {
 	t.Parallel()
 	s, _ := store(t)
@@ -185,7 +234,8 @@ func TestAnUnreachableDatabaseIsAnError(t *testing.T) {
 	_, countErr := s.Count(ctx)
 	_, allErr := s.All(ctx)
 	_, saveErr := s.Save(ctx, instance.Instance{})
-	for _, err := range []error{getErr, keyErr, strangerErr, findErr, countErr, allErr, saveErr, s.Delete(ctx, "x")} {
+	claimErr := s.Claim(ctx, "x")
+	for _, err := range []error{claimErr, getErr, keyErr, strangerErr, findErr, countErr, allErr, saveErr, s.Delete(ctx, "x")} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("err = %v", err)
 		}
