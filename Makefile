@@ -65,6 +65,13 @@ cover: ## pkg and every noun are covered to MIN_COVER per cent (after `make race
 	@test -f coverage.out || $(MAKE) --no-print-directory race
 	@awk -v min=$(MIN_COVER) -f .ci/cover.awk coverage.out
 
+FUZZTIME ?= 60s
+
+.PHONY: fuzz
+fuzz: ## attack the running product by its contract for FUZZTIME (make fuzz FUZZTIME=1h); finds are kept in testdata/fuzz
+	@CC_TEST_ATTACKS=all $(GO) test -count=1 -timeout 30m -run '^TestNothingIsInjected' ./services/commandcenter
+	@$(GO) test -timeout 0 -run '^$$' -fuzz '^FuzzOperations$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x -parallel 1 ./services/commandcenter
+
 .PHONY: bench
 bench: ## the figures of README, each with its baseline
 	@$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout 30m $(PACKAGES) | grep -v 'no test files'
@@ -140,6 +147,7 @@ ci: ## everything that must hold before a merge
 	@$(MAKE) --no-print-directory check-new-service
 	@$(MAKE) --no-print-directory race
 	@$(MAKE) --no-print-directory cover
+	@$(MAKE) --no-print-directory fuzz
 
 ##@ Grow
 
