@@ -14,3 +14,12 @@ func Quantile(d time.Duration) time.Duration {
 	t.add(d)
 	return t.quantile(.5)
 }
+
+// LookUp looks the depth of a service's queue up, and returns when that is done.
+func (b *Bus) LookUp(service string) {
+	d := b.depth(service)
+	d.mu.Lock()
+	before := d.since
+	d.mu.Unlock()
+	b.lookUp(service, d, before)
+}
