@@ -76,6 +76,10 @@ fuzz: ## attack the running product by its contract for FUZZTIME (make fuzz FUZZ
 bench: ## the figures of README, each with its baseline
 	@$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout 30m $(PACKAGES) | grep -v 'no test files'
 
+.PHONY: cluster
+cluster: ## lose one NATS server of three ten times for AWAY (60s) under load, and report how long writes stood still
+	@CC_TEST_CLUSTER=$(or $(AWAY),60s) $(GO) test -run '^$$' -bench ClusterLoss -benchtime 1x -timeout 40m ./services/commandcenter
+
 ##@ Check
 
 .PHONY: fmt

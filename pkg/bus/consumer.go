@@ -124,7 +124,7 @@ func (c *Consumer) Failed() <-chan error { return c.failed }
 
 // Start returns when messages can arrive.
 func (c *Consumer) Start(ctx context.Context) error {
-	cons, err := c.b.js.Consumer(ctx, c.c.Stream, c.c.Durable)
+	cons, err := c.find(ctx)
 	if err != nil {
 		return fmt.Errorf("consumer %s of %s: %w (consumers are made when the instance is provisioned)", c.c.Durable, c.c.Stream, err)
 	}
@@ -153,6 +153,35 @@ func (c *Consumer) Start(ctx context.Context) error {
 	}
 	c.alive = sync.OnceFunc(c.keepAlive())
 	return nil
+}
+
+// How long a cluster may take to say whether the consumer is there: while it
+// elects a leader nobody knows.
+const (
+	leaderWait  = 20 * time.Second
+	leaderPause = 250 * time.Millisecond
+)
+
+// find asks for the consumer, again while there is nobody who can tell.
+func (c *Consumer) find(ctx context.Context) (jetstream.Consumer, error) {
+	until := time.Now().Add(leaderWait)
+	for {
+		cons, err := c.b.js.Consumer(ctx, c.c.Stream, c.c.Durable)
+		if !leaderless(err) || time.Now().After(until) {
+			return cons, err
+		}
+		select {
+		case <-time.After(leaderPause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// leaderless reports whether a cluster cannot answer now.
+func leaderless(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.Code == 503
 }
 
 // Stop stops to fetch, gives back what no handler has begun, and waits for the

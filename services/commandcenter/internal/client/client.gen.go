@@ -551,7 +551,7 @@ type EventSchemaNew struct {
 type FederatedAnswer struct {
 	Answered int `json:"answered"`
 
-	// Asked Every instance that could have answered, reached or not
+	// Asked Instances that were asked: not those that are offline or cannot answer
 	Asked     int                `json:"asked"`
 	Instances []SearchedInstance `json:"instances"`
 	Results   []FederatedResult  `json:"results"`
@@ -2161,8 +2161,8 @@ type ClientInterface interface {
 	// SearchFederationWithBody Search the project, and what other instances share with this one
 	//
 	// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
-	// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
-	// passage: they order an answer, and do not compare two libraries exactly.
+	// out; `instances` says who answered, and of every other one why not. Scores are each by the index that found the
+	// passage and do not compare two libraries: the best passage of every instance comes first, this one before others, then the second of each.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -2172,8 +2172,8 @@ type ClientInterface interface {
 	// SearchFederation Search the project, and what other instances share with this one
 	//
 	// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
-	// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
-	// passage: they order an answer, and do not compare two libraries exactly.
+	// out; `instances` says who answered, and of every other one why not. Scores are each by the index that found the
+	// passage and do not compare two libraries: the best passage of every instance comes first, this one before others, then the second of each.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -3096,8 +3096,8 @@ func (c *Client) AdmitInstance(ctx context.Context, slug InstanceSlug, params *A
 // SearchFederationWithBody Search the project, and what other instances share with this one
 //
 // Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
-// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
-// passage: they order an answer, and do not compare two libraries exactly.
+// out; `instances` says who answered, and of every other one why not. Scores are each by the index that found the
+// passage and do not compare two libraries: the best passage of every instance comes first, this one before others, then the second of each.
 //
 // Takes any type of body and a specified content type.
 //
@@ -3117,8 +3117,8 @@ func (c *Client) SearchFederationWithBody(ctx context.Context, params *SearchFed
 // SearchFederation Search the project, and what other instances share with this one
 //
 // Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
-// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
-// passage: they order an answer, and do not compare two libraries exactly.
+// out; `instances` says who answered, and of every other one why not. Scores are each by the index that found the
+// passage and do not compare two libraries: the best passage of every instance comes first, this one before others, then the second of each.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -7851,8 +7851,8 @@ type ClientWithResponsesInterface interface {
 	// SearchFederationWithBodyWithResponse Search the project, and what other instances share with this one
 	//
 	// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
-	// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
-	// passage: they order an answer, and do not compare two libraries exactly.
+	// out; `instances` says who answered, and of every other one why not. Scores are each by the index that found the
+	// passage and do not compare two libraries: the best passage of every instance comes first, this one before others, then the second of each.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -7862,8 +7862,8 @@ type ClientWithResponsesInterface interface {
 	// SearchFederationWithResponse Search the project, and what other instances share with this one
 	//
 	// Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
-	// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
-	// passage: they order an answer, and do not compare two libraries exactly.
+	// out; `instances` says who answered, and of every other one why not. Scores are each by the index that found the
+	// passage and do not compare two libraries: the best passage of every instance comes first, this one before others, then the second of each.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12784,8 +12784,8 @@ func (c *ClientWithResponses) AdmitInstanceWithResponse(ctx context.Context, slu
 // SearchFederationWithBodyWithResponse Search the project, and what other instances share with this one
 //
 // Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
-// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
-// passage: they order an answer, and do not compare two libraries exactly.
+// out; `instances` says who answered, and of every other one why not. Scores are each by the index that found the
+// passage and do not compare two libraries: the best passage of every instance comes first, this one before others, then the second of each.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -12801,8 +12801,8 @@ func (c *ClientWithResponses) SearchFederationWithBodyWithResponse(ctx context.C
 // SearchFederationWithResponse Search the project, and what other instances share with this one
 //
 // Every admitted instance is asked at once, and answers from the projects that it shares with this one. What has not come in time is left
-// out; `instances` says who answered, and of every other one why not. Scores are between 0 and 1, each by the index that found the
-// passage: they order an answer, and do not compare two libraries exactly.
+// out; `instances` says who answered, and of every other one why not. Scores are each by the index that found the
+// passage and do not compare two libraries: the best passage of every instance comes first, this one before others, then the second of each.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lib/pq"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/natsd"
@@ -124,6 +125,10 @@ func (p *natsPart) provision(ctx context.Context) error {
 		return err
 	}
 	defer hub.Close()
+	// Servers of a cluster that has no leader yet say nothing at all.
+	if err := answers(ctx, admin); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var names []string
@@ -140,6 +145,20 @@ func (p *natsPart) provision(ctx context.Context) error {
 		bus.ProvisionHub(ctx, hub, federation.Presence, p.env.Config.Replicas, hubServices()...),
 		bus.Provision(ctx, admin, bus.Specs{Services: names, External: external, Events: events.Catalogue(), AsyncEvents: true, Replicas: p.env.Config.Replicas}),
 	)
+}
+
+// answers asks who takes streams in hand.
+func answers(ctx context.Context, nc *nats.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, tryWithin)
+	defer cancel()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	if _, err := js.AccountInfo(ctx); err != nil {
+		return fmt.Errorf("nobody takes streams in hand (a cluster elects a leader first): %w", err)
+	}
+	return nil
 }
 
 func (p *natsPart) connect(ctx context.Context, user string) (*nats.Conn, error) {
