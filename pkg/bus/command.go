@@ -398,23 +398,20 @@ func (p *pendingCommand) answer(o outcome, replayed bool) *Answer {
 }
 
 // pending writes down that the command was accepted, for as long as the
-// service says nothing, and is the 202.
+// service says nothing, and is the 202. It is that without the note as well: the
+// stream has the command, so that a failure would be an invitation to have the
+// effect twice, and the id says which service knows.
 func (p *pendingCommand) pending(ctx context.Context) (*Answer, error) {
 	// The caller's time may be over; that the command runs must be known all
 	// the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.b.timeout)
 	defer cancel()
-	done, err := p.b.turns.take(ctx, p.t.Project, true)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
 	sum := hex.EncodeToString(p.sum[:])
-	n, err := p.b.takeNote(ctx, p.t.Project, p.operationID(), note{
-		Operation: p.t.Operation, Principal: p.identity.Principal, AcceptedAt: p.accepted, Fingerprint: sum,
-	})
-	if err != nil {
-		return nil, err
+	n := note{Operation: p.t.Operation, Principal: p.identity.Principal, AcceptedAt: p.accepted, Fingerprint: sum}
+	if kept, err := p.keep(ctx, n); err != nil {
+		p.b.log.WarnContext(ctx, "bus.note", "operation", p.operationID(), "err", err)
+	} else {
+		n = kept
 	}
 	if n.Fingerprint != "" && n.Fingerprint != sum {
 		return nil, errOtherBody
@@ -422,4 +419,13 @@ func (p *pendingCommand) pending(ctx context.Context) (*Answer, error) {
 	a := p.answer(outcome{status: outbox.Unfinished, accepted: n.AcceptedAt}, false)
 	a.Committed = false
 	return a, nil
+}
+
+func (p *pendingCommand) keep(ctx context.Context, n note) (note, error) {
+	done, err := p.b.turns.take(ctx, p.t.Project, true)
+	if err != nil {
+		return note{}, err
+	}
+	defer done()
+	return p.b.takeNote(ctx, p.t.Project, p.operationID(), n)
 }

@@ -20,3 +20,11 @@ func Quantile(d time.Duration) time.Duration {
 const FactsBeat = 100 * time.Millisecond
 
 func init() { factsBeat = FactsBeat } //nolint:gochecknoinits // before any test reads it
+// LookUp looks the depth of a service's queue up, and returns when that is done.
+func (b *Bus) LookUp(service string) {
+	d := b.depth(service)
+	d.mu.Lock()
+	before := d.since
+	d.mu.Unlock()
+	b.lookUp(service, d, before)
+}

@@ -7,6 +7,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/natsd"
 )
 
 func TestAServiceThatIsAwayTakesNoMoreCommandsThanItsQueueMayHold(t *testing.T) {
@@ -42,4 +43,25 @@ func TestAServiceThatIsAwayTakesNoMoreCommandsThanItsQueueMayHold(t *testing.T) 
 	}
 	w.Run(w.serve(bus.ServerConfig{}, nil))
 	w.eventually(t, func() bool { return give(edge, "auth") == nil && give(other, "auth") == nil })
+}
+
+func TestWhatWasGivenStaysCountedWhenTheQueueCannotBeLookedUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	conf := w.Config(bustest.Edge)
+	conf.MaxBacklog = 5
+	edge := w.Connect(conf)
+	js := jetStream(t, w.Conn(natsd.UserAdmin))
+	if err := js.DeleteConsumer(t.Context(), bus.StreamCommands, bus.CommandDurable("auth")); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if _, err := edge.Command(t.Context(), bus.Target{Service: "auth", Operation: "count", Project: 42}, alice, []byte(`{}`), bus.CommandOptions{Wait: -1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edge.LookUp("auth")
+	if err := edge.Backlog("auth"); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("after a look-up that failed: %v", err)
+	}
 }
