@@ -66,7 +66,7 @@ func Serve(ctx context.Context, e *Env, roles []string, after ...app.Part) error
 	if len(inner)+len(edge) == 0 && !slices.Contains(roles, RoleNATS) {
 		infra = infra[1:] // PostgreSQL alone needs no trust
 	}
-	groups := [][]app.Part{infra, inner, edge}
+	groups := [][]app.Part{infra, append(inner, wardens(e, nats, roles)...), edge}
 	if e.Config.Ops != "" {
 		groups = append(groups, []app.Part{obs.NewOps(e.Config.Ops, e.Registry, e.Log, checks...)})
 	}
