@@ -78,7 +78,7 @@ bench: ## the figures of README, each with its baseline
 
 .PHONY: cluster
 cluster: ## lose one NATS server of three ten times for AWAY (60s) under load, and report how long writes stood still
-	@CC_TEST_CLUSTER=$(or $(AWAY),60s) $(GO) test -run '^$$' -bench ClusterLoss -benchtime 1x -timeout 40m ./services/commandcenter
+	@CC_TEST_CLUSTER=$(or $(AWAY),60s) $(GO) test -v -run OneOfAnything -bench ClusterLoss -benchtime 1x -timeout 40m ./services/commandcenter
 
 ##@ Check
 

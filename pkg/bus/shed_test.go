@@ -24,6 +24,7 @@ func TestAServiceThatIsAwayTakesNoMoreCommandsThanItsQueueMayHold(t *testing.T) 
 		var e *errs.Error
 		return errors.As(err, &e) && e.Kind == errs.Unavailable && e.RetryAfter > 0 && bus.Unsent(err)
 	}
+	edge.LookUp("auth") // a look-up beside what follows would count some of it twice, for a second
 	for range 5 {
 		if err := give(edge, "auth"); err != nil {
 			t.Fatal(err)
