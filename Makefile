@@ -65,6 +65,15 @@ cover: ## pkg and every noun are covered to MIN_COVER per cent (after `make race
 bench: ## the figures of README, each with its baseline
 	@$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout 30m $(PACKAGES) | grep -v 'no test files'
 
+ROUNDS ?= 100
+SEED   ?= 1
+JSON   ?=
+
+.PHONY: torture
+torture: ## kill -9 each part in turn under load, and hold it to its promises (ROUNDS=100 SEED=1 JSON=report.json)
+	@$(GO) test -count=1 -timeout 3h -v -run TestNoPromiseIsBrokenWhateverIsKilled ./services/commandcenter \
+		-torture.rounds=$(ROUNDS) -torture.seed=$(SEED) -torture.json=$(abspath $(JSON))
+
 ##@ Check
 
 .PHONY: fmt

@@ -128,6 +128,9 @@ func (c *child) learn(r Ready) {
 const (
 	minPause = 200 * time.Millisecond
 	maxPause = 10 * time.Second
+	// steady is how long a process has to live for its death to be the first
+	// one again.
+	steady = 5 * time.Second
 )
 
 // keep starts the process again whenever it dies.
@@ -142,7 +145,7 @@ func (c *child) keep(ctx context.Context) {
 		case <-c.current.exited:
 		}
 		log.WarnContext(ctx, "split.died", "role", c.role, "pid", c.current.cmd.Process.Pid, "err", c.current.reason())
-		if time.Since(began) > time.Minute {
+		if time.Since(began) > steady {
 			pause = minPause
 		}
 		for again := true; again; {
