@@ -46,6 +46,10 @@ up: build ## start the whole product here (ARGS="--http :8080"); the environment
 up-split: build ## the same as separate processes: NATS, PostgreSQL, each service
 	@exec bin/commandcenter up --split $(ARGS)
 
+.PHONY: up-cluster
+up-cluster: build ## three NATS servers, two processes of each service, two gateways
+	@exec bin/commandcenter up --cluster $(ARGS)
+
 ##@ Test
 
 .PHONY: test
@@ -61,6 +65,13 @@ cover: ## pkg and every noun are covered to MIN_COVER per cent (after `make race
 	@test -f coverage.out || $(MAKE) --no-print-directory race
 	@awk -v min=$(MIN_COVER) -f .ci/cover.awk coverage.out
 
+FUZZTIME ?= 60s
+
+.PHONY: fuzz
+fuzz: ## attack the running product by its contract for FUZZTIME (make fuzz FUZZTIME=1h); finds are kept in testdata/fuzz
+	@CC_TEST_ATTACKS=all $(GO) test -count=1 -timeout 30m -run '^TestNothingIsInjected' ./services/commandcenter
+	@$(GO) test -timeout 0 -run '^$$' -fuzz '^FuzzOperations$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x -parallel 1 ./services/commandcenter
+
 .PHONY: bench
 bench: ## the figures of README, each with its baseline
 	@$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout 30m $(PACKAGES) | grep -v 'no test files'
@@ -73,6 +84,10 @@ JSON   ?=
 torture: ## kill -9 each part in turn under load, and hold it to its promises (ROUNDS=100 SEED=1 JSON=report.json)
 	@$(GO) test -count=1 -timeout 3h -v -run TestNoPromiseIsBrokenWhateverIsKilled ./services/commandcenter \
 		-torture.rounds=$(ROUNDS) -torture.seed=$(SEED) -torture.json=$(abspath $(JSON))
+
+.PHONY: cluster
+cluster: ## lose one NATS server of three ten times for AWAY (60s) under load, and report how long writes stood still
+	@CC_TEST_CLUSTER=$(or $(AWAY),60s) $(GO) test -v -run OneOfAnything -bench ClusterLoss -benchtime 1x -timeout 40m ./services/commandcenter
 
 ##@ Check
 
@@ -141,6 +156,7 @@ ci: ## everything that must hold before a merge
 	@$(MAKE) --no-print-directory check-new-service
 	@$(MAKE) --no-print-directory race
 	@$(MAKE) --no-print-directory cover
+	@$(MAKE) --no-print-directory fuzz
 
 ##@ Grow
 

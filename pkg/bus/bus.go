@@ -143,13 +143,16 @@ func (b *Bus) onReconnect(fn func()) (forget func()) {
 	return func() { b.hooks.Delete(&fn) }
 }
 
+// dialWithin is how long a server may take to let us in before the next one is
+// tried.
+const dialWithin = 5 * time.Second
+
 // dial connects under the service's name and with its own inbox, so that
 // nobody else can listen to what it is answered.
 func dial(ctx context.Context, c Config, log *slog.Logger, reconnected func()) (*nats.Conn, error) {
 	opts := []nats.Option{
 		nats.Name(c.Service), nats.CustomInboxPrefix("_INBOX_" + c.Service),
 		nats.MaxReconnects(-1), nats.ReconnectWait(100 * time.Millisecond), nats.ReconnectJitter(100*time.Millisecond, time.Second),
-		nats.PingInterval(20 * time.Second), nats.MaxPingsOutstanding(3),
 		nats.ReconnectBufSize(-1), // what cannot be sent fails; nothing is sent late
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
 			if err != nil {
@@ -180,10 +183,17 @@ func dial(ctx context.Context, c Config, log *slog.Logger, reconnected func()) (
 	if c.InProcess != nil {
 		url = ""
 		opts = append(opts, nats.InProcessServer(c.InProcess))
+	} else {
+		// A connection that is cut says nothing: whoever asks every second finds
+		// out in three, and goes to another server.
+		opts = append(opts, nats.PingInterval(time.Second), nats.MaxPingsOutstanding(2))
 	}
+	// It holds for each server that is tried, now and later.
+	within := dialWithin
 	if d, ok := ctx.Deadline(); ok {
-		opts = append(opts, nats.Timeout(time.Until(d)))
+		within = min(within, time.Until(d))
 	}
+	opts = append(opts, nats.Timeout(within))
 	type result struct {
 		nc  *nats.Conn
 		err error

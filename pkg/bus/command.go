@@ -178,30 +178,20 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 	p.accepted = began.UTC().Truncate(time.Microsecond) // as a database keeps it
 	m.Header[headerAccepted] = []string{p.accepted.Format(time.RFC3339Nano)}
 	b.given(t.Service)
-	if err := b.nc.PublishMsg(m); err != nil {
-		return nil, unsent{publishError(err, m.Subject)}
+	answer, ack, retried, err := b.give(ctx, m, reply, stored)
+	switch {
+	case err != nil:
+		return nil, err
+	case answer != nil:
+		return p.answered(ctx, answer)
 	}
-
-	// The service may be quicker than the stream's own acknowledgement; its
-	// answer says that the command was stored as well.
-	ackBy := time.NewTimer(b.timeout)
-	defer ackBy.Stop()
-	select {
-	case a := <-reply.ch:
-		return p.answered(ctx, a)
-	case a := <-stored.ch:
-		again, err := pubAck(a)
-		if err != nil {
-			return nil, err
-		}
-		done()
-		if again {
-			return p.again(ctx)
-		}
-	case <-ctx.Done():
-		return nil, fmt.Errorf("command %s: %w", r.audience, context.Cause(ctx))
-	case <-ackBy.C:
-		return nil, errs.New(errs.Unavailable, "the stream does not answer").After(time.Second)
+	again, err := pubAck(ack)
+	if err != nil {
+		return nil, err
+	}
+	done()
+	if again && !retried {
+		return p.again(ctx)
 	}
 	wait := time.NewTimer(max(0, o.Wait-time.Since(began)))
 	defer wait.Stop()
@@ -211,12 +201,75 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 	case <-ctx.Done():
 	case <-wait.C:
 	}
+	if again { // perhaps of an earlier call, which has been answered
+		if st, err := p.ask(ctx); err != nil {
+			return nil, err
+		} else if st != nil {
+			return p.stored(st)
+		}
+	}
 	return p.pending(ctx)
 }
 
+// How long a stream on a cluster may be silent before it is told again, and how
+// soon after nobody was there to hear. Its server may just have been lost: another
+// takes its place, and knows by the id what it has already.
+const (
+	tellAgain  = 2 * time.Second
+	nobodyWait = 250 * time.Millisecond
+)
+
+// give puts the command on the stream until it is acknowledged or answered, or
+// the time is over. The service may be quicker than the stream; its answer says
+// that the command was stored as well. retried reports that the stream was told
+// more than once: a repetition that it speaks of may be our own.
+func (b *Bus) give(ctx context.Context, m *nats.Msg, reply, stored *waiter) (answer, ack *nats.Msg, retried bool, err error) {
+	if err := b.nc.PublishMsg(m); err != nil {
+		return nil, nil, false, unsent{publishError(err, m.Subject)}
+	}
+	until := time.NewTimer(b.timeout)
+	defer until.Stop()
+	again := time.NewTimer(tellAgain)
+	defer again.Stop()
+	cluster := b.nc.ConnectedClusterName() != ""
+	asked, unknown := true, false // the last try, or an earlier one, had no answer
+	for {
+		select {
+		case a := <-reply.ch:
+			return a, nil, retried, nil
+		case a := <-stored.ch:
+			if !unheard(a) || !cluster {
+				return nil, a, retried, nil
+			}
+			asked = false
+			again.Reset(nobodyWait)
+		case <-again.C:
+			if !cluster {
+				continue // it is slow, and the only one
+			}
+			unknown = unknown || asked
+			if b.nc.PublishMsg(m) == nil {
+				retried, asked = true, true
+			}
+			again.Reset(tellAgain)
+		case <-ctx.Done():
+			return nil, nil, retried, fmt.Errorf("command %s: %w", m.Subject, context.Cause(ctx))
+		case <-until.C:
+			err := errs.New(errs.Unavailable, "the stream does not answer").After(time.Second)
+			if !unknown && !asked {
+				return nil, nil, retried, unsent{err}
+			}
+			return nil, nil, retried, err
+		}
+	}
+}
+
+// unheard reports whether no stream was there to take a message.
+func unheard(m *nats.Msg) bool { return len(m.Data) == 0 && get(m.Header, "Status") == "503" }
+
 // pubAck reads the stream's acknowledgement.
 func pubAck(m *nats.Msg) (again bool, err error) {
-	if len(m.Data) == 0 && get(m.Header, "Status") == "503" {
+	if unheard(m) {
 		return false, unsent{errs.New(errs.Unavailable, "no stream takes commands: the instance is not provisioned").After(5 * time.Second)}
 	}
 	var ack struct {
@@ -345,23 +398,20 @@ func (p *pendingCommand) answer(o outcome, replayed bool) *Answer {
 }
 
 // pending writes down that the command was accepted, for as long as the
-// service says nothing, and is the 202.
+// service says nothing, and is the 202. It is that without the note as well: the
+// stream has the command, so that a failure would be an invitation to have the
+// effect twice, and the id says which service knows.
 func (p *pendingCommand) pending(ctx context.Context) (*Answer, error) {
 	// The caller's time may be over; that the command runs must be known all
 	// the same.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.b.timeout)
 	defer cancel()
-	done, err := p.b.turns.take(ctx, p.t.Project, true)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
 	sum := hex.EncodeToString(p.sum[:])
-	n, err := p.b.takeNote(ctx, p.t.Project, p.operationID(), note{
-		Operation: p.t.Operation, Principal: p.identity.Principal, AcceptedAt: p.accepted, Fingerprint: sum,
-	})
-	if err != nil {
-		return nil, err
+	n := note{Operation: p.t.Operation, Principal: p.identity.Principal, AcceptedAt: p.accepted, Fingerprint: sum}
+	if kept, err := p.keep(ctx, n); err != nil {
+		p.b.log.WarnContext(ctx, "bus.note", "operation", p.operationID(), "err", err)
+	} else {
+		n = kept
 	}
 	if n.Fingerprint != "" && n.Fingerprint != sum {
 		return nil, errOtherBody
@@ -369,4 +419,13 @@ func (p *pendingCommand) pending(ctx context.Context) (*Answer, error) {
 	a := p.answer(outcome{status: outbox.Unfinished, accepted: n.AcceptedAt}, false)
 	a.Committed = false
 	return a, nil
+}
+
+func (p *pendingCommand) keep(ctx context.Context, n note) (note, error) {
+	done, err := p.b.turns.take(ctx, p.t.Project, true)
+	if err != nil {
+		return note{}, err
+	}
+	defer done()
+	return p.b.takeNote(ctx, p.t.Project, p.operationID(), n)
 }

@@ -124,7 +124,7 @@ func (c *Consumer) Failed() <-chan error { return c.failed }
 
 // Start returns when messages can arrive.
 func (c *Consumer) Start(ctx context.Context) error {
-	cons, err := c.b.js.Consumer(ctx, c.c.Stream, c.c.Durable)
+	cons, err := c.find(ctx)
 	if err != nil {
 		return fmt.Errorf("consumer %s of %s: %w (consumers are made when the instance is provisioned)", c.c.Durable, c.c.Stream, err)
 	}
@@ -132,7 +132,7 @@ func (c *Consumer) Start(ctx context.Context) error {
 	// Not more at once than is soon taken: what waits in the iterator is not with
 	// another replica, and is not kept alive.
 	pull := min(c.c.Ahead, 256)
-	if c.iter, err = cons.Messages(jetstream.PullMaxMessages(pull), jetstream.PullHeartbeat(5*time.Second), jetstream.PullExpiry(30*time.Second)); err != nil {
+	if c.iter, err = cons.Messages(jetstream.PullMaxMessages(pull), jetstream.PullHeartbeat(2*time.Second), jetstream.PullExpiry(30*time.Second)); err != nil {
 		return fmt.Errorf("consumer %s of %s: %w", c.c.Durable, c.c.Stream, err)
 	}
 	// Handlers outlive the context of the start; Stop ends them.
@@ -153,6 +153,35 @@ func (c *Consumer) Start(ctx context.Context) error {
 	}
 	c.alive = sync.OnceFunc(c.keepAlive())
 	return nil
+}
+
+// How long a cluster may take to say whether the consumer is there: while it
+// elects a leader nobody knows.
+const (
+	leaderWait  = 20 * time.Second
+	leaderPause = 250 * time.Millisecond
+)
+
+// find asks for the consumer, again while there is nobody who can tell.
+func (c *Consumer) find(ctx context.Context) (jetstream.Consumer, error) {
+	until := time.Now().Add(leaderWait)
+	for {
+		cons, err := c.b.js.Consumer(ctx, c.c.Stream, c.c.Durable)
+		if !leaderless(err) || time.Now().After(until) {
+			return cons, err
+		}
+		select {
+		case <-time.After(leaderPause):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
+}
+
+// leaderless reports whether a cluster cannot answer now.
+func leaderless(err error) bool {
+	var api *jetstream.APIError
+	return errors.As(err, &api) && api.Code == 503
 }
 
 // Stop stops to fetch, gives back what no handler has begun, and waits for the
@@ -222,11 +251,15 @@ func (c *Consumer) fetch() {
 // is provisioned again.
 const remade = 3 * time.Second
 
+// goneWithin bounds that question: while a consumer has no leader nobody
+// answers, and who waits for that takes no messages when there is one again.
+const goneWithin = time.Second
+
 // gone reports whether the server knows the consumer no more. One that was
 // deleted between two pulls does not say so: it is silent.
 func (c *Consumer) gone() bool {
 	missing := func() bool {
-		ctx, cancel := c.b.bounded(context.Background())
+		ctx, cancel := context.WithTimeout(context.Background(), goneWithin)
 		defer cancel()
 		_, err := c.b.js.Consumer(ctx, c.c.Stream, c.c.Durable)
 		return errors.Is(err, jetstream.ErrConsumerNotFound) || errors.Is(err, jetstream.ErrStreamNotFound)

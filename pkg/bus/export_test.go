@@ -14,3 +14,17 @@ func Quantile(d time.Duration) time.Duration {
 	t.add(d)
 	return t.quantile(.5)
 }
+
+// FactsBeat is how often a reading of facts is told that its consumer is there
+// in these tests: as often as the server allows.
+const FactsBeat = 100 * time.Millisecond
+
+func init() { factsBeat = FactsBeat } //nolint:gochecknoinits // before any test reads it
+// LookUp looks the depth of a service's queue up, and returns when that is done.
+func (b *Bus) LookUp(service string) {
+	d := b.depth(service)
+	d.mu.Lock()
+	before := d.since
+	d.mu.Unlock()
+	b.lookUp(service, d, before)
+}

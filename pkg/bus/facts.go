@@ -112,6 +112,9 @@ type From struct {
 	Since time.Time
 }
 
+// factsBeat is how often the consumer of a reading says that it is there.
+var factsBeat = followBeat
+
 // factsIdle is after how long of silence a reading is given up.
 const factsIdle = 10 * time.Second
 
@@ -140,7 +143,7 @@ func (b *Bus) Facts(ctx context.Context, f FactFilter, from From, fn func(Said) 
 			return kept.End, nil
 		}
 	}
-	r := &factReader{b: b, filter: filter, from: from, created: kept.End.Created, at: from.After}
+	r := &factReader{b: b, filter: filter, from: from, created: kept.End.Created, end: kept.End.Seq, at: from.After}
 	defer r.close()
 	pending, err := r.open(ctx)
 	if err != nil {
@@ -176,6 +179,7 @@ type factReader struct {
 	created int64
 	at      Position
 	sub     *nats.Subscription
+	end     uint64 // of the stream when the reading began
 	last    uint64 // delivery of the consumer
 }
 
@@ -191,7 +195,7 @@ func (r *factReader) open(ctx context.Context) (pending uint64, err error) {
 	}
 	c := jetstream.ConsumerConfig{
 		Name: nuid.Next(), FilterSubject: r.filter, DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: r.from.After.Seq + 1,
-		AckPolicy: jetstream.AckNonePolicy, MaxDeliver: 1, IdleHeartbeat: followBeat, FlowControl: true, InactiveThreshold: 2 * time.Second,
+		AckPolicy: jetstream.AckNonePolicy, MaxDeliver: 1, IdleHeartbeat: factsBeat, FlowControl: true, InactiveThreshold: 2 * time.Second,
 		MemoryStorage: true, Replicas: 1,
 	}
 	if !r.from.Since.IsZero() {
@@ -221,8 +225,8 @@ func (r *factReader) next(ctx context.Context) (Said, uint64, error) {
 			if err := r.control(m); err != nil {
 				return Said{}, 0, err
 			}
-			if m.Reply == "" && get(m.Header, "Nats-Last-Consumer") != "" {
-				return Said{}, 0, errNoMore // a beat: what is missing was removed meanwhile
+			if r.exhausted(m) {
+				return Said{}, 0, errNoMore
 			}
 			continue
 		}
@@ -257,6 +261,17 @@ func (r *factReader) control(m *nats.Msg) error {
 		return errGap
 	}
 	return nil
+}
+
+// exhausted tells from a beat that the consumer has looked at everything up to
+// the end: what it counted before was removed meanwhile. One that waits for a
+// slow reader beats as well, and says so.
+func (r *factReader) exhausted(beat *nats.Msg) bool {
+	if beat.Reply != "" || get(beat.Header, "Nats-Consumer-Stalled") != "" {
+		return false
+	}
+	looked, err := strconv.ParseUint(get(beat.Header, "Nats-Last-Stream"), 10, 64)
+	return err == nil && looked >= r.end
 }
 
 // close leaves the consumer to the server, which drops it when nobody hears it.

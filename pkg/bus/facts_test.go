@@ -1,13 +1,17 @@
 package bus_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
+	"github.com/commandcenter/commandcenter/pkg/natsd"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 )
 
@@ -64,6 +68,42 @@ func TestFactsAreReadFromAPlaceToTheEnd(t *testing.T) {
 		if _, err := bus.ParsePosition(text); err == nil {
 			t.Errorf("position %q was read", text)
 		}
+	}
+}
+
+func TestASlowReaderOfFactsMissesNone(t *testing.T) {
+	t.Parallel()
+	e := bustest.New(t, "knowledge")
+	b := e.Bus("gateway")
+	kept, err := b.KeptFacts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const said = 1500 // more than flow control lets onto the way
+	js, err := jetstream.New(e.Conn(natsd.UserAdmin))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body := bytes.Repeat([]byte("x"), 8<<10)
+	for range said {
+		if _, err := js.PublishAsync("evt.p1.knowledge.document.indexed.v1", body); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-js.PublishAsyncComplete():
+	case <-time.After(time.Minute):
+		t.Fatal("the stream does not acknowledge")
+	}
+	heard := 0
+	at, err := b.Facts(t.Context(), bus.FactFilter{Project: 1}, bus.From{After: kept.Start}, func(bus.Said) bool {
+		if heard++; heard == 1 {
+			<-time.After(2 * bus.FactsBeat) // slower than the consumer beats: what is tested
+		}
+		return true
+	})
+	if err != nil || heard != said || at.Seq != said {
+		t.Fatalf("heard %d of %d, at %v: %v", heard, said, at, err)
 	}
 }
 

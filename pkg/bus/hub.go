@@ -78,8 +78,9 @@ func HubPrivate(services ...string) []string {
 func (a Announcing) durable(service string) string { return strings.ToLower(a.Stream) + "-" + service }
 
 // ProvisionHub makes the streams and consumers of account HUB. admin must be a
-// connection of its provisioning user.
-func ProvisionHub(ctx context.Context, admin *nats.Conn, on Announcing, services ...string) error {
+// connection of its provisioning user. replicas is how many copies of the stream
+// there are.
+func ProvisionHub(ctx context.Context, admin *nats.Conn, on Announcing, replicas int, services ...string) error {
 	if err := on.valid(); err != nil {
 		return fmt.Errorf("provision hub: %w", err)
 	}
@@ -87,10 +88,16 @@ func ProvisionHub(ctx context.Context, admin *nats.Conn, on Announcing, services
 	if err != nil {
 		return fmt.Errorf("provision hub: %w", err)
 	}
-	light := forgetful(1, false)
+	replicas = max(1, replicas)
+	light := forgetful(replicas, false)
+	if s, err := js.Stream(ctx, on.Stream); err == nil { // a stream stays where it is kept
+		if now := s.CachedInfo().Config; now.Storage != light.Storage {
+			light.Storage, replicas = now.Storage, now.Replicas
+		}
+	}
 	c := jetstream.StreamConfig{
 		Name: on.Stream, Description: "which instances are there", Subjects: []string{on.filter()}, Storage: light.Storage, PersistMode: light.PersistMode,
-		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxMsgsPerSubject: 1, MaxBytes: maxAnnounced, MaxAge: keepAnnounced, Replicas: 1,
+		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxMsgsPerSubject: 1, MaxBytes: maxAnnounced, MaxAge: keepAnnounced, Replicas: replicas,
 	}
 	if err := stream(ctx, js, c); err != nil {
 		return err

@@ -12,6 +12,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/natsd"
 )
 
 func TestACommandHasOneTimeInEveryAnswer(t *testing.T) {
@@ -96,4 +97,28 @@ func TestACommandThatGoesOnElsewhereIsPendingUntilItIsFinished(t *testing.T) {
 	if err := s.Finish(t.Context(), 42, uuid.New(), created{1}, nil); err != nil {
 		t.Errorf("of an operation that is forgotten: %v", err)
 	}
+}
+
+func TestACommandThatTheStreamHasIsPendingThoughNoNoteOfItCanBeKept(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	js := jetStream(t, w.Conn(natsd.UserAdmin))
+	st, err := js.Stream(t.Context(), "KV_"+bus.BucketOperations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := st.CachedInfo().Config
+	full.MaxBytes = 1
+	if _, err := js.UpdateStream(t.Context(), full); err != nil {
+		t.Fatal(err)
+	}
+	a, err := w.give(t, `{"text":"a"}`, bus.CommandOptions{Wait: -1})
+	if err != nil || !a.Pending || a.Status != http.StatusAccepted || a.OperationID == "" || a.AcceptedAt.IsZero() {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	w.Run(w.serve(bus.ServerConfig{}, nil))
+	w.eventually(t, func() bool {
+		st, err := w.Bus(bustest.Edge).Operation(t.Context(), alice, a.OperationID)
+		return err == nil && !st.Pending
+	})
 }

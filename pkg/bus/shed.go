@@ -72,14 +72,15 @@ func (b *Bus) lookUp(service string, d *depth, before uint64) {
 	c, err := b.js.Consumer(ctx, StreamCommands, CommandDurable(service))
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.asked, d.asking, d.since = time.Now(), false, d.since-before
-	if err != nil { // what was known stands; where the stream is away, putting fails
+	d.asked, d.asking = time.Now(), false
+	if err != nil { // what was known stands, and so does what was counted; where the stream is away, putting fails
 		if !b.closed.Load() {
 			b.log.Warn("bus.backlog", "of", service, "err", err)
 		}
 		return
 	}
 	info := c.CachedInfo()
+	d.since -= before
 	d.waiting = info.NumPending + uint64(info.NumAckPending) //nolint:gosec // G115: a count
 	b.m.backlog.WithLabelValues(service).Set(float64(d.waiting))
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/natsd"
 )
 
 func TestAServiceThatIsAwayTakesNoMoreCommandsThanItsQueueMayHold(t *testing.T) {
@@ -23,6 +24,7 @@ func TestAServiceThatIsAwayTakesNoMoreCommandsThanItsQueueMayHold(t *testing.T) 
 		var e *errs.Error
 		return errors.As(err, &e) && e.Kind == errs.Unavailable && e.RetryAfter > 0 && bus.Unsent(err)
 	}
+	edge.LookUp("auth") // a look-up beside what follows would count some of it twice, for a second
 	for range 5 {
 		if err := give(edge, "auth"); err != nil {
 			t.Fatal(err)
@@ -42,4 +44,25 @@ func TestAServiceThatIsAwayTakesNoMoreCommandsThanItsQueueMayHold(t *testing.T) 
 	}
 	w.Run(w.serve(bus.ServerConfig{}, nil))
 	w.eventually(t, func() bool { return give(edge, "auth") == nil && give(other, "auth") == nil })
+}
+
+func TestWhatWasGivenStaysCountedWhenTheQueueCannotBeLookedUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	conf := w.Config(bustest.Edge)
+	conf.MaxBacklog = 5
+	edge := w.Connect(conf)
+	js := jetStream(t, w.Conn(natsd.UserAdmin))
+	if err := js.DeleteConsumer(t.Context(), bus.StreamCommands, bus.CommandDurable("auth")); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		if _, err := edge.Command(t.Context(), bus.Target{Service: "auth", Operation: "count", Project: 42}, alice, []byte(`{}`), bus.CommandOptions{Wait: -1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	edge.LookUp("auth")
+	if err := edge.Backlog("auth"); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("after a look-up that failed: %v", err)
+	}
 }

@@ -33,11 +33,12 @@ const maxControlLine = 64 << 10
 type Config struct {
 	Dir  string // data directory: trust in <Dir>/keys, streams in <Dir>/nats
 	Addr string // "127.0.0.1:4222"; port 0 takes a free one; "" opens no port
-	// AddrSetting and LeafSetting are what a person sets to change Addr and
-	// LeafAddr, as the error says it when a port is taken.
-	AddrSetting, LeafSetting string
-	Users                    []UserSpec
-	Log                      *slog.Logger // slog.Default() when nil
+	// AddrSetting, LeafSetting and MemberSetting are what a person sets to change
+	// Addr, LeafAddr and Member.Addr, as the error says it when a port is taken.
+	AddrSetting, LeafSetting, MemberSetting string
+
+	Users []UserSpec
+	Log   *slog.Logger // slog.Default() when nil
 
 	MaxMemory int64 // bytes of memory streams; 128 MiB when 0
 	MaxDisk   int64 // bytes of file streams; 16 GiB when 0
@@ -56,6 +57,10 @@ type Config struct {
 	// Remotes are hubs that this instance joins. They need not be there: the
 	// server goes on trying.
 	Remotes []Remote
+
+	// Member makes the server one of a cluster; it is alone when nil. Users are
+	// then those that were provisioned before.
+	Member *Member
 
 	// NoSync leaves fsync to the operating system. For tests: a message that
 	// was acknowledged may then be lost.
@@ -80,7 +85,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	trust, err := Provision(c.Dir, c.Users)
+	trust, err := c.trust()
 	if err != nil {
 		return nil, fmt.Errorf("nats trust: %w", err)
 	}
@@ -88,8 +93,16 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkKind(filepath.Join(c.Dir, "nats"), c.Member != nil); err != nil {
+		return nil, err
+	}
 	if err := checkStore(opts.StoreDir); err != nil {
 		return nil, err
+	}
+	if c.Member != nil {
+		if err := c.Member.free(ctx, c.MemberSetting); err != nil {
+			return nil, err
+		}
 	}
 	ns, err := server.NewServer(opts)
 	if err != nil {
@@ -171,7 +184,15 @@ func options(c Config, t *Trust) (*server.Options, error) {
 			return nil, fmt.Errorf("nats address: %w", err)
 		}
 	}
-	return opts, c.leaf(opts, t)
+	return opts, errors.Join(c.leaf(opts, t), c.member(opts))
+}
+
+// trust is what the server believes: a member finds it made.
+func (c Config) trust() (*Trust, error) {
+	if c.Member != nil {
+		return LoadTrust(c.Dir)
+	}
+	return Provision(c.Dir, c.Users)
 }
 
 // split parses an address for the server, where -1 is "any free port". One

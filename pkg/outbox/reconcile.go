@@ -86,8 +86,15 @@ func heldBy(ctx context.Context, js jetstream.JetStream, info *jetstream.StreamI
 		return nil, err
 	}
 	left := c.CachedInfo().NumPending
+	// One iteration for all: it repairs itself where a single fetch fails, as on a
+	// cluster whose other servers do not know of the consumer yet.
+	all, err := c.Messages()
+	if err != nil {
+		return nil, err
+	}
+	defer all.Stop()
 	for left > 0 {
-		m, err := c.Next(jetstream.FetchMaxWait(reconcileIdle))
+		m, err := all.Next(jetstream.NextMaxWait(reconcileIdle))
 		if err != nil {
 			return nil, err
 		}

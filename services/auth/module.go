@@ -106,9 +106,11 @@ func New(d Deps, c Config) (*app.Module, error) {
 	if slices.Contains(c.TenantHolders, "knowledge") {
 		census.Knowledge = countDocuments(d.Bus)
 	}
+	authenticator := user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Ceiling: ceiling, Now: now}
 	handlers := &serve.Handlers{
 		Registrar:     user.Registrar{Passwords: hasher, Accounts: users, Now: now},
-		Authenticator: user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Ceiling: ceiling, Now: now},
+		Authenticator: authenticator,
+		Changer:       user.Changer{Authenticator: authenticator, Passwords: hasher, Accounts: users, Now: now},
 		Accounts:      users,
 		State:         store,
 		Sessions: session.Service{
@@ -119,6 +121,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 				log.WarnContext(ctx, "session.reuse_detected", "session_id", s.ID, "user_id", s.UserID)
 			},
 		},
+		Keeper:   session.Keeper{Sessions: sessions, Now: now},
 		Projects: catalogue, Census: census, Deletion: deletion, Quotas: quota.Service{Quotas: postgres.Quotas{Store: store}, Now: now}, Resolver: resolver, Issuer: issuer,
 		LoggedIn: func(outcome string) { counts.logins.WithLabelValues(outcome).Inc() },
 	}

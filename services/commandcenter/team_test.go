@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -94,5 +95,66 @@ func TestATeamPublishesADocumentThatIsFound(t *testing.T) {
 	case <-closed:
 	case <-time.After(patience):
 		t.Error("the connection outlives the grant")
+	}
+}
+
+// TestAGrantEndsWithItsProject: of a project that is not there nothing is granted,
+// and of one that is deleted nothing is left.
+func TestAGrantEndsWithItsProject(t *testing.T) {
+	t.Parallel()
+	p := here(t, dataDir(t), "--no-sample")
+	creds := filepath.Join(t.TempDir(), "docs.creds")
+	grant := func(project string) []string {
+		return []string{"bus", "grant", "docs", "--project", project, "--publish", "document.published.v1", "--subscribe", "knowledge.document.indexed.v1", "--out", creds}
+	}
+	if code, _, errs := p.cc(grant("4711")...); code != 4 || !strings.Contains(errs, "no such project as 4711: there are 1 (") {
+		t.Errorf("a project that is not there: exit code %d, %s", code, errs)
+	}
+	if _, err := os.Stat(creds); err == nil {
+		t.Error("credentials were given out")
+	}
+	owner := p.owner()
+	var made struct{ ID json.Number }
+	owner.json("POST", "/api/v1/projects", map[string]any{"name": "Short"}, 201, &made)
+	p.must(nil, grant(made.ID.String())...)
+	closed := make(chan struct{})
+	nc, err := nats.Connect(p.nats, nats.UserCredentials(creds), nats.NoReconnect(), nats.ClosedHandler(func(*nats.Conn) { close(closed) }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	owner.json("DELETE", "/api/v1/projects/"+made.ID.String(), nil, 204, nil)
+	select {
+	case <-closed:
+	case <-time.After(patience):
+		t.Fatal("the connection outlives the project")
+	}
+	if again, err := nats.Connect(p.nats, nats.UserCredentials(creds), nats.NoReconnect()); err == nil {
+		again.Close()
+		t.Error("the credentials outlive the project")
+	}
+	for end := time.Now().Add(patience); ; { // it is told to the server first, and written down then
+		var all []struct {
+			RevokedAt *time.Time `json:"revoked_at"`
+			Pending   any
+		}
+		if p.must(&all, "bus", "list"); len(all) == 1 && all[0].RevokedAt != nil && all[0].Pending == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("listed as %+v", all)
+		}
+	}
+	admin, err := nats.Connect(p.nats, nats.UserCredentials(filepath.Join(p.dir, "keys", "admin.creds")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer admin.Close()
+	js, err := jetstream.New(admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.Consumer(t.Context(), "EVENTS", "grant-docs"); !errors.Is(err, jetstream.ErrConsumerNotFound) {
+		t.Errorf("its consumer: %v", err)
 	}
 }

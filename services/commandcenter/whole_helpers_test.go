@@ -31,7 +31,7 @@ const patience = 90 * time.Second
 func TestMain(m *testing.M) {
 	home, err := os.MkdirTemp("", "commandcenter-test-")
 	if err == nil {
-		err = errors.Join(os.Setenv("XDG_CONFIG_HOME", home), os.Setenv("CC_GATEWAY_WRITES", "off"), os.Setenv("CC_GATEWAY_READS", "off"), os.Setenv("CC_GATEWAY_ANONYMOUS", "off"))
+		err = errors.Join(os.Setenv("XDG_CONFIG_HOME", home), os.Setenv("CC_GATEWAY_WRITES", "off"), os.Setenv("CC_GATEWAY_READS", "off"), os.Setenv("CC_GATEWAY_ANONYMOUS", "off"), os.Setenv("CC_GATEWAY_TRUSTED_PROXIES", "127.0.0.1"))
 	}
 	if os.Getenv("CC_TEST_MODEL") == "" {
 		err = errors.Join(err, os.Setenv("CC_KNOWLEDGE_MODEL", "false"))

@@ -128,7 +128,7 @@ func TestAnInstanceIsRegisteredAdmittedAndRemovedBySuperusersAlone(t *testing.T)
 	}
 	var admitted map[string]any
 	w.must("admitInstance", root, `{"slug":"gemini"}`, &admitted)
-	w.hears(facts, "registered gemini heartbeat")
+	w.hears(facts, "registered gemini api")
 	w.await("gemini:>online")
 	if admitted["admitted"] != true {
 		t.Errorf("%v", admitted)

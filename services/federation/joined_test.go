@@ -38,7 +38,7 @@ func hub(t *testing.T, slug string, c natsd.Config) *natsd.Server {
 		}
 	})
 	nc := as(t, s, natsd.UserHubAdmin)
-	if err := bus.ProvisionHub(ctx, nc, federation.Presence, federation.Name); err != nil {
+	if err := bus.ProvisionHub(ctx, nc, federation.Presence, 1, federation.Name); err != nil {
 		t.Fatal(err)
 	}
 	return s

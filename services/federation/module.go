@@ -206,7 +206,7 @@ func checks(d Deps, c Config, neighbours []*bus.Neighbour, catalog *instance.Cat
 	out = append(out, app.Check{Name: "catalog", Check: func(ctx context.Context) error {
 		err := catalog.Room(ctx)
 		if errors.Is(err, instance.ErrFull) {
-			return app.Degraded(err.Error() + ", and none that is new is taken in: find out who sends heartbeats under so many names; those that stay offline are forgotten after the time federation.forget (CC_FEDERATION_FORGET)")
+			return app.Degraded(err.Error() + ", and one that is new is taken in only in the place of one that is offline and does not sign, or when it is registered: find out who sends heartbeats under so many names; those that stay offline are forgotten after the time federation.forget (CC_FEDERATION_FORGET)")
 		}
 		return err
 	}})

@@ -176,7 +176,7 @@ func (e *Env) provision(ctx context.Context, hub []string) {
 	}
 	hubAdmin := e.Conn(natsd.UserHubAdmin)
 	defer hubAdmin.Close()
-	if err := bus.ProvisionHub(ctx, hubAdmin, e.on, hub...); err != nil {
+	if err := bus.ProvisionHub(ctx, hubAdmin, e.on, 1, hub...); err != nil {
 		e.t.Fatalf("bustest: %v", err)
 	}
 }

@@ -128,6 +128,55 @@ func revoke(ctx context.Context, tx *sqlx.Tx, id uuid.UUID, userID int64, now ti
 	})
 }
 
+// Live returns the live sessions of the user, latest used first.
+func (s Sessions) Live(ctx context.Context, userID int64, now time.Time) (live []session.Live, err error) {
+	const q = `
+		SELECT id, created_at, used_at, expires_at FROM sessions
+		WHERE  user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+		ORDER  BY used_at DESC, id LIMIT 1000`
+	var rows []struct {
+		ID        uuid.UUID `db:"id"`
+		CreatedAt time.Time `db:"created_at"`
+		UsedAt    time.Time `db:"used_at"`
+		ExpiresAt time.Time `db:"expires_at"`
+	}
+	err = s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		return tx.SelectContext(ctx, &rows, q, userID, now)
+	})
+	for _, r := range rows {
+		live = append(live, session.Live{ID: r.ID, CreatedAt: r.CreatedAt.UTC(), UsedAt: r.UsedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC()})
+	}
+	return live, err
+}
+
+// RevokeAll ends every live session of the user, says so of each, and returns
+// how many there were.
+func (s Sessions) RevokeAll(ctx context.Context, userID int64, now time.Time, reason string) (ended int, err error) {
+	err = s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		ended, err = revokeAll(ctx, tx, userID, uuid.Nil, now, reason)
+		return err
+	})
+	return ended, err
+}
+
+// revokeAll spares the session keep.
+func revokeAll(ctx context.Context, tx *sqlx.Tx, userID int64, keep uuid.UUID, now time.Time, reason string) (int, error) {
+	const q = `
+		UPDATE sessions SET revoked_at = $2, revoke_reason = $3
+		WHERE  user_id = $1 AND id <> $4 AND revoked_at IS NULL AND expires_at > $2
+		RETURNING id`
+	var ids []uuid.UUID
+	if err := tx.SelectContext(ctx, &ids, q, userID, now, reason, keep); err != nil {
+		return 0, fmt.Errorf("revoke all sessions: %w", err)
+	}
+	for _, id := range ids {
+		if err := outbox.Add(ctx, tx, &authv1.SessionRevoked{SessionId: id.String(), UserId: id32(userID), Version: 1, Reason: reason}); err != nil {
+			return 0, err
+		}
+	}
+	return len(ids), nil
+}
+
 // Sweep removes what has run out: sessions with their tokens, and records of
 // failed logins that no longer count. It works in bounded steps and returns how
 // many rows it removed.

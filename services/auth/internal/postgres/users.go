@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"github.com/commandcenter/commandcenter/pkg/outbox"
@@ -15,6 +16,7 @@ import (
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
+	"github.com/commandcenter/commandcenter/services/auth/internal/session"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
 
@@ -241,5 +243,17 @@ func (s Users) LoggedIn(ctx context.Context, u user.User, client string, now tim
 			return fmt.Errorf("note login: %w", err)
 		}
 		return nil
+	})
+}
+
+// ChangePassword replaces the hash and ends every session of the user but keep.
+func (s Users) ChangePassword(ctx context.Context, userID int64, hash string, keep uuid.UUID, now time.Time) error {
+	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `UPDATE users SET password_hash = $2, version = version + 1, updated_at = $3 WHERE id = $1`
+		if _, err := tx.ExecContext(ctx, q, userID, hash, now); err != nil {
+			return fmt.Errorf("replace password hash: %w", err)
+		}
+		_, err := revokeAll(ctx, tx, userID, keep, now, session.PasswordReason)
+		return err
 	})
 }

@@ -62,6 +62,12 @@ type MessageResponse struct {
 // Operation defines model for Operation.
 type Operation = any
 
+// PasswordChange defines model for PasswordChange.
+type PasswordChange struct {
+	NewPassword string `json:"new_password"`
+	OldPassword string `json:"old_password"`
+}
+
 // Problem RFC 9457 problem details.
 type Problem = any
 
@@ -128,6 +134,19 @@ type RateLimitProblem = any
 // RefreshTokenRequest defines model for RefreshTokenRequest.
 type RefreshTokenRequest struct {
 	RefreshToken string `json:"refresh_token"`
+}
+
+// SessionResponse defines model for SessionResponse.
+type SessionResponse struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// Current The session of this call
+	Current   bool      `json:"current"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Id        string    `json:"id"`
+
+	// UsedAt When it last traded its refresh token, or was opened
+	UsedAt time.Time `json:"used_at"`
 }
 
 // Token defines model for Token.
@@ -298,6 +317,9 @@ type UpdateProjectParams struct {
 
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = UserLogin
+
+// ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
+type ChangePasswordJSONRequestBody = PasswordChange
 
 // RefreshTokenJSONRequestBody defines body for RefreshToken for application/json ContentType.
 type RefreshTokenJSONRequestBody = RefreshTokenRequest

@@ -22,8 +22,10 @@ import (
 type Handlers struct {
 	Registrar     user.Registrar
 	Authenticator user.Authenticator
+	Changer       user.Changer
 	Accounts      accounts
 	Sessions      session.Service
+	Keeper        session.Keeper
 	Projects      project.Service
 	Census        project.Census
 	Deletion      project.Deletion
@@ -49,7 +51,7 @@ type state interface {
 // Operations are the operations of the contract that the service answers.
 func Operations() []string {
 	return []string{
-		"register", "login", "refreshToken", "getCurrentUserInfo", "logout",
+		"register", "login", "refreshToken", "getCurrentUserInfo", "logout", "changePassword", "listSessions", "endSession", "endSessions",
 		"createProject", "listProjects", "getProject", "updateProject", "deleteProject", "getProjectStats",
 		"setLimit", "resetLimit",
 	}
@@ -63,6 +65,10 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "refreshToken", h.refreshToken)
 	bus.Request(s, "getCurrentUserInfo", h.getCurrentUserInfo)
 	bus.Request(s, "logout", h.logout)
+	bus.Request(s, "changePassword", h.changePassword)
+	bus.Request(s, "listSessions", h.listSessions)
+	bus.Request(s, "endSession", h.endSession)
+	bus.Request(s, "endSessions", h.endSessions)
 
 	bus.Request(s, "listProjects", h.listProjects)
 	bus.Request(s, "getProject", h.getProject)

@@ -24,8 +24,9 @@ var (
 
 // Reasons why a session was revoked, as events say them.
 const (
-	LogoutReason = "logout"
-	StolenReason = "reuse_detected"
+	LogoutReason   = "logout"
+	StolenReason   = "reuse_detected"
+	PasswordReason = "password_changed"
 )
 
 // Rules are the lives of things.

@@ -115,6 +115,9 @@ func (e *env) showInstances(list client.InstanceList, watch bool) error {
 	if err := t.flush(); err != nil {
 		return err
 	}
+	if n := len(list.Instances); n < list.Total {
+		fmt.Fprintf(&text, "%d of %d; narrow it with --status\n", n, list.Total)
+	}
 	if watch && terminal(e.Out) {
 		e.line("\x1b[H\x1b[2J%s  %d online, %d degraded, %d offline\n", time.Now().Format(time.TimeOnly),
 			counts[client.InstanceStatusOnline], counts[client.InstanceStatusDegraded], counts[client.InstanceStatusOffline])
@@ -231,28 +234,44 @@ func (e *env) federationAdmit() *cobra.Command {
 
 func (e *env) federationRemove() *cobra.Command {
 	return ends(&cobra.Command{
-		Use:     "remove SLUG",
-		Short:   "Take an instance out of the catalog, with its keys and shares",
-		Example: "  commandcenter federation remove north",
-		Args:    nargs(1, 1),
+		Use:   "remove SLUG...",
+		Short: "Take instances out of the catalog, with their keys and shares",
+		Long: `Takes instances out of the catalog. One that still sends heartbeats comes back
+with the next of them, as one never heard of: admitted while federation.unknown
+is admit, not admitted while it is list. To keep it out, set federation.unknown
+to list or ignore, or take its credentials away on the hub where it has joined.`,
+		Example: "  commandcenter federation remove north south",
+		Args:    nargs(1, 100),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := e.session()
 			if err != nil {
 				return err
 			}
-			key := uuid.NewString()
-			resp, err := s.RemoveInstance(cmd.Context(), args[0], &client.RemoveInstanceParams{IdempotencyKey: &key})
-			if _, err := client.Finish[any](cmd.Context(), s, resp, err); err != nil {
-				return err
+			for _, slug := range args {
+				if err := e.removeInstance(cmd.Context(), s, slug); err != nil {
+					return err
+				}
 			}
-			if e.json {
-				e.print(e.Out, map[string]any{"instance": args[0], "done": "remove"})
-				return nil
+			if !e.json {
+				e.say("What still sends heartbeats comes back with the next one, admitted while federation.unknown is admit; set that to list or ignore to keep it out.")
 			}
-			e.line("%s is removed.", args[0])
 			return nil
 		},
 	}, append([]int{exitNotFound}, codesClient...)...)
+}
+
+func (e *env) removeInstance(ctx context.Context, s *client.Session, slug string) error {
+	key := uuid.NewString()
+	resp, err := s.RemoveInstance(ctx, slug, &client.RemoveInstanceParams{IdempotencyKey: &key})
+	if _, err := client.Finish[any](ctx, s, resp, err); err != nil {
+		return fmt.Errorf("%s: %w", slug, err)
+	}
+	if e.json {
+		e.print(e.Out, map[string]any{"instance": slug, "done": "remove"})
+		return nil
+	}
+	e.line("%s is removed.", slug)
+	return nil
 }
 
 func ago(d time.Duration) string {

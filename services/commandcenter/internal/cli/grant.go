@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/grants"
 )
@@ -39,7 +40,9 @@ besides the address of NATS; it is not kept here.
 What to publish is noun.fact.v1 of the team, said on ext.p<project>.<team>.…;
 "*" stands for a word and ">" for all. What to subscribe to is a public fact by
 its id, see EVENTS.md; "*" at the end stands for any rest. A durable consumer keeps
-what the team has not taken yet: stream EVENTS, JetStream domain commandcenter.`,
+what the team has not taken yet: stream EVENTS, JetStream domain commandcenter.
+
+The project has to be there. When it is deleted, its grants are revoked.`,
 		Example: `  commandcenter bus grant billing --project 42 --publish invoice.paid.v1 --subscribe "knowledge.document.*"
   nats --creds billing.creds sub "evt.p42.knowledge.document.indexed.v1"
   nats --creds billing.creds req ext.p42.billing.invoice.paid.v1 '{"total": 3}'
@@ -77,7 +80,7 @@ what the team has not taken yet: stream EVENTS, JetStream domain commandcenter.`
 	fs.DurationVar(&since, "since", 0, "how far back a new consumer begins (default: now)")
 	fs.StringVarP(&out, "out", "o", "", "file for the credentials, readable by you alone (default: NAME.creds)")
 	fs.BoolVar(&renew, "renew", false, "make new credentials and refuse the earlier ones")
-	return ends(c, codesBus...)
+	return ends(c, append(slices.Clone(codesBus), exitNotFound)...)
 }
 
 func (e *env) grant(ctx context.Context, a bus.Access, out string, renew bool, since time.Time) error {
@@ -86,6 +89,9 @@ func (e *env) grant(ctx context.Context, a bus.Access, out string, renew bool, s
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 	defer cancel()
+	if err := e.grantable(ctx, a.Project); err != nil {
+		return err
+	}
 	r, written, err := e.book().Grant(ctx, a, out, renew, since)
 	if err != nil {
 		return err
@@ -115,6 +121,24 @@ func (e *env) grant(ctx context.Context, a bus.Access, out string, renew bool, s
 		e.line("credentials    those that were given out")
 	}
 	return nil
+}
+
+// grantable refuses a project that is not there: its grant would hear nothing, and
+// one that comes later is not the one that was meant.
+func (e *env) grantable(ctx context.Context, p tenant.Project) error {
+	b, err := e.adminBus(ctx)
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	err = grants.Check(ctx, b, p)
+	switch {
+	case errors.Is(err, grants.ErrNoProject):
+		return codedError{err, exitNotFound}
+	case errs.KindOf(err) == errs.Unavailable:
+		return codedError{fmt.Errorf("%w: without it nobody knows whether project %d is there", err, p), exitUnavailable}
+	}
+	return err
 }
 
 func (e *env) busRevoke() *cobra.Command {

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/commandcenter/commandcenter/pkg/app"
-	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
 )
 
@@ -55,7 +54,7 @@ func (e *env) serve(ctx context.Context, roles []string) error {
 	if os.Getenv(stack.Supervised) != "" {
 		ctx = e.supervised(ctx)
 	}
-	p, err := e.open(ctx, strings.Join(roles, "+"), stack.Locks(roles)...)
+	p, err := e.open(ctx, strings.Join(roles, "+"), stack.Locks(roles, e.cfg)...)
 	if err != nil {
 		return err
 	}
@@ -77,8 +76,8 @@ func (e *env) serveIn(ctx context.Context, p *process, roles []string) error {
 		if hub := p.Hub.Load(); hub != nil {
 			r.Hub = *hub
 		}
-		if slices.Contains(roles, stack.RoleNATS) {
-			r.NATS = p.Dir.Endpoint(datadir.EndpointNATS)
+		if url := p.NATS.Load(); url != nil {
+			r.NATS = *url
 		}
 		p.Log.Info("process.ready", "roles", roles)
 		if e.json {
@@ -98,7 +97,7 @@ func (e *env) serveIn(ctx context.Context, p *process, roles []string) error {
 // has done so of its own. Where the keys are a copy that cannot be written,
 // clients have to be told.
 func (e *env) publish(ctx context.Context, p *process) {
-	if p.Dir.Holder() != 0 && os.Getenv(stack.Supervised) == "" {
+	if p.Dir.Holder() != 0 {
 		return
 	}
 	if err := stack.PublishHTTP(p.Env); err != nil {

@@ -30,7 +30,7 @@ var serverKeys = []string{
 }
 
 func (e *env) upCommand() *cobra.Command {
-	var noSample, split bool
+	var noSample, split, cluster bool
 	c := &cobra.Command{
 		Use:   "up",
 		Short: "Start everything on this machine",
@@ -40,25 +40,49 @@ project, and adds some documents to look at. Ctrl-C stops in order; a second one
 at once.
 
 With --split each part is a process of its own, which is started again when it
-dies. The data directory is the same.`,
+dies. The data directory is the same. With --cluster there are three NATS servers,
+at --nats and the next two ports, whose streams have three copies, two processes
+of every service, and two gateways, at --http and the next port. Their data
+directory is not that of an ` + "`up`" + ` without it.`,
 		Example: `  commandcenter up
   commandcenter up --http :8080 --no-sample
   commandcenter up --data-dir /srv/cc --database-url postgres://cc:secret@db/cc
-  commandcenter up --split`,
+  commandcenter up --split
+  commandcenter up --cluster --data-dir /srv/cluster`,
 		Args: nargs(0, 0),
-		RunE: func(cmd *cobra.Command, _ []string) error { return e.up(cmd.Context(), noSample, split) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return e.up(cmd.Context(), noSample, shape{split || cluster, cluster})
+		},
 	}
 	c.Flags().BoolVar(&noSample, "no-sample", false, "add no documents at the first start")
 	waitFlag(c, stack.UpWait)
 	c.Flags().BoolVar(&split, "split", false, "run each part as a process of its own")
+	c.Flags().BoolVar(&cluster, "cluster", false, "three NATS servers and two processes of each service, so that any one may be lost")
 	e.bind(c, false, serverKeys...)
 	return ends(c, codesServer...)
 }
 
-func (e *env) up(ctx context.Context, noSample, split bool) error {
-	if split && e.cfg.Ops != "" {
+// shape is in which processes everything runs.
+type shape struct{ split, cluster bool }
+
+// fault says what cannot be had together.
+func (e *env) fault(s shape) error {
+	switch {
+	case s.split && e.cfg.Ops != "":
 		return usageError{errors.New("--ops (CC_OPS) is an address for one process, and --split starts several: run `commandcenter serve SERVICE --ops ADDRESS` for each")}
+	case s.cluster && e.cfg.NATSURL != "":
+		return usageError{errors.New("--cluster starts NATS servers of its own: leave --nats-url (NATS_URL) out")}
+	case e.cfg.Cluster.Name != "":
+		return usageError{errors.New("cluster.name (CC_CLUSTER_NAME) makes `commandcenter serve nats` a member of a cluster; `commandcenter up --cluster` makes one by itself")}
 	}
+	return nil
+}
+
+func (e *env) up(ctx context.Context, noSample bool, s shape) error {
+	if err := e.fault(s); err != nil {
+		return err
+	}
+	split := s.split
 	locks := []string{datadir.LockInstance, datadir.LockNATS, datadir.LockPostgres}
 	if split {
 		locks = locks[:1]
@@ -67,17 +91,34 @@ func (e *env) up(ctx context.Context, noSample, split bool) error {
 	if err != nil {
 		return err
 	}
-	return p.finish(ctx, e.upIn(ctx, p, noSample, split))
+	return p.finish(ctx, e.upIn(ctx, p, noSample, s))
 }
 
-func (e *env) upIn(ctx context.Context, p *process, noSample, split bool) error {
-	if err := free(ctx, e.cfg.HTTP, "--http", "CC_HTTP"); err != nil {
-		return err
+// allFree looks whether everything can listen.
+func (e *env) allFree(ctx context.Context, s shape) error {
+	gateways, servers := 1, 1
+	switch {
+	case s.cluster:
+		gateways, servers = stack.Gateways, stack.Servers
+	case e.cfg.NATSURL != "":
+		servers = 0
 	}
-	if e.cfg.NATSURL == "" {
-		if err := free(ctx, e.cfg.NATS, "--nats", "CC_NATS"); err != nil {
+	for i := range gateways {
+		if err := free(ctx, stack.Next(e.cfg.HTTP, i), "--http", "CC_HTTP"); err != nil {
 			return err
 		}
+	}
+	for i := range servers {
+		if err := free(ctx, stack.Next(e.cfg.NATS, i), "--nats", "CC_NATS"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e *env) upIn(ctx context.Context, p *process, noSample bool, s shape) error {
+	if err := e.allFree(ctx, s); err != nil {
+		return err
 	}
 	// The address of the last run is not ours, whoever listens there now.
 	if err := p.Dir.Publish(datadir.EndpointHTTP, ""); err != nil {
@@ -97,8 +138,10 @@ func (e *env) upIn(ctx context.Context, p *process, noSample, split bool) error 
 		after = append(after, &samplePart{env: e, p: p, show: show})
 	}
 	var err error
-	if split {
-		err = e.split(p, show).Run(ctx, after...)
+	if s.split {
+		children := e.split(p, show)
+		children.Cluster = s.cluster
+		err = children.Run(ctx, after...)
 	} else {
 		err = stack.Up(ctx, p.Env, after...)
 	}
@@ -111,7 +154,7 @@ func (e *env) upIn(ctx context.Context, p *process, noSample, split bool) error 
 func (e *env) split(p *process, show *display) *stack.Split {
 	return &stack.Split{
 		Env: p.Env, Logs: p.logs, Started: show.process,
-		Command: func(role, addr string) *exec.Cmd {
+		Command: func(role string, own ...string) *exec.Cmd {
 			args := []string{"serve", role, "--json", "--log-format", "json"}
 			if config := e.loaded.File(); config != "" {
 				args = append(args, "--config", config)
@@ -121,7 +164,7 @@ func (e *env) split(p *process, show *display) *stack.Split {
 				self = os.Args[0]
 			}
 			cmd := exec.Command(self, args...) //nolint:gosec,noctx // ourselves, and stopped in order
-			cmd.Env = append(os.Environ(), e.childEnv(role, addr)...)
+			cmd.Env = append(append(os.Environ(), e.childEnv()...), own...)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for us to pass on, in order
 			return cmd
 		},
@@ -129,7 +172,7 @@ func (e *env) split(p *process, show *display) *stack.Split {
 }
 
 // childEnv carries what flags said; secrets do not belong on a command line.
-func (e *env) childEnv(role, addr string) []string {
+func (e *env) childEnv() []string {
 	c := e.cfg
 	out := []string{stack.Supervised + "=1", "CC_DATA_DIR=" + c.DataDir, "DATABASE_URL=" + c.DatabaseURL, "NATS_URL=" + c.NATSURL}
 	for _, s := range e.loaded.List() {
@@ -140,13 +183,6 @@ func (e *env) childEnv(role, addr string) []string {
 				out = append(out, s.Env+"="+s.Value)
 			}
 		}
-	}
-	switch {
-	case addr == "":
-	case role == stack.RoleNATS:
-		out = append(out, "CC_NATS="+addr)
-	default:
-		out = append(out, "CC_HTTP="+addr)
 	}
 	return append(out, "CC_OPS=")
 }
@@ -200,6 +236,10 @@ func (d *display) ready(first bool) error {
 		nats = d.p.Dir.Endpoint(datadir.EndpointNATS)
 	}
 	nats = obs.RedactText(nats)
+	second := ""
+	if url := d.p.Second.Load(); url != nil {
+		second = *url
+	}
 	if err := stack.PublishHTTP(d.p.Env); err != nil {
 		return err
 	}
@@ -217,11 +257,18 @@ func (d *display) ready(first bool) error {
 		if first {
 			e.print(e.Out, map[string]any{"event": "owner", "email": datadir.OwnerEmail, "password": password, "password_file": d.p.Dir.OwnerPasswordFile()})
 		}
-		e.print(e.Out, map[string]any{"event": stack.EventReady, "http": url, "nats": nats, "data_dir": d.p.Dir.Path(), "ms": took.Milliseconds()})
+		ready := map[string]any{"event": stack.EventReady, "http": url, "nats": nats, "data_dir": d.p.Dir.Path(), "ms": took.Milliseconds()}
+		if second != "" {
+			ready["http_second"] = second
+		}
+		e.print(e.Out, ready)
 		return nil
 	}
 	e.line("\nReady in %.1f s.\n", took.Seconds())
 	e.line("  HTTP   %s   API documentation %s/docs", url, url)
+	if second != "" {
+		e.line("         %s   the same, by another process", second)
+	}
 	e.line("  NATS   %s", nats)
 	if first {
 		e.line("  Owner  %s   password %s", datadir.OwnerEmail, e.paint(e.Out, bold, password))

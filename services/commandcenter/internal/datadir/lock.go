@@ -17,6 +17,10 @@ const (
 	LockPostgres = "LOCK.postgres"
 )
 
+// LockMember is the lock of a NATS server that is a member of a cluster: several
+// may share a data directory.
+func LockMember(name string) string { return LockNATS + "." + name }
+
 // InUseError says that another process holds a lock.
 type InUseError struct {
 	Dir  string

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -99,6 +100,23 @@ func (b Book) read(name string) (Record, error) {
 	return r, nil
 }
 
+// alone waits until no other process changes grants. The kernel ends it when this
+// one dies.
+func (b Book) alone() (end func(), err error) {
+	dir := filepath.Dir(b.file("x"))
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock the grants: %w", err), f.Close())
+	}
+	return func() { _ = f.Close() }, nil // it was only read
+}
+
 func (b Book) write(r Record) error {
 	text, err := json.MarshalIndent(r, "", "  ")
 	if err != nil {
@@ -127,6 +145,11 @@ func replace(path string, data []byte) error {
 // must not exist, before any server knows of them; written says whether there
 // were any. since is where a new consumer begins: zero is now.
 func (b Book) Grant(ctx context.Context, a bus.Access, out string, renew bool, since time.Time) (r Record, written bool, err error) {
+	end, err := b.alone()
+	if err != nil {
+		return r, false, err
+	}
+	defer end()
 	now := b.Now()
 	r = Record{Name: a.Name, CreatedAt: now}
 	switch was, err := b.read(a.Name); {
@@ -172,6 +195,11 @@ func create(path string, data []byte) error {
 // Revoke ends a grant, on disk first. When no server can be told, it fails, and
 // tells it when it is called again.
 func (b Book) Revoke(ctx context.Context, name string) (Record, error) {
+	end, err := b.alone()
+	if err != nil {
+		return Record{}, err
+	}
+	defer end()
 	r, err := b.read(name)
 	if err != nil {
 		return r, err

@@ -42,6 +42,7 @@ type Config struct {
 	Federation federation.Config `config:"federation"`
 	Ingestion  ingestion.Config  `config:"ingestion"`
 	Hub        Hub               `config:"hub"`
+	Cluster    Cluster           `config:"cluster"`
 	Client     Client            `config:"client"`
 }
 
@@ -156,7 +157,7 @@ func (c Config) Validate() error {
 	if c.OTLP != "" && !hasScheme(c.OTLP, "http", "https") {
 		bad("otlp_endpoint", "want http(s)://host:port")
 	}
-	errs = append(errs, c.Gateway.Config().Validate(), below("auth", c.Auth.Validate()), below("knowledge", c.Knowledge.Validate()), below("federation", c.Federation.Validate()), below("ingestion", c.Ingestion.Validate()), c.Hub.validate(c.NATSURL == ""))
+	errs = append(errs, c.Gateway.Config().Validate(), below("auth", c.Auth.Validate()), below("knowledge", c.Knowledge.Validate()), below("federation", c.Federation.Validate()), below("ingestion", c.Ingestion.Validate()), c.Hub.validate(c.NATSURL == ""), c.Cluster.validate())
 	if c.Client.Server != "" && !hasScheme(c.Client.Server, "http", "https") {
 		bad("client.server", "want http(s)://host:port")
 	}

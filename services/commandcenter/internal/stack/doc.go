@@ -5,5 +5,6 @@
 // (from the two contracts, never by hand), its schema. parts.go makes what
 // they stand on: NATS, PostgreSQL, the migrations, the first account. up.go is
 // the list for everything in one process, serve.go for some of it in one,
-// split.go starts one process for each and keeps them going.
+// split.go starts one process for each and keeps them going, cluster.go decides
+// which there are where each can be lost.
 package stack

@@ -24,6 +24,8 @@ type Env struct {
 	Secret   []byte // of the instance
 	Version  string
 	HTTP     atomic.Pointer[string]   // address of the gateway, once it listens
+	Second   atomic.Pointer[string]   // address of the second gateway, where there are two
+	NATS     atomic.Pointer[string]   // address of NATS, once it listens here
 	Hub      atomic.Pointer[[]string] // what is to be said of the hub, once NATS runs here
 	// Wait is how long is waited for what others run; 0 means not at all.
 	Wait time.Duration

@@ -10,6 +10,7 @@ import (
 
 	"github.com/lib/pq"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/natsd"
@@ -33,11 +34,10 @@ func (p *natsPart) Name() string { return RoleNATS }
 
 func (p *natsPart) Start(ctx context.Context) error {
 	began := time.Now()
-	slug, err := p.env.slug()
-	if err != nil {
-		return err
+	if p.env.Config.NATSURL == "" && p.env.Config.Cluster.Name != "" {
+		return p.startMember(ctx, began)
 	}
-	users, err := Users(slug, p.env.Config)
+	users, err := p.env.users()
 	if err != nil {
 		return err
 	}
@@ -46,17 +46,14 @@ func (p *natsPart) Start(ctx context.Context) error {
 			return err
 		}
 	} else {
-		c := natsd.Config{
-			Dir: p.env.Dir.Path(), Addr: p.env.Config.NATS, Users: users, Log: p.env.Log.With("service", RoleNATS),
-			AddrSetting: "--nats or CC_NATS", LeafSetting: "--hub-listen or CC_HUB_LISTEN",
-		}
-		if err := leaf(&c, p.env.Config.Hub); err != nil {
+		c, err := p.config()
+		if err != nil {
 			return err
 		}
-		if p.server, err = natsd.Start(ctx, c); err != nil {
+		c.Users = users
+		if err := p.run(ctx, c); err != nil {
 			return err
 		}
-		p.trust = p.server.Trust
 		if err := p.env.Dir.Publish(datadir.EndpointNATS, p.server.ClientURL()); err != nil {
 			return errors.Join(err, p.Stop(ctx))
 		}
@@ -80,9 +77,37 @@ func (p *natsPart) Start(ctx context.Context) error {
 	return nil
 }
 
+// config is that of the embedded server.
+func (p *natsPart) config() (natsd.Config, error) {
+	c := natsd.Config{
+		Dir: p.env.Dir.Path(), Addr: p.env.Config.NATS, Log: p.env.Log.With("service", RoleNATS),
+		AddrSetting: "--nats or CC_NATS", LeafSetting: "--hub-listen or CC_HUB_LISTEN", MemberSetting: "CC_CLUSTER_LISTEN",
+	}
+	return c, leaf(&c, p.env.Config.Hub)
+}
+
+func (p *natsPart) run(ctx context.Context, c natsd.Config) (err error) {
+	if p.server, err = natsd.Start(ctx, c); err != nil {
+		return err
+	}
+	p.trust = p.server.Trust
+	url := p.server.ClientURL()
+	p.env.NATS.Store(&url)
+	return nil
+}
+
+// users are all users of this instance.
+func (e *Env) users() ([]natsd.UserSpec, error) {
+	slug, err := e.slug()
+	if err != nil {
+		return nil, err
+	}
+	return Users(slug, e.Config)
+}
+
 func (p *natsPart) where() string {
 	if p.server == nil {
-		return strings.Join(natsHosts(p.env.Config.NATSURL), ", ")
+		return strings.Join(natsHosts(natsURL(p.env)), ", ")
 	}
 	return p.server.ClientURL()
 }
@@ -100,6 +125,10 @@ func (p *natsPart) provision(ctx context.Context) error {
 		return err
 	}
 	defer hub.Close()
+	// Servers of a cluster that has no leader yet say nothing at all.
+	if err := answers(ctx, admin); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var names []string
@@ -113,14 +142,28 @@ func (p *natsPart) provision(ctx context.Context) error {
 		}
 	}
 	return errors.Join(
-		bus.ProvisionHub(ctx, hub, federation.Presence, hubServices()...),
+		bus.ProvisionHub(ctx, hub, federation.Presence, p.env.Config.Replicas, hubServices()...),
 		bus.Provision(ctx, admin, bus.Specs{Services: names, External: external, Events: events.Catalogue(), AsyncEvents: true, Replicas: p.env.Config.Replicas}),
 	)
 }
 
+// answers asks who takes streams in hand.
+func answers(ctx context.Context, nc *nats.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, tryWithin)
+	defer cancel()
+	js, err := jetstream.New(nc)
+	if err != nil {
+		return err
+	}
+	if _, err := js.AccountInfo(ctx); err != nil {
+		return fmt.Errorf("nobody takes streams in hand (a cluster elects a leader first): %w", err)
+	}
+	return nil
+}
+
 func (p *natsPart) connect(ctx context.Context, user string) (*nats.Conn, error) {
 	opts := []nats.Option{nats.Name("provision"), nats.UserCredentials(p.trust.CredsFile(user)), nats.Timeout(tryWithin)}
-	url := p.env.Config.NATSURL
+	url := natsURL(p.env)
 	if p.server != nil {
 		url = ""
 		opts = append(opts, nats.InProcessServer(p.server.InProcess()))

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -29,7 +30,11 @@ type process struct {
 
 // launch starts the process of the role.
 func (c *child) launch(again bool) (*process, error) {
-	cmd := c.split.Command(c.role, c.addr)
+	settings := c.settings
+	if c.listens != "" && c.addr != "" {
+		settings = append(slices.Clone(settings), c.listens+"="+c.addr)
+	}
+	cmd := c.split.Command(c.role, settings...)
 	p := &process{cmd: cmd, ready: make(chan Ready, 1), exited: make(chan struct{})}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
@@ -53,7 +58,7 @@ func (c *child) launch(again bool) (*process, error) {
 	}
 	var reading sync.WaitGroup
 	reading.Go(func() { p.read(outR, p.answer) })
-	reading.Go(func() { p.read(errR, func(line string) { c.split.log(c.role, p, line) }) })
+	reading.Go(func() { p.read(errR, func(line string) { c.split.log(c.name, p, line) }) })
 	go func() {
 		err := cmd.Wait()
 		reading.Wait()
@@ -64,7 +69,7 @@ func (c *child) launch(again bool) (*process, error) {
 		close(p.exited)
 	}()
 	if c.split.Started != nil {
-		c.split.Started(c.role, cmd.Process.Pid, again)
+		c.split.Started(c.name, cmd.Process.Pid, again)
 	}
 	return p, nil
 }
@@ -94,7 +99,7 @@ func (p *process) answer(line string) {
 }
 
 // log writes a line of a process, and remembers the last ones.
-func (s *Split) log(role string, p *process, line string) {
+func (s *Split) log(name string, p *process, line string) {
 	p.mu.Lock()
 	p.tail = append(p.tail, line)
 	p.tail = p.tail[max(0, len(p.tail)-5):]
@@ -102,7 +107,7 @@ func (s *Split) log(role string, p *process, line string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	// Nobody is left to tell when the log cannot be written.
-	_, _ = fmt.Fprintf(s.Logs, "[%s] %s\n", role, line)
+	_, _ = fmt.Fprintf(s.Logs, "[%s] %s\n", name, line)
 }
 
 // reason is why the process ended, with what it said last.

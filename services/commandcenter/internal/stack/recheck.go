@@ -47,7 +47,7 @@ func judge(id tenant.Identity, now *authv1.ResolveAccessResponse, operation stri
 		return tenant.Identity{}, errProject
 	}
 	id.Role = tenant.Role(now.GetRole())
-	if want := roleFor(operation); !id.Role.Allows(want) {
+	if want := roleFor(operation); !id.Allows(want) {
 		return tenant.Identity{}, errRole
 	}
 	return id, nil

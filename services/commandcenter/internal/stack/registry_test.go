@@ -164,11 +164,16 @@ func TestRolesAreServicesAndWhatTheyStandOn(t *testing.T) {
 	if _, err := find("nobody"); err == nil {
 		t.Error("a service that is not there was found")
 	}
-	if l := Locks([]string{"auth"}); len(l) != 0 {
+	if l := Locks([]string{"auth"}, settings.Default()); len(l) != 0 {
 		t.Errorf("locks of auth %v", l)
 	}
-	if l := Locks(Roles()); len(l) != 2 {
+	c := settings.Default()
+	if l := Locks(Roles(), c); len(l) != 2 {
 		t.Errorf("locks of everything %v", l)
+	}
+	alone := Locks([]string{RoleNATS}, c)
+	if c.Cluster.Name = "n1"; slices.Equal(Locks([]string{RoleNATS}, c), alone) {
+		t.Errorf("a member has the lock of a server alone, %v", alone)
 	}
 }
 

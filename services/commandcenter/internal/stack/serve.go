@@ -9,13 +9,18 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/natsd"
 	"github.com/commandcenter/commandcenter/pkg/obs"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
 )
 
 // Locks are the locks of the data directory that a process with these roles
 // has to hold: of what it alone may touch.
-func Locks(roles []string) []string {
+func Locks(roles []string, c settings.Config) []string {
 	var out []string
-	if slices.Contains(roles, RoleNATS) {
+	switch member := c.Cluster.Name; {
+	case !slices.Contains(roles, RoleNATS):
+	case member != "":
+		out = append(out, datadir.LockMember(member))
+	default:
 		out = append(out, datadir.LockNATS)
 	}
 	if slices.Contains(roles, RolePostgres) {
@@ -61,7 +66,7 @@ func Serve(ctx context.Context, e *Env, roles []string, after ...app.Part) error
 	if len(inner)+len(edge) == 0 && !slices.Contains(roles, RoleNATS) {
 		infra = infra[1:] // PostgreSQL alone needs no trust
 	}
-	groups := [][]app.Part{infra, inner, edge}
+	groups := [][]app.Part{infra, append(inner, wardens(e, nats, roles)...), edge}
 	if e.Config.Ops != "" {
 		groups = append(groups, []app.Part{obs.NewOps(e.Config.Ops, e.Registry, e.Log, checks...)})
 	}

@@ -17,15 +17,18 @@ import (
 type Split struct {
 	Env *Env
 	// Command makes the process of a role; its standard streams are set here.
-	// addr is where the role listens, once that is known: a process that is
-	// started again must be where the others expect it. The process must write
-	// a [Ready] to its standard output, and end when its standard input does.
-	Command func(role, addr string) *exec.Cmd
+	// settings are variables that it needs beside what all of them are told. The
+	// process must write a [Ready] to its standard output, and end when its
+	// standard input does.
+	Command func(role string, settings ...string) *exec.Cmd
 	// Logs takes what the processes write to standard error, each line with
-	// the role before it.
+	// the name of the process before it.
 	Logs io.Writer
 	// Started is told of each process, also of one that is started again.
-	Started func(role string, pid int, again bool)
+	Started func(name string, pid int, again bool)
+	// Cluster runs what can be lost more than once: three NATS servers, two
+	// processes of each service.
+	Cluster bool
 
 	mu sync.Mutex // of Logs
 }
@@ -49,40 +52,61 @@ const EventReady = "ready"
 // Run runs the product until ctx ends. A process that dies is started again.
 func (s *Split) Run(ctx context.Context, after ...app.Part) error {
 	e := s.Env
-	var inner, edge []app.Part
-	for _, svc := range services() {
-		if svc.edge {
-			edge = append(edge, s.child(svc.name))
-		} else {
-			inner = append(inner, s.child(svc.name))
+	var groups [][]app.Part
+	if s.Cluster {
+		var err error
+		if groups, err = s.cluster(ctx); err != nil {
+			return err
 		}
+	} else {
+		var inner, edge []app.Part
+		for _, svc := range services() {
+			if svc.edge {
+				edge = append(edge, s.child(svc.name, "CC_HTTP", ""))
+			} else {
+				inner = append(inner, s.child(svc.name, "", ""))
+			}
+		}
+		var nats app.Part = s.child(RoleNATS, "CC_NATS", "")
+		if e.Config.NATSURL != "" {
+			nats = &natsPart{env: e}
+		}
+		groups = append(infrastructure(e, nats, s.child(RolePostgres, "", "")), setUp(e), inner, edge)
 	}
-	var nats app.Part = s.child(RoleNATS)
-	if e.Config.NATSURL != "" {
-		nats = &natsPart{env: e}
-	}
-	groups := append(infrastructure(e, nats, s.child(RolePostgres)), setUp(e), inner, edge)
 	for _, p := range after {
 		groups = append(groups, []app.Part{p})
 	}
 	return app.Run(ctx, e.Log, stopWithin+5*time.Second, groups...)
 }
 
-func (s *Split) child(role string) *child {
-	return &child{split: s, role: role, stopping: make(chan struct{}), stopped: make(chan struct{})}
+// child is the process of a role, which listens at addr by the setting listens;
+// at what its own settings say when addr is empty.
+func (s *Split) child(role, listens, addr string) *child {
+	return &child{split: s, role: role, name: role, listens: listens, addr: addr, stopping: make(chan struct{}), stopped: make(chan struct{})}
+}
+
+// called gives one of several processes of a role its name.
+func (c *child) called(number int) *child {
+	c.name, c.number = fmt.Sprintf("%s-%d", c.role, number), number
+	return c
 }
 
 // child keeps the process of one role going. It is a part.
 type child struct {
 	split    *Split
 	role     string
-	addr     string        // where it listens, once known
+	name     string        // the role, or with a number where there are several
+	number   int           // among those of the role; 0 when it is the only one
+	settings []string      // that no other process has
+	listens  string        // the setting of addr; "" when nobody else has to know
+	addr     string        // where it listens, once known: one that is started again must be there
+	url      string        // the same, as clients call it
 	current  *process      // of the keeper alone, while it runs
 	stopping chan struct{} // closed by Stop
 	stopped  chan struct{} // closed when the keeper has ended
 }
 
-func (c *child) Name() string { return c.role }
+func (c *child) Name() string { return c.name }
 
 // Start returns when the process is ready. One that cannot be started in the
 // first place is not tried again: the reason is worth more than the tries.
@@ -100,7 +124,11 @@ func (c *child) Start(ctx context.Context) error {
 	case <-ctx.Done():
 		return errors.Join(context.Cause(ctx), p.end(context.WithoutCancel(ctx), time.Second))
 	}
-	c.split.Env.notice(c.role, fmt.Sprintf("process %d", p.cmd.Process.Pid), began)
+	detail := fmt.Sprintf("process %d", p.cmd.Process.Pid)
+	if c.split.Cluster && c.url != "" {
+		detail += ", " + c.url
+	}
+	c.split.Env.notice(c.name, detail, began)
 	if c.role == RoleNATS {
 		c.split.Env.noticeHub(began)
 	}
@@ -111,7 +139,11 @@ func (c *child) Start(ctx context.Context) error {
 
 // learn keeps the address that the process was given.
 func (c *child) learn(r Ready) {
-	if r.HTTP != "" {
+	switch {
+	case r.HTTP == "":
+	case c.number > 1:
+		c.split.Env.Second.Store(&r.HTTP)
+	default:
 		c.split.Env.HTTP.Store(&r.HTTP)
 	}
 	if len(r.Hub) > 0 {
@@ -119,7 +151,7 @@ func (c *child) learn(r Ready) {
 	}
 	for _, s := range []string{r.HTTP, r.NATS} {
 		if u, err := url.Parse(s); err == nil && u.Host != "" {
-			c.addr = u.Host
+			c.addr, c.url = u.Host, s
 		}
 	}
 }
@@ -144,7 +176,7 @@ func (c *child) keep(ctx context.Context) {
 			return
 		case <-c.current.exited:
 		}
-		log.WarnContext(ctx, "split.died", "role", c.role, "pid", c.current.cmd.Process.Pid, "err", c.current.reason())
+		log.WarnContext(ctx, "split.died", "role", c.name, "pid", c.current.cmd.Process.Pid, "err", c.current.reason())
 		if time.Since(began) > steady {
 			pause = minPause
 		}
@@ -159,7 +191,7 @@ func (c *child) keep(ctx context.Context) {
 			pause = min(2*pause, maxPause)
 			next, err := c.launch(true)
 			if err != nil {
-				log.ErrorContext(ctx, "split.start", "role", c.role, "err", err)
+				log.ErrorContext(ctx, "split.start", "role", c.name, "err", err)
 				continue
 			}
 			c.current, again = next, false

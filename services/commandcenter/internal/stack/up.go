@@ -26,7 +26,7 @@ func Up(ctx context.Context, e *Env, after ...app.Part) error {
 			inner = append(inner, p)
 		}
 	}
-	groups := append(infrastructure(e, nats, postgres), setUp(e), inner, edge)
+	groups := append(infrastructure(e, nats, postgres), setUp(e), append(inner, wardens(e, nats, []string{RoleNATS})...), edge)
 	if e.Config.Ops != "" {
 		groups = append(groups, []app.Part{obs.NewOps(e.Config.Ops, e.Registry, e.Log, checks...)})
 	}

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 )
-
-// maxInstances bounds the catalog: whoever may publish heartbeats must not be
-// able to fill the table.
-const maxInstances = 2000
 
 // Reasons not to take a heartbeat in that was read.
 var (
@@ -56,7 +54,14 @@ type store interface {
 	Find(ctx context.Context, slug string) (i Instance, found bool, err error)
 	// FindAll is Find of several, in one order for all who call it.
 	FindAll(ctx context.Context, slugs []string) (map[string]Instance, error)
-	Count(ctx context.Context) (int, error)
+	// Claim waits for whoever else claims the slug, until the transaction ends:
+	// there is no row yet to lock.
+	Claim(ctx context.Context, slug string) error
+	Count(ctx context.Context) (Census, error)
+	// LeastStranger locks the stranger that goes first: unsigned before signed,
+	// and of those the one that is silent for longest. Rows in hand are passed
+	// over.
+	LeastStranger(ctx context.Context) (i Instance, found bool, err error)
 	// Save writes the row and returns its new version.
 	Save(ctx context.Context, i Instance) (version int, err error)
 	Delete(ctx context.Context, slug string) error
@@ -102,6 +107,9 @@ type Catalog struct {
 	self  Self
 	rules Rules
 	now   func() time.Time
+
+	mu    sync.Mutex
+	notes map[string]time.Time // when another key of a slug was taken down last
 }
 
 // Store is all that a catalog needs of its rows.
@@ -113,19 +121,7 @@ type Store interface {
 
 // NewCatalog returns the catalog of the instance self.
 func NewCatalog(s Store, self Self, r Rules, now func() time.Time) *Catalog {
-	return &Catalog{store: s, self: self, rules: r, now: now}
-}
-
-// Room returns ErrFull when no further instance would be taken in.
-func (c *Catalog) Room(ctx context.Context) error {
-	n, err := c.store.Count(ctx)
-	if err != nil {
-		return err
-	}
-	if n >= maxInstances {
-		return fmt.Errorf("%w: %d instances", ErrFull, n)
-	}
-	return nil
+	return &Catalog{store: s, self: self, rules: r, now: now, notes: map[string]time.Time{}}
 }
 
 // Hear takes in a heartbeat that came from outside, and whose signature, if it
@@ -158,18 +154,30 @@ func (c *Catalog) HearAll(ctx context.Context, beats []Heartbeat) []error {
 			slugs = append(slugs, hb.Slug)
 		}
 	}
+	slices.Sort(slugs)
 	err := c.store.Atomically(ctx, func(ctx context.Context) error {
 		rows, err := c.store.FindAll(ctx, slugs)
 		if err != nil {
 			return err
 		}
-		seen := map[string]bool{}
+		if c.rules.Unknown != Ignore {
+			for _, slug := range slugs { // in one order for all replicas
+				if _, found := rows[slug]; found {
+					continue
+				}
+				if err := c.store.Claim(ctx, slug); err != nil {
+					return err
+				}
+			}
+		}
+		seen, changed := map[string]bool{}, false
 		find := func(ctx context.Context, slug string) (Instance, bool, error) {
-			if seen[slug] { // it has changed since
+			if changed || seen[slug] { // it has changed since
 				return c.store.Find(ctx, slug)
 			}
 			seen[slug] = true
 			i, found := rows[slug]
+			changed = !found // one who is new may take the place of another
 			return i, found, nil
 		}
 		for n, hb := range beats {
@@ -198,11 +206,18 @@ func (c *Catalog) hear(ctx context.Context, hb Heartbeat, find func(context.Cont
 		return ErrCollision, nil
 	}
 	was, found, err := find(ctx, hb.Slug)
+	if err == nil && !found && c.rules.Unknown != Ignore {
+		// Another replica may hear it for the first time too: one of them waits
+		// here, and finds the row.
+		if err = c.store.Claim(ctx, hb.Slug); err == nil {
+			was, found, err = c.store.Find(ctx, hb.Slug)
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
 	if !found {
-		if was, err = c.stranger(ctx); errors.Is(err, ErrUnknown) || errors.Is(err, ErrFull) {
+		if was, err = c.stranger(ctx, hb.Key != ""); errors.Is(err, ErrUnknown) || errors.Is(err, ErrFull) {
 			return err, nil
 		} else if err != nil {
 			return nil, err
@@ -221,13 +236,17 @@ func (c *Catalog) hear(ctx context.Context, hb Heartbeat, find func(context.Cont
 	return nil, c.take(ctx, was, hb)
 }
 
+// noteEvery is how often another key of a slug is taken down, by each replica:
+// whoever alternates two of them would cost a row and a line each time.
+const noteEvery = time.Minute
+
 // mistrust refuses what is not signed by the key of the instance. Another key
 // is taken down once: it comes every 30 s.
 func (c *Catalog) mistrust(ctx context.Context, was Instance, hb Heartbeat) (refused, fault error) {
 	if hb.Key == "" {
 		return ErrUnsigned, nil
 	}
-	if hb.Key == was.OtherKey {
+	if hb.Key == was.OtherKey || !c.noted(was.Slug) {
 		return ErrKey, nil
 	}
 	was.OtherKey = hb.Key
@@ -235,12 +254,26 @@ func (c *Catalog) mistrust(ctx context.Context, was Instance, hb Heartbeat) (ref
 	return ErrOtherKey, err
 }
 
+// noted reports whether another key of the slug may be taken down now.
+func (c *Catalog) noted(slug string) bool {
+	now := c.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	// The slugs are those of rows: there are as many at most, and those that left.
+	maps.DeleteFunc(c.notes, func(_ string, at time.Time) bool { return now.Sub(at).Abs() >= noteEvery })
+	if _, lately := c.notes[slug]; lately {
+		return false
+	}
+	c.notes[slug] = now
+	return true
+}
+
 // stranger is the row of a slug that is heard for the first time.
-func (c *Catalog) stranger(ctx context.Context) (Instance, error) {
+func (c *Catalog) stranger(ctx context.Context, signs bool) (Instance, error) {
 	if c.rules.Unknown == Ignore {
 		return Instance{}, ErrUnknown
 	}
-	return Instance{Source: FromHeartbeat, Admitted: c.rules.Unknown != List}, c.Room(ctx)
+	return Instance{Source: FromHeartbeat, Admitted: c.rules.Unknown != List}, c.admitStranger(ctx, signs)
 }
 
 // Next is the sequence of our next heartbeat: above what any replica has sent,

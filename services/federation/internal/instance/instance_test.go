@@ -195,7 +195,30 @@ func (m *memory) FindAll(_ context.Context, slugs []string) (map[string]Instance
 	}
 	return out, m.failing
 }
-func (m *memory) Count(context.Context) (int, error) { return len(m.rows), m.failing }
+func (m *memory) Claim(context.Context, string) error { return m.failing }
+func (m *memory) Count(context.Context) (Census, error) {
+	n := Census{All: len(m.rows)}
+	for _, i := range m.rows {
+		if i.Source == FromHeartbeat {
+			n.Strangers++
+			if i.Key == "" {
+				n.Unsigned++
+			}
+		}
+	}
+	return n, m.failing
+}
+func (m *memory) LeastStranger(context.Context) (least Instance, found bool, err error) {
+	for _, i := range m.rows {
+		if i.Source != FromHeartbeat {
+			continue
+		}
+		if before := least.Key != "" && i.Key == "" || (least.Key == "") == (i.Key == "") && i.LastHeartbeat.Before(least.LastHeartbeat); !found || before {
+			least, found = i, true
+		}
+	}
+	return least, found, m.failing
+}
 func (m *memory) Save(_ context.Context, i Instance) (int, error) {
 	if m.poison != "" && i.Slug == m.poison {
 		return 0, errPoison

@@ -137,6 +137,9 @@ func (c *Catalog) Admit(ctx context.Context, slug, key string) (Entry, error) {
 		if i.Version == 0 {
 			return i, ErrNotFound
 		}
+		if i.Source == FromHeartbeat || i.Source == "" { // no stranger any more
+			i.Source = FromAPI
+		}
 		return Registration{Slug: slug, Key: key, Source: i.Source}.apply(i), nil
 	})
 }
@@ -171,6 +174,11 @@ func (c *Catalog) Reconcile(ctx context.Context, file []Registration) error {
 func (c *Catalog) enter(ctx context.Context, slug string, change func(Instance) (Instance, error)) (e Entry, err error) {
 	err = c.store.Atomically(ctx, func(ctx context.Context) error {
 		was, found, err := c.store.Find(ctx, slug)
+		if err == nil && !found { // it may be heard at this moment
+			if err = c.store.Claim(ctx, slug); err == nil {
+				was, found, err = c.store.Find(ctx, slug)
+			}
+		}
 		if err != nil {
 			return err
 		}
@@ -180,8 +188,8 @@ func (c *Catalog) enter(ctx context.Context, slug string, change func(Instance) 
 		}
 		now := c.now()
 		if !found {
-			if c.Room(ctx) != nil {
-				return errNoRoom
+			if err := c.admitKnown(ctx); err != nil {
+				return err
 			}
 			next.FirstSeen, next.LastHeartbeat = now, now
 		}

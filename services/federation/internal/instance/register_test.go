@@ -54,7 +54,7 @@ func TestWhoIsListedIsSaidWhenAdmitted(t *testing.T) {
 			t.Fatalf("%+v, %v", e, err)
 		}
 	}
-	if !slices.Equal(m.facts, []string{"registered apollo heartbeat"}) || len(m.said) != 1 || m.said[0].Previous != "" {
+	if !slices.Equal(m.facts, []string{"registered apollo api"}) || len(m.said) != 1 || m.said[0].Previous != "" {
 		t.Errorf("said %v %+v", m.facts, m.said)
 	}
 	if err := c.Remove(t.Context(), "apollo"); err != nil {

@@ -154,9 +154,31 @@ func TestTheFirstKeyIsTheKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	hear(keyB, 1, nil)
+	*now = now.Add(noteEvery)
 	hear(keyA, 9, ErrKey)
 	if got := m.rows["apollo"]; got.Key != keyB || got.OtherKey != keyA {
 		t.Errorf("%+v", got)
+	}
+}
+
+func TestKeysThatAlternateAreTakenDownOnceAMinute(t *testing.T) {
+	t.Parallel()
+	c, m, now := catalog(Rules{})
+	if err := c.Hear(t.Context(), Heartbeat{Slug: "apollo", Key: keyA, Sequence: 1, Sent: *now, Heard: *now}); err != nil {
+		t.Fatal(err)
+	}
+	told := 0
+	for n := range 60 {
+		*now = now.Add(2 * time.Second)
+		other := []string{keyB, strings.Replace(keyB, "UB", "UC", 1)}[n%2]
+		if err := c.Hear(t.Context(), Heartbeat{Slug: "apollo", Key: other, Sent: *now, Heard: *now}); errors.Is(err, ErrOtherKey) {
+			told++
+		} else if !errors.Is(err, ErrKey) {
+			t.Fatal(err)
+		}
+	}
+	if told != 2 || m.rows["apollo"].Version != 3 {
+		t.Errorf("told %d times in two minutes, version %d", told, m.rows["apollo"].Version)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -26,7 +27,7 @@ type Answerer struct {
 	Now   func() time.Time
 
 	mu   sync.Mutex
-	seen map[string]time.Time // ids of questions
+	seen map[string]map[string]time.Time // ids of questions, by who asked
 }
 
 // Bounds of a question.
@@ -35,7 +36,7 @@ const (
 	maxLimit  = 50
 	maxBudget = 10 * time.Second
 	maxAge    = 5 * time.Minute // clocks differ
-	maxSeen   = 20_000
+	maxSeen   = 2000            // questions of one instance within twice maxAge
 )
 
 // Admit returns the instance that asks, when key is the one that it is known by
@@ -61,24 +62,26 @@ func (a *Answerer) Admit(ctx context.Context, from, key, id string, at time.Time
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	// Each has a bound of its own: one that asks without end silences itself
+	// alone. Those who get here are admitted, so that they are not without bound.
 	if a.seen == nil {
-		a.seen = map[string]time.Time{}
+		a.seen = map[string]map[string]time.Time{}
 	}
-	if len(a.seen) >= maxSeen/2 {
-		for id, at := range a.seen {
-			if now.Sub(at) > 2*maxAge {
-				delete(a.seen, id)
-			}
-		}
+	seen := a.seen[from]
+	if seen == nil {
+		seen = map[string]time.Time{}
+		a.seen[from] = seen
 	}
-	id = from + " " + id
-	if _, again := a.seen[id]; again {
+	if len(seen) >= maxSeen/2 {
+		maps.DeleteFunc(seen, func(_ string, at time.Time) bool { return now.Sub(at) > 2*maxAge })
+	}
+	if _, again := seen[id]; again {
 		return refuse("asked already")
 	}
-	if len(a.seen) >= maxSeen {
+	if len(seen) >= maxSeen {
 		return instance.Instance{}, ErrBusy
 	}
-	a.seen[id] = now
+	seen[id] = now
 	return e.Instance, nil
 }
 

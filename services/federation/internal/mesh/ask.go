@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -48,6 +49,7 @@ type Report struct {
 	Reason   string // why not, or why with nothing
 	Results  int
 	Took     time.Duration
+	asked    bool
 }
 
 // Result is the answer of all.
@@ -55,6 +57,7 @@ type Result struct {
 	Found    []Found
 	Reports  []Report // this instance first
 	Answered int
+	Asked    int // this one, and those that could have answered
 }
 
 // Reasons for which a question has no answer.
@@ -72,6 +75,11 @@ var (
 	// ErrSearch says that its own search failed.
 	ErrSearch = errors.New("its search failed")
 )
+
+// mute says why an instance cannot answer, so that it is not asked.
+type mute string
+
+func (m mute) Error() string { return string(m) }
 
 // Capability is what an instance that answers names among its own.
 const Capability = "search"
@@ -111,6 +119,7 @@ func (a *Asker) Search(ctx context.Context, p tenant.Project, q Query, within ti
 		fault error
 	)
 	res.Reports = make([]Report, len(entries))
+	lists := make([][]Hit, len(entries))
 	bounded, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	q.Budget = within.Milliseconds()
@@ -120,7 +129,7 @@ func (a *Asker) Search(ctx context.Context, p tenant.Project, q Query, within ti
 			defer func() { <-turns }()
 			began := time.Now()
 			hits, err := a.one(ctx, bounded, e, p, q)
-			report := Report{Instance: e.Slug, Self: e.Self, Answered: err == nil || errors.Is(err, ErrShares), Results: len(hits), Took: time.Since(began)}
+			report := Report{asked: !errors.As(err, new(mute)), Instance: e.Slug, Self: e.Self, Answered: err == nil || errors.Is(err, ErrShares), Results: len(hits), Took: time.Since(began)}
 			if err != nil {
 				report.Reason = reason(err, within)
 			}
@@ -130,9 +139,7 @@ func (a *Asker) Search(ctx context.Context, p tenant.Project, q Query, within ti
 				fault = err
 			}
 			res.Reports[n] = report
-			for _, h := range hits {
-				res.Found = append(res.Found, Found{h, e.Slug})
-			}
+			lists[n] = hits
 		})
 	}
 	wg.Wait()
@@ -140,15 +147,61 @@ func (a *Asker) Search(ctx context.Context, p tenant.Project, q Query, within ti
 		return Result{}, fault
 	}
 	for _, r := range res.Reports {
+		if r.asked {
+			res.Asked++
+		}
 		if r.Answered {
 			res.Answered++
 		}
 	}
-	slices.SortStableFunc(res.Found, func(x, y Found) int {
-		return cmp.Or(cmp.Compare(y.Score, x.Score), cmp.Compare(x.Instance, y.Instance), cmp.Compare(x.Title, y.Title))
-	})
-	res.Found = res.Found[:min(q.Limit, len(res.Found))]
+	res.Found = merge(entries, lists, q.Limit)
 	return res, nil
+}
+
+// merge takes the best of each instance, then the second of each, and so on: ours
+// first, then by slug. A score says nothing beside those of another instance,
+// which has other documents, and may have invented it.
+func merge(entries []instance.Entry, lists [][]Hit, limit int) []Found {
+	order := make([]int, len(entries))
+	for n := range order {
+		order[n] = n
+	}
+	slices.SortStableFunc(order, func(x, y int) int {
+		if entries[x].Self != entries[y].Self {
+			if entries[x].Self {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(entries[x].Slug, entries[y].Slug)
+	})
+	var out []Found
+	for rank := 0; len(out) < limit; rank++ {
+		before := len(out)
+		for _, n := range order {
+			if rank < len(lists[n]) && len(out) < limit {
+				out = append(out, Found{lists[n][rank], entries[n].Slug})
+			}
+		}
+		if len(out) == before {
+			break
+		}
+	}
+	return out
+}
+
+// Bounds of a hit that another instance has found, in bytes.
+const (
+	maxName    = 4096
+	maxContent = 32 << 10
+	maxPath    = 20
+)
+
+// believable reports whether a hit of another instance can be shown.
+func (h Hit) believable() bool {
+	long := func(s string) bool { return len(s) > maxName }
+	return !math.IsNaN(h.Score) && !math.IsInf(h.Score, 0) && len(h.Content) <= maxContent && len(h.Path) <= maxPath &&
+		!slices.ContainsFunc([]string{h.Project, h.Title, h.Category, h.Source}, long) && !slices.ContainsFunc(h.Path, long)
 }
 
 // one asks one instance; our own has the time of the whole call.
@@ -157,20 +210,22 @@ func (a *Asker) one(ctx, bounded context.Context, e instance.Entry, p tenant.Pro
 	case e.Self:
 		return a.Local(ctx, p, q)
 	case a.Ask == nil:
-		return nil, errors.New("this instance asks no others: federation.search is off")
+		return nil, mute("this instance asks no others: federation.search is off")
 	case e.Status == instance.Offline && e.Beats == 0:
-		return nil, errors.New("it was never heard")
+		return nil, mute("it was never heard")
 	case e.Status == instance.Offline:
-		return nil, fmt.Errorf("offline, last heard %s", e.LastHeartbeat.UTC().Format(time.RFC3339))
+		return nil, mute("offline, last heard " + e.LastHeartbeat.UTC().Format(time.RFC3339))
 	case !slices.Contains(e.Capabilities, Capability):
-		return nil, errors.New("it does not answer searches")
+		return nil, mute("it does not answer searches")
 	case e.Key == "" || e.SealKey == "":
-		return nil, errors.New("its heartbeats are not signed: nobody could tell who answers")
+		return nil, mute("its heartbeats are not signed: nobody could tell who answers")
 	}
 	hits, err := a.Ask(bounded, e.Instance, q)
 	if len(hits) > q.Limit {
 		hits = hits[:q.Limit]
 	}
+	hits = slices.DeleteFunc(hits, func(h Hit) bool { return !h.believable() })
+	slices.SortStableFunc(hits, func(x, y Hit) int { return cmp.Compare(y.Score, x.Score) })
 	return hits, err
 }
 

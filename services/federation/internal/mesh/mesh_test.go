@@ -3,7 +3,9 @@ package mesh_test
 import (
 	"context"
 	"errors"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -69,7 +71,7 @@ func TestAReportSaysOfEveryInstanceWhyItHasNotAnswered(t *testing.T) {
 		Now: func() time.Time { return noon },
 	}
 	res, err := a.Search(t.Context(), 1, mesh.Query{Text: "x", Limit: 2}, 50*time.Millisecond, nil)
-	if err != nil || res.Answered != 1 || len(res.Reports) != 8 || len(res.Found) != 2 || res.Found[0].Title != "a" || res.Found[0].Instance != "good" {
+	if err != nil || res.Answered != 1 || res.Asked != 4 || len(res.Reports) != 8 || len(res.Found) != 2 || res.Found[0].Title != "a" || res.Found[0].Instance != "good" {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	for _, r := range res.Reports {
@@ -146,5 +148,54 @@ func TestWhoAsksHasToBeKnownByTheKeyAndAsksOnce(t *testing.T) {
 	}
 	if _, err := a.Admit(t.Context(), "north", "Unorth", "2", noon); err != nil {
 		t.Errorf("another: %v", err)
+	}
+}
+
+func TestScoresOfAnotherInstanceDoNotPushOutOurs(t *testing.T) {
+	t.Parallel()
+	a := &mesh.Asker{
+		Catalog: list{entry("us", nil), entry("loud", nil), entry("good", nil)}, Now: func() time.Time { return noon },
+		Local: func(context.Context, tenant.Project, mesh.Query) ([]mesh.Hit, error) {
+			return []mesh.Hit{{Title: "ours", Score: 0.03}, {Title: "ours too", Score: 0.02}}, nil
+		},
+		Ask: func(_ context.Context, to instance.Instance, q mesh.Query) ([]mesh.Hit, error) {
+			if to.Slug == "good" {
+				return []mesh.Hit{{Title: "theirs", Score: 0.5}}, nil
+			}
+			hits := []mesh.Hit{{Title: "no number", Score: math.NaN()}, {Title: "endless", Score: math.Inf(1)}, {Title: "long", Content: strings.Repeat("x", 1<<20)}}
+			for len(hits) < q.Limit {
+				hits = append(hits, mesh.Hit{Title: "loud", Score: 1e308})
+			}
+			return hits, nil
+		},
+	}
+	res, err := a.Search(t.Context(), 1, mesh.Query{Text: "x", Limit: 6}, time.Minute, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]string, 0, len(res.Found))
+	for _, f := range res.Found {
+		got = append(got, f.Title)
+	}
+	if want := "ours theirs loud ours too loud loud"; strings.Join(got, " ") != want {
+		t.Errorf("found %s, want %s", strings.Join(got, " "), want)
+	}
+}
+
+func TestOneThatAsksWithoutEndSilencesItselfAlone(t *testing.T) {
+	t.Parallel()
+	a := &mesh.Answerer{Catalog: list{entry("us", nil), entry("loud", nil), entry("north", nil)}, Now: func() time.Time { return noon }}
+	busy := false
+	for n := 0; n < 30_000 && !busy; n++ {
+		_, err := a.Admit(t.Context(), "loud", "Uloud", strconv.Itoa(n), noon)
+		if busy = errors.Is(err, mesh.ErrBusy); err != nil && !busy {
+			t.Fatal(err)
+		}
+	}
+	if !busy {
+		t.Error("there is no bound")
+	}
+	if _, err := a.Admit(t.Context(), "north", "Unorth", "1", noon); err != nil {
+		t.Errorf("another one: %v", err)
 	}
 }

@@ -165,15 +165,41 @@ func (s *Instances) KeyOf(ctx context.Context, hash []byte) (i instance.Instance
 	return i, found, nil
 }
 
-// Count returns how many instances there are.
-func (s *Instances) Count(ctx context.Context) (n int, err error) {
-	err = s.run(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		return tx.GetContext(ctx, &n, `SELECT count(*) FROM instances`)
+// Claim waits for whoever else claims the slug, until the transaction ends.
+func (s *Instances) Claim(ctx context.Context, slug string) error {
+	const q = `SELECT pg_advisory_xact_lock(hashtextextended('federation.instances.' || $1, 0))`
+	err := s.run(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, q, slug)
+		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("count instances: %w", err)
+		return fmt.Errorf("claim instance %s: %w", slug, err)
+	}
+	return nil
+}
+
+// Count returns how many instances there are.
+func (s *Instances) Count(ctx context.Context) (n instance.Census, err error) {
+	const q = `
+		SELECT count(*) AS "all", count(*) FILTER (WHERE source = 'heartbeat') AS strangers,
+		       count(*) FILTER (WHERE source = 'heartbeat' AND sign_key IS NULL) AS unsigned
+		FROM instances`
+	err = s.run(ctx, func(ctx context.Context, tx *sqlx.Tx) error { return tx.GetContext(ctx, &n, q) })
+	if err != nil {
+		return instance.Census{}, fmt.Errorf("count instances: %w", err)
 	}
 	return n, nil
+}
+
+// LeastStranger returns the stranger that goes first, and locks it. One that
+// another transaction has in hand is not waited for.
+func (s *Instances) LeastStranger(ctx context.Context) (i instance.Instance, found bool, err error) {
+	const q = `SELECT ` + columns + ` FROM instances WHERE source = $1
+		ORDER BY sign_key IS NOT NULL, last_heartbeat_at, slug LIMIT 1 FOR UPDATE SKIP LOCKED`
+	if i, found, err = s.one(ctx, q, instance.FromHeartbeat); err != nil {
+		return i, false, fmt.Errorf("find a stranger: %w", err)
+	}
+	return i, found, nil
 }
 
 // All returns every instance by slug.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"reflect"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,7 +82,7 @@ func TestInstancesAreKeptAsTheyAre(t *testing.T) {
 	if _, found, err := s.Find(ctx, "nobody"); found || err != nil {
 		t.Fatalf("find nobody: %v %v", found, err)
 	}
-	if n, err := s.Count(ctx); n != 2 || err != nil {
+	if n, err := s.Count(ctx); n != (instance.Census{All: 2, Strangers: 1, Unsigned: 1}) || err != nil {
 		t.Fatalf("count: %d %v", n, err)
 	}
 	for range 2 { // the second time there is none
@@ -90,6 +92,33 @@ func TestInstancesAreKeptAsTheyAre(t *testing.T) {
 	}
 	if all, err := s.All(ctx); err != nil || len(all) != 1 || all[0].Slug != "bare" {
 		t.Fatalf("after the deletion: %+v %v", all, err)
+	}
+}
+
+func TestTheStrangerThatGoesFirstIsUnsignedAndSilentForLongest(t *testing.T) {
+	t.Parallel()
+	s, _ := store(t)
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	if _, found, err := s.LeastStranger(t.Context()); err != nil || found {
+		t.Fatalf("found %v, %v", found, err)
+	}
+	for _, i := range []instance.Instance{
+		{Slug: "known", Source: instance.FromAPI, LastHeartbeat: at}, {Slug: "signed", Key: "U1", LastHeartbeat: at},
+		{Slug: "old", LastHeartbeat: at.Add(time.Hour)}, {Slug: "young", LastHeartbeat: at.Add(2 * time.Hour)},
+	} {
+		i.Status, i.FirstSeen = instance.Offline, at
+		if _, err := s.Save(t.Context(), i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{"old", "young", "signed"} {
+		i, found, err := s.LeastStranger(t.Context())
+		if err != nil || !found || i.Slug != want {
+			t.Fatalf("%s, %v, %v; want %s", i.Slug, found, err, want)
+		}
+		if err := s.Delete(t.Context(), want); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -122,7 +151,7 @@ func TestAChangeAndItsEventCommitTogether(t *testing.T) {
 		}
 		return subjects
 	}
-	if n, err := s.Count(ctx); err != nil || n != 0 || len(waiting()) != 0 {
+	if n, err := s.Count(ctx); err != nil || n != (instance.Census{}) || len(waiting()) != 0 {
 		t.Fatalf("a failed change left %d rows and %v", n, waiting())
 	}
 	if err := change(nil); err != nil {
@@ -130,6 +159,53 @@ func TestAChangeAndItsEventCommitTogether(t *testing.T) {
 	}
 	if got := waiting(); len(got) != 1 || got[0] != "evt.instance.federation.instance.status_changed.v1" {
 		t.Fatalf("outbox %v", got)
+	}
+}
+
+// pair is a store whose first two reads of a slug wait for each other, as when
+// two replicas hear it for the first time at once.
+type pair struct {
+	*postgres.Instances
+	both  sync.WaitGroup
+	reads atomic.Int32
+
+	registered atomic.Int32
+}
+
+func (p *pair) Find(ctx context.Context, slug string) (instance.Instance, bool, error) {
+	i, found, err := p.Instances.Find(ctx, slug)
+	if p.reads.Add(1) <= 2 {
+		p.both.Done()
+		p.both.Wait()
+	}
+	return i, found, err
+}
+
+func (p *pair) Announce(context.Context, instance.Change) error { return nil }
+func (p *pair) Registered(context.Context, instance.Instance) error {
+	p.registered.Add(1)
+	return nil
+}
+func (p *pair) Removed(context.Context, instance.Instance, string) error { return nil }
+
+func TestAnInstanceThatTwoReplicasHearAtOnceIsRegisteredOnce(t *testing.T) {
+	t.Parallel()
+	s, _ := store(t)
+	p := &pair{Instances: s}
+	p.both.Add(2)
+	now := time.Now()
+	var replicas sync.WaitGroup
+	for range 2 {
+		c := instance.NewCatalog(p, instance.Self{Slug: "us", ID: "1"}, instance.Rules{Forget: time.Hour}, func() time.Time { return now })
+		replicas.Go(func() {
+			if err := c.Hear(t.Context(), instance.Heartbeat{Slug: "apollo", Sent: now, Heard: now}); err != nil && !errors.Is(err, instance.ErrAgain) && !errors.Is(err, instance.ErrReplay) {
+				t.Error(err)
+			}
+		})
+	}
+	replicas.Wait()
+	if n := p.registered.Load(); n != 1 {
+		t.Errorf("registered %d times", n)
 	}
 }
 
@@ -153,11 +229,13 @@ func TestAnUnreachableDatabaseIsAnError(t *testing.T) {
 	cancel()
 	_, _, findErr := s.Find(ctx, "x")
 	_, _, getErr := s.Get(ctx, "x")
+	_, _, strangerErr := s.LeastStranger(ctx)
 	_, _, keyErr := s.KeyOf(ctx, []byte("x"))
 	_, countErr := s.Count(ctx)
 	_, allErr := s.All(ctx)
 	_, saveErr := s.Save(ctx, instance.Instance{})
-	for _, err := range []error{getErr, keyErr, findErr, countErr, allErr, saveErr, s.Delete(ctx, "x")} {
+	claimErr := s.Claim(ctx, "x")
+	for _, err := range []error{claimErr, getErr, keyErr, strangerErr, findErr, countErr, allErr, saveErr, s.Delete(ctx, "x")} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("err = %v", err)
 		}

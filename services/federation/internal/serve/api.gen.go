@@ -137,7 +137,7 @@ func (e ListInstancesParamsStatus) Valid() bool {
 type FederatedAnswer struct {
 	Answered int `json:"answered"`
 
-	// Asked Every instance that could have answered, reached or not
+	// Asked Instances that were asked: not those that are offline or cannot answer
 	Asked     int                `json:"asked"`
 	Instances []SearchedInstance `json:"instances"`
 	Results   []FederatedResult  `json:"results"`

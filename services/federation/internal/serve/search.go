@@ -35,7 +35,7 @@ func (h *Handlers) searchFederation(ctx context.Context, r searchRequest) (Feder
 	}
 	out := FederatedAnswer{
 		Results: make([]FederatedResult, 0, len(res.Found)), Instances: make([]SearchedInstance, 0, len(res.Reports)),
-		Answered: res.Answered, Asked: len(res.Reports), Summary: fmt.Sprintf("%d of %d", res.Answered, len(res.Reports)),
+		Answered: res.Answered, Asked: res.Asked, Summary: fmt.Sprintf("%d of %d", res.Answered, res.Asked),
 	}
 	for _, f := range res.Found {
 		if f.Project == "" { // our own

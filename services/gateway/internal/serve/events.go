@@ -96,8 +96,10 @@ func (s *Edge) listEvents(c echo.Context, _ *contract.Operation, who tenant.Iden
 	defer leave()
 	out := history{Events: []json.RawMessage{}}
 	looked, size, more := 0, 0, false
+	var end *bus.Position // before the first fact that is too late
 	at, err := s.bus.Facts(ctx, stored(f), from, func(said bus.Said) bool {
 		if x.Until != nil && said.Time.After(*x.Until) {
+			end = &bus.Position{Created: said.Position.Created, Seq: said.Position.Seq - 1}
 			return false
 		}
 		looked++
@@ -110,6 +112,9 @@ func (s *Edge) listEvents(c echo.Context, _ *contract.Operation, who tenant.Iden
 	})
 	if err != nil {
 		return err
+	}
+	if end != nil {
+		at = *end
 	}
 	out.Position = at.String()
 	if more {

@@ -37,6 +37,7 @@ var (
 	valJSON        = []string{"application/json"}
 	valOrigin      = []string{"Origin"}
 	valCommitted   = []string{"committed"}
+	valClose       = []string{"close"}
 	valStream      = []string{"stream"}
 )
 

@@ -197,6 +197,12 @@ func (s *Edge) routeOf(c echo.Context) *route {
 // ServeHTTP answers one call. A final slash means nothing: the contract's
 // collections are asked for in both forms.
 func (s *Edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.ProtoMajor == 1 && len(r.TransferEncoding) > 0 {
+		// A length may have stood beside it, which net/http forgets. Who went by
+		// that in front of us takes the end of this body for the next request, or
+		// the next request for its end; so there is none (RFC 9112, 6.1).
+		w.Header()["Connection"] = valClose
+	}
 	if p := r.URL.Path; len(p) > 1 && p[len(p)-1] == '/' {
 		u := *r.URL
 		u.Path, u.RawPath = p[:len(p)-1], strings.TrimSuffix(u.RawPath, "/")

@@ -407,10 +407,12 @@ func sample(operation string) *bus.Answer {
 		body = `{"access_token":"a","refresh_token":"r","token_type":"bearer","expires_in":900}`
 	case "getCurrentUserInfo":
 		body = user
-	case "logout":
+	case "logout", "endSessions", "changePassword":
 		body = `{"message":"bye"}`
 	case "createProject":
 		status, body = 201, `{`+project+`}`
+	case "listSessions":
+		body = `[{"id":"s-1","created_at":"2026-01-02T03:04:05Z","used_at":"2026-01-02T03:04:05Z","expires_at":"2026-01-03T03:04:05Z","current":true}]`
 	case "listProjects":
 		body = `[{` + project + `}]`
 	case "getProject", "updateProject":
@@ -419,7 +421,7 @@ func sample(operation string) *bus.Answer {
 		body = `{` + project + `,"repository_count":0,"technology_count":0,"research_task_count":0,"knowledge_entry_count":3}`
 	case "setLimit":
 		body = `{"class":"writes","limit":"100/minute","raised":false,"set_by":"user:1","set_at":"2026-01-02T03:04:05Z"}`
-	case "deleteProject", "deleteDocument", "resetLimit":
+	case "deleteProject", "deleteDocument", "resetLimit", "endSession":
 		status = 204
 	case "queryKnowledgeBase":
 		body = `[{"content":"x","title":"t","category":"c","technology_id":null,"source_file":"a.md","score":0.5,"metadata":{}}]`

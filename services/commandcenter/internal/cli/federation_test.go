@@ -1,0 +1,59 @@
+package cli
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// federationServer knows more instances than it lists, and removes all but
+// "nobody". It returns the settings file of who asks it.
+func federationServer(t *testing.T) (config string) {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		switch {
+		case r.Method == http.MethodGet:
+			fmt.Fprint(w, `{"instances":[{"slug":"north","status":"online","heartbeats":1,"admitted":true,"last_heartbeat_at":"2026-01-02T03:04:05Z"}],"total":2000}`) //nolint:errcheck // a test
+		case strings.HasSuffix(r.URL.Path, "/nobody"):
+			w.WriteHeader(http.StatusNotFound)
+			fmt.Fprint(w, `{"title":"Not Found","status":404,"detail":"there is no such instance"}`) //nolint:errcheck // a test
+		default:
+			w.WriteHeader(http.StatusNoContent)
+		}
+	}))
+	t.Cleanup(srv.Close)
+	config = filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, "client:\n  server: %s\n  token: t\n", srv.URL), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return config
+}
+
+func TestAListOfInstancesThatIsNotAllSaysSo(t *testing.T) {
+	t.Parallel()
+	code, out, errs := cc(t, "", "federation", "status", "--config", federationServer(t))
+	if code != exitOK || !strings.Contains(out, "north") || !strings.Contains(out, "1 of 2000") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+}
+
+func TestSeveralInstancesAreRemovedAndItIsSaidHowToKeepThemOut(t *testing.T) {
+	t.Parallel()
+	config := federationServer(t)
+	code, out, errs := cc(t, "", "federation", "remove", "north", "south", "--config", config)
+	if code != exitOK || !strings.Contains(out, "north is removed.") || !strings.Contains(out, "south is removed.") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+	if !strings.Contains(out+errs, "comes back with the next one") || !strings.Contains(out+errs, "federation.unknown") {
+		t.Errorf("nothing about one that is alive: %s%s", out, errs)
+	}
+	code, out, errs = cc(t, "", "federation", "remove", "north", "nobody", "--config", config)
+	if code != exitNotFound || !strings.Contains(out, "north is removed.") || !strings.Contains(errs, "nobody: there is no such instance") {
+		t.Errorf("one of nobody: %d %s%s", code, out, errs)
+	}
+}

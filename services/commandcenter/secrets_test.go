@@ -1,0 +1,150 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// forms are the ways in which a secret would lie about.
+func forms(secret string) [][]byte {
+	out := [][]byte{[]byte(secret), []byte(hex.EncodeToString([]byte(secret))), []byte(strings.ToUpper(hex.EncodeToString([]byte(secret)))), []byte(url.QueryEscape(secret)), []byte(url.PathEscape(secret))}
+	for before := range 3 { // what stands before it shifts base64
+		text := base64.RawStdEncoding.EncodeToString([]byte(strings.Repeat("x", before) + secret))
+		// The first and last digits hold bits of the neighbours.
+		text = text[(before*8+5)/6 : len(text)-1]
+		out = append(out, []byte(text), []byte(strings.NewReplacer("+", "-", "/", "_").Replace(text)))
+	}
+	return out
+}
+
+var seed = regexp.MustCompile(`S[UAONX][A-Z2-7]{50,}`) // of an nkey
+
+// TestSecretsLieNowhere plants secrets in a full run and then reads everything
+// that the product has written: each file of PostgreSQL, its log of writes among
+// them, of the streams, buckets and logs, and each answer. What a service that is
+// added later writes is read without a line here.
+func TestSecretsLieNowhere(t *testing.T) {
+	t.Parallel()
+	p := here(t, dataDir(t), "--no-sample", "--log-level", "debug")
+	a := newAttacker(t, p)
+	owner := a.who
+	const password, wrong, marker = "planted Password 4711 +/ of a user", "planted WRONG password 0815", "planted-marker-that-is-no-secret"
+	planted := map[string]string{"a password": password, "a wrong password": wrong, "an access token": owner.token, "the signature of a token": owner.token[strings.LastIndexByte(owner.token, '.')+1:]}
+	anybody := p.caller("")
+	anybody.json("POST", "/api/v1/auth/register", map[string]string{"email": "planted@example.org", "password": password}, 201, nil)
+	anybody.json("POST", "/api/v1/auth/login", map[string]string{"email": "planted@example.org", "password": wrong}, 401, nil)
+	var pair, next struct {
+		Access  string `json:"access_token"`
+		Refresh string `json:"refresh_token"`
+	}
+	anybody.json("POST", "/api/v1/auth/login", map[string]string{"email": "planted@example.org", "password": password}, 200, &pair)
+	anybody.json("POST", "/api/v1/auth/refresh", map[string]string{"refresh_token": pair.Refresh}, 200, &next)
+	planted["a refresh token"], planted["a traded refresh token"], planted["another access token"] = next.Refresh, pair.Refresh, next.Access
+	var instance struct {
+		Key string `json:"api_key"`
+	}
+	owner.json("POST", "/api/v1/federation/instances", map[string]string{"slug": "planted"}, 201, &instance)
+	planted["the key of an instance"] = instance.Key
+	if _, _, _, err := anybody.do("GET", "/api/fed/projects?api_key="+url.QueryEscape(instance.Key), "", nil, "X-API-Key", instance.Key); err != nil {
+		t.Fatal(err)
+	}
+	owner.json("POST", "/api/v1/knowledge/documents/text", map[string]string{"title": marker, "content": marker, "category": "c"}, 201, nil)
+	// A secret in the wrong place: refused, and not kept.
+	if status, _, _, err := owner.do("POST", "/api/v1/projects", "application/json", []byte(`{"name":7,"password":"`+wrong+`"}`)); err != nil || status != 422 {
+		t.Fatalf("%d, %v", status, err)
+	}
+	own, err := os.ReadFile(filepath.Join(p.dir, "owner-password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	planted["the owner's password"] = strings.TrimSpace(string(own))
+	keys(t, filepath.Join(p.dir, "keys"), planted)
+
+	var all [][]byte
+	var names []string
+	for name, secret := range planted {
+		if len(secret) < 12 {
+			t.Fatalf("%s is %d bytes long: too short to be looked for", name, len(secret))
+		}
+		for _, form := range forms(secret) {
+			all, names = append(all, form), append(names, name)
+		}
+	}
+	scan := func(where string, text []byte) {
+		for i, form := range all {
+			if bytes.Contains(text, form) {
+				t.Errorf("%s lies in %s, as %.12s…", names[i], where, form)
+			}
+		}
+	}
+	for _, op := range a.ops {
+		if op.method == http.MethodGet && op.delivery != "live" {
+			if got, ok := a.send(t, a.fresh(op)); ok {
+				scan("the answer of "+op.id, got.body)
+			}
+		}
+	}
+	p.stop() // writes what is in memory
+	scan("the log", []byte(p.log.String()))
+	found := map[string]bool{}
+	err = filepath.WalkDir(p.dir, func(path string, d fs.DirEntry, err error) error {
+		rel, _ := filepath.Rel(p.dir, path) // both are absolute
+		switch {
+		case err != nil:
+			return err
+		case rel == "keys":
+			return fs.SkipDir // where they belong
+		case !d.Type().IsRegular() || rel == "owner-password":
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		scan(rel, text)
+		if bytes.Contains(text, []byte(marker)) {
+			found[strings.SplitN(rel, string(filepath.Separator), 2)[0]] = true
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !found["nats"] || !found["postgres"] {
+		t.Errorf("what is no secret was found in %v only: this test looks in the wrong places", found)
+	}
+}
+
+// keys adds the seeds and secrets of a directory.
+func keys(t *testing.T, dir string, planted map[string]string) {
+	t.Helper()
+	before := len(planted)
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		for _, s := range seed.FindAll(text, -1) {
+			planted["a seed of "+d.Name()] = string(s)
+		}
+		if strings.Contains(d.Name(), "secret") {
+			planted[d.Name()] = strings.TrimSpace(string(text))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(planted) == before {
+		t.Errorf("no seeds in %s", dir)
+	}
+}
