@@ -76,6 +76,15 @@ fuzz: ## attack the running product by its contract for FUZZTIME (make fuzz FUZZ
 bench: ## the figures of README, each with its baseline
 	@$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout 30m $(PACKAGES) | grep -v 'no test files'
 
+ROUNDS ?= 100
+SEED   ?= 1
+JSON   ?=
+
+.PHONY: torture
+torture: ## kill -9 each part in turn under load, and hold it to its promises (ROUNDS=100 SEED=1 JSON=report.json)
+	@$(GO) test -count=1 -timeout 3h -v -run TestNoPromiseIsBrokenWhateverIsKilled ./services/commandcenter \
+		-torture.rounds=$(ROUNDS) -torture.seed=$(SEED) -torture.json=$(abspath $(JSON))
+
 .PHONY: cluster
 cluster: ## lose one NATS server of three ten times for AWAY (60s) under load, and report how long writes stood still
 	@CC_TEST_CLUSTER=$(or $(AWAY),60s) $(GO) test -v -run OneOfAnything -bench ClusterLoss -benchtime 1x -timeout 40m ./services/commandcenter

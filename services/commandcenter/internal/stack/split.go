@@ -160,6 +160,9 @@ func (c *child) learn(r Ready) {
 const (
 	minPause = 200 * time.Millisecond
 	maxPause = 10 * time.Second
+	// steady is how long a process has to live for its death to be the first
+	// one again.
+	steady = 5 * time.Second
 )
 
 // keep starts the process again whenever it dies.
@@ -174,7 +177,7 @@ func (c *child) keep(ctx context.Context) {
 		case <-c.current.exited:
 		}
 		log.WarnContext(ctx, "split.died", "role", c.name, "pid", c.current.cmd.Process.Pid, "err", c.current.reason())
-		if time.Since(began) > time.Minute {
+		if time.Since(began) > steady {
 			pause = minPause
 		}
 		for again := true; again; {
