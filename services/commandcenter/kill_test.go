@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -226,6 +227,63 @@ func killRounds(t testing.TB, rounds int) (acked int, slowest time.Duration) {
 func TestEveryPromiseSurvivesAKill(t *testing.T) {
 	t.Parallel()
 	killRounds(t, 3)
+}
+
+// TestSplitProcessesSurviveTheLossOfEachOther kills each process of `up
+// --split` in turn while clients upload.
+func TestSplitProcessesSurviveTheLossOfEachOther(t *testing.T) {
+	t.Parallel()
+	dir := dataDir(t)
+	p := apart(t, dir, "--no-sample", "--split")
+	if len(p.pids) != 7 {
+		t.Fatalf("processes %v, want seven", p.pids)
+	}
+	token := p.owner().token
+	l := &ledger{promised: map[string]string{}, unknown: map[string]bool{}, refused: map[int]int{}}
+	for round, role := range []string{"knowledge", "auth", "ingestion", "federation", "gateway", "nats", "postgres"} {
+		stop := make(chan struct{})
+		wg := l.writers(p, token, round, 2, stop)
+		waitWrites(t, l, 3)
+		if err := syscall.Kill(p.pids[role], syscall.SIGKILL); err != nil {
+			t.Fatalf("kill %s: %v", role, err)
+		}
+		e := p.await("process", func(e map[string]any) bool { return e["role"] == role && e["again"] == true })
+		if pid, _ := e["pid"].(float64); int(pid) == p.pids[role] {
+			t.Errorf("%s has the same process", role)
+		}
+		awaitHealthy(t, p)
+		close(stop)
+		wg.Wait()
+	}
+	acked := l.verify(p.caller(token))
+	t.Logf("%d promised, %d unknown, refused %v", acked, len(l.unknown), l.refused)
+	if t.Failed() {
+		t.Logf("log:\n%s", p.log)
+	}
+	p.stop()
+
+	// The same data directory in one process.
+	p = apart(t, dir, "--no-sample")
+	if there := library(p.caller(token)); len(there) < acked {
+		t.Errorf("%d documents of %d after the change to one process", len(there), acked)
+	}
+}
+
+// waitWrites waits until so many more uploads were answered.
+func waitWrites(t *testing.T, l *ledger, more int) {
+	t.Helper()
+	count := func() int { l.mu.Lock(); defer l.mu.Unlock(); return len(l.promised) }
+	want := count() + more
+	deadline := time.After(patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for count() < want {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%d uploads answered, want %d", count(), want)
+		}
+	}
 }
 
 func awaitHealthy(t testing.TB, p *product) {
