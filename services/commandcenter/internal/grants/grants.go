@@ -143,7 +143,8 @@ func replace(path string, data []byte) error {
 
 // Grant makes or changes a grant. New credentials are written to out, which
 // must not exist, before any server knows of them; written says whether there
-// were any. since is where a new consumer begins: zero is now.
+// were any. A revocation under the same name that no server was told of is told
+// first, and without that nothing is granted. since is where a new consumer begins: zero is now.
 func (b Book) Grant(ctx context.Context, a bus.Access, out string, renew bool, since time.Time) (r Record, written bool, err error) {
 	end, err := b.alone()
 	if err != nil {
@@ -158,7 +159,11 @@ func (b Book) Grant(ctx context.Context, a bus.Access, out string, renew bool, s
 		if was.Project != int64(a.Project) || was.Team != a.Team {
 			return r, false, fmt.Errorf("grant %q is of team %s in project %d: revoke it first, or take another name", a.Name, was.Team, was.Project)
 		}
-	case err != nil && !errors.Is(err, ErrNone):
+	case err == nil: // credentials of before must be worth nothing when the name means something again
+		if _, err := b.tell(ctx, was); err != nil {
+			return r, false, err
+		}
+	case !errors.Is(err, ErrNone):
 		return r, false, err
 	}
 	g, err := natsd.Grant(b.Dir, a.Grant(), renew)
@@ -215,13 +220,19 @@ func (b Book) Revoke(ctx context.Context, name string) (Record, error) {
 			return r, err
 		}
 	}
+	return b.tell(ctx, r)
+}
+
+// tell tells a server of a revocation that none was told of, and removes what the
+// grant had there.
+func (b Book) tell(ctx context.Context, r Record) (Record, error) {
 	if r.Pending == nil {
 		return r, nil
 	}
 	if err := b.push(ctx, &natsd.Granted{Account: r.Pending.Account, Token: r.Pending.Token}); err != nil {
 		return r, fmt.Errorf("revoked in the keys, but the server that runs was not told; revoke again when it can be reached: %w", err)
 	}
-	if err := b.asAdmin(func(nc *nats.Conn) error { return bus.RemoveAccess(ctx, nc, name) }); err != nil {
+	if err := b.asAdmin(func(nc *nats.Conn) error { return bus.RemoveAccess(ctx, nc, r.Name) }); err != nil {
 		return r, err
 	}
 	r.Pending = nil

@@ -56,6 +56,9 @@ func TestAGrantIsWrittenDownAndItsCredentialsAreGivenOutOnce(t *testing.T) {
 	if _, err := b.Revoke(t.Context(), "billing"); !errors.Is(err, nats.ErrNoServers) {
 		t.Errorf("while nobody can be told: %v", err)
 	}
+	if _, _, err := b.Grant(t.Context(), a, filepath.Join(t.TempDir(), "sales.creds"), false, time.Time{}); !errors.Is(err, nats.ErrNoServers) {
+		t.Errorf("the name again, while the old credentials still work: %v", err)
+	}
 	down = false
 	if r, err := b.Revoke(t.Context(), "billing"); err != nil || r.State(time.Now()) != "revoked" {
 		t.Errorf("told later: %+v %v", r, err)
