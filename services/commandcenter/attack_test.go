@@ -148,7 +148,7 @@ func TestBodiesThatAreNoneAreRefused(t *testing.T) {
 		if op.body == nil {
 			continue
 		}
-		for _, b := range bodies {
+		for n, b := range bodies {
 			c := a.fresh(op)
 			c.raw, c.rawMedia = []byte(b.body), b.media
 			for i := 0; i+1 < len(b.header); i += 2 {
@@ -156,6 +156,9 @@ func TestBodiesThatAreNoneAreRefused(t *testing.T) {
 			}
 			got, ok := a.send(t, c)
 			if !ok || got.status == 404 || op.media == "multipart/form-data" && strings.Contains("400 413 415 422", fmt.Sprint(got.status)) {
+				continue
+			}
+			if got.status == 429 && n >= 10 { // the lowest limit that an operation has for a person
 				continue
 			}
 			if !strings.Contains(fmt.Sprint(b.want), fmt.Sprint(got.status)) {
