@@ -156,7 +156,6 @@ ci: ## everything that must hold before a merge
 	@$(MAKE) --no-print-directory check-new-service
 	@$(MAKE) --no-print-directory race
 	@$(MAKE) --no-print-directory cover
-	@$(MAKE) --no-print-directory fuzz
 
 ##@ Grow
 
