@@ -29,7 +29,7 @@ func (s *Store) Access(ctx context.Context, userID int64, p tenant.Project, id *
 		FROM   users u
 		LEFT   JOIN LATERAL (
 		           SELECT project_id, role FROM memberships
-		           WHERE  user_id = u.id AND ($2 = 0 OR project_id = $2)
+		           WHERE  user_id = u.id AND ($2::bigint = 0 OR project_id = $2)
 		           ORDER  BY is_default DESC, created_at, project_id LIMIT 1) m ON true
 		LEFT   JOIN projects g ON u.is_superuser AND g.project_id = $2 AND g.deleted_at IS NULL
 		WHERE  u.id = $1`

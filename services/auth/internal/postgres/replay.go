@@ -34,7 +34,7 @@ func (s *Store) replayProjects(ctx context.Context, p tenant.Project, since time
 	const q = `
 		SELECT project_id, name, owner_id, version, updated_at, deleted_at, coalesce(deleted_by, 0) AS deleted_by
 		FROM   projects
-		WHERE  ($1 = 0 OR project_id = $1) AND updated_at >= $2 AND project_id > $3
+		WHERE  ($1::bigint = 0 OR project_id = $1) AND updated_at >= $2 AND project_id > $3
 		ORDER  BY project_id
 		LIMIT  $4`
 	type row struct {
@@ -83,7 +83,7 @@ func (s *Store) replayMemberships(ctx context.Context, p tenant.Project, tell fu
 	const q = `
 		SELECT m.project_id, m.user_id, m.role, m.version, m.created_at
 		FROM   memberships m JOIN projects p ON p.project_id = m.project_id AND p.deleted_at IS NULL
-		WHERE  ($1 = 0 OR m.project_id = $1) AND (m.project_id, m.user_id) > ($2, $3)
+		WHERE  ($1::bigint = 0 OR m.project_id = $1) AND (m.project_id, m.user_id) > ($2, $3)
 		ORDER  BY m.project_id, m.user_id
 		LIMIT  $4`
 	type row struct {

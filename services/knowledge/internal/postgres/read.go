@@ -166,7 +166,7 @@ func (s *Store) Collections(ctx context.Context, p tenant.Project) (names []stri
 func (s *Store) Categories(ctx context.Context, p tenant.Project, collection string, repository int64) (names []string, err error) {
 	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
 		const q = `SELECT DISTINCT category COLLATE "C" FROM documents WHERE project_id = $1 AND ($2 = '' OR collection = $2)
-			AND ($3 = 0 OR repository_id = $3) ORDER BY 1`
+			AND ($3::bigint = 0 OR repository_id = $3) ORDER BY 1`
 		return tx.SelectContext(ctx, &names, q, int64(p), collection, repository)
 	})
 	if err != nil {
@@ -182,7 +182,7 @@ func (s *Store) Statistics(ctx context.Context, p tenant.Project, collection str
 	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) (err error) {
 		const q = `
 			SELECT category, count(*), coalesce(sum(chunks), 0) FROM documents
-			WHERE project_id = $1 AND ($2 = '' OR collection = $2) AND ($3 = 0 OR repository_id = $3) GROUP BY category`
+			WHERE project_id = $1 AND ($2 = '' OR collection = $2) AND ($3::bigint = 0 OR repository_id = $3) GROUP BY category`
 		rows, err := tx.QueryContext(ctx, q, int64(p), collection, repository)
 		if err != nil {
 			return fmt.Errorf("count documents: %w", err)
@@ -208,7 +208,7 @@ func (s *Store) Statistics(ctx context.Context, p tenant.Project, collection str
 			SELECT count(*) FROM embeddings e
 			JOIN   chunks c ON c.project_id = e.project_id AND c.id = e.chunk_id
 			JOIN   documents d ON d.project_id = c.project_id AND d.id = c.document_id
-			WHERE  e.project_id = $1 AND e.model = $2 AND ($3 = '' OR d.collection = $3) AND ($4 = 0 OR d.repository_id = $4)`
+			WHERE  e.project_id = $1 AND e.model = $2 AND ($3 = '' OR d.collection = $3) AND ($4::bigint = 0 OR d.repository_id = $4)`
 		return tx.GetContext(ctx, &st.Embedded, q, int64(p), s.model(), collection, repository)
 	})
 	if err != nil {

@@ -24,7 +24,7 @@ const replayPage = 500
 func (s *Store) Replay(ctx context.Context, p tenant.Project, since time.Time, tell func(fact proto.Message, at time.Time) error) error {
 	const q = `
 		SELECT ` + documentColumns + ` FROM documents d
-		WHERE  ($1 = 0 OR d.project_id = $1) AND d.updated_at >= $2 AND d.id > $3
+		WHERE  ($1::bigint = 0 OR d.project_id = $1) AND d.updated_at >= $2 AND d.id > $3
 		ORDER  BY d.id
 		LIMIT  $4`
 	for after := int64(0); ; {

@@ -600,6 +600,7 @@ func TestListsAndCounts(t *testing.T) {
 	w.want("collections", names(w.s.Collections(t.Context(), 1)), []string{"commandcenter_3", "default"})
 	w.want("categories", names(w.s.Categories(t.Context(), 1, "", 0)), []string{"a", "b"})
 	w.want("categories of one", names(w.s.Categories(t.Context(), 1, "commandcenter_3", 0)), []string{"b"})
+	w.want("categories of a repository beyond 32 bits", len(names(w.s.Categories(t.Context(), 1, "", 1<<31))), 0)
 	page, err := w.s.List(t.Context(), 1, "", 1, 1)
 	if err != nil || page.Total != 3 || len(page.Documents) != 1 || page.Documents[0].Source != "1.md" {
 		t.Errorf("%+v, %v", page, err)
