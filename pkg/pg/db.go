@@ -126,8 +126,16 @@ func (db *DB) check(ctx context.Context) error {
 // Service is the name of the service, and of its schema.
 func (db *DB) Service() string { return db.service }
 
-// Ping reports whether the database answers, within ctx.
-func (db *DB) Ping(ctx context.Context) error { return classify(db.pool.PingContext(ctx)) }
+// Ping reports whether the database answers, within ctx. Connections of the pool
+// that a restart of the server has ended are not an answer: database/sql drops
+// one at each ping, and does not try the next.
+func (db *DB) Ping(ctx context.Context) error {
+	err := db.pool.PingContext(ctx)
+	for left := db.pool.Stats().MaxOpenConnections; errors.Is(err, driver.ErrBadConn) && left > 0 && ctx.Err() == nil; left-- {
+		err = db.pool.PingContext(ctx)
+	}
+	return classify(err)
+}
 
 // Stats are the pool's figures.
 func (db *DB) Stats() sql.DBStats { return db.pool.Stats() }

@@ -313,6 +313,30 @@ func TestAStatementThatTakesTooLongIsATimeout(t *testing.T) {
 	}
 }
 
+func TestAPingIsNotAnsweredByConnectionsThatTheServerHasEnded(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, notes)
+	admin := pgtest.Admin(t, db)
+	var pids []int
+	var hold func(left int) error
+	hold = func(left int) error {
+		return db.InTenant(t.Context(), 1, func(ctx context.Context, tx *sqlx.Tx) error { // t.Context(): a connection of its own
+			var pid int
+			must(t, tx.GetContext(ctx, &pid, `SELECT pg_backend_pid()`))
+			pids = append(pids, pid)
+			if left == 0 {
+				return nil
+			}
+			return hold(left - 1)
+		})
+	}
+	must(t, hold(2))
+	for _, pid := range pids {
+		admin.MustExec(`SELECT pg_terminate_backend($1, 10000)`, pid) // and waits for its end
+	}
+	must(t, db.Ping(t.Context()))
+}
+
 func TestAServerThatIsAwayIsUnavailable(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, notes)
