@@ -18,6 +18,7 @@ type page struct {
 	Events []struct {
 		Event, Position string
 		Aggregate       string `json:"aggregate_id"`
+		RecordedAt      string `json:"recorded_at"`
 		Data            struct{ Version int32 }
 	}
 	Next     *string `json:"next_cursor"`
@@ -80,6 +81,16 @@ func TestHistoryShowsAProjectPageByPageAndNothingElse(t *testing.T) {
 	}
 	if p := w.history("?until=2001-01-01T00:00:00Z", "2"); len(p.Events) != 0 {
 		t.Errorf("of the past: %d", len(p.Events))
+	}
+	// What is later than until is behind the place that is told.
+	third := all.Events[2]
+	early := w.history("?until="+third.RecordedAt, "2")
+	n := len(early.Events)
+	if n < 3 || n > 13 {
+		t.Fatalf("until the third: %d events", n)
+	}
+	if p := w.history("?after="+early.Position, "2"); len(p.Events) != 14-n || p.Events[0].Position != all.Events[n].Position {
+		t.Errorf("after what was until the third: %d events", len(p.Events))
 	}
 	h := map[string]string{"Authorization": "Bearer " + w.token("2", "s1")}
 	first := w.history("?limit=1", "2")
