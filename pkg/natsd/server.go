@@ -132,8 +132,8 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 			return nil, fmt.Errorf("nats server: account %s: %w", name, err)
 		}
 	}
-	// Start returns when JetStream has loaded its streams and the listener is
-	// open, or after Fatalf: there is nothing to poll for.
+	// Start returns when JetStream has loaded its streams and the listener of
+	// clients is open, or after Fatalf: there is nothing to poll for.
 	done := make(chan struct{})
 	go func() { defer close(done); ns.Start() }()
 	select {
@@ -154,6 +154,12 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		ns.WaitForShutdown()
 		return nil, startError(c, opts, problems, lost)
 	}
+	// The routes are opened beside the start.
+	if c.Member != nil && !ns.ReadyForConnections(routesOpen) {
+		ns.Shutdown()
+		ns.WaitForShutdown()
+		return nil, fmt.Errorf("nats cluster: nobody listens at %s after %s", c.Member.Addr, routesOpen)
+	}
 	if !opts.DontListen {
 		s.addr = ns.ClientURL()
 	}
@@ -164,6 +170,9 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	}
 	return s, nil
 }
+
+// routesOpen is how long a member may take to listen for the others.
+const routesOpen = 10 * time.Second
 
 func options(c Config, t *Trust) (*server.Options, error) {
 	opts := &server.Options{
