@@ -352,7 +352,7 @@ func TestADocumentDoesNotFailForWantOfADesk(t *testing.T) {
 	until := make(chan struct{})
 	defer close(until)
 	s := &shelf{}
-	in := document.NewIntake(nil, counter{picky{nil, until}}, s, document.Config{Wait: 10 * time.Millisecond, Extract: 20 * time.Millisecond}, 1)
+	in := document.NewIntake(nil, counter{picky{nil, until}}, s, document.Config{Wait: time.Second, Extract: 20 * time.Millisecond}, 1)
 	if d, err := in.Accept(t.Context(), text("wait")); err != nil || d.Extracted {
 		t.Fatalf("%+v, %v", d, err)
 	}
