@@ -113,14 +113,23 @@ func (s *Edge) patient(c echo.Context, who string, wait time.Duration) (done fun
 	}, nil
 }
 
-// keyOf is the caller's Idempotency-Key. The draft of the IETF wants it quoted;
-// with quotes and without it is the same key.
+// keyOf is the caller's Idempotency-Key, "" when there is none. The draft of the
+// IETF wants it quoted; with quotes and without it is the same key. One that is
+// empty, or there twice, is refused: its caller believes to be safe.
 func keyOf(h http.Header) (string, error) {
-	key := h.Get(contract.HeaderIdempotency)
+	sent := h.Values(contract.HeaderIdempotency)
+	if len(sent) == 0 {
+		return "", nil
+	}
+	if len(sent) > 1 {
+		return "", errs.InvalidField("value_error", "there may be one key, not several", "header", contract.HeaderIdempotency)
+	}
+	key := sent[0]
 	if len(key) >= 2 && key[0] == '"' && key[len(key)-1] == '"' {
-		if key = strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(key[1 : len(key)-1]); key == "" {
-			return "", errs.InvalidField("string_too_short", "String should have at least 1 character", "header", contract.HeaderIdempotency)
-		}
+		key = strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(key[1 : len(key)-1])
+	}
+	if key == "" {
+		return "", errs.InvalidField("string_too_short", "String should have at least 1 character", "header", contract.HeaderIdempotency)
 	}
 	if len(key) > maxKey {
 		return "", errs.InvalidField("string_too_long", "String should have at most 255 characters", "header", contract.HeaderIdempotency)

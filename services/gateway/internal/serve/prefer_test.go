@@ -198,8 +198,11 @@ func TestAKeyIsTheSameQuotedAndBare(t *testing.T) {
 			t.Errorf("%s became %q, want %q", sent, got, want)
 		}
 	}
-	if got := w.call("POST", "/api/v1/projects", `{"name":"p"}`, as(w.auth.token(owner)), with("Idempotency-Key", `""`)); got.status != 422 {
-		t.Errorf("an empty key: %d", got.status)
+	for _, sent := range [][]string{{`""`}, {""}, {"k-1", "k-2"}} {
+		twice := func(r *http.Request) { r.Header["Idempotency-Key"] = sent }
+		if got := w.call("POST", "/api/v1/projects", `{"name":"p"}`, as(w.auth.token(owner)), twice); got.status != 422 || !strings.Contains(got.body, "Idempotency-Key") {
+			t.Errorf("the keys %q: %d %s", sent, got.status, got.body)
+		}
 	}
 }
 
