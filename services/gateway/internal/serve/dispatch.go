@@ -264,6 +264,9 @@ func (s *Edge) ask(c echo.Context, op *contract.Operation, who tenant.Identity, 
 // maxKey is the longest Idempotency-Key, as in the contract.
 const maxKey = 255
 
+// hungRetry is when to ask a service again that did not answer.
+const hungRetry = 5 * time.Second
+
 // call delivers the payload as the contract says.
 func (s *Edge) call(c echo.Context, op *contract.Operation, who tenant.Identity, payload []byte) (*bus.Answer, error) {
 	r := c.Request()
@@ -278,6 +281,11 @@ func (s *Edge) call(c echo.Context, op *contract.Operation, who tenant.Identity,
 		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
 		a, err = s.bus.Request(ctx, target, who, payload)
+		if errs.KindOf(err) == errs.Timeout && ctx.Err() != nil && reads(op) {
+			// Nothing was changed, so that it can be asked again. What happened to
+			// a write nobody knows: that stays a 504.
+			err = errs.New(errs.Unavailable, op.Service+" did not answer in time").After(hungRetry).Because(err)
+		}
 	} else {
 		a, err = s.command(c, op, target, who, payload, timeout)
 	}

@@ -130,6 +130,22 @@ func TestEveryOperationOfTheContractIsCalledByThisTest(t *testing.T) {
 	_ = w
 }
 
+func TestAReadOfASilentServiceIsAskedAgainAndAWriteIsNot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *serve.Config, _ *serve.Deps) { c.RequestTimeout = 10 * time.Millisecond })
+	w.bus.request = nil
+	token := w.auth.token(owner)
+	if got := w.call("GET", "/api/v1/knowledge/collections", "", as(token)); got.status != 503 || got.header.Get("Retry-After") != "5" {
+		t.Errorf("a read: %d, Retry-After %q", got.status, got.header.Get("Retry-After"))
+	}
+	if got := w.call("POST", "/api/v1/knowledge/query", `{"query":"x"}`, as(token)); got.status != 503 {
+		t.Errorf("a search: %d", got.status)
+	}
+	if got := w.call("PUT", "/api/v1/auth/password", `{"old_password":"a-good-old-one","new_password":"a-good-new-one"}`, as(token)); got.status != 504 {
+		t.Errorf("a write: %d %s", got.status, got.body)
+	}
+}
+
 func TestEveryKindOfFailureBecomesItsStatus(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -97,10 +97,15 @@ func (cs classes) of(op *contract.Operation) *class {
 		return cs.pages
 	case public:
 		return cs.anonymous
-	case op.Method == http.MethodGet || op.Delivery == contract.Request && op.Permission == contract.Viewer:
-		return cs.reads // a search is a POST, and a read
+	case reads(op):
+		return cs.reads
 	}
 	return cs.writes
+}
+
+// reads says that a call changes nothing: a search is a POST, and a read.
+func reads(op *contract.Operation) bool {
+	return op.Method == http.MethodGet || op.Delivery == contract.Request && op.Permission == contract.Viewer
 }
 
 // in is the class as the project of st has it. What an admin has set lowers a

@@ -191,11 +191,16 @@ func newFakeBus() *fakeBus {
 	return b
 }
 
-func (b *fakeBus) Request(_ context.Context, t bus.Target, who tenant.Identity, payload []byte) (*bus.Answer, error) {
+// Request is not answered where there is nothing to answer it.
+func (b *fakeBus) Request(ctx context.Context, t bus.Target, who tenant.Identity, payload []byte) (*bus.Answer, error) {
 	b.mu.Lock()
 	b.asked = append(b.asked, asked{t, who, string(payload), "", 0})
 	f := b.request
 	b.mu.Unlock()
+	if f == nil {
+		<-ctx.Done()
+		return nil, errs.New(errs.Timeout, t.Service+" did not answer in time")
+	}
 	return f(t, who, payload)
 }
 
