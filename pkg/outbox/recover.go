@@ -33,6 +33,12 @@ type place struct {
 	Seq   int64     `db:"stream_seq"`
 }
 
+// lack takes the marks of what the stream of that epoch, which ends there, lacks.
+// Each part is a range of the index outbox_streamed: there are days of rows.
+const lack = `
+	UPDATE outbox SET published_at = NULL, stream_epoch = NULL, stream_seq = NULL
+	WHERE  published_at IS NOT NULL AND (stream_epoch < $1 OR stream_epoch > $1 OR stream_epoch = $1 AND stream_seq > $2)`
+
 // compare asks the stream how far it has got, and puts rows that it lacks back
 // into the queue: those of another epoch and those beyond its end, however old,
 // and on suspicion the latest.
@@ -62,9 +68,6 @@ func (w *work) compare(ctx context.Context) error {
 		recent []place
 	)
 	err = w.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		const lack = `
-			UPDATE outbox SET published_at = NULL, stream_epoch = NULL, stream_seq = NULL
-			WHERE  published_at IS NOT NULL AND (stream_epoch <> $1 OR stream_seq > $2)`
 		res, err := tx.ExecContext(ctx, lack, epoch, int64(last))
 		if err != nil {
 			return err
