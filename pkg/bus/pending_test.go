@@ -9,6 +9,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
@@ -108,7 +110,7 @@ func TestACommandThatTheStreamHasIsPendingThoughNoNoteOfItCanBeKept(t *testing.T
 		t.Fatal(err)
 	}
 	full := st.CachedInfo().Config
-	full.MaxBytes = 1
+	full.MaxBytes, full.Discard = 1, jetstream.DiscardNew
 	if _, err := js.UpdateStream(t.Context(), full); err != nil {
 		t.Fatal(err)
 	}
@@ -121,4 +123,30 @@ func TestACommandThatTheStreamHasIsPendingThoughNoNoteOfItCanBeKept(t *testing.T
 		st, err := w.Bus(bustest.Edge).Operation(t.Context(), alice, a.OperationID)
 		return err == nil && !st.Pending
 	})
+}
+
+func TestAFullBucketOfNotesGivesUpItsOldest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	js := jetStream(t, w.Conn(natsd.UserAdmin))
+	st, err := js.Stream(t.Context(), "KV_"+bus.BucketOperations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := st.CachedInfo().Config
+	small.MaxBytes = 2048 // a few notes
+	if _, err := js.UpdateStream(t.Context(), small); err != nil {
+		t.Fatal(err)
+	}
+	var last string
+	for range 20 {
+		a, err := w.give(t, `{"text":"a"}`, bus.CommandOptions{Wait: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = a.OperationID
+	}
+	if st, err := w.Bus(bustest.Edge).Operation(t.Context(), alice, last); err != nil || !st.Pending {
+		t.Errorf("the latest: %+v %v", st, err)
+	}
 }

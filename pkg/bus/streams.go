@@ -258,16 +258,34 @@ func buckets(ctx context.Context, js jetstream.JetStream, s Specs) error {
 	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
 		return fmt.Errorf("provision bucket %s: %w", BucketBlobs, err)
 	}
-	if _, err := js.KeyValue(ctx, BucketOperations); err == nil {
-		return nil
-	} else if !errors.Is(err, jetstream.ErrBucketNotFound) {
-		return fmt.Errorf("provision bucket %s: %w", BucketOperations, err)
+	_, err = js.KeyValue(ctx, BucketOperations)
+	if errors.Is(err, jetstream.ErrBucketNotFound) {
+		_, err = js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
+			Bucket: BucketOperations, Description: "commands that were answered 202", Storage: disk, Replicas: replicas, History: 1, TTL: keepNotes, MaxBytes: 64 << 20,
+		})
 	}
-	_, err = js.CreateKeyValue(ctx, jetstream.KeyValueConfig{
-		Bucket: BucketOperations, Description: "commands that were answered 202", Storage: disk, Replicas: replicas, History: 1, TTL: keepNotes, MaxBytes: 64 << 20,
-	})
-	if err != nil && !errors.Is(err, jetstream.ErrBucketExists) {
+	if err == nil || errors.Is(err, jetstream.ErrBucketExists) {
+		err = forgetOldest(ctx, js, "KV_"+BucketOperations)
+	}
+	if err != nil {
 		return fmt.Errorf("provision bucket %s: %w", BucketOperations, err)
 	}
 	return nil
+}
+
+// forgetOldest makes a full bucket give up its oldest entry for a new one, where
+// buckets refuse. The command of an old note has most likely run, and then its
+// service knows of it.
+func forgetOldest(ctx context.Context, js jetstream.JetStream, stream string) error {
+	st, err := js.Stream(ctx, stream)
+	if err != nil {
+		return err
+	}
+	c := st.CachedInfo().Config
+	if c.Discard == jetstream.DiscardOld {
+		return nil
+	}
+	c.Discard = jetstream.DiscardOld
+	_, err = js.UpdateStream(ctx, c)
+	return err
 }
