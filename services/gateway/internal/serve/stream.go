@@ -102,6 +102,7 @@ type teller struct {
 
 var (
 	errSlow   = errs.New(errs.Unavailable, "the caller reads its events too slowly")
+	errDoubt  = errors.New("nobody can tell whether the caller may go on")
 	errUnsure = errs.New(errs.Unavailable, "the caller's rights could not be checked for a minute")
 )
 
@@ -118,6 +119,9 @@ func (t *teller) run(ctx context.Context, reset bool) error {
 		return err
 	}
 	for {
+		if err := t.settle(ctx); err != nil || ctx.Err() != nil {
+			return err
+		}
 		reader, err := t.s.d.Ring.Join(t.filter, t.at)
 		switch {
 		case errors.Is(err, feed.ErrReset):
@@ -133,6 +137,8 @@ func (t *teller) run(ctx context.Context, reset bool) error {
 		err = t.follow(ctx, reader)
 		reader.Leave()
 		switch {
+		case errors.Is(err, errDoubt):
+			continue
 		case errors.Is(err, feed.ErrReset):
 			continue // said at the next try to join
 		case errors.Is(err, feed.ErrBehind):
@@ -145,6 +151,34 @@ func (t *teller) run(ctx context.Context, reset bool) error {
 
 func (t *teller) reset() {
 	t.out.event("reset", t.at, []byte(`{"reason":"what was said after your last event is not kept any more; read the state of what you follow anew"}`))
+}
+
+// settle waits, while rights are in doubt, until they are known again: nothing
+// is told to who may have none any more.
+func (t *teller) settle(ctx context.Context) error {
+	if t.doubt.IsZero() {
+		return nil
+	}
+	beat, again := time.NewTicker(t.s.c.Heartbeat), time.NewTicker(time.Second)
+	defer beat.Stop()
+	defer again.Stop()
+	var err error
+	for err == nil && !t.doubt.IsZero() {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.s.drain:
+			return t.farewell()
+		case <-t.right.bell:
+			err = t.check(ctx)
+		case <-again.C:
+			err = t.check(ctx)
+		case <-beat.C:
+			t.out.comment("keep-alive")
+			err = t.out.flush()
+		}
+	}
+	return err
 }
 
 // catchUp tells what the stream holds beyond the caller's place.
@@ -187,44 +221,34 @@ func (t *teller) catchUp(ctx context.Context) error {
 	}
 }
 
-// follow tells what is said from now on, until the stream ends.
+// follow tells what is said from now on, until the stream ends or the caller's
+// rights are in doubt.
 func (t *teller) follow(ctx context.Context, reader *feed.Reader) error {
 	beat := time.NewTicker(t.s.c.Heartbeat)
 	defer beat.Stop()
-	again := time.NewTicker(time.Second)
-	defer again.Stop()
 	for {
-		bell := reader.Bell
-		if !t.doubt.IsZero() {
-			bell = nil // nothing is told to who may have no right any more
-		} else {
-			again.Reset(time.Hour)
-		}
 		var err error
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-t.s.drain:
 			return t.farewell()
-		case <-bell:
+		case <-reader.Bell:
 			err = t.tell(reader)
 		case <-t.right.bell:
 			err = t.check(ctx)
-			again.Reset(time.Second)
-		case <-again.C:
-			err = t.check(ctx)
 		case <-beat.C:
 			t.out.comment("keep-alive")
-			if t.doubt.IsZero() {
-				// A place that moves on spares the next stream a long way.
-				t.out.place(t.at)
-			}
+			t.out.place(t.at) // one that moves on spares the next stream a long way
 			if err = t.out.flush(); err == nil {
 				err = t.check(ctx) // a token may have expired
 			}
 		}
 		if err != nil {
 			return err
+		}
+		if !t.doubt.IsZero() {
+			return errDoubt
 		}
 	}
 }

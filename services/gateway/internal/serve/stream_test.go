@@ -324,6 +324,52 @@ func TestWhileRightsCannotBeCheckedNothingIsTold(t *testing.T) {
 	}
 }
 
+func TestWhileRightsCannotBeCheckedWhatWasMissedIsNotToldEither(t *testing.T) {
+	t.Parallel()
+	w := newFactWorld(t, 4, func(c *serve.Config, _ *serve.Deps) { c.Heartbeat = 20 * time.Millisecond })
+	c := w.source(streamPath, member).started()
+	w.say(1)
+	c.version()
+	c.close()
+	const missed = 1500 // more than what is on the way can hold
+	title := strings.Repeat("t", 12<<10)
+	for range missed {
+		w.said++
+		w.env.Say(&knowledgev1.DocumentIndexed{ProjectId: 1, DocumentId: "7", Version: w.said, Title: title})
+	}
+	c.started()
+	c.version()
+	set := func(down bool) {
+		w.auth.mu.Lock()
+		defer w.auth.mu.Unlock()
+		w.auth.down = down
+	}
+	set(true)
+	w.guard.ForgetUser(member)
+	w.edge.ForgetUser(member)
+	told := 1
+	for quiet := false; !quiet; {
+		line, err := c.lines.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(line, "data: ") {
+			told++
+		}
+		quiet = strings.HasPrefix(line, ": keep-alive")
+	}
+	if told >= missed {
+		t.Fatalf("all %d were told", told)
+	}
+	set(false)
+	for want := int32(told) + 2; told < missed; want++ { //nolint:gosec // G115: a few
+		if got := c.version(); got != want {
+			t.Fatalf("version %d, want %d", got, want)
+		}
+		told++
+	}
+}
+
 func (a *fakeAuth) count() int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
