@@ -177,6 +177,9 @@ func (x *crowd) until(ready func() (objection string)) {
 func (x *crowd) kill(role string) {
 	x.t.Helper()
 	was := x.p.pids[role]
+	if was <= 1 { // 0 would be this process and all of its kind
+		x.t.Fatalf("%s is process %d", role, was)
+	}
 	for _, pid := range append(descendants(was), was) {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			x.t.Fatalf("kill %s: %v", role, err)
