@@ -84,6 +84,8 @@ func TestNoPromiseIsBrokenWhateverIsKilled(t *testing.T) {
 		report.Slowest = max(report.Slowest, time.Since(at))
 		report.Kills[role]++
 	}
+	p.catchUp()
+	t.Logf("%d processes were started again for %d kills", p.restarts, *tortureRounds)
 	close(x.stop)
 	x.wg.Wait()
 
@@ -176,6 +178,7 @@ func (x *crowd) until(ready func() (objection string)) {
 // is whole again.
 func (x *crowd) kill(role string) {
 	x.t.Helper()
+	x.p.catchUp() // it may have been started again by itself
 	was := x.p.pids[role]
 	if was <= 1 { // 0 would be this process and all of its kind
 		x.t.Fatalf("%s is process %d", role, was)
@@ -185,9 +188,7 @@ func (x *crowd) kill(role string) {
 			x.t.Fatalf("kill %s: %v", role, err)
 		}
 	}
-	e := x.p.await("process", func(e map[string]any) bool { return e["role"] == role && e["again"] == true })
-	pid, _ := e["pid"].(float64)
-	x.p.pids[role] = int(pid)
+	x.p.await("process", func(e map[string]any) bool { return e["role"] == role && x.p.pids[role] != was })
 	awaitHealthy(x.t, x.p)
 }
 

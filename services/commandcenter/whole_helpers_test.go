@@ -82,18 +82,19 @@ func runIn(ctx context.Context, in io.Reader, args ...string) (code int, stdout,
 
 // product is a running product.
 type product struct {
-	t      testing.TB
-	dir    string
-	url    string
-	nats   string
-	ready  time.Duration // as it says itself
-	events chan map[string]any
-	log    *tail
-	stop   func() // in order, and wait
-	kill   func() // kill -9, and wait; nil in this process
-	pid    int
-	pids   map[string]int // of the processes of --split, as they were first
-	hubs   []string       // what was said of the hub before it was ready
+	t        testing.TB
+	dir      string
+	url      string
+	nats     string
+	ready    time.Duration // as it says itself
+	restarts int           // of processes, killed or not
+	events   chan map[string]any
+	log      *tail
+	stop     func() // in order, and wait
+	kill     func() // kill -9, and wait; nil in this process
+	pid      int
+	pids     map[string]int // of the processes of --split, as they were first
+	hubs     []string       // what was said of the hub before it was ready
 }
 
 // tail keeps the end of a log, for when a test fails.
@@ -282,11 +283,7 @@ next:
 			if !ok {
 				p.t.Fatalf("ended before %q:\n%s", event, p.log)
 			}
-			if e["event"] == "process" && e["again"] == false {
-				role, _ := e["role"].(string)
-				pid, _ := e["pid"].(float64)
-				p.pids[role] = int(pid)
-			}
+			p.note(e)
 			if detail, ok := e["detail"].(string); ok && e["part"] == "Hub" {
 				p.hubs = append(p.hubs, detail)
 			}
@@ -301,6 +298,33 @@ next:
 			return e
 		case <-timeout:
 			p.t.Fatalf("no event %q:\n%s", event, p.log)
+		}
+	}
+}
+
+// note keeps which process a role has.
+func (p *product) note(e map[string]any) {
+	if e["event"] == "process" {
+		role, _ := e["role"].(string)
+		pid, _ := e["pid"].(float64)
+		p.pids[role] = int(pid)
+		if e["again"] == true {
+			p.restarts++
+		}
+	}
+}
+
+// catchUp notes what was told and not awaited.
+func (p *product) catchUp() {
+	for {
+		select {
+		case e, ok := <-p.events:
+			if !ok {
+				return
+			}
+			p.note(e)
+		default:
+			return
 		}
 	}
 }
