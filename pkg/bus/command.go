@@ -398,9 +398,10 @@ func (p *pendingCommand) answer(o outcome, replayed bool) *Answer {
 }
 
 // pending writes down that the command was accepted, for as long as the
-// service says nothing, and is the 202. It is that without the note as well: the
-// stream has the command, so that a failure would be an invitation to have the
-// effect twice, and the id says which service knows.
+// service says nothing, and is the 202. A server that comes back meanwhile gets
+// the note then: without it the operation is unknown until it runs. It is a 202
+// without the note as well: the stream has the command, so that a failure would be
+// an invitation to have the effect twice, and the id says which service knows.
 func (p *pendingCommand) pending(ctx context.Context) (*Answer, error) {
 	// The caller's time may be over; that the command runs must be known all
 	// the same.
@@ -421,7 +422,33 @@ func (p *pendingCommand) pending(ctx context.Context) (*Answer, error) {
 	return a, nil
 }
 
+// keep writes the note, again and again while ctx lasts.
 func (p *pendingCommand) keep(ctx context.Context, n note) (note, error) {
+	for {
+		kept, err := p.keepOnce(ctx, n)
+		if err == nil {
+			return kept, nil
+		}
+		again := time.NewTimer(noteAgain)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return note{}, err
+		}
+	}
+}
+
+// A note that got no answer is written again after noteWithin: the server may
+// have died over it.
+const (
+	noteWithin = 2 * time.Second
+	noteAgain  = 100 * time.Millisecond
+)
+
+func (p *pendingCommand) keepOnce(ctx context.Context, n note) (note, error) {
+	ctx, cancel := context.WithTimeout(ctx, noteWithin)
+	defer cancel()
 	done, err := p.b.turns.take(ctx, p.t.Project, true)
 	if err != nil {
 		return note{}, err

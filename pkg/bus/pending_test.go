@@ -114,7 +114,9 @@ func TestACommandThatTheStreamHasIsPendingThoughNoNoteOfItCanBeKept(t *testing.T
 	if _, err := js.UpdateStream(t.Context(), full); err != nil {
 		t.Fatal(err)
 	}
-	a, err := w.give(t, `{"text":"a"}`, bus.CommandOptions{Wait: -1})
+	conf := w.Config(bustest.Edge)
+	conf.Timeout = 300 * time.Millisecond // for which the note is tried
+	a, err := w.Connect(conf).Command(t.Context(), count, alice, []byte(`{"text":"a"}`), bus.CommandOptions{Wait: -1})
 	if err != nil || !a.Pending || a.Status != http.StatusAccepted || a.OperationID == "" || a.AcceptedAt.IsZero() {
 		t.Fatalf("%+v, %v", a, err)
 	}
@@ -148,5 +150,44 @@ func TestAFullBucketOfNotesGivesUpItsOldest(t *testing.T) {
 	}
 	if st, err := w.Bus(bustest.Edge).Operation(t.Context(), alice, last); err != nil || !st.Pending {
 		t.Errorf("the latest: %+v %v", st, err)
+	}
+}
+
+func TestANoteThatCouldNotBeKeptIsKeptOnceItCan(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	js := jetStream(t, w.Conn(natsd.UserAdmin))
+	st, err := js.Stream(t.Context(), "KV_"+bus.BucketOperations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready := st.CachedInfo().Config
+	full := ready
+	full.MaxBytes, full.Discard = 1, jetstream.DiscardNew
+	if _, err := js.UpdateStream(t.Context(), full); err != nil {
+		t.Fatal(err)
+	}
+	type answer struct {
+		*bus.Answer
+		err error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		a, err := w.give(t, `{"text":"a"}`, bus.CommandOptions{Wait: -1})
+		answers <- answer{a, err}
+	}()
+	w.eventually(t, func() bool { // the command is durable, and its note was tried or is about to be
+		s, err := js.Stream(t.Context(), bus.StreamCommands)
+		return err == nil && s.CachedInfo().State.Msgs == 1
+	})
+	if _, err := js.UpdateStream(t.Context(), ready); err != nil {
+		t.Fatal(err)
+	}
+	a := bustest.Await(w.Env, answers)
+	if a.err != nil {
+		t.Fatal(a.err)
+	}
+	if st, err := w.Bus(bustest.Edge).Operation(t.Context(), alice, a.OperationID); err != nil || !st.Pending {
+		t.Errorf("%+v, %v", st, err)
 	}
 }
