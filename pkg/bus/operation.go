@@ -148,6 +148,41 @@ type note struct {
 // noteKey puts the project first, so that its notes can be listed.
 func noteKey(p tenant.Project, operationID string) string { return p.Token() + "." + operationID }
 
+// keep writes the note, again and again while ctx lasts.
+func (p *pendingCommand) keep(ctx context.Context, n note) (note, error) {
+	for {
+		kept, err := p.keepOnce(ctx, n)
+		if err == nil {
+			return kept, nil
+		}
+		again := time.NewTimer(noteAgain)
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return note{}, err
+		}
+	}
+}
+
+// A note that got no answer is written again after noteWithin: the server may
+// have died over it.
+const (
+	noteWithin = 2 * time.Second
+	noteAgain  = 100 * time.Millisecond
+)
+
+func (p *pendingCommand) keepOnce(ctx context.Context, n note) (note, error) {
+	ctx, cancel := context.WithTimeout(ctx, noteWithin)
+	defer cancel()
+	done, err := p.b.turns.take(ctx, p.t.Project, true)
+	if err != nil {
+		return note{}, err
+	}
+	defer done()
+	return p.b.takeNote(ctx, p.t.Project, p.operationID(), n)
+}
+
 // takeNote keeps n, unless there is a note of the operation already, and returns
 // the one that is kept.
 func (b *Bus) takeNote(ctx context.Context, p tenant.Project, operationID string, n note) (note, error) {
