@@ -20,6 +20,8 @@ import (
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/access"
 	"github.com/commandcenter/commandcenter/services/auth/internal/inbox"
+	"github.com/commandcenter/commandcenter/services/auth/internal/invitation"
+	"github.com/commandcenter/commandcenter/services/auth/internal/member"
 	"github.com/commandcenter/commandcenter/services/auth/internal/password"
 	"github.com/commandcenter/commandcenter/services/auth/internal/postgres"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
@@ -107,8 +109,11 @@ func New(d Deps, c Config) (*app.Module, error) {
 		census.Knowledge = countDocuments(d.Bus)
 	}
 	authenticator := user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Ceiling: ceiling, Now: now}
+	invitations := invitation.Service{Invitations: postgres.Invitations{Store: store}, Life: c.InvitationLife, Page: c.InvitationURL, Now: now}
 	handlers := &serve.Handlers{
-		Registrar:     user.Registrar{Passwords: hasher, Accounts: users, Now: now},
+		Registrar:     user.Registrar{Passwords: hasher, Accounts: users, Invitations: invitations, Mode: user.Mode(c.Registration), Now: now},
+		Members:       member.Service{Members: postgres.Members{Store: store}, Now: now},
+		Invitations:   invitations,
 		Authenticator: authenticator,
 		Changer:       user.Changer{Authenticator: authenticator, Passwords: hasher, Accounts: users, Now: now},
 		Accounts:      users,

@@ -11,6 +11,8 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/access"
+	"github.com/commandcenter/commandcenter/services/auth/internal/invitation"
+	"github.com/commandcenter/commandcenter/services/auth/internal/member"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
@@ -29,6 +31,8 @@ type Handlers struct {
 	Projects      project.Service
 	Census        project.Census
 	Deletion      project.Deletion
+	Members       member.Service
+	Invitations   invitation.Service
 	Resolver      access.Resolver
 	Quotas        quota.Service
 	Issuer        token.Issuer
@@ -53,6 +57,8 @@ func Operations() []string {
 	return []string{
 		"register", "login", "refreshToken", "getCurrentUserInfo", "logout", "changePassword", "listSessions", "endSession", "endSessions",
 		"createProject", "listProjects", "getProject", "updateProject", "deleteProject", "getProjectStats",
+		"listMembers", "setMemberRole", "removeMember", "leaveProject", "setDefaultProject", "transferProject",
+		"listInvitations", "inviteMember", "revokeInvitation", "acceptInvitation",
 		"setLimit", "resetLimit",
 	}
 }
@@ -76,6 +82,7 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Command(s, "createProject", h.createProject)
 	bus.Command(s, "updateProject", h.updateProject)
 	bus.Command(s, "deleteProject", h.deleteProject)
+	h.registerPeople(s)
 	bus.Command(s, "setLimit", h.setLimit)
 	bus.Command(s, "resetLimit", h.resetLimit)
 

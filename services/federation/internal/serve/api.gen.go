@@ -349,6 +349,9 @@ type ProjectID = int64
 // Skip defines model for Skip.
 type Skip = int
 
+// UserID defines model for UserID.
+type UserID = int64
+
 // XAPIKey defines model for XAPIKey.
 type XAPIKey = string
 

@@ -136,6 +136,9 @@ type Prefer = string
 // ProjectID defines model for ProjectID.
 type ProjectID = int64
 
+// UserID defines model for UserID.
+type UserID = int64
+
 // XProjectID defines model for XProjectID.
 type XProjectID = int64
 

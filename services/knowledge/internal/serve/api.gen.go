@@ -288,6 +288,9 @@ type RepositoryID = int64
 // Skip defines model for Skip.
 type Skip = int
 
+// UserID defines model for UserID.
+type UserID = int64
+
 // XProjectID defines model for XProjectID.
 type XProjectID = int64
 
