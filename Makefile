@@ -107,8 +107,8 @@ lint: vet $(TOOLS)/golangci-lint-v2.15.0 ## vet, gofmt and golangci-lint; reason
 	@$(TOOLS)/golangci-lint-v2.15.0 run --timeout 10m --allow-parallel-runners $(PACKAGES)
 
 .PHONY: deployments
-deployments: ## containers, manifests, alerts and dashboards agree with the code
-	@$(GO) test -count=1 -run 'Deployment|Container|Image|Metrics' ./services/commandcenter
+deployments: ## containers, manifests, alerts, dashboards and licences agree with the code
+	@$(GO) test -count=1 -run 'Deployment|Container|Image|Metrics|Licence' ./services/commandcenter
 
 .PHONY: gen
 gen: $(TOOLS)/buf-v1.75.0 $(TOOLS)/protoc-gen-go-v1.36.12 $(TOOLS)/oapi-codegen-v2.8.2 ## write everything that follows from the two contracts
