@@ -89,6 +89,10 @@ torture: ## kill -9 each part in turn under load, and hold it to its promises (R
 cluster: ## lose one NATS server of three ten times for AWAY (60s) under load, and report how long writes stood still
 	@CC_TEST_CLUSTER=$(or $(AWAY),60s) $(GO) test -v -run OneOfAnything -bench ClusterLoss -benchtime 1x -timeout 40m ./services/commandcenter
 
+.PHONY: timing
+timing: ## what is another project's cannot be told by the time from what is not there (SAMPLES=10000 of each, per operation)
+	@$(GO) test -count=1 -timeout 1h -v -run TestForeignAndAbsentTakeTheSameTime ./services/commandcenter -timing.samples=$(or $(SAMPLES),10000)
+
 ##@ Check
 
 .PHONY: fmt
