@@ -89,6 +89,10 @@ torture: ## kill -9 each part in turn under load, and hold it to its promises (R
 cluster: ## lose one NATS server of three ten times for AWAY (60s) under load, and report how long writes stood still
 	@CC_TEST_CLUSTER=$(or $(AWAY),60s) $(GO) test -v -run OneOfAnything -bench ClusterLoss -benchtime 1x -timeout 40m ./services/commandcenter
 
+.PHONY: timing
+timing: ## what is another project's cannot be told by the time from what is not there (SAMPLES=10000 of each, per operation)
+	@$(GO) test -count=1 -timeout 1h -v -run TestForeignAndAbsentTakeTheSameTime ./services/commandcenter -timing.samples=$(or $(SAMPLES),10000)
+
 ##@ Check
 
 .PHONY: fmt
@@ -107,8 +111,8 @@ lint: vet $(TOOLS)/golangci-lint-v2.15.0 ## vet, gofmt and golangci-lint; reason
 	@$(TOOLS)/golangci-lint-v2.15.0 run --timeout 10m --allow-parallel-runners $(PACKAGES)
 
 .PHONY: deployments
-deployments: ## containers, manifests, alerts and dashboards agree with the code
-	@$(GO) test -count=1 -run 'Deployment|Container|Image|Metrics' ./services/commandcenter
+deployments: ## containers, manifests, alerts, dashboards and licences agree with the code
+	@$(GO) test -count=1 -run 'Deployment|Container|Image|Metrics|Licence|Threat' ./services/commandcenter
 
 .PHONY: gen
 gen: $(TOOLS)/buf-v1.75.0 $(TOOLS)/protoc-gen-go-v1.36.12 $(TOOLS)/oapi-codegen-v2.8.2 ## write everything that follows from the two contracts

@@ -1,16 +1,17 @@
 // Package auth is the service that knows who is who and who may enter where.
 //
 // Owns: users, login attempts, sessions, refresh tokens, signing keys (of the
-// instance); projects, memberships, service accounts, API keys, limits of calls,
-// purges (of a project).
+// instance); projects, memberships, invitations, service accounts, API keys,
+// limits of calls, purges (of a project).
 //
 // Hears: platform.v1.ProjectPurged, from every service that keeps rows of
 // projects.
 //
 // Says: auth.v1.UserRegistered, UserDeactivated, UserReactivated, ProjectCreated,
-// ProjectUpdated, ProjectDeleting, ProjectDeleted, MembershipChanged,
-// SessionRevoked, ApiKeyCreated, ApiKeyRevoked, ServiceAccountChanged,
-// LimitChanged.
+// ProjectUpdated, ProjectTransferred, ProjectDeleting, ProjectDeleted,
+// MembershipChanged, MemberJoined, MemberRoleChanged, MemberRemoved,
+// InvitationCreated, InvitationRevoked, SessionRevoked, ApiKeyCreated,
+// ApiKeyRevoked, ServiceAccountChanged, LimitChanged.
 //
 // Serves: the operations of the tags auth, keys, users and projects (requests
 // where a secret travels, commands for other writes); the calls resolveAccess,

@@ -20,7 +20,9 @@ import (
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/access"
 	"github.com/commandcenter/commandcenter/services/auth/internal/inbox"
+	"github.com/commandcenter/commandcenter/services/auth/internal/invitation"
 	"github.com/commandcenter/commandcenter/services/auth/internal/key"
+	"github.com/commandcenter/commandcenter/services/auth/internal/member"
 	"github.com/commandcenter/commandcenter/services/auth/internal/password"
 	"github.com/commandcenter/commandcenter/services/auth/internal/postgres"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
@@ -112,13 +114,16 @@ func New(d Deps, c Config) (*app.Module, error) {
 	}
 	authenticator := user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Ceiling: ceiling, Now: now}
 	apiKeys, uses := postgres.Keys{Store: store}, &key.Uses{}
+	invitations := invitation.Service{Invitations: postgres.Invitations{Store: store}, Life: c.InvitationLife, Page: c.InvitationURL, Now: now}
 	handlers := &serve.Handlers{
 		Keys:            key.Keeper{Keys: apiKeys, Now: now, Rules: key.Rules{MaxLife: c.KeyMaxLife, Areas: d.Areas}},
 		ServiceAccounts: key.Accounts{Store: apiKeys, Now: now},
 		KeyReader:       key.Reader{Keys: apiKeys, Uses: uses, Now: now},
 		Directory:       user.Directory{Accounts: users, Now: now},
 
-		Registrar:     user.Registrar{Passwords: hasher, Accounts: users, Now: now},
+		Registrar:     user.Registrar{Passwords: hasher, Accounts: users, Invitations: invitations, Mode: user.Mode(c.Registration), Now: now},
+		Members:       member.Service{Members: postgres.Members{Store: store}, Now: now},
+		Invitations:   invitations,
 		Authenticator: authenticator,
 		Changer:       user.Changer{Authenticator: authenticator, Passwords: hasher, Accounts: users, Now: now},
 		Accounts:      users,

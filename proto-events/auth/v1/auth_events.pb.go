@@ -995,6 +995,510 @@ func (x *UserReactivated) GetByUserId() int32 {
 	return 0
 }
 
+// Somebody is invited to a project. Neither the address nor the secret is said.
+type InvitationCreated struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId    int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	InvitationId int32                  `protobuf:"varint,2,opt,name=invitation_id,json=invitationId,proto3" json:"invitation_id,omitempty"`
+	// Version of the invitation: 1.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// viewer, member or admin.
+	Role string `protobuf:"bytes,4,opt,name=role,proto3" json:"role,omitempty"`
+	// The user who invites.
+	InvitedBy     int32 `protobuf:"varint,5,opt,name=invited_by,json=invitedBy,proto3" json:"invited_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvitationCreated) Reset() {
+	*x = InvitationCreated{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvitationCreated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvitationCreated) ProtoMessage() {}
+
+func (x *InvitationCreated) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvitationCreated.ProtoReflect.Descriptor instead.
+func (*InvitationCreated) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *InvitationCreated) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *InvitationCreated) GetInvitationId() int32 {
+	if x != nil {
+		return x.InvitationId
+	}
+	return 0
+}
+
+func (x *InvitationCreated) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *InvitationCreated) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *InvitationCreated) GetInvitedBy() int32 {
+	if x != nil {
+		return x.InvitedBy
+	}
+	return 0
+}
+
+// An invitation was taken back.
+type InvitationRevoked struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId    int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	InvitationId int32                  `protobuf:"varint,2,opt,name=invitation_id,json=invitationId,proto3" json:"invitation_id,omitempty"`
+	// Version of the invitation: 2, the last.
+	Version       int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	RevokedBy     int32 `protobuf:"varint,4,opt,name=revoked_by,json=revokedBy,proto3" json:"revoked_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvitationRevoked) Reset() {
+	*x = InvitationRevoked{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvitationRevoked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvitationRevoked) ProtoMessage() {}
+
+func (x *InvitationRevoked) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvitationRevoked.ProtoReflect.Descriptor instead.
+func (*InvitationRevoked) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *InvitationRevoked) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *InvitationRevoked) GetInvitationId() int32 {
+	if x != nil {
+		return x.InvitationId
+	}
+	return 0
+}
+
+func (x *InvitationRevoked) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *InvitationRevoked) GetRevokedBy() int32 {
+	if x != nil {
+		return x.RevokedBy
+	}
+	return 0
+}
+
+// A user belongs to a project, by an invitation. That its creator belongs to it
+// is ProjectCreated.
+type MemberJoined struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// "<project_id>:<user_id>".
+	MemberId string `protobuf:"bytes,2,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Counts the changes of this membership, as MembershipChanged does.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	UserId  int32 `protobuf:"varint,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// viewer, member or admin.
+	Role          string `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
+	InvitationId  int32  `protobuf:"varint,6,opt,name=invitation_id,json=invitationId,proto3" json:"invitation_id,omitempty"`
+	InvitedBy     int32  `protobuf:"varint,7,opt,name=invited_by,json=invitedBy,proto3" json:"invited_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberJoined) Reset() {
+	*x = MemberJoined{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberJoined) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberJoined) ProtoMessage() {}
+
+func (x *MemberJoined) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberJoined.ProtoReflect.Descriptor instead.
+func (*MemberJoined) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *MemberJoined) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *MemberJoined) GetMemberId() string {
+	if x != nil {
+		return x.MemberId
+	}
+	return ""
+}
+
+func (x *MemberJoined) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *MemberJoined) GetUserId() int32 {
+	if x != nil {
+		return x.UserId
+	}
+	return 0
+}
+
+func (x *MemberJoined) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *MemberJoined) GetInvitationId() int32 {
+	if x != nil {
+		return x.InvitationId
+	}
+	return 0
+}
+
+func (x *MemberJoined) GetInvitedBy() int32 {
+	if x != nil {
+		return x.InvitedBy
+	}
+	return 0
+}
+
+// A member has another role than before.
+type MemberRoleChanged struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// "<project_id>:<user_id>".
+	MemberId string `protobuf:"bytes,2,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Counts the changes of this membership.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	UserId  int32 `protobuf:"varint,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// viewer, member, admin or owner.
+	Role       string `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
+	RoleBefore string `protobuf:"bytes,6,opt,name=role_before,json=roleBefore,proto3" json:"role_before,omitempty"`
+	// The user who changed it.
+	ChangedBy     int32 `protobuf:"varint,7,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberRoleChanged) Reset() {
+	*x = MemberRoleChanged{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberRoleChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberRoleChanged) ProtoMessage() {}
+
+func (x *MemberRoleChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberRoleChanged.ProtoReflect.Descriptor instead.
+func (*MemberRoleChanged) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *MemberRoleChanged) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *MemberRoleChanged) GetMemberId() string {
+	if x != nil {
+		return x.MemberId
+	}
+	return ""
+}
+
+func (x *MemberRoleChanged) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *MemberRoleChanged) GetUserId() int32 {
+	if x != nil {
+		return x.UserId
+	}
+	return 0
+}
+
+func (x *MemberRoleChanged) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *MemberRoleChanged) GetRoleBefore() string {
+	if x != nil {
+		return x.RoleBefore
+	}
+	return ""
+}
+
+func (x *MemberRoleChanged) GetChangedBy() int32 {
+	if x != nil {
+		return x.ChangedBy
+	}
+	return 0
+}
+
+// A user belongs to a project no more. That a project goes is ProjectDeleting,
+// which is said for all its members at once.
+type MemberRemoved struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// "<project_id>:<user_id>".
+	MemberId string `protobuf:"bytes,2,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Counts the changes of this membership.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	UserId  int32 `protobuf:"varint,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The user who removed it; the same one for who left.
+	RemovedBy     int32 `protobuf:"varint,5,opt,name=removed_by,json=removedBy,proto3" json:"removed_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberRemoved) Reset() {
+	*x = MemberRemoved{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberRemoved) ProtoMessage() {}
+
+func (x *MemberRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberRemoved.ProtoReflect.Descriptor instead.
+func (*MemberRemoved) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *MemberRemoved) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *MemberRemoved) GetMemberId() string {
+	if x != nil {
+		return x.MemberId
+	}
+	return ""
+}
+
+func (x *MemberRemoved) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *MemberRemoved) GetUserId() int32 {
+	if x != nil {
+		return x.UserId
+	}
+	return 0
+}
+
+func (x *MemberRemoved) GetRemovedBy() int32 {
+	if x != nil {
+		return x.RemovedBy
+	}
+	return 0
+}
+
+// A project has another owner than before.
+type ProjectTransferred struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// Version of the project's row after the change.
+	Version    int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	FromUserId int32 `protobuf:"varint,4,opt,name=from_user_id,json=fromUserId,proto3" json:"from_user_id,omitempty"`
+	ToUserId   int32 `protobuf:"varint,5,opt,name=to_user_id,json=toUserId,proto3" json:"to_user_id,omitempty"`
+	// The user who did it: the owner before, or a superuser.
+	TransferredBy int32 `protobuf:"varint,6,opt,name=transferred_by,json=transferredBy,proto3" json:"transferred_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProjectTransferred) Reset() {
+	*x = ProjectTransferred{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProjectTransferred) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProjectTransferred) ProtoMessage() {}
+
+func (x *ProjectTransferred) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProjectTransferred.ProtoReflect.Descriptor instead.
+func (*ProjectTransferred) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ProjectTransferred) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *ProjectTransferred) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ProjectTransferred) GetFromUserId() int32 {
+	if x != nil {
+		return x.FromUserId
+	}
+	return 0
+}
+
+func (x *ProjectTransferred) GetToUserId() int32 {
+	if x != nil {
+		return x.ToUserId
+	}
+	return 0
+}
+
+func (x *ProjectTransferred) GetTransferredBy() int32 {
+	if x != nil {
+		return x.TransferredBy
+	}
+	return 0
+}
+
 var File_auth_v1_auth_events_proto protoreflect.FileDescriptor
 
 const file_auth_v1_auth_events_proto_rawDesc = "" +
@@ -1101,7 +1605,68 @@ const file_auth_v1_auth_events_proto_rawDesc = "" +
 	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x1c\n" +
 	"\n" +
 	"by_user_id\x18\x04 \x01(\x05R\bbyUserId:(\xca\xf3\x18$\n" +
-	"\x04auth\x12\x04user\x1a\vreactivated \x012\agatewayBDZBgithub.com/commandcenter/commandcenter/proto-events/auth/v1;authv1b\x06proto3"
+	"\x04auth\x12\x04user\x1a\vreactivated \x012\agateway\"\xc9\x01\n" +
+	"\x11InvitationCreated\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12#\n" +
+	"\rinvitation_id\x18\x02 \x01(\x05R\finvitationId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x12\n" +
+	"\x04role\x18\x04 \x01(\tR\x04role\x12\x1d\n" +
+	"\n" +
+	"invited_by\x18\x05 \x01(\x05R\tinvitedBy:#\xca\xf3\x18\x1f\n" +
+	"\x04auth\x12\n" +
+	"invitation\x1a\acreated \x018\x01\"\xb5\x01\n" +
+	"\x11InvitationRevoked\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12#\n" +
+	"\rinvitation_id\x18\x02 \x01(\x05R\finvitationId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x1d\n" +
+	"\n" +
+	"revoked_by\x18\x04 \x01(\x05R\trevokedBy:#\xca\xf3\x18\x1f\n" +
+	"\x04auth\x12\n" +
+	"invitation\x1a\arevoked \x018\x01\"\xf5\x01\n" +
+	"\fMemberJoined\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1b\n" +
+	"\tmember_id\x18\x02 \x01(\tR\bmemberId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x17\n" +
+	"\auser_id\x18\x04 \x01(\x05R\x06userId\x12\x12\n" +
+	"\x04role\x18\x05 \x01(\tR\x04role\x12#\n" +
+	"\rinvitation_id\x18\x06 \x01(\x05R\finvitationId\x12\x1d\n" +
+	"\n" +
+	"invited_by\x18\a \x01(\x05R\tinvitedBy:\x1e\xca\xf3\x18\x1a\n" +
+	"\x04auth\x12\x06member\x1a\x06joined \x018\x01\"\xfc\x01\n" +
+	"\x11MemberRoleChanged\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1b\n" +
+	"\tmember_id\x18\x02 \x01(\tR\bmemberId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x17\n" +
+	"\auser_id\x18\x04 \x01(\x05R\x06userId\x12\x12\n" +
+	"\x04role\x18\x05 \x01(\tR\x04role\x12\x1f\n" +
+	"\vrole_before\x18\x06 \x01(\tR\n" +
+	"roleBefore\x12\x1d\n" +
+	"\n" +
+	"changed_by\x18\a \x01(\x05R\tchangedBy:$\xca\xf3\x18 \n" +
+	"\x04auth\x12\x06member\x1a\frole_changed \x018\x01\"\xbe\x01\n" +
+	"\rMemberRemoved\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1b\n" +
+	"\tmember_id\x18\x02 \x01(\tR\bmemberId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x17\n" +
+	"\auser_id\x18\x04 \x01(\x05R\x06userId\x12\x1d\n" +
+	"\n" +
+	"removed_by\x18\x05 \x01(\x05R\tremovedBy:\x1f\xca\xf3\x18\x1b\n" +
+	"\x04auth\x12\x06member\x1a\aremoved \x018\x01\"\xda\x01\n" +
+	"\x12ProjectTransferred\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12 \n" +
+	"\ffrom_user_id\x18\x04 \x01(\x05R\n" +
+	"fromUserId\x12\x1c\n" +
+	"\n" +
+	"to_user_id\x18\x05 \x01(\x05R\btoUserId\x12%\n" +
+	"\x0etransferred_by\x18\x06 \x01(\x05R\rtransferredBy:$\xca\xf3\x18 \n" +
+	"\x04auth\x12\aproject\x1a\vtransferred \x018\x01BDZBgithub.com/commandcenter/commandcenter/proto-events/auth/v1;authv1b\x06proto3"
 
 var (
 	file_auth_v1_auth_events_proto_rawDescOnce sync.Once
@@ -1115,7 +1680,7 @@ func file_auth_v1_auth_events_proto_rawDescGZIP() []byte {
 	return file_auth_v1_auth_events_proto_rawDescData
 }
 
-var file_auth_v1_auth_events_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_auth_v1_auth_events_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_auth_v1_auth_events_proto_goTypes = []any{
 	(*UserRegistered)(nil),        // 0: commandcenter.auth.v1.UserRegistered
 	(*ProjectCreated)(nil),        // 1: commandcenter.auth.v1.ProjectCreated
@@ -1130,6 +1695,12 @@ var file_auth_v1_auth_events_proto_goTypes = []any{
 	(*ServiceAccountChanged)(nil), // 10: commandcenter.auth.v1.ServiceAccountChanged
 	(*UserDeactivated)(nil),       // 11: commandcenter.auth.v1.UserDeactivated
 	(*UserReactivated)(nil),       // 12: commandcenter.auth.v1.UserReactivated
+	(*InvitationCreated)(nil),     // 13: commandcenter.auth.v1.InvitationCreated
+	(*InvitationRevoked)(nil),     // 14: commandcenter.auth.v1.InvitationRevoked
+	(*MemberJoined)(nil),          // 15: commandcenter.auth.v1.MemberJoined
+	(*MemberRoleChanged)(nil),     // 16: commandcenter.auth.v1.MemberRoleChanged
+	(*MemberRemoved)(nil),         // 17: commandcenter.auth.v1.MemberRemoved
+	(*ProjectTransferred)(nil),    // 18: commandcenter.auth.v1.ProjectTransferred
 }
 var file_auth_v1_auth_events_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -1150,7 +1721,7 @@ func file_auth_v1_auth_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_auth_v1_auth_events_proto_rawDesc), len(file_auth_v1_auth_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   13,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

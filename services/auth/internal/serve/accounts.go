@@ -21,7 +21,11 @@ type createdUser struct{ UserResponse }
 func (createdUser) StatusCode() int { return 201 }
 
 func (h *Handlers) register(ctx context.Context, r registerRequest) (createdUser, error) {
-	u, err := h.Registrar.Register(ctx, user.Registration{Email: r.Body.Email, Password: r.Body.Password, FullName: r.Body.FullName})
+	in := user.Registration{Email: r.Body.Email, Password: r.Body.Password, FullName: r.Body.FullName}
+	if r.Body.Invitation != nil {
+		in.Invitation = *r.Body.Invitation
+	}
+	u, err := h.Registrar.Register(ctx, in)
 	if err != nil {
 		return createdUser{}, err
 	}

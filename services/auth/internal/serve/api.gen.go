@@ -7,6 +7,48 @@ import (
 	"time"
 )
 
+// Defines values for InvitationCreateRole.
+const (
+	InvitationCreateRoleAdmin  InvitationCreateRole = "admin"
+	InvitationCreateRoleMember InvitationCreateRole = "member"
+	InvitationCreateRoleViewer InvitationCreateRole = "viewer"
+)
+
+// Valid indicates whether the value is a known member of the InvitationCreateRole enum.
+func (e InvitationCreateRole) Valid() bool {
+	switch e {
+	case InvitationCreateRoleAdmin:
+		return true
+	case InvitationCreateRoleMember:
+		return true
+	case InvitationCreateRoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MemberUpdateRole.
+const (
+	MemberUpdateRoleAdmin  MemberUpdateRole = "admin"
+	MemberUpdateRoleMember MemberUpdateRole = "member"
+	MemberUpdateRoleViewer MemberUpdateRole = "viewer"
+)
+
+// Valid indicates whether the value is a known member of the MemberUpdateRole enum.
+func (e MemberUpdateRole) Valid() bool {
+	switch e {
+	case MemberUpdateRoleAdmin:
+		return true
+	case MemberUpdateRoleMember:
+		return true
+	case MemberUpdateRoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ServiceAccountCreateRole.
 const (
 	ServiceAccountCreateRoleAdmin  ServiceAccountCreateRole = "admin"
@@ -137,6 +179,58 @@ type EffectiveLimit struct {
 	Raised bool `json:"raised"`
 }
 
+// Invitation defines model for Invitation.
+type Invitation struct {
+	CreatedAt time.Time `json:"created_at"`
+	Email     *string   `json:"email"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Id        int64     `json:"id"`
+
+	// InvitedBy User id
+	InvitedBy int64 `json:"invited_by"`
+
+	// Inviter E-mail address
+	Inviter string `json:"inviter"`
+
+	// Role viewer, member or admin
+	Role string `json:"role"`
+}
+
+// InvitationAccept defines model for InvitationAccept.
+type InvitationAccept struct {
+	Token string `json:"token"`
+}
+
+// InvitationCreate defines model for InvitationCreate.
+type InvitationCreate struct {
+	// Days How long it is good; null for the default of the instance, a week
+	Days *int `json:"days,omitempty"`
+
+	// Email Whose account alone may accept it; null for whoever has the secret
+	Email *string              `json:"email,omitempty"`
+	Role  InvitationCreateRole `json:"role"`
+}
+
+// InvitationCreateRole defines model for InvitationCreate.Role.
+type InvitationCreateRole string
+
+// InvitationCreated defines model for InvitationCreated.
+type InvitationCreated struct {
+	CreatedAt time.Time `json:"created_at"`
+	Email     *string   `json:"email"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Id        int64     `json:"id"`
+	InvitedBy int64     `json:"invited_by"`
+	Inviter   string    `json:"inviter"`
+
+	// Link Where it is accepted, with the secret after the #; null while the instance has no `auth.invitation_url`
+	Link *string `json:"link"`
+	Role string  `json:"role"`
+
+	// Token The secret, shown this once
+	Token string `json:"token"`
+}
+
 // LimitUpdate defines model for LimitUpdate.
 type LimitUpdate struct {
 	// Limit Calls of each user: a bucket of that many, which fills evenly over the time
@@ -144,6 +238,14 @@ type LimitUpdate struct {
 	// Example: 300/minute
 	Limit string `json:"limit"`
 }
+
+// MemberUpdate defines model for MemberUpdate.
+type MemberUpdate struct {
+	Role MemberUpdateRole `json:"role"`
+}
+
+// MemberUpdateRole defines model for MemberUpdate.Role.
+type MemberUpdateRole string
 
 // MessageResponse defines model for MessageResponse.
 type MessageResponse struct {
@@ -184,17 +286,37 @@ type ProjectLimit struct {
 	SetBy string `json:"set_by"`
 }
 
+// ProjectMember defines model for ProjectMember.
+type ProjectMember struct {
+	Email    string    `json:"email"`
+	FullName *string   `json:"full_name"`
+	JoinedAt time.Time `json:"joined_at"`
+
+	// Role viewer, member, admin or owner
+	Role   string `json:"role"`
+	UserId int64  `json:"user_id"`
+}
+
 // ProjectResponse defines model for ProjectResponse.
 type ProjectResponse struct {
 	CreatedAt   time.Time `json:"created_at"`
 	Description *string   `json:"description"`
 	Id          int64     `json:"id"`
-	Name        string    `json:"name"`
-	Owner       string    `json:"owner"`
+
+	// IsDefault Whether calls of the caller that name no project are of this one; in lists only
+	IsDefault *bool  `json:"is_default,omitempty"`
+	Name      string `json:"name"`
+	Owner     string `json:"owner"`
 
 	// Role Role of the caller in it; null for a superuser that is no member
 	Role      *string    `json:"role"`
 	UpdatedAt *time.Time `json:"updated_at"`
+}
+
+// ProjectTransfer defines model for ProjectTransfer.
+type ProjectTransfer struct {
+	// UserId The member who becomes the owner
+	UserId int64 `json:"user_id"`
 }
 
 // ProjectUpdate defines model for ProjectUpdate.
@@ -296,7 +418,10 @@ type UserAccount struct {
 type UserCreate struct {
 	Email    string  `json:"email"`
 	FullName *string `json:"full_name,omitempty"`
-	Password string  `json:"password"`
+
+	// Invitation The secret of an invitation, to join its project as well
+	Invitation *string `json:"invitation,omitempty"`
+	Password   string  `json:"password"`
 }
 
 // UserLogin defines model for UserLogin.
@@ -494,6 +619,81 @@ type UpdateProjectParams struct {
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
+// SetDefaultProjectParams defines parameters for SetDefaultProject.
+type SetDefaultProjectParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// RevokeInvitationParams defines parameters for RevokeInvitation.
+type RevokeInvitationParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// LeaveProjectParams defines parameters for LeaveProject.
+type LeaveProjectParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// ListMembersParams defines parameters for ListMembers.
+type ListMembersParams struct {
+	// Skip Rows to leave out.
+	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
+
+	// Limit Most rows to answer.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// RemoveMemberParams defines parameters for RemoveMember.
+type RemoveMemberParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// SetMemberRoleParams defines parameters for SetMemberRole.
+type SetMemberRoleParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// TransferProjectParams defines parameters for TransferProject.
+type TransferProjectParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
 // ListServiceAccountsParams defines parameters for ListServiceAccounts.
 type ListServiceAccountsParams struct {
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
@@ -597,6 +797,9 @@ type RefreshTokenJSONRequestBody = RefreshTokenRequest
 // RegisterJSONRequestBody defines body for Register for application/json ContentType.
 type RegisterJSONRequestBody = UserCreate
 
+// AcceptInvitationJSONRequestBody defines body for AcceptInvitation for application/json ContentType.
+type AcceptInvitationJSONRequestBody = InvitationAccept
+
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = ApiKeyCreate
 
@@ -611,6 +814,15 @@ type CreateProjectJSONRequestBody = ProjectCreate
 
 // UpdateProjectJSONRequestBody defines body for UpdateProject for application/json ContentType.
 type UpdateProjectJSONRequestBody = ProjectUpdate
+
+// InviteMemberJSONRequestBody defines body for InviteMember for application/json ContentType.
+type InviteMemberJSONRequestBody = InvitationCreate
+
+// SetMemberRoleJSONRequestBody defines body for SetMemberRole for application/json ContentType.
+type SetMemberRoleJSONRequestBody = MemberUpdate
+
+// TransferProjectJSONRequestBody defines body for TransferProject for application/json ContentType.
+type TransferProjectJSONRequestBody = ProjectTransfer
 
 // CreateServiceAccountJSONRequestBody defines body for CreateServiceAccount for application/json ContentType.
 type CreateServiceAccountJSONRequestBody = ServiceAccountCreate

@@ -60,6 +60,7 @@ func (h *Handlers) listProjects(ctx context.Context, r listProjectsRequest) ([]P
 	out := make([]ProjectResponse, len(mine)) // never null
 	for i, p := range mine {
 		out[i] = projectResponse(p)
+		out[i].IsDefault = &p.Default
 	}
 	return out, nil
 }

@@ -11,7 +11,9 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/access"
+	"github.com/commandcenter/commandcenter/services/auth/internal/invitation"
 	"github.com/commandcenter/commandcenter/services/auth/internal/key"
+	"github.com/commandcenter/commandcenter/services/auth/internal/member"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
@@ -30,6 +32,8 @@ type Handlers struct {
 	Projects      project.Service
 	Census        project.Census
 	Deletion      project.Deletion
+	Members       member.Service
+	Invitations   invitation.Service
 	Resolver      access.Resolver
 	Quotas        quota.Service
 	Issuer        token.Issuer
@@ -60,6 +64,8 @@ func Operations() []string {
 	return []string{
 		"register", "login", "refreshToken", "getCurrentUserInfo", "logout", "changePassword", "listSessions", "endSession", "endSessions",
 		"createProject", "listProjects", "getProject", "updateProject", "deleteProject", "getProjectStats",
+		"listMembers", "setMemberRole", "removeMember", "leaveProject", "setDefaultProject", "transferProject",
+		"listInvitations", "inviteMember", "revokeInvitation", "acceptInvitation",
 		"setLimit", "resetLimit",
 		"listKeys", "createKey", "revokeKey", "rotateKey",
 		"listServiceAccounts", "createServiceAccount", "updateServiceAccount", "deleteServiceAccount", "createServiceAccountKey",
@@ -86,6 +92,7 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Command(s, "createProject", h.createProject)
 	bus.Command(s, "updateProject", h.updateProject)
 	bus.Command(s, "deleteProject", h.deleteProject)
+	h.registerPeople(s)
 	bus.Command(s, "setLimit", h.setLimit)
 	bus.Command(s, "resetLimit", h.resetLimit)
 

@@ -449,6 +449,8 @@ func sample(operation string) *bus.Answer {
 	const project = `"id":1,"name":"p","owner":"o","description":null,"role":"owner","created_at":"2026-01-02T03:04:05Z","updated_at":null`
 	const user = `{"id":1,"email":"a@b.io","full_name":null,"is_active":true,"is_superuser":false,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 	const upload = `{"id":1,"filename":"a.md","category":"c","repository_id":null,"collection":"c","chunks_added":2,"file_size":3,"status":"success","state":"indexing","version":1,"job_id":"j1"}`
+	const projectMember = `{"user_id":3,"email":"a@b.io","full_name":null,"role":"admin","joined_at":"2026-01-02T03:04:05Z"}`
+	const invitation = `"id":4,"role":"member","email":null,"invited_by":1,"inviter":"o@b.io","created_at":"2026-01-02T03:04:05Z","expires_at":"2026-01-09T03:04:05Z"`
 	status, body := 200, ""
 	switch operation {
 	case "register":
@@ -479,13 +481,21 @@ func sample(operation string) *bus.Answer {
 		body = userSample
 	case "listProjects":
 		body = `[{` + project + `}]`
-	case "getProject", "updateProject":
+	case "getProject", "updateProject", "transferProject", "acceptInvitation":
 		body = `{` + project + `}`
 	case "getProjectStats":
 		body = `{` + project + `,"repository_count":0,"technology_count":0,"research_task_count":0,"knowledge_entry_count":3}`
 	case "setLimit":
 		body = `{"class":"writes","limit":"100/minute","raised":false,"set_by":"user:1","set_at":"2026-01-02T03:04:05Z"}`
-	case "deleteProject", "deleteDocument", "resetLimit", "endSession", "revokeKey", "deleteServiceAccount":
+	case "listMembers":
+		body = `[` + projectMember + `]`
+	case "setMemberRole":
+		body = projectMember
+	case "listInvitations":
+		body = `[{` + invitation + `}]`
+	case "inviteMember":
+		status, body = 201, `{`+invitation+`,"token":"cci_x","link":null}`
+	case "deleteProject", "deleteDocument", "resetLimit", "endSession", "removeMember", "leaveProject", "setDefaultProject", "revokeInvitation", "revokeKey", "deleteServiceAccount":
 		status = 204
 	case "queryKnowledgeBase":
 		body = `[{"content":"x","title":"t","category":"c","technology_id":null,"source_file":"a.md","score":0.5,"metadata":{}}]`
