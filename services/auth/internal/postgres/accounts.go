@@ -99,7 +99,7 @@ func (s Keys) UpdateAccount(ctx context.Context, p tenant.Project, id int64, now
 func (s Keys) DeleteAccount(ctx context.Context, p tenant.Project, id int64) error {
 	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
 		const end = `
-			DELETE FROM api_keys k WHERE k.project_id = $1 AND k.account_id = $2 RETURNING ` + apiKeyColumns
+			DELETE FROM api_keys k WHERE k.project_id = $1 AND k.account_id = $2 RETURNING ` + columnsOfKey
 		var keys []apiKeyRow
 		if err := tx.SelectContext(ctx, &keys, end, int64(p), id); err != nil {
 			return fmt.Errorf("end the keys of a service account: %w", err)

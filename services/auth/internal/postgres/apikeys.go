@@ -41,8 +41,8 @@ func (r apiKeyRow) noun() key.Key {
 	}
 }
 
-// apiKeyColumns are those of an apiKeyRow, of the table k.
-const apiKeyColumns = `
+// columnsOfKey are those of an apiKeyRow, of the table k.
+const columnsOfKey = `
 	k.project_id, k.key_id, coalesce(k.user_id, 0) AS user_id, coalesce(k.account_id, 0) AS account_id, k.name, k.prefix, k.scopes,
 	k.created_by, k.created_at, k.expires_at, k.last_used_at`
 
@@ -94,7 +94,7 @@ func addKey(ctx context.Context, tx *sqlx.Tx, k key.Key, hash []byte, replaces s
 // with 0 all.
 func (s Keys) List(ctx context.Context, p tenant.Project, user int64, now time.Time) ([]key.Key, error) {
 	const q = `
-		SELECT ` + apiKeyColumns + `
+		SELECT ` + columnsOfKey + `
 		FROM   api_keys k
 		WHERE  k.project_id = $1 AND ($2 = 0 OR k.user_id = $2) AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $3)
 		ORDER  BY k.created_at DESC, k.key_id LIMIT 1000`
@@ -113,7 +113,7 @@ func (s Keys) List(ctx context.Context, p tenant.Project, user int64, now time.T
 func (s Keys) End(ctx context.Context, p tenant.Project, id uuid.UUID, now time.Time, judge func(key.Key) (key.Ending, error)) error {
 	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
 		const q = `
-			SELECT ` + apiKeyColumns + `
+			SELECT ` + columnsOfKey + `
 			FROM   api_keys k
 			WHERE  k.project_id = $1 AND k.key_id = $2 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $3)
 			FOR    UPDATE`
@@ -159,7 +159,7 @@ const liveKey = `
 
 // Find returns the live key with this hash.
 func (s Keys) Find(ctx context.Context, hash []byte, now time.Time) (key.Key, error) {
-	const q = `SELECT ` + apiKeyColumns + ` FROM api_keys k WHERE k.hash = $1 AND ` + liveKey
+	const q = `SELECT ` + columnsOfKey + ` FROM api_keys k WHERE k.hash = $1 AND ` + liveKey
 	var row apiKeyRow
 	err := s.db.AcrossProjects(ctx, "find an API key by its hash", func(ctx context.Context, tx *sqlx.Tx) error {
 		return tx.GetContext(ctx, &row, q, hash, now)
