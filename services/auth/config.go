@@ -23,6 +23,7 @@ type Config struct {
 	RefreshGrace  time.Duration `config:"refresh_grace" usage:"how soon after its trade a refresh token sent twice is refused without ending the session"`
 	KeyRotation   time.Duration `config:"key_rotation" usage:"how long a signing key signs"`
 	KeyAnnounce   time.Duration `config:"key_announce" usage:"how long before it signs a key is published"`
+	KeyMaxLife    time.Duration `config:"key_max_life" usage:"how long an API key may live; 0 for no limit, and none by default"`
 	Housekeeping  time.Duration `config:"housekeeping" usage:"how often keys are looked after and what has run out is removed"`
 	RemindPurge   time.Duration `config:"remind_purge" usage:"how long a project being deleted waits for a service before it is asked again"`
 	TenantHolders []string      `config:"tenant_holders" usage:"services of this deployment that keep rows of projects: they purge on deletion, and are asked for counts"`
@@ -107,6 +108,7 @@ func (c Config) Validate() error {
 	bad(c.Housekeeping > 0, "housekeeping: %v, want above zero", c.Housekeeping)
 	bad(c.KeyAnnounce >= 2*c.Housekeeping, "key_announce: %v, want at least twice housekeeping (%v)", c.KeyAnnounce, c.Housekeeping)
 	bad(c.KeyRotation >= 4*c.KeyAnnounce, "key_rotation: %v, want at least four times key_announce (%v)", c.KeyRotation, c.KeyAnnounce)
+	bad(c.KeyMaxLife == 0 || c.KeyMaxLife >= time.Hour, "key_max_life: %v, want 0 or at least an hour", c.KeyMaxLife)
 	bad(c.RemindPurge > 0, "remind_purge: %v, want above zero", c.RemindPurge)
 	for _, name := range c.TenantHolders {
 		bad(serviceName.MatchString(name), "tenant_holders: %q is no name of a service", name)

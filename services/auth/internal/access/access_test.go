@@ -18,6 +18,10 @@ func (f file) Access(_ context.Context, userID int64, p tenant.Project, session 
 	return f(userID, p, session)
 }
 
+func (f file) AccountAccess(context.Context, int64, tenant.Project) (Access, error) {
+	return f(0, 0, nil)
+}
+
 func answering(a Access) Resolver {
 	return Resolver{Standing: file(func(int64, tenant.Project, *uuid.UUID) (Access, error) { return a, nil }), Now: func() time.Time { return monday }}
 }

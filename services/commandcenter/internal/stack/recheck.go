@@ -23,11 +23,11 @@ var (
 // asked for: what was accepted while it lived outlives it. Services are taken at
 // their word; the bus has verified who they are.
 func recheck(ctx context.Context, b *bus.Bus, id tenant.Identity, operation string) (tenant.Identity, error) {
-	if id.UserID == 0 {
+	if id.UserID == 0 && id.ServiceAccount == 0 {
 		return id, nil
 	}
 	res, err := bus.CallInternal[*authv1.ResolveAccessResponse](ctx, b, auth.Name, "resolveAccess", &authv1.ResolveAccessRequest{
-		UserId: int32(id.UserID), ProjectId: int32(id.Project), //nolint:gosec // G115: both are sequences of int4
+		UserId: int32(id.UserID), ProjectId: int32(id.Project), ServiceAccountId: int32(id.ServiceAccount), //nolint:gosec // G115: all are sequences of int4
 	})
 	if err != nil {
 		return tenant.Identity{}, err // a fault: the command comes again
@@ -36,7 +36,8 @@ func recheck(ctx context.Context, b *bus.Bus, id tenant.Identity, operation stri
 }
 
 func judge(id tenant.Identity, now *authv1.ResolveAccessResponse, permission string) (tenant.Identity, error) {
-	id.Superuser, id.Email = now.GetSuperuser(), now.GetEmail()
+	// A key may have less than its holder, and never gets more.
+	id.Superuser, id.Email = now.GetSuperuser() && (id.Key == "" || id.Superuser), now.GetEmail()
 	if !now.GetActive() {
 		return tenant.Identity{}, errAccount
 	}

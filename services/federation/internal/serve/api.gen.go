@@ -325,6 +325,9 @@ type ValidationError = any
 // ValidationProblem defines model for ValidationProblem.
 type ValidationProblem = any
 
+// AccountID defines model for AccountID.
+type AccountID = int64
+
 // DeadSeq defines model for DeadSeq.
 type DeadSeq = int64
 
@@ -336,6 +339,9 @@ type IdempotencyKey = string
 
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
+
+// KeyID defines model for KeyID.
+type KeyID = string
 
 // LimitClass defines model for LimitClass.
 type LimitClass string

@@ -258,6 +258,9 @@ type ValidationError = any
 // ValidationProblem defines model for ValidationProblem.
 type ValidationProblem = any
 
+// AccountID defines model for AccountID.
+type AccountID = int64
+
 // Collection defines model for Collection.
 type Collection = string
 
@@ -272,6 +275,9 @@ type IdempotencyKey = string
 
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
+
+// KeyID defines model for KeyID.
+type KeyID = string
 
 // LimitClass defines model for LimitClass.
 type LimitClass string
