@@ -112,7 +112,7 @@ lint: vet $(TOOLS)/golangci-lint-v2.15.0 ## vet, gofmt and golangci-lint; reason
 
 .PHONY: deployments
 deployments: ## containers, manifests, alerts, dashboards and licences agree with the code
-	@$(GO) test -count=1 -run 'Deployment|Container|Image|Metrics|Licence' ./services/commandcenter
+	@$(GO) test -count=1 -run 'Deployment|Container|Image|Metrics|Licence|Threat' ./services/commandcenter
 	@$(GO) test -count=1 ./services/commandcenter/internal/manifests
 
 .PHONY: gen

@@ -19,6 +19,10 @@ func (f file) Access(_ context.Context, userID int64, p tenant.Project, session 
 	return f(userID, p, session)
 }
 
+func (f file) AccountAccess(context.Context, int64, tenant.Project) (Access, error) {
+	return f(0, 0, nil)
+}
+
 func answering(a Access) Resolver {
 	return Resolver{Standing: file(func(int64, tenant.Project, *uuid.UUID) (Access, error) { return a, nil }), Now: func() time.Time { return monday }}
 }
@@ -76,6 +80,8 @@ func TestRecheckGivesTheStandingOfNow(t *testing.T) {
 		"switched off":    {Access{UserID: 7, Project: 42, Role: tenant.Owner}, id, ErrAccount, ""},
 		"account gone":    {Access{}, id, ErrAccount, ""},
 		"no project":      {Access{UserID: 7, Active: true, Project: 1, Role: tenant.Owner}, tenant.Identity{UserID: 7}, nil, tenant.NoRole},
+		"an account":      {Access{ServiceAccount: 3, Active: true, Project: 42, Role: tenant.Viewer}, tenant.Identity{ServiceAccount: 3, Project: 42, Role: tenant.Admin}, nil, tenant.Viewer},
+		"account ended":   {Access{}, tenant.Identity{ServiceAccount: 3, Project: 42, Role: tenant.Admin}, ErrAccount, ""},
 		"a service":       {Access{}, tenant.Identity{Principal: "service:knowledge", Project: 42}, nil, tenant.NoRole},
 	} {
 		got, err := answering(c.now).Recheck(t.Context(), c.id, "createProject")

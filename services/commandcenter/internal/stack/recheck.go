@@ -23,11 +23,11 @@ var (
 // bus has verified who they are.
 func recheck(b *bus.Bus) func(ctx context.Context, id tenant.Identity, operation string) (tenant.Identity, error) {
 	return func(ctx context.Context, id tenant.Identity, operation string) (tenant.Identity, error) {
-		if id.UserID == 0 {
+		if id.UserID == 0 && id.ServiceAccount == 0 {
 			return id, nil
 		}
 		res, err := bus.CallInternal[*authv1.ResolveAccessResponse](ctx, b, auth.Name, "resolveAccess", &authv1.ResolveAccessRequest{
-			UserId: int32(id.UserID), ProjectId: int32(id.Project), //nolint:gosec // G115: both are sequences of int4
+			UserId: int32(id.UserID), ProjectId: int32(id.Project), ServiceAccountId: int32(id.ServiceAccount), //nolint:gosec // G115: all are sequences of int4
 		})
 		if err != nil {
 			return tenant.Identity{}, err // a fault: the command comes again

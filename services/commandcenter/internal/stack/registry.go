@@ -37,7 +37,13 @@ type service struct {
 func services() []service {
 	return []service{
 		{name: auth.Name, schema: &auth.Migrations, conns: 12, build: func(b built) (*app.Module, error) {
-			return auth.New(auth.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Secret: b.env.Secret, Version: b.env.Version}, b.env.Config.Auth)
+			areas, err := areas()
+			if err != nil {
+				return nil, err
+			}
+			return auth.New(auth.Deps{
+				DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Secret: b.env.Secret, Version: b.env.Version, Areas: areas,
+			}, b.env.Config.Auth)
 		}},
 		{name: knowledge.Name, schema: &knowledge.Migrations, conns: 16, jobs: true, live: true, files: true, build: buildKnowledge},
 		{name: ingestion.Name, schema: &ingestion.Migrations, conns: 4, external: true, dead: true, build: func(b built) (*app.Module, error) {

@@ -29,6 +29,8 @@ type world struct {
 	keyAsks  int
 	asks     int
 	standing Standing
+	apiKeys  map[[32]byte]APIKey
+	keyFinds int
 	hold     chan struct{} // when not nil, a question waits for it
 	held     chan struct{} // told when a question waits
 }
@@ -99,7 +101,7 @@ func (w *world) SigningKeys(ctx context.Context) ([]Key, error) {
 	return list, nil
 }
 
-func (w *world) Standing(ctx context.Context, _ int64, _ tenant.Project, _ string) (Standing, error) {
+func (w *world) Standing(ctx context.Context, _ Question) (Standing, error) {
 	w.mu.Lock()
 	w.asks++
 	hold, s, down := w.hold, w.standing, w.down

@@ -80,7 +80,7 @@ func (c *cache[K, V]) fly(ctx context.Context, k K, f *flight[V], epoch uint64, 
 	if c.flights[k] == f {
 		delete(c.flights, k)
 	}
-	if err == nil && epoch == c.epoch {
+	if err == nil && epoch == c.epoch && now.Before(expires) {
 		c.keep(k, v, expires, now)
 	}
 	c.mu.Unlock()

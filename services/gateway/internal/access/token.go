@@ -9,6 +9,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/commandcenter/commandcenter/pkg/apikey"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 )
 
@@ -27,13 +28,17 @@ type claims struct {
 	Type    string `json:"type"`
 }
 
-// Authenticate verifies a bearer token and returns what it says.
+// Authenticate verifies a bearer token, an access token or an API key, and
+// returns what it says.
 func (g *Guard) Authenticate(ctx context.Context, token string) (Claims, error) {
 	if token == "" {
 		return Claims{}, ErrNoToken
 	}
 	if len(token) > maxToken {
 		return Claims{}, ErrBadToken
+	}
+	if apikey.Is(Brand, token) {
+		return g.authenticateKey(ctx, token)
 	}
 	now := g.c.Now()
 	if c, ok := g.tokens.find(token, now); ok {

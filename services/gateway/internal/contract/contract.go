@@ -82,8 +82,10 @@ type Operation struct {
 	Success    int      // the first 2xx of the contract that is not 202
 	Produces   []string // media types of the 2xx answers, sorted
 	Challenge  string   // what a caller without credentials is told to show; empty where nothing is asked for
-	Body       Body
-	Watch      *Watch // of a live operation
+	// SessionOnly says that it takes the session of a person: no API key does.
+	SessionOnly bool
+	Body        Body
+	Watch       *Watch // of a live operation
 
 	Deprecated      bool
 	DeprecatedSince time.Time // zero unless Deprecated
@@ -127,7 +129,7 @@ func Load(file []byte) (*Contract, error) {
 				faulty = append(faulty, fmt.Errorf("%s %s: %w", method, path, err))
 				continue
 			}
-			o.Challenge = challenge(doc, op)
+			o.Challenge, o.SessionOnly = challenge(doc, op), sessionOnly(op)
 			c.byID[o.ID] = o
 			c.Operations = append(c.Operations, o)
 		}
@@ -224,7 +226,25 @@ func challenge(doc *openapi3.T, op *openapi3.Operation) string {
 		}
 	}
 	slices.Sort(out)
+	if slices.Contains(out, "Bearer") { // that does for a key, too
+		return "Bearer"
+	}
 	return strings.Join(out, ", ")
+}
+
+// session is the security scheme of operations that a key may not call.
+const session = "session"
+
+func sessionOnly(op *openapi3.Operation) bool {
+	if op.Security == nil {
+		return false
+	}
+	for _, all := range *op.Security {
+		if _, ok := all[session]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 // Own reports whether the gateway answers by itself: what it knows, and streams
