@@ -256,6 +256,7 @@ func (b *Bus) Close() {
 	if b.closed.CompareAndSwap(false, true) {
 		// A flush that fails has nobody left to tell.
 		_ = b.nc.FlushTimeout(time.Second)
+		b.m.queues.forget(b)
 		b.nc.Close()
 		b.mux.stop()
 		b.asking.Wait()

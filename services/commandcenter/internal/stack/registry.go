@@ -72,6 +72,20 @@ func Names() []string {
 	return out
 }
 
+// leads is what a process of a service may lead, on a connection of its own each:
+// its outbox and its jobs.
+const leads = 2
+
+// Connections is how many connections to the database a process of a service
+// has at most: its pool, and one for each thing that it may lead.
+func Connections(name string) int {
+	s, err := find(name)
+	if err != nil || s.schema == nil {
+		return 0
+	}
+	return s.conns + leads
+}
+
 func find(name string) (service, error) {
 	all := services()
 	i := slices.IndexFunc(all, func(s service) bool { return s.name == name })
