@@ -113,6 +113,7 @@ lint: vet $(TOOLS)/golangci-lint-v2.15.0 ## vet, gofmt and golangci-lint; reason
 .PHONY: deployments
 deployments: ## containers, manifests, alerts, dashboards and licences agree with the code
 	@$(GO) test -count=1 -run 'Deployment|Container|Image|Metrics|Licence|Threat' ./services/commandcenter
+	@$(GO) test -count=1 ./services/commandcenter/internal/manifests
 
 .PHONY: gen
 gen: $(TOOLS)/buf-v1.75.0 $(TOOLS)/protoc-gen-go-v1.36.12 $(TOOLS)/oapi-codegen-v2.8.2 ## write everything that follows from the two contracts

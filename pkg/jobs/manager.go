@@ -121,7 +121,7 @@ func (m *Manager) Start(ctx context.Context) error {
 		}
 	}
 	var err error
-	if m.metrics, err = newMetrics(m.db.Service(), m.conf.Registerer); err != nil {
+	if m.metrics, err = newMetrics(m.db, m.conf.Registerer); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	// Some may hold long jobs that wait, and must not keep the others out.
