@@ -145,7 +145,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		{Name: "auth.signing_keys", Check: func(context.Context) error { return keys.Ready(now()) }},
 	}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{
-		Service: Name, Version: d.Version, DB: d.DB, Recheck: resolver.Recheck, Checks: checks,
+		Service: Name, Version: d.Version, DB: d.DB, Checks: checks,
 		// Whoever waits for a hash holds a worker; the rest is for everybody else,
 		// above all for the gateway's questions of access.
 		Workers: otherWorkers + c.Password.Concurrent + c.Password.Waiting,

@@ -7,16 +7,9 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
-)
-
-// Failures of a recheck.
-var (
-	ErrAccount = errs.New(errs.Unauthenticated, "this account does not exist any more or is inactive")
-	ErrProject = errs.New(errs.NotFound, "project not found")
 )
 
 // Access is a user's standing. Without an account all is zero; without a
@@ -75,35 +68,4 @@ func (r Resolver) ResolveAccount(ctx context.Context, id int64, project tenant.P
 		return Access{}, fmt.Errorf("resolve access of service account %d: %w", id, err)
 	}
 	return a, nil
-}
-
-// Recheck returns the identity as it is now, for a command that waited. It
-// returns [ErrAccount] or [ErrProject] when the caller may not act any more. The
-// session is not asked for: what was accepted while it lived outlives it, so
-// that a logout does not undo an upload. Services are taken at their word: the
-// bus has verified who they are.
-func (r Resolver) Recheck(ctx context.Context, id tenant.Identity, _ string) (tenant.Identity, error) {
-	var a Access
-	var err error
-	switch {
-	case id.UserID != 0:
-		a, err = r.Resolve(ctx, id.UserID, id.Project, "")
-	case id.ServiceAccount != 0:
-		a, err = r.ResolveAccount(ctx, id.ServiceAccount, id.Project)
-	default:
-		return id, nil
-	}
-	switch {
-	case err != nil:
-		return tenant.Identity{}, err
-	case !a.Active:
-		return tenant.Identity{}, ErrAccount
-	case id.Project != tenant.Instance && a.Project != id.Project:
-		return tenant.Identity{}, ErrProject
-	}
-	id.Superuser, id.Email = a.Superuser, a.Email
-	if id.Project != tenant.Instance {
-		id.Role = a.Role
-	}
-	return id, nil
 }

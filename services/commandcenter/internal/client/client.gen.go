@@ -2938,7 +2938,7 @@ type ClientInterface interface {
 
 	// DeleteProject Delete a project and everything in it
 	//
-	// The project is gone for its members at once; each service then purges what it holds.
+	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
 	//
 	// Corresponds with DELETE /api/v1/projects/{project_id} (the `DeleteProject` operationId).
 	DeleteProject(ctx context.Context, projectId ProjectID, params *DeleteProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4477,7 +4477,7 @@ func (c *Client) CreateProject(ctx context.Context, params *CreateProjectParams,
 
 // DeleteProject Delete a project and everything in it
 //
-// The project is gone for its members at once; each service then purges what it holds.
+// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
 //
 // Corresponds with DELETE /api/v1/projects/{project_id} (the `DeleteProject` operationId).
 func (c *Client) DeleteProject(ctx context.Context, projectId ProjectID, params *DeleteProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -10904,7 +10904,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteProjectWithResponse Delete a project and everything in it
 	//
-	// The project is gone for its members at once; each service then purges what it holds.
+	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -18174,7 +18174,7 @@ func (c *ClientWithResponses) CreateProjectWithResponse(ctx context.Context, par
 
 // DeleteProjectWithResponse Delete a project and everything in it
 //
-// The project is gone for its members at once; each service then purges what it holds.
+// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
 //
 // Returns a wrapper object for the known response body format(s).
 //

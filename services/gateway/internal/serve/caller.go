@@ -80,8 +80,10 @@ func (s *Edge) caller(ctx context.Context, op *contract.Operation, want tenant.P
 	return who, standing.Limits, permit(op.Permission, who)
 }
 
-// callerNow is who makes a call that goes on, as things stand now.
-func (s *Edge) callerNow(ctx context.Context, r *http.Request, op *contract.Operation, path []string) (tenant.Identity, error) {
+// callerNow is who makes a call that goes on, as things stand now. One that names
+// no project goes on in the one that it began with: when the caller's default is
+// another by now, its right has ended.
+func (s *Edge) callerNow(ctx context.Context, r *http.Request, op *contract.Operation, path []string, began tenant.Project) (tenant.Identity, error) {
 	claims, err := s.claims(ctx, r)
 	if err != nil {
 		return tenant.Identity{}, err
@@ -91,6 +93,9 @@ func (s *Edge) callerNow(ctx context.Context, r *http.Request, op *contract.Oper
 		return tenant.Identity{}, err
 	}
 	who, _, err := s.caller(ctx, op, want, claims, principalOf(claims))
+	if err == nil && who.Project != began {
+		err = errForbidden
+	}
 	return who, err
 }
 

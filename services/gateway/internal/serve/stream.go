@@ -340,12 +340,9 @@ func (t *teller) tell(reader *feed.Reader) error {
 // check asks whether the caller may go on. While nobody can tell, nothing is
 // said, for a minute at most.
 func (t *teller) check(ctx context.Context) error {
-	who, err := t.s.callerNow(ctx, t.c.Request(), t.op, t.c.ParamValues())
+	who, err := t.s.callerNow(ctx, t.c.Request(), t.op, t.c.ParamValues(), t.filter.Project)
 	if err == nil {
 		err = allowed(t.filter, who)
-		if who.Project != t.filter.Project { // the default one is another now
-			err = errForbidden
-		}
 	}
 	switch {
 	case err == nil:
