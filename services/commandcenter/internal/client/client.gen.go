@@ -883,6 +883,20 @@ type InvitationCreated struct {
 	Token string `json:"token"`
 }
 
+// KeySet defines model for KeySet.
+type KeySet struct {
+	Keys []struct {
+		Alg string `json:"alg"`
+		Crv string `json:"crv"`
+		Kid string `json:"kid"`
+		Kty string `json:"kty"`
+		Use string `json:"use"`
+
+		// X The public key, in base64url
+		X string `json:"x"`
+	} `json:"keys"`
+}
+
 // KnowledgeSearchRequest defines model for KnowledgeSearchRequest.
 type KnowledgeSearchRequest struct {
 	Category     *string `json:"category,omitempty"`
@@ -1641,7 +1655,7 @@ type FollowEventsParams struct {
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 
-	// LastEventID The `id` of the last event that the caller has; it wins over `after`. One that is nobody's gets `event` `reset`.
+	// LastEventID The `id` of the last event that the caller has; it wins over `after`. One behind which the stream cannot go on gets `event: reset`.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
@@ -2379,6 +2393,13 @@ type ClientInterface interface {
 	// Corresponds with GET / (the `Root` operationId).
 	Root(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// Jwks The keys that verify access tokens
+	//
+	// A JSON Web Key Set (RFC 7517). It may be kept for five minutes; a key is in it for an hour before it signs, and as long as a token that it signed lives.
+	//
+	// Corresponds with GET /.well-known/jwks.json (the `Jwks` operationId).
+	Jwks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListFederatedProjects The instances, in the form of the original federation service
 	//
 	// For other instances, with the API key that they were given. Only those that are admitted.
@@ -2595,8 +2616,9 @@ type ClientInterface interface {
 	// FollowEvents What is said in a project, from now on
 	//
 	// Server-sent events. Each carries an Event as `data` and `<stream created>-<sequence>` as `id`; a client that comes back with
-	// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the place is not kept any
-	// more: read the state anew. `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
+	// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the stream cannot go on
+	// there and begins now: read the state anew. Its `data` has a `reason` for people and a `code`: `not_kept` (what followed the place is too old),
+	// `unknown` (the place is not of this stream, which was made anew or restored), `malformed` (no id of an event). `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
 	// expired. A comment keeps the connection alive. Who reads too slowly is cut off, and may come back.
 	//
 	// Corresponds with GET /api/v1/events/stream (the `FollowEvents` operationId).
@@ -3207,6 +3229,23 @@ func (c *Client) Root(ctx context.Context, reqEditors ...RequestEditorFn) (*http
 	return c.Client.Do(req)
 }
 
+// Jwks The keys that verify access tokens
+//
+// A JSON Web Key Set (RFC 7517). It may be kept for five minutes; a key is in it for an hour before it signs, and as long as a token that it signed lives.
+//
+// Corresponds with GET /.well-known/jwks.json (the `Jwks` operationId).
+func (c *Client) Jwks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewJwksRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListFederatedProjects The instances, in the form of the original federation service
 //
 // For other instances, with the API key that they were given. Only those that are admitted.
@@ -3703,8 +3742,9 @@ func (c *Client) GetEventSchema(ctx context.Context, schemaId int64, params *Get
 // FollowEvents What is said in a project, from now on
 //
 // Server-sent events. Each carries an Event as `data` and `<stream created>-<sequence>` as `id`; a client that comes back with
-// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the place is not kept any
-// more: read the state anew. `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
+// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the stream cannot go on
+// there and begins now: read the state anew. Its `data` has a `reason` for people and a `code`: `not_kept` (what followed the place is too old),
+// `unknown` (the place is not of this stream, which was made anew or restored), `malformed` (no id of an event). `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
 // expired. A comment keeps the connection alive. Who reads too slowly is cut off, and may come back.
 //
 // Corresponds with GET /api/v1/events/stream (the `FollowEvents` operationId).
@@ -5109,6 +5149,33 @@ func NewRootRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewJwksRequest constructs an http.Request for the Jwks method
+func NewJwksRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/.well-known/jwks.json")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -10271,6 +10338,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET / (the `Root` operationId).
 	RootWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*RootResponse, error)
 
+	// JwksWithResponse The keys that verify access tokens
+	//
+	// A JSON Web Key Set (RFC 7517). It may be kept for five minutes; a key is in it for an hour before it signs, and as long as a token that it signed lives.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /.well-known/jwks.json (the `Jwks` operationId).
+	JwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*JwksResponse, error)
+
 	// ListFederatedProjectsWithResponse The instances, in the form of the original federation service
 	//
 	// For other instances, with the API key that they were given. Only those that are admitted.
@@ -10519,8 +10595,9 @@ type ClientWithResponsesInterface interface {
 	// FollowEventsWithResponse What is said in a project, from now on
 	//
 	// Server-sent events. Each carries an Event as `data` and `<stream created>-<sequence>` as `id`; a client that comes back with
-	// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the place is not kept any
-	// more: read the state anew. `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
+	// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the stream cannot go on
+	// there and begins now: read the state anew. Its `data` has a `reason` for people and a `code`: `not_kept` (what followed the place is too old),
+	// `unknown` (the place is not of this stream, which was made anew or restored), `malformed` (no id of an event). `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
 	// expired. A comment keeps the connection alive. Who reads too slowly is cut off, and may come back.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -11237,6 +11314,54 @@ func (r RootResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RootResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type JwksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *KeySet
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r JwksResponse) GetJSON200() *KeySet {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r JwksResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r JwksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r JwksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r JwksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r JwksResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -17114,6 +17239,21 @@ func (c *ClientWithResponses) RootWithResponse(ctx context.Context, reqEditors .
 	return ParseRootResponse(rsp)
 }
 
+// JwksWithResponse The keys that verify access tokens
+//
+// A JSON Web Key Set (RFC 7517). It may be kept for five minutes; a key is in it for an hour before it signs, and as long as a token that it signed lives.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /.well-known/jwks.json (the `Jwks` operationId).
+func (c *ClientWithResponses) JwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*JwksResponse, error) {
+	rsp, err := c.Jwks(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseJwksResponse(rsp)
+}
+
 // ListFederatedProjectsWithResponse The instances, in the form of the original federation service
 //
 // For other instances, with the API key that they were given. Only those that are admitted.
@@ -17530,8 +17670,9 @@ func (c *ClientWithResponses) GetEventSchemaWithResponse(ctx context.Context, sc
 // FollowEventsWithResponse What is said in a project, from now on
 //
 // Server-sent events. Each carries an Event as `data` and `<stream created>-<sequence>` as `id`; a client that comes back with
-// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the place is not kept any
-// more: read the state anew. `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
+// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the stream cannot go on
+// there and begins now: read the state anew. Its `data` has a `reason` for people and a `code`: `not_kept` (what followed the place is too old),
+// `unknown` (the place is not of this stream, which was made anew or restored), `malformed` (no id of an event). `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
 // expired. A comment keeps the connection alive. Who reads too slowly is cut off, and may come back.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -18712,6 +18853,39 @@ func ParseRootResponse(rsp *http.Response) (*RootResponse, error) {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseJwksResponse parses an HTTP response from a JwksWithResponse call
+func ParseJwksResponse(rsp *http.Response) (*JwksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &JwksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest KeySet
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
 
 	}
 
