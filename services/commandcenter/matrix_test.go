@@ -73,7 +73,7 @@ func newMatrix(t *testing.T) (*matrix, []*persona) {
 		all = append(all, &persona{name: "the account of a " + role, role: role, scope: "admin", token: m.accountKey(role)})
 	}
 	for _, scope := range []string{"read", "admin"} {
-		all = append(all, &persona{name: "the owner's key to " + scope, role: "owner", scope: scope, token: m.key(m.owner, "/api/v1/keys", scope)})
+		all = append(all, &persona{name: "the owner's key to " + scope, role: "owner", scope: scope, token: m.key(m.owner, "/api/v1/keys", scope, m.project)})
 	}
 	return m, all
 }
@@ -120,17 +120,19 @@ func (m *matrix) join(t testing.TB, who *persona) {
 	m.p.in(t).caller(who.token).json("POST", "/api/v1/invitations/accept", map[string]any{"token": inv.Token}, 200, nil)
 }
 
-// key makes an API key with the scope everywhere.
-func (m *matrix) key(who *caller, path, scope string) string {
-	var made struct{ Secret string `json:"secret"` }
-	who.json("POST", path, map[string]any{"name": scope, "scopes": []string{"*:" + scope}}, 201, &made, "X-Project-ID", strconv.FormatInt(m.project, 10))
+// key makes an API key of the project with the scope for everything.
+func (m *matrix) key(who *caller, path, scope string, project int64) string {
+	var made struct {
+		Secret string `json:"secret"`
+	}
+	who.json("POST", path, map[string]any{"name": scope, "scopes": []string{"*:" + scope}}, 201, &made, "X-Project-ID", strconv.FormatInt(project, 10))
 	return made.Secret
 }
 
 func (m *matrix) accountKey(role string) string {
 	var made struct{ ID int64 }
 	m.owner.json("POST", "/api/v1/service-accounts", map[string]any{"name": role, "role": role}, 201, &made, "X-Project-ID", strconv.FormatInt(m.project, 10))
-	return m.key(m.owner, fmt.Sprintf("/api/v1/service-accounts/%d/keys", made.ID), "admin")
+	return m.key(m.owner, fmt.Sprintf("/api/v1/service-accounts/%d/keys", made.ID), "admin", m.project)
 }
 
 // verdict is what a call has to meet: 0 for leave to go on, else the refusal.
@@ -176,13 +178,15 @@ func (m *matrix) verdict(op attackedOp, permission string, who *persona, where p
 // call them.
 var ownRefusals = map[string]string{
 	"login": "incorrect", "refreshToken": "refresh token", "changePassword": "old password is incorrect", "setLimit": "a superuser has set", "resetLimit": "a superuser has set",
-	"listFederatedProjects": "key", "updateFederatedProject": "key", "getFederatedProject": "key",
+	"listFederatedProjects": "X-API-Key", "updateFederatedProject": "X-API-Key", "getFederatedProject": "X-API-Key", // of instances
+	"getCurrentUserInfo": "a service account is nobody's account",
 }
 
 // bodies are sent where what the contract makes up would ask for more than the
 // permission of the operation, or harm what comes after it.
 var bodies = map[string]map[string]any{
 	"updateProject": {"description": "matrix"}, "setLimit": {"limit": "600/second"}, "inviteMember": {"role": "viewer"},
+	"createKey": {"name": "k", "scopes": []string{"knowledge:read"}}, "createServiceAccountKey": {"name": "k", "scopes": []string{"knowledge:read"}},
 }
 
 // call is the call of a cell. What the operation would take away is another
@@ -195,13 +199,15 @@ func (m *matrix) call(t testing.TB, op attackedOp, who *persona, where place, al
 	if op.id == "register" {
 		c.body["email"] = fmt.Sprintf("new%d@example.org", m.sent.Add(1))
 	}
-	project := map[place]int64{own: m.project, foreign: m.other, absent: absentProject}[where]
-	if allowed && op.id == "deleteProject" {
-		holder := map[place]*caller{own: m.owner, foreign: m.foreign}[where]
-		project = m.p.in(t).caller(holder.token).project(fmt.Sprintf("To be deleted %d", m.sent.Add(1)))
-	}
-	token := who.token
-	if allowed && (op.id == "logout" || op.id == "endSessions") {
+	project, token := map[place]int64{own: m.project, foreign: m.other, absent: absentProject}[where], who.token
+	switch {
+	case allowed && op.id == "deleteProject":
+		holder := m.p.in(t).caller(map[place]*caller{own: m.owner, foreign: m.foreign}[where].token)
+		project = holder.project(fmt.Sprintf("To be deleted %d", m.sent.Add(1)))
+		if who.scope != "" {
+			token = m.key(holder, "/api/v1/keys", who.scope, project)
+		}
+	case allowed && (op.id == "logout" || op.id == "endSessions"):
 		token = m.account(t, fmt.Sprintf("gone%d@example.org", m.sent.Add(1))).token
 	}
 	switch op.project {
@@ -245,6 +251,7 @@ func TestEveryRoleMayDoWhatTheContractSaysAndNothingElse(t *testing.T) {
 	t.Parallel()
 	m, all := newMatrix(t)
 	permissions := contractPermissions(t)
+	m.foreignIDs(t)
 	t.Run("callers", func(t *testing.T) {
 		for _, who := range all {
 			t.Run(who.name, func(t *testing.T) {
@@ -259,6 +266,75 @@ func TestEveryRoleMayDoWhatTheContractSaysAndNothingElse(t *testing.T) {
 	if m.cells.Load() < 1500 {
 		t.Errorf("only %d cells", m.cells.Load())
 	}
+}
+
+// foreignIDs gives every operation that takes an id one of a thing in the other
+// project, and one that nothing has: the answers are the same.
+func (m *matrix) foreignIDs(t *testing.T) {
+	t.Helper()
+	ids := m.things(t)
+	probed := map[string]bool{}
+	for _, op := range m.ops {
+		for _, ref := range op.params {
+			name := ref.Value.Name
+			pair, ok := ids[name]
+			if ref.Value.In != "path" || !ok || op.project == "none" && name != "operation_id" && name != "session_id" {
+				continue
+			}
+			probed[name] = true
+			var bodies [2][]byte
+			for i, id := range pair {
+				c := m.call(t, op, &persona{token: m.owner.token}, own, false)
+				c.path[name] = id
+				got := m.ask(t, c)
+				if bodies[i] = plain(got.body); got.status != 404 {
+					t.Errorf("%s with the %s %s: %d, want 404: %s", op.id, name, id, got.status, got.body)
+				}
+			}
+			if !bytes.Equal(bodies[0], bodies[1]) {
+				t.Errorf("%s tells a foreign %s from one that there is not:\n%s\n%s", op.id, name, bodies[0], bodies[1])
+			}
+		}
+	}
+	for name := range ids {
+		if !probed[name] {
+			t.Errorf("no operation takes a %s", name)
+		}
+	}
+}
+
+// things makes one of each thing with an id in the other project, and names an id
+// of the same form that nothing has.
+func (m *matrix) things(t *testing.T) map[string][2]string {
+	t.Helper()
+	there := strconv.FormatInt(m.other, 10)
+	create := func(path string, body map[string]any) string {
+		var made struct{ ID json.Number }
+		m.foreign.json("POST", path, body, 201, &made, "X-Project-ID", there)
+		return made.ID.String()
+	}
+	var key struct{ Key struct{ ID string } }
+	m.foreign.json("POST", "/api/v1/keys", map[string]any{"name": "k", "scopes": []string{"*:read"}}, 201, &key, "X-Project-ID", there)
+	var sessions []struct{ ID string }
+	m.foreign.json("GET", "/api/v1/auth/sessions", nil, 200, &sessions)
+	var me struct{ ID json.Number }
+	m.foreign.json("GET", "/api/v1/auth/me", nil, 200, &me)
+	out := map[string][2]string{
+		"document_id":   {create("/api/v1/knowledge/documents/text", map[string]any{"title": "t", "content": "the lamp of the lighthouse", "category": "c"})},
+		"schema_id":     {create("/api/v1/events/schemas", map[string]any{"team": "t", "noun": "n", "fact": "f", "version": 1, "schema": map[string]any{"type": "object"}})},
+		"account_id":    {create("/api/v1/service-accounts", map[string]any{"name": "a", "role": "viewer"})},
+		"invitation_id": {create(fmt.Sprintf("/api/v1/projects/%d/invitations", m.other), map[string]any{"role": "viewer"})},
+		"user_id":       {me.ID.String()},
+	}
+	for name, pair := range out {
+		out[name] = [2]string{pair[0], "2147480000"}
+	}
+	out["key_id"] = [2]string{key.Key.ID, "00000000-0000-7000-8000-000000000000"}
+	out["session_id"] = [2]string{sessions[0].ID, "00000000-0000-7000-8000-000000000000"}
+	var operations struct{ Items []struct{ ID string } }
+	m.foreign.json("GET", "/api/v1/operations", nil, 200, &operations, "X-Project-ID", there)
+	out["operation_id"] = [2]string{operations.Items[0].ID, "p" + there + ".knowledge.00000000-0000-7000-8000-000000000000"}
+	return out
 }
 
 // row walks the places of one operation for one caller.
