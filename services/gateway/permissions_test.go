@@ -31,7 +31,7 @@ var permissions = map[string][]string{
 	"public": {
 		"register", "login", "refreshToken",
 		"listFederatedProjects", "getFederatedProject", "updateFederatedProject", // by the key of an instance
-		"root", "mainHealthCheck", "liveness", "readiness", "detailedHealthCheck", "metrics", "openapi", "docs", "docsAsset",
+		"root", "mainHealthCheck", "liveness", "readiness", "detailedHealthCheck", "metrics", "openapi", "docs", "docsAsset", "jwks",
 	},
 	"authenticated": {
 		"getCurrentUserInfo", "logout", "changePassword", "listSessions", "endSessions", "endSession",
