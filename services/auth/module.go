@@ -15,6 +15,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/secret"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 
@@ -42,14 +43,16 @@ var files embed.FS
 // Migrations makes the schema of the service.
 var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations"}
 
-// Deps is what the service is built from. DB, Bus and Secret are needed.
+// Deps is what the service is built from. DB, Bus, Secrets and Secret are needed.
 type Deps struct {
 	DB         *pg.DB
 	Bus        *bus.Bus
 	Log        *slog.Logger          // slog.Default() when nil
 	Registerer prometheus.Registerer // nil keeps no metrics
-	// Secret is the secret of the instance, 32 bytes or more. The key that seals
-	// the signing keys is derived from it.
+	// Secrets seals the signing keys.
+	Secrets *secret.Ring
+	// Secret is the secret of the instance, 32 bytes or more. It opens signing keys
+	// that were sealed before there was a ring.
 	Secret []byte
 	Now    func() time.Time // time.Now when nil
 	// Version of the build, as $SRV.PING shows it.
@@ -77,7 +80,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	store := postgres.New(d.DB)
 	users, sessions, projects := postgres.Users{Store: store}, postgres.Sessions{Store: store}, postgres.Projects{Store: store}
 
-	sealer, err := token.NewSealer(d.Secret)
+	sealer, err := token.NewSealer(d.Secrets, d.Secret)
 	if err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}

@@ -26,6 +26,9 @@ func forms(secret string) [][]byte {
 	return out
 }
 
+// sealing are the keys that seal secrets, in the form of Tink.
+var sealing = regexp.MustCompile(`"keyData":\{[^}]*"value":"([^"]+)"`)
+
 var seed = regexp.MustCompile(`S[UAONX][A-Z2-7]{50,}`) // of an nkey
 
 // TestSecretsLieNowhere plants secrets in a full run and then reads everything
@@ -139,12 +142,18 @@ func keys(t *testing.T, dir string, planted map[string]string) {
 		if strings.Contains(d.Name(), "secret") {
 			planted[d.Name()] = strings.TrimSpace(string(text))
 		}
+		for _, m := range sealing.FindAllSubmatch(text, -1) {
+			planted["a sealing key"] = string(m[1])
+			if raw, err := base64.StdEncoding.DecodeString(string(m[1])); err == nil && len(raw) >= 32 {
+				planted["the bytes of a sealing key"] = string(raw[len(raw)-32:])
+			}
+		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(planted) == before {
-		t.Errorf("no seeds in %s", dir)
+	if len(planted) == before || planted["the bytes of a sealing key"] == "" {
+		t.Errorf("no seeds or sealing keys in %s", dir)
 	}
 }

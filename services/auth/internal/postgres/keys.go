@@ -15,7 +15,8 @@ import (
 type keyRow struct {
 	ID          string    `db:"kid"`
 	Public      []byte    `db:"public_key"`
-	Sealed      []byte    `db:"sealed_seed"`
+	Sealed      []byte    `db:"seed"`
+	Legacy      []byte    `db:"sealed_seed"`
 	SignFrom    time.Time `db:"sign_from"`
 	SignUntil   time.Time `db:"sign_until"`
 	VerifyUntil time.Time `db:"verify_until"`
@@ -30,9 +31,9 @@ func (s *Store) SigningKeys(ctx context.Context, now time.Time) (keys []token.Ro
 	return keys, err
 }
 
-// AddSigningKey keeps what next returns, and drops the keys that no longer
+// ChangeSigningKeys keeps what next returns, and drops the keys that no longer
 // verify. Replicas that do it at the same time wait for each other.
-func (s *Store) AddSigningKey(ctx context.Context, now time.Time, next func([]token.Row) (*token.Row, error)) error {
+func (s *Store) ChangeSigningKeys(ctx context.Context, now time.Time, next func([]token.Row) ([]token.Row, error)) error {
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
 		// Readers pass; a second writer does not.
 		if _, err := tx.ExecContext(ctx, `LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE`); err != nil {
@@ -42,18 +43,21 @@ func (s *Store) AddSigningKey(ctx context.Context, now time.Time, next func([]to
 		if err != nil {
 			return err
 		}
-		row, err := next(rows)
-		if err != nil || row == nil {
+		changed, err := next(rows)
+		if err != nil || len(changed) == 0 {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM signing_keys WHERE verify_until <= $1`, now); err != nil {
 			return fmt.Errorf("drop old signing keys: %w", err)
 		}
 		const q = `
-			INSERT INTO signing_keys (kid, public_key, sealed_seed, sign_from, sign_until, verify_until)
-			VALUES (:kid, :public_key, :sealed_seed, :sign_from, :sign_until, :verify_until)`
-		if _, err := tx.NamedExecContext(ctx, q, keyRow(*row)); err != nil {
-			return fmt.Errorf("insert signing key: %w", err)
+			INSERT INTO signing_keys (kid, public_key, seed, sealed_seed, sign_from, sign_until, verify_until)
+			VALUES (:kid, :public_key, CAST(:seed AS bytea), :sealed_seed, :sign_from, :sign_until, :verify_until)
+			ON CONFLICT (kid) DO UPDATE SET seed = EXCLUDED.seed, sealed_seed = EXCLUDED.sealed_seed`
+		for _, row := range changed {
+			if _, err := tx.NamedExecContext(ctx, q, keyRow(row)); err != nil {
+				return fmt.Errorf("keep signing key: %w", err)
+			}
 		}
 		return nil
 	})
@@ -61,7 +65,7 @@ func (s *Store) AddSigningKey(ctx context.Context, now time.Time, next func([]to
 
 func signingKeys(ctx context.Context, tx *sqlx.Tx, now time.Time) ([]token.Row, error) {
 	const q = `
-		SELECT kid, public_key, sealed_seed, sign_from, sign_until, verify_until
+		SELECT kid, public_key, seed, sealed_seed, sign_from, sign_until, verify_until
 		FROM   signing_keys WHERE verify_until > $1 ORDER BY sign_from DESC, kid`
 	var rows []keyRow
 	if err := tx.SelectContext(ctx, &rows, q, now); err != nil {

@@ -100,7 +100,7 @@ flags; the later wins. ` + "`commandcenter config list`" + ` shows what is in fo
 	for group, cmds := range map[string][]*cobra.Command{
 		"server": {e.upCommand(), e.serveCommand(), e.migrateCommand()},
 		"client": {e.loginCommand(), e.logoutCommand(), e.projectCommand(), e.ingestCommand(), e.searchCommand(), e.operationCommand(), e.federationCommand()},
-		"admin":  {e.doctorCommand(), e.busCommand(), e.configCommand(), e.versionCommand()},
+		"admin":  {e.doctorCommand(), e.busCommand(), e.secretsCommand(), e.configCommand(), e.versionCommand()},
 	} {
 		for _, c := range cmds {
 			c.GroupID = group

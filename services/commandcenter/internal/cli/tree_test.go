@@ -110,6 +110,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"bus tail": {code: exitAuth}, "bus events": {code: exitUnavailable}, "bus list": {}, "bus schema": {}, "bus schema list": {code: exitUnavailable}, "bus schema delete": {args: []string{"1"}, code: exitUnavailable},
 		"bus schema register": {in: "{}", args: []string{"billing.invoice.paid.v1", "-"}, code: exitUnavailable},
 		"bus grant":           {args: []string{"billing", "--project", "1", "--publish", ">"}, code: exitAuth}, "bus revoke": {args: []string{"billing"}, code: exitNotFound}, "bus services": {code: exitAuth}, "bus dead list": {code: exitAuth},
+		"secrets": {}, "secrets status": {code: exitFailure}, "secrets rotate": {code: exitFailure},
 		"bus reconcile": {code: exitAuth}, "bus replay": {args: []string{"auth"}, code: exitAuth},
 		"bus dead show": {args: []string{"1"}, code: exitAuth}, "bus dead redrive": {args: []string{"1"}, code: exitAuth}, "bus dead discard": {args: []string{"1"}, code: exitAuth},
 		"project list": {code: exitUnavailable}, "project create": {args: []string{"x"}, code: exitUnavailable}, "project use": {args: []string{"x"}, code: exitUnavailable},

@@ -287,6 +287,10 @@ func Migrate(ctx context.Context, e *Env) error {
 	if err != nil {
 		return err
 	}
+	// Made with the rest of the keys, so that they can be handed out together.
+	if _, err := e.Ring(); err != nil {
+		return err
+	}
 	if err := pg.Migrate(ctx, dsn, secrets, Schemas()...); err != nil {
 		return err
 	}

@@ -36,9 +36,7 @@ type service struct {
 // side, the edge last.
 func services() []service {
 	return []service{
-		{name: auth.Name, schema: &auth.Migrations, conns: 12, build: func(b built) (*app.Module, error) {
-			return auth.New(auth.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Secret: b.env.Secret, Version: b.env.Version}, b.env.Config.Auth)
-		}},
+		{name: auth.Name, schema: &auth.Migrations, conns: 12, build: buildAuth},
 		{name: knowledge.Name, schema: &knowledge.Migrations, conns: 16, jobs: true, live: true, files: true, build: buildKnowledge},
 		{name: ingestion.Name, schema: &ingestion.Migrations, conns: 4, external: true, dead: true, build: func(b built) (*app.Module, error) {
 			return ingestion.New(ingestion.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Recheck: recheck(b.bus), Version: b.env.Version}, b.env.Config.Ingestion)

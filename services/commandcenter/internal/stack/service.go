@@ -13,6 +13,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/services/auth"
 	"github.com/commandcenter/commandcenter/services/federation"
 	"github.com/commandcenter/commandcenter/services/gateway"
 	"github.com/commandcenter/commandcenter/services/knowledge"
@@ -190,6 +191,16 @@ func (p *servicePart) check() app.Check {
 		}
 		return nil
 	}}
+}
+
+func buildAuth(b built) (*app.Module, error) {
+	ring, err := b.env.Ring()
+	if err != nil {
+		return nil, err
+	}
+	return auth.New(auth.Deps{
+		DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Secrets: ring, Secret: b.env.Secret, Version: b.env.Version,
+	}, b.env.Config.Auth)
 }
 
 func buildFederation(b built) (*app.Module, error) {
