@@ -182,7 +182,7 @@ func TestEachServiceFindsWhatItSaysConsumesAndFollows(t *testing.T) {
 		slices.Contains(got, "auth.project.created.v1") {
 		t.Errorf("knowledge says %v", got)
 	}
-	if got := ids(events.ConsumedBy("auth")); !slices.Equal(got, []string{"any.project.purged.v1"}) {
+	if got := ids(events.ConsumedBy("auth")); !slices.Equal(got, []string{"any.call.recorded.v1", "any.project.purged.v1"}) {
 		t.Errorf("auth consumes %v", got)
 	}
 	if got := ids(events.FollowedBy("knowledge")); !slices.Contains(got, "knowledge.document.deleted.v1") {

@@ -16,6 +16,7 @@ import (
 // map is addressed directly, because the canonical form costs an allocation.
 const (
 	headerIdentity  = "Cc-Identity"   // identity token
+	headerOrigin    = "Cc-Origin"     // where a call at the edge came from
 	headerRequestID = "Cc-Request-Id" // of the HTTP call
 	headerTimeout   = "Cc-Timeout"    // milliseconds that the caller waits
 	headerReply     = "Cc-Reply"      // of a command: where its caller waits
