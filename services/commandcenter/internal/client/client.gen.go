@@ -1641,7 +1641,7 @@ type FollowEventsParams struct {
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 
-	// LastEventID The `id` of the last event that the caller has; it wins over `after`. One that is nobody's gets `event` `reset`.
+	// LastEventID The `id` of the last event that the caller has; it wins over `after`. One behind which the stream cannot go on gets `event: reset`.
 	LastEventID *string `json:"Last-Event-ID,omitempty"`
 }
 
@@ -2595,8 +2595,9 @@ type ClientInterface interface {
 	// FollowEvents What is said in a project, from now on
 	//
 	// Server-sent events. Each carries an Event as `data` and `<stream created>-<sequence>` as `id`; a client that comes back with
-	// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the place is not kept any
-	// more: read the state anew. `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
+	// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the stream cannot go on
+	// there and begins now: read the state anew. Its `data` has a `reason` for people and a `code`: `not_kept` (what followed the place is too old),
+	// `unknown` (the place is not of this stream, which was made anew or restored), `malformed` (no id of an event). `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
 	// expired. A comment keeps the connection alive. Who reads too slowly is cut off, and may come back.
 	//
 	// Corresponds with GET /api/v1/events/stream (the `FollowEvents` operationId).
@@ -2937,7 +2938,7 @@ type ClientInterface interface {
 
 	// DeleteProject Delete a project and everything in it
 	//
-	// The project is gone for its members at once; each service then purges what it holds.
+	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
 	//
 	// Corresponds with DELETE /api/v1/projects/{project_id} (the `DeleteProject` operationId).
 	DeleteProject(ctx context.Context, projectId ProjectID, params *DeleteProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3703,8 +3704,9 @@ func (c *Client) GetEventSchema(ctx context.Context, schemaId int64, params *Get
 // FollowEvents What is said in a project, from now on
 //
 // Server-sent events. Each carries an Event as `data` and `<stream created>-<sequence>` as `id`; a client that comes back with
-// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the place is not kept any
-// more: read the state anew. `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
+// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the stream cannot go on
+// there and begins now: read the state anew. Its `data` has a `reason` for people and a `code`: `not_kept` (what followed the place is too old),
+// `unknown` (the place is not of this stream, which was made anew or restored), `malformed` (no id of an event). `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
 // expired. A comment keeps the connection alive. Who reads too slowly is cut off, and may come back.
 //
 // Corresponds with GET /api/v1/events/stream (the `FollowEvents` operationId).
@@ -4475,7 +4477,7 @@ func (c *Client) CreateProject(ctx context.Context, params *CreateProjectParams,
 
 // DeleteProject Delete a project and everything in it
 //
-// The project is gone for its members at once; each service then purges what it holds.
+// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
 //
 // Corresponds with DELETE /api/v1/projects/{project_id} (the `DeleteProject` operationId).
 func (c *Client) DeleteProject(ctx context.Context, projectId ProjectID, params *DeleteProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -10519,8 +10521,9 @@ type ClientWithResponsesInterface interface {
 	// FollowEventsWithResponse What is said in a project, from now on
 	//
 	// Server-sent events. Each carries an Event as `data` and `<stream created>-<sequence>` as `id`; a client that comes back with
-	// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the place is not kept any
-	// more: read the state anew. `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
+	// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the stream cannot go on
+	// there and begins now: read the state anew. Its `data` has a `reason` for people and a `code`: `not_kept` (what followed the place is too old),
+	// `unknown` (the place is not of this stream, which was made anew or restored), `malformed` (no id of an event). `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
 	// expired. A comment keeps the connection alive. Who reads too slowly is cut off, and may come back.
 	//
 	// Returns a wrapper object for the known response body format(s).
@@ -10901,7 +10904,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteProjectWithResponse Delete a project and everything in it
 	//
-	// The project is gone for its members at once; each service then purges what it holds.
+	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -17530,8 +17533,9 @@ func (c *ClientWithResponses) GetEventSchemaWithResponse(ctx context.Context, sc
 // FollowEventsWithResponse What is said in a project, from now on
 //
 // Server-sent events. Each carries an Event as `data` and `<stream created>-<sequence>` as `id`; a client that comes back with
-// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the place is not kept any
-// more: read the state anew. `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
+// `Last-Event-ID` (a browser does so by itself) misses nothing and gets nothing twice. `event: reset` says that the stream cannot go on
+// there and begins now: read the state anew. Its `data` has a `reason` for people and a `code`: `not_kept` (what followed the place is too old),
+// `unknown` (the place is not of this stream, which was made anew or restored), `malformed` (no id of an event). `event: closed` says that the right to follow has ended: a session was revoked, a membership removed, a token has
 // expired. A comment keeps the connection alive. Who reads too slowly is cut off, and may come back.
 //
 // Returns a wrapper object for the known response body format(s).
@@ -18170,7 +18174,7 @@ func (c *ClientWithResponses) CreateProjectWithResponse(ctx context.Context, par
 
 // DeleteProjectWithResponse Delete a project and everything in it
 //
-// The project is gone for its members at once; each service then purges what it holds.
+// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -130,12 +130,21 @@ func New(from Authority, c Config) (*Guard, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Guard{
+	g := &Guard{
 		c: c, from: from,
 		tokens:    newCache[string, Claims](c.Entries),
 		standings: newCache[Question, Standing](c.Entries),
 		apiKeys:   newCache[[sha256.Size]byte, *APIKey](c.Entries),
-	}, nil
+	}
+	// Who is known in the default project is known where that is named, as in
+	// an operation's id.
+	g.standings.also = func(q Question, s Standing) Question {
+		if q.Project == 0 {
+			q.Project = s.Project
+		}
+		return q
+	}
+	return g, nil
 }
 
 // Standing returns the standing of the token's user in the project, 0 for the

@@ -15,6 +15,7 @@ type cache[K comparable, V any] struct {
 	epoch   uint64 // counts drops
 	entries map[K]entry[V]
 	flights map[K]*flight[V]
+	also    func(K, V) K // another question that has the same answer; nil without
 }
 
 type entry[V any] struct {
@@ -82,6 +83,9 @@ func (c *cache[K, V]) fly(ctx context.Context, k K, f *flight[V], epoch uint64, 
 	}
 	if err == nil && epoch == c.epoch && now.Before(expires) {
 		c.keep(k, v, expires, now)
+		if c.also != nil {
+			c.keep(c.also(k, v), v, expires, now)
+		}
 	}
 	c.mu.Unlock()
 	close(f.done)

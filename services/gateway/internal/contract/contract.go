@@ -84,6 +84,9 @@ type Operation struct {
 	Challenge  string   // what a caller without credentials is told to show; empty where nothing is asked for
 	// SessionOnly says that it takes the session of a person: no API key does.
 	SessionOnly bool
+	// StrictQuery says that a query parameter which the contract does not name
+	// is refused: a filter that was misspelt would show everything.
+	StrictQuery bool
 	Body        Body
 	Watch       *Watch // of a live operation
 

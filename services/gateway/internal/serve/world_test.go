@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,19 +46,22 @@ type world struct {
 	health serve.HealthOf
 	logs   *lockedBuffer
 	doc    *contract.Contract
+	late   *atomic.Int64 // by which the guard's clock is ahead
 }
 
 type option func(*serve.Config, *serve.Deps)
 
 func newWorld(t testing.TB, opts ...option) *world {
 	t.Helper()
-	w := &world{t: t, bus: newFakeBus(), auth: newFakeAuth(t), logs: &lockedBuffer{}}
+	w := &world{t: t, bus: newFakeBus(), auth: newFakeAuth(t), logs: &lockedBuffer{}, late: new(atomic.Int64)}
 	w.health = func(context.Context, string) ([]serve.Component, error) { return nil, nil }
 	doc, err := contract.Load(gateway.OpenAPI())
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.guard, err = access.New(w.auth, access.Config{Issuer: "commandcenter", Audience: "commandcenter"})
+	w.guard, err = access.New(w.auth, access.Config{
+		Issuer: "commandcenter", Audience: "commandcenter", Now: func() time.Time { return time.Now().Add(time.Duration(w.late.Load())) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
