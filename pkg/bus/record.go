@@ -11,8 +11,10 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/nats-io/nats.go"
 	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	events "github.com/commandcenter/commandcenter/proto-events"
 	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
@@ -76,6 +78,29 @@ func ActedAs(ctx context.Context, principal string) {
 	}
 }
 
+// Say publishes a fact of this service, durably: for an edge, which has no
+// database to say it from. The same id twice is one fact.
+func (b *Bus) Say(ctx context.Context, m proto.Message, id uuid.UUID, at time.Time) error {
+	d, err := events.Describe(m)
+	if err != nil {
+		return err
+	}
+	key, err := events.Aggregate(m)
+	if err != nil {
+		return err
+	}
+	header, err := events.Headers(m, id.String(), events.Source("", b.service), at)
+	if err != nil {
+		return err
+	}
+	data, err := events.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, _, err = b.Publish(ctx, d.By(b.service).Subject(tenant.Project(key.Project).Token()), id.String(), nats.Header(header), data)
+	return err
+}
+
 // Bounds of a record. What is longer is cut: it is named, not kept.
 const (
 	maxNames    = 16
@@ -100,8 +125,8 @@ func (s *Server) tell(ctx context.Context, tx *sqlx.Tx, p tenant.Project, t atte
 	o := originOf(t.header)
 	m := &platformv1.CallRecorded{
 		ProjectId: int32(p), CallId: t.call, Version: 1, Service: s.c.Service, Operation: t.op, //nolint:gosec // G115: ids of projects have 31 bits
-		Principal: t.principal, KeyId: t.id.Key, Status: int32(t.outcome.status), Address: clean(o.Address), //nolint:gosec // G115: a status of HTTP
-		RequestId: clean(get(t.header, headerRequestID)), AcceptedAt: timestamppb.New(t.accepted), Count: 1,
+		Principal: t.principal, KeyId: t.id.Key, Status: int32(t.outcome.status), Address: Clean(o.Address), //nolint:gosec // G115: a status of HTTP
+		RequestId: Clean(get(t.header, headerRequestID)), AcceptedAt: timestamppb.New(t.accepted), Count: 1,
 	}
 	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
 		m.TraceId = sc.TraceID().String()
@@ -110,7 +135,7 @@ func (s *Server) tell(ctx context.Context, tx *sqlx.Tx, p tenant.Project, t atte
 		m.Status, m.Reason = 0, string(errs.KindOf(t.outcome.err))
 	}
 	for _, n := range o.Named[:min(len(o.Named), maxNames)] {
-		m.Target = append(m.Target, &platformv1.CallTarget{Name: clean(n.Name), Value: clean(n.Value)})
+		m.Target = append(m.Target, &platformv1.CallTarget{Name: Clean(n.Name), Value: Clean(n.Value)})
 	}
 	if id := made(t.outcome); id != "" {
 		m.Target = append(m.Target, &platformv1.CallTarget{Name: "id", Value: id})
@@ -118,8 +143,9 @@ func (s *Server) tell(ctx context.Context, tx *sqlx.Tx, p tenant.Project, t atte
 	return outbox.Add(ctx, tx, m, outbox.At(t.accepted))
 }
 
-// clean is a text that every database and every terminal takes.
-func clean(s string) string {
+// Clean is a text as it is recorded: one that every database and every terminal
+// takes, cut to a bound. that every database and every terminal takes.
+func Clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
 			return -1
@@ -146,11 +172,11 @@ func made(o outcome) string {
 	}
 	var text string
 	if json.Unmarshal(answer.ID, &text) == nil {
-		return clean(text)
+		return Clean(text)
 	}
 	var number json.Number
 	if json.Unmarshal(answer.ID, &number) == nil {
-		return clean(number.String())
+		return Clean(number.String())
 	}
 	return ""
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/serve"
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
+	"github.com/commandcenter/commandcenter/services/auth/internal/trail"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
 
@@ -115,11 +116,13 @@ func New(d Deps, c Config) (*app.Module, error) {
 	authenticator := user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Ceiling: ceiling, Now: now}
 	apiKeys, uses := postgres.Keys{Store: store}, &key.Uses{}
 	invitations := invitation.Service{Invitations: postgres.Invitations{Store: store}, Life: c.InvitationLife, Page: c.InvitationURL, Now: now}
+	audits := trail.Service{Log: postgres.Trail{Store: store}, Now: now}
 	handlers := &serve.Handlers{
 		Keys:            key.Keeper{Keys: apiKeys, Now: now, Rules: key.Rules{MaxLife: c.KeyMaxLife, Areas: d.Areas}},
 		ServiceAccounts: key.Accounts{Store: apiKeys, Now: now},
 		KeyReader:       key.Reader{Keys: apiKeys, Uses: uses, Now: now},
 		Directory:       user.Directory{Accounts: users, Now: now},
+		Trail:           audits,
 
 		Registrar:     user.Registrar{Passwords: hasher, Accounts: users, Invitations: invitations, Mode: user.Mode(c.Registration), Now: now},
 		Members:       member.Service{Members: postgres.Members{Store: store}, Now: now},
@@ -152,11 +155,11 @@ func New(d Deps, c Config) (*app.Module, error) {
 	})
 	handlers.Register(server)
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
-	(&inbox.Handlers{Deletion: deletion}).Register(heard)
+	(&inbox.Handlers{Deletion: deletion, Trail: audits}).Register(heard)
 
 	keeper := &housekeeper{
 		every: c.Housekeeping, remind: c.RemindPurge, forget: throttle.Forgets(),
-		keys: keys, store: store, deletion: deletion, now: now, log: log,
+		keys: keys, store: store, deletion: deletion, audits: audits, now: now, log: log,
 	}
 	return &app.Module{
 		Name: Name,

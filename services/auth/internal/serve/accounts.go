@@ -29,6 +29,7 @@ func (h *Handlers) register(ctx context.Context, r registerRequest) (createdUser
 	if err != nil {
 		return createdUser{}, err
 	}
+	acted(ctx, u.ID)
 	return createdUser{userResponse(u)}, nil
 }
 
@@ -62,7 +63,11 @@ func (h *Handlers) logIn(ctx context.Context, in UserLogin) (session.Pair, error
 	if err != nil {
 		return session.Pair{}, err
 	}
-	return h.Sessions.Open(ctx, u.ID, u.Email)
+	pair, err := h.Sessions.Open(ctx, u.ID, u.Email)
+	if err == nil {
+		acted(ctx, u.ID)
+	}
+	return pair, err
 }
 
 type refreshTokenRequest struct {
@@ -74,6 +79,7 @@ func (h *Handlers) refreshToken(ctx context.Context, r refreshTokenRequest) (tok
 	if err != nil {
 		return tokens{}, err
 	}
+	acted(ctx, pair.Holder.UserID)
 	return tokenPair(pair), nil
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
+	"github.com/commandcenter/commandcenter/services/auth/internal/trail"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
 
@@ -43,6 +44,8 @@ type Handlers struct {
 	ServiceAccounts key.Accounts
 	KeyReader       key.Reader
 	Directory       user.Directory
+
+	Trail trail.Service
 
 	// LoggedIn, when set, is told how each login ended: "ok", or the kind of the
 	// failure.
@@ -70,6 +73,7 @@ func Operations() []string {
 		"listKeys", "createKey", "revokeKey", "rotateKey",
 		"listServiceAccounts", "createServiceAccount", "updateServiceAccount", "deleteServiceAccount", "createServiceAccountKey",
 		"listUsers", "getUser", "deactivateUser", "reactivateUser",
+		"listAudit", "getAuditHead",
 	}
 }
 
@@ -110,6 +114,9 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "getUser", h.getUser)
 	bus.Command(s, "deactivateUser", h.deactivateUser)
 	bus.Command(s, "reactivateUser", h.reactivateUser)
+
+	bus.Request(s, "listAudit", h.listAudit)
+	bus.Request(s, "getAuditHead", h.getAuditHead)
 
 	bus.Internal(s, "resolveKey", h.resolveKey)
 	bus.Internal(s, "resolveAccess", h.resolveAccess)

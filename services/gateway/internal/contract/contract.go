@@ -78,6 +78,7 @@ type Operation struct {
 	Rate       *Rate // nil: the defaults of the instance apply
 	MaxBody    int64 // bytes; 0: the default of the instance
 	Timeout    time.Duration
+	Reads      bool     // it changes nothing
 	Aliases    []string // other methods that mean the same
 	Success    int      // the first 2xx of the contract that is not 202
 	Produces   []string // media types of the 2xx answers, sorted
