@@ -1064,6 +1064,20 @@ type InvitationCreated struct {
 	Token string `json:"token"`
 }
 
+// KeySet defines model for KeySet.
+type KeySet struct {
+	Keys []struct {
+		Alg string `json:"alg"`
+		Crv string `json:"crv"`
+		Kid string `json:"kid"`
+		Kty string `json:"kty"`
+		Use string `json:"use"`
+
+		// X The public key, in base64url
+		X string `json:"x"`
+	} `json:"keys"`
+}
+
 // KnowledgeSearchRequest defines model for KnowledgeSearchRequest.
 type KnowledgeSearchRequest struct {
 	Category     *string `json:"category,omitempty"`
@@ -2665,6 +2679,13 @@ type ClientInterface interface {
 	// Corresponds with GET / (the `Root` operationId).
 	Root(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// Jwks The keys that verify access tokens
+	//
+	// A JSON Web Key Set (RFC 7517). It may be kept for five minutes; a key is in it for an hour before it signs, and as long as a token that it signed lives.
+	//
+	// Corresponds with GET /.well-known/jwks.json (the `Jwks` operationId).
+	Jwks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListFederatedProjects The instances, in the form of the original federation service
 	//
 	// For other instances, with the API key that they were given. Only those that are admitted.
@@ -3507,6 +3528,23 @@ type ClientInterface interface {
 // Corresponds with GET / (the `Root` operationId).
 func (c *Client) Root(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRootRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// Jwks The keys that verify access tokens
+//
+// A JSON Web Key Set (RFC 7517). It may be kept for five minutes; a key is in it for an hour before it signs, and as long as a token that it signed lives.
+//
+// Corresponds with GET /.well-known/jwks.json (the `Jwks` operationId).
+func (c *Client) Jwks(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewJwksRequest(c.Server)
 	if err != nil {
 		return nil, err
 	}
@@ -5473,6 +5511,33 @@ func NewRootRequest(server string) (*http.Request, error) {
 	}
 
 	operationPath := fmt.Sprintf("/")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewJwksRequest constructs an http.Request for the Jwks method
+func NewJwksRequest(server string) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/.well-known/jwks.json")
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -11034,6 +11099,15 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET / (the `Root` operationId).
 	RootWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*RootResponse, error)
 
+	// JwksWithResponse The keys that verify access tokens
+	//
+	// A JSON Web Key Set (RFC 7517). It may be kept for five minutes; a key is in it for an hour before it signs, and as long as a token that it signed lives.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /.well-known/jwks.json (the `Jwks` operationId).
+	JwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*JwksResponse, error)
+
 	// ListFederatedProjectsWithResponse The instances, in the form of the original federation service
 	//
 	// For other instances, with the API key that they were given. Only those that are admitted.
@@ -12030,6 +12104,54 @@ func (r RootResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RootResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type JwksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *KeySet
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r JwksResponse) GetJSON200() *KeySet {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r JwksResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r JwksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r JwksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r JwksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r JwksResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -18086,6 +18208,21 @@ func (c *ClientWithResponses) RootWithResponse(ctx context.Context, reqEditors .
 	return ParseRootResponse(rsp)
 }
 
+// JwksWithResponse The keys that verify access tokens
+//
+// A JSON Web Key Set (RFC 7517). It may be kept for five minutes; a key is in it for an hour before it signs, and as long as a token that it signed lives.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /.well-known/jwks.json (the `Jwks` operationId).
+func (c *ClientWithResponses) JwksWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*JwksResponse, error) {
+	rsp, err := c.Jwks(ctx, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseJwksResponse(rsp)
+}
+
 // ListFederatedProjectsWithResponse The instances, in the form of the original federation service
 //
 // For other instances, with the API key that they were given. Only those that are admitted.
@@ -19732,6 +19869,39 @@ func ParseRootResponse(rsp *http.Response) (*RootResponse, error) {
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseJwksResponse parses an HTTP response from a JwksWithResponse call
+func ParseJwksResponse(rsp *http.Response) (*JwksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &JwksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest KeySet
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
 
 	}
 

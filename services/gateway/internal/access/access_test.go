@@ -19,7 +19,7 @@ import (
 // world is a guard with a clock and an authority that can be held and broken.
 type world struct {
 	*Guard
-	t  *testing.T
+	t  testing.TB
 	mu sync.Mutex
 
 	now      time.Time
@@ -35,7 +35,7 @@ type world struct {
 	held     chan struct{} // told when a question waits
 }
 
-func newWorld(t *testing.T, change func(*Config)) *world {
+func newWorld(t testing.TB, change func(*Config)) *world {
 	t.Helper()
 	w := &world{
 		t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), keys: map[string]ed25519.PrivateKey{}, notAfter: map[string]time.Time{},
