@@ -121,6 +121,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"session": {}, "session list": {code: exitUnavailable}, "session end": {args: []string{"--all"}, code: exitUnavailable},
 		"password": {}, "password change": {in: "old\nnew\n", args: []string{"--password-stdin"}, code: exitUnavailable},
 		"limits": {}, "limits show": {code: exitUnavailable}, "limits set": {args: []string{"reads", "1/minute"}, code: exitUnavailable}, "limits reset": {args: []string{"reads"}, code: exitUnavailable},
+		"audit": {}, "audit list": {code: exitUnavailable}, "audit export": {code: exitUnavailable}, "audit verify": {code: exitUnavailable},
 		"member": {}, "member list": {code: exitUnavailable}, "member invite": {code: exitUnavailable}, "member role": {args: []string{"1", "viewer"}, code: exitUnavailable},
 		"member remove": {args: []string{"1"}, code: exitUnavailable}, "member leave": {code: exitUnavailable}, "member transfer": {args: []string{"1"}, code: exitUnavailable},
 		"invitation": {}, "invitation list": {code: exitUnavailable}, "invitation revoke": {args: []string{"1"}, code: exitUnavailable}, "invitation accept": {args: []string{"cci_x"}, code: exitUnavailable},

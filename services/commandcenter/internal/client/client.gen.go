@@ -611,7 +611,7 @@ type AuditEntry struct {
 	RecordedAt time.Time `json:"recorded_at"`
 	RequestId  string    `json:"request_id"`
 
-	// Seq From 1
+	// Seq From 1, without gaps
 	Seq int64 `json:"seq"`
 
 	// Service Who recorded it; `gateway` for what no service has seen

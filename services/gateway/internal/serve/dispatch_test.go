@@ -79,6 +79,8 @@ var calls = []struct {
 		`{"body":{"team":"billing","noun":"invoice","fact":"paid","version":1,"schema":{"type":"object"}}}`},
 	{"getEventSchema", "GET", "/api/v1/events/schemas/7", "", viewer, 200, 1, `{"schema_id":7}`},
 	{"deleteEventSchema", "DELETE", "/api/v1/events/schemas/7", "", owner, 204, 1, `{"schema_id":7}`},
+	{"listAudit", "GET", "/api/v1/audit?actor=user:7&outcome=denied&after=0", "", owner, 200, 1, `{"instance":false,"actor":"user:7","outcome":"denied","after":0,"limit":100}`},
+	{"getAuditHead", "GET", "/api/v1/audit/head", "", owner, 200, 1, `{"instance":false}`},
 	{"listDeadLetters", "GET", "/api/v1/dead-letters?service=knowledge", "", owner, 200, 1, `{"service":"knowledge","after":0,"limit":100}`},
 	{"purgeDeadLetters", "DELETE", "/api/v1/dead-letters", "", owner, 200, 1, `{}`},
 	{"getDeadLetter", "GET", "/api/v1/dead-letters/7", "", owner, 200, 1, `{"seq":7}`},
@@ -450,7 +452,7 @@ var edgeStubs = func() string {
 	for id, path := range map[string]string{
 		"root": "/", "mainHealthCheck": "/health", "liveness": "/health/live", "readiness": "/health/ready", "detailedHealthCheck": "/health/detailed",
 		"docs": "/docs", "docsAsset": "/docs/{asset}", "openapi": "/openapi.json", "jwks": "/jwks.json", "metrics": "/metrics", "getOperation": "/operations/{operation_id}", "listOperations": "/operations",
-		"listLimits": "/limits", "listEvents": "/events", "followEvents": "/events/stream",
+		"listLimits": "/limits", "listEvents": "/events", "followEvents": "/events/stream", "exportAudit": "/audit/export",
 	} {
 		b.WriteString("  " + path + ":\n    get:\n      operationId: " + id + "\n")
 		if i := strings.IndexByte(path, '{'); i >= 0 {
