@@ -66,7 +66,7 @@ BEGIN
         RETURN NEW;
     END IF;
     IF NEW.project_id <> OLD.project_id OR NEW.seq <> OLD.seq + 1 OR NOT EXISTS (
-        SELECT 1 FROM audit_entries e
+        SELECT 1 FROM auth.audit_entries e
         WHERE  e.project_id = NEW.project_id AND e.seq = NEW.seq AND e.hash = NEW.hash AND e.prev = OLD.hash)
     THEN
         RAISE EXCEPTION 'the audit log goes on with its next entry' USING ERRCODE = 'insufficient_privilege';
