@@ -89,6 +89,9 @@ func (a *attacker) whileStopped(t *testing.T, stopped, kept, deleted string) (wa
 			c.path["project_id"] = deleted
 		}
 		own := op.service == stopped
+		if op.id == "exportAudit" && stopped == "auth" { // the gateway reads it there
+			continue
+		}
 		if op.id == "detailedHealthCheck" { // 503 with each service's state, of some seconds ago
 			continue
 		}

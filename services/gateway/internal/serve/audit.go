@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 
@@ -47,6 +48,9 @@ func (s *Edge) noteDenial(c echo.Context, k *call, err error) {
 		return
 	}
 	kind := errs.KindOf(s.translate(c, err))
+	if errors.Is(err, errElsewhere) { // which the caller is told is not there
+		kind = errs.Forbidden
+	}
 	switch kind {
 	case errs.Unauthenticated, errs.Forbidden, errs.RateLimited:
 	default:
