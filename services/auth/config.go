@@ -79,7 +79,7 @@ func DefaultConfig() Config {
 
 		// The parameters of OWASP's password storage cheat sheet.
 		Password: Password{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, Concurrent: 2, Waiting: 32},
-		Throttle: Throttle{Failures: 5, Window: 15 * time.Minute, Lock: 15 * time.Minute, MaxLock: 15 * time.Minute, Ceiling: 100, CeilingLock: time.Minute},
+		Throttle: Throttle{Failures: 5, Window: 15 * time.Minute, Lock: time.Minute, MaxLock: 15 * time.Minute, Ceiling: 100, CeilingLock: time.Minute},
 	}
 }
 
