@@ -79,7 +79,7 @@ The project has to be there. When it is deleted, its grants are revoked.`,
 	fs.DurationVar(&expires, "expires", 0, "how long the grant holds (default: until it is revoked)")
 	fs.DurationVar(&since, "since", 0, "how far back a new consumer begins (default: now)")
 	fs.StringVarP(&out, "out", "o", "", "file for the credentials, readable by you alone (default: NAME.creds)")
-	fs.BoolVar(&renew, "renew", false, "make new credentials and refuse the earlier ones")
+	fs.BoolVar(&renew, "renew", false, "make new credentials, in the place of the earlier ones, which are refused")
 	return ends(c, append(slices.Clone(codesBus), exitNotFound)...)
 }
 
