@@ -148,9 +148,9 @@ func TestFiveFailuresLockTheAccountForAGrowingTimeUpToAQuarterOfAnHour(t *testin
 		}
 	}
 	fail("nobody@example.org", time.Minute)
-	for _, minutes := range []time.Duration{1, 2, 4, 8, 15, 15} {
-		fail("jo@example.org", minutes*time.Minute)
-		w.clock.move(minutes * time.Minute)
+	for _, lock := range []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 15 * time.Minute, 15 * time.Minute} {
+		fail("jo@example.org", lock)
+		w.clock.move(lock)
 	}
 	w.login("jo@example.org", password).ok(200)
 	fail("jo@example.org", time.Minute) // a login ends the row
