@@ -128,7 +128,7 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	}
 	if c.Notes {
 		kv := "KV_" + BucketOperations
-		p.pub("$KV."+BucketOperations+".>", "$JS.API.STREAM.INFO."+kv, "$JS.API.DIRECT.GET."+kv+".$KV."+BucketOperations+".>")
+		p.pub("$KV."+BucketOperations+".>", "$JS.API.STREAM.INFO."+kv, "$JS.API.DIRECT.GET."+kv, "$JS.API.DIRECT.GET."+kv+".$KV."+BucketOperations+".>")
 	}
 	if c.Peers {
 		p.pub("peer." + service + ".>")

@@ -313,3 +313,23 @@ func (o *Operation) check() error {
 	}
 	return nil
 }
+
+// Reads reports whether the operation changes nothing: a search is a POST, and a
+// read.
+func (o *Operation) Reads() bool {
+	return o.Method == http.MethodGet || o.Delivery == Request && o.Permission == Viewer
+}
+
+// Level is the word of the scope that an API key has to have in the area of the
+// operation: read, write or admin.
+func (o *Operation) Level() string {
+	switch {
+	case o.Permission == Superuser:
+		return "admin"
+	case o.Reads():
+		return "read"
+	case o.Permission == Admin, o.Permission == Owner:
+		return "admin"
+	}
+	return "write"
+}

@@ -187,15 +187,7 @@ func scoped(op *contract.Operation, k *access.APIKey) error {
 
 // level is what the scopes of a key have to reach.
 func level(op *contract.Operation) access.Level {
-	switch {
-	case op.Permission == contract.Superuser:
-		return access.Admin
-	case reads(op):
-		return access.Read
-	case op.Permission == contract.Admin, op.Permission == contract.Owner:
-		return access.Admin
-	}
-	return access.Write
+	return access.ParseLevel(op.Level())
 }
 
 func permit(want contract.Permission, who tenant.Identity) error {

@@ -281,7 +281,7 @@ func (s *Edge) call(c echo.Context, op *contract.Operation, who tenant.Identity,
 		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
 		a, err = s.bus.Request(ctx, target, who, payload)
-		if errs.KindOf(err) == errs.Timeout && ctx.Err() != nil && reads(op) {
+		if errs.KindOf(err) == errs.Timeout && ctx.Err() != nil && op.Reads() {
 			// Nothing was changed, so that it can be asked again. What happened to
 			// a write nobody knows: that stays a 504.
 			err = errs.New(errs.Unavailable, op.Service+" did not answer in time").After(hungRetry).Because(err)
