@@ -96,7 +96,8 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	if c.Jobs {
 		takes = true
 		p.durable(StreamJobs, JobDurable(service))
-		p.pub("job.*."+service+".*", "$JS.API.STREAM.INFO."+StreamJobs)
+		p.pub("job.*."+service+".*", "$JS.API.STREAM.INFO."+StreamJobs, "peer."+service+".jobs")
+		p.sub("peer." + service + ".jobs")
 	}
 	if c.External {
 		takes = true
