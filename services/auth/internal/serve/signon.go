@@ -37,7 +37,7 @@ func (s sent) Headers() map[string]string { return s.header }
 // cookie is the text of a Set-Cookie header. Scripts never see it, and other
 // sites cannot have it sent but by a link.
 func (h *Handlers) cookie(name, value string, life time.Duration) string {
-	c := http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(life.Seconds()), HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: h.secure()}
+	c := http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(life.Seconds()), HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: h.secure()} //nolint:gosec // G124: a cookie that needs TLS is none where there is no TLS
 	if c.Secure {
 		c.Name = hostPrefix + name
 	}
