@@ -66,6 +66,16 @@ func Names() []string {
 	return out
 }
 
+// Taker is the service that takes what other teams say.
+func Taker() string {
+	for _, s := range services() {
+		if s.external {
+			return s.name
+		}
+	}
+	return ""
+}
+
 func find(name string) (service, error) {
 	all := services()
 	i := slices.IndexFunc(all, func(s service) bool { return s.name == name })
