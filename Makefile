@@ -112,7 +112,8 @@ lint: vet $(TOOLS)/golangci-lint-v2.15.0 ## vet, gofmt and golangci-lint; reason
 
 .PHONY: deployments
 deployments: ## containers, manifests, alerts, dashboards and licences agree with the code
-	@$(GO) test -count=1 -run 'Deployment|Container|Image|Metrics|Licence' ./services/commandcenter
+	@$(GO) test -count=1 -run 'Deployment|Container|Image|Metrics|Licence|Threat' ./services/commandcenter
+	@$(GO) test -count=1 ./services/commandcenter/internal/manifests
 
 .PHONY: gen
 gen: $(TOOLS)/buf-v1.75.0 $(TOOLS)/protoc-gen-go-v1.36.12 $(TOOLS)/oapi-codegen-v2.8.2 ## write everything that follows from the two contracts
@@ -121,9 +122,10 @@ gen: $(TOOLS)/buf-v1.75.0 $(TOOLS)/protoc-gen-go-v1.36.12 $(TOOLS)/oapi-codegen-
 	@for config in services/*/internal/*/oapi.yaml; do \
 		(cd "$$(dirname "$$config")" && $(TOOLS)/oapi-codegen-v2.8.2 -config oapi.yaml $(CURDIR)/$(CONTRACT)) || exit 1; \
 	done
+	@$(GO) run ./services/gateway/internal/permissions $(CONTRACT) services/gateway/PERMISSIONS.md
 
 GENERATED = find proto-events services \( -name '*.pb.go' -o -name '*.gen.go' -o -path 'proto-events/schemas/*' -o -path 'proto-events/golden/*' \
-	-o -path proto-events/EVENTS.md -o -path proto-events/asyncapi.yaml \) -type f -exec cksum {} + | sort -k 3
+	-o -path proto-events/EVENTS.md -o -path proto-events/asyncapi.yaml -o -path services/gateway/PERMISSIONS.md \) -type f -exec cksum {} + | sort -k 3
 
 .PHONY: drift
 drift: ## what is committed is what `make gen` and `make tidy` write

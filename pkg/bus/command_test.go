@@ -58,11 +58,15 @@ func (w *world) counted(t *testing.T) (n int) {
 
 // serve answers "count": it changes a row, then does what step says.
 func (w *world) serve(c bus.ServerConfig, step func(ctx context.Context, r echoRequest) error) *bus.Server {
+	return w.serveOn(w.Bus("auth"), c, step)
+}
+
+func (w *world) serveOn(b *bus.Bus, c bus.ServerConfig, step func(ctx context.Context, r echoRequest) error) *bus.Server {
 	c.DB = w.db
 	if c.Backoff == nil {
 		c.Backoff = []time.Duration{time.Millisecond}
 	}
-	s := bus.NewServer(w.Bus("auth"), c)
+	s := bus.NewServer(b, c)
 	bus.Command(s, "count", func(ctx context.Context, r echoRequest) (created, error) {
 		run := w.runs.Add(1)
 		if err := w.count(ctx, r.Text); err != nil {

@@ -155,6 +155,7 @@ func (c *Consumer) Start(ctx context.Context) error {
 		})
 	}
 	c.alive = sync.OnceFunc(c.keepAlive())
+	c.b.m.queues.add(c.b, c.c.Stream, c.c.Durable, c.b.service)
 	return nil
 }
 

@@ -96,7 +96,8 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	if c.Jobs {
 		takes = true
 		p.durable(StreamJobs, JobDurable(service))
-		p.pub("job.*."+service+".*", "$JS.API.STREAM.INFO."+StreamJobs)
+		p.pub("job.*."+service+".*", "$JS.API.STREAM.INFO."+StreamJobs, "peer."+service+".jobs")
+		p.sub("peer." + service + ".jobs")
 	}
 	if c.External {
 		takes = true
@@ -132,7 +133,7 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	}
 	if c.Notes {
 		kv := "KV_" + BucketOperations
-		p.pub("$KV."+BucketOperations+".>", "$JS.API.STREAM.INFO."+kv, "$JS.API.DIRECT.GET."+kv+".$KV."+BucketOperations+".>")
+		p.pub("$KV."+BucketOperations+".>", "$JS.API.STREAM.INFO."+kv, "$JS.API.DIRECT.GET."+kv, "$JS.API.DIRECT.GET."+kv+".$KV."+BucketOperations+".>")
 	}
 	if c.Peers {
 		p.pub("peer." + service + ".>")

@@ -213,7 +213,7 @@ func stream(ctx context.Context, js jetstream.JetStream, c jetstream.StreamConfi
 func same(a, b jetstream.StreamConfig) bool {
 	return slices.Equal(a.Subjects, b.Subjects) && a.Description == b.Description && a.Replicas == b.Replicas && a.Discard == b.Discard &&
 		max(a.MaxMsgsPerSubject, 0) == max(b.MaxMsgsPerSubject, 0) && a.DiscardNewPerSubject == b.DiscardNewPerSubject &&
-		a.MaxBytes == b.MaxBytes && a.MaxAge == b.MaxAge && (b.Duplicates == 0 || a.Duplicates == b.Duplicates) && a.NoAck == b.NoAck
+		a.MaxBytes == b.MaxBytes && a.MaxAge == b.MaxAge && (b.Duplicates == 0 || a.Duplicates == b.Duplicates) && a.NoAck == b.NoAck && a.AllowDirect == b.AllowDirect
 }
 
 func consumer(ctx context.Context, js jetstream.JetStream, c ConsumerSpec) error {

@@ -3,8 +3,13 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
+	"slices"
 	"time"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/invitation"
+	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
 
 // Config is what can be set of the service. Begin with [DefaultConfig].
@@ -18,9 +23,14 @@ type Config struct {
 	RefreshGrace  time.Duration `config:"refresh_grace" usage:"how soon after its trade a refresh token sent twice is refused without ending the session"`
 	KeyRotation   time.Duration `config:"key_rotation" usage:"how long a signing key signs"`
 	KeyAnnounce   time.Duration `config:"key_announce" usage:"how long before it signs a key is published"`
+	KeyMaxLife    time.Duration `config:"key_max_life" usage:"how long an API key may live; 0 for no limit, and none by default"`
 	Housekeeping  time.Duration `config:"housekeeping" usage:"how often keys are looked after and what has run out is removed"`
 	RemindPurge   time.Duration `config:"remind_purge" usage:"how long a project being deleted waits for a service before it is asked again"`
 	TenantHolders []string      `config:"tenant_holders" usage:"services of this deployment that keep rows of projects: they purge on deletion, and are asked for counts"`
+
+	Registration   string        `config:"registration" usage:"who may register: open (everybody), invitation (whoever has one), or closed (nobody)"`
+	InvitationLife time.Duration `config:"invitation_life" usage:"how long an invitation is good whose inviter says nothing"`
+	InvitationURL  string        `config:"invitation_url" usage:"address of the page on which people accept invitations; links to it have the secret after the #"`
 
 	Password Password `config:"password"`
 	Throttle Throttle `config:"throttle"`
@@ -64,6 +74,9 @@ func DefaultConfig() Config {
 
 		TenantHolders: []string{"knowledge", "federation", "ingestion"},
 
+		Registration:   string(user.OpenToAll),
+		InvitationLife: 7 * 24 * time.Hour,
+
 		// The parameters of OWASP's password storage cheat sheet.
 		Password: Password{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, Concurrent: 2, Waiting: 32},
 		Throttle: Throttle{Failures: 5, Window: 15 * time.Minute, Lock: 15 * time.Minute, MaxLock: 15 * time.Minute, Ceiling: 100, CeilingLock: time.Minute},
@@ -71,6 +84,12 @@ func DefaultConfig() Config {
 }
 
 var serviceName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+
+// webPage reports whether a fragment can be added to the address.
+func webPage(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && u.Fragment == ""
+}
 
 // Validate reports every fault at once.
 func (c Config) Validate() error {
@@ -89,10 +108,14 @@ func (c Config) Validate() error {
 	bad(c.Housekeeping > 0, "housekeeping: %v, want above zero", c.Housekeeping)
 	bad(c.KeyAnnounce >= 2*c.Housekeeping, "key_announce: %v, want at least twice housekeeping (%v)", c.KeyAnnounce, c.Housekeeping)
 	bad(c.KeyRotation >= 4*c.KeyAnnounce, "key_rotation: %v, want at least four times key_announce (%v)", c.KeyRotation, c.KeyAnnounce)
+	bad(c.KeyMaxLife == 0 || c.KeyMaxLife >= time.Hour, "key_max_life: %v, want 0 or at least an hour", c.KeyMaxLife)
 	bad(c.RemindPurge > 0, "remind_purge: %v, want above zero", c.RemindPurge)
 	for _, name := range c.TenantHolders {
 		bad(serviceName.MatchString(name), "tenant_holders: %q is no name of a service", name)
 	}
+	bad(slices.Contains(user.Modes(), user.Mode(c.Registration)), "registration: %q, want one of %v", c.Registration, user.Modes())
+	bad(c.InvitationLife >= time.Hour && c.InvitationLife <= invitation.MaxDays*24*time.Hour, "invitation_life: %v, want 1 hour to %d days", c.InvitationLife, invitation.MaxDays)
+	bad(c.InvitationURL == "" || webPage(c.InvitationURL), "invitation_url: %q is no http or https address without fragment", c.InvitationURL)
 	p := c.Password
 	bad(p.MemoryKiB >= 8 && p.MemoryKiB <= 1<<20, "password.memory_kib: %d, want 8 to 1048576", p.MemoryKiB)
 	bad(p.Iterations >= 1 && p.Iterations <= 64, "password.iterations: %d, want 1 to 64", p.Iterations)

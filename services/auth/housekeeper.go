@@ -12,6 +12,12 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
 )
 
+// rememberKeys is how long the row of an API key that has ended is kept.
+const rememberKeys = 90 * 24 * time.Hour
+
+// keepInvitations is how long one that has run out is still known as such.
+const keepInvitations = 30 * 24 * time.Hour
+
 // housekeeper looks after the signing keys, removes what has run out, and asks
 // again for purges that nobody confirmed. Every replica has one: each step is
 // safe to run at the same time.
@@ -76,10 +82,12 @@ func (h *housekeeper) round(ctx context.Context) error {
 	began := time.Now()
 	rotate := h.keys.Refresh(ctx, now)
 	removed, sweep := h.store.Sweep(ctx, now, now.Add(-h.forget))
+	ended, keys := postgres.Keys{Store: h.store}.SweepKeys(ctx, now.Add(-rememberKeys))
+	uninvited, invitations := postgres.Invitations{Store: h.store}.Sweep(ctx, now.Add(-keepInvitations))
 	reminded, remind := h.deletion.Remind(ctx, h.remind)
-	if err := errors.Join(rotate, sweep, remind); err != nil {
+	if err := errors.Join(rotate, sweep, keys, invitations, remind); err != nil {
 		return fmt.Errorf("after %v: %w", time.Since(began).Round(time.Millisecond), err)
 	}
-	h.log.DebugContext(ctx, "auth.housekeeping", "removed", removed, "reminded", reminded, "ms", time.Since(began).Milliseconds())
+	h.log.DebugContext(ctx, "auth.housekeeping", "removed", removed+ended+uninvited, "reminded", reminded, "ms", time.Since(began).Milliseconds())
 	return nil
 }

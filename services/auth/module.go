@@ -20,6 +20,9 @@ import (
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/access"
 	"github.com/commandcenter/commandcenter/services/auth/internal/inbox"
+	"github.com/commandcenter/commandcenter/services/auth/internal/invitation"
+	"github.com/commandcenter/commandcenter/services/auth/internal/key"
+	"github.com/commandcenter/commandcenter/services/auth/internal/member"
 	"github.com/commandcenter/commandcenter/services/auth/internal/password"
 	"github.com/commandcenter/commandcenter/services/auth/internal/postgres"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
@@ -52,6 +55,9 @@ type Deps struct {
 	// the signing keys is derived from it.
 	Secret []byte
 	Now    func() time.Time // time.Now when nil
+	// Areas are what scopes of API keys may name: the tags of the HTTP contract.
+	// None accept every well-formed name.
+	Areas []string
 	// Version of the build, as $SRV.PING shows it.
 	Version string
 }
@@ -107,8 +113,17 @@ func New(d Deps, c Config) (*app.Module, error) {
 		census.Knowledge = countDocuments(d.Bus)
 	}
 	authenticator := user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Ceiling: ceiling, Now: now}
+	apiKeys, uses := postgres.Keys{Store: store}, &key.Uses{}
+	invitations := invitation.Service{Invitations: postgres.Invitations{Store: store}, Life: c.InvitationLife, Page: c.InvitationURL, Now: now}
 	handlers := &serve.Handlers{
-		Registrar:     user.Registrar{Passwords: hasher, Accounts: users, Now: now},
+		Keys:            key.Keeper{Keys: apiKeys, Now: now, Rules: key.Rules{MaxLife: c.KeyMaxLife, Areas: d.Areas}},
+		ServiceAccounts: key.Accounts{Store: apiKeys, Now: now},
+		KeyReader:       key.Reader{Keys: apiKeys, Uses: uses, Now: now},
+		Directory:       user.Directory{Accounts: users, Now: now},
+
+		Registrar:     user.Registrar{Passwords: hasher, Accounts: users, Invitations: invitations, Mode: user.Mode(c.Registration), Now: now},
+		Members:       member.Service{Members: postgres.Members{Store: store}, Now: now},
+		Invitations:   invitations,
 		Authenticator: authenticator,
 		Changer:       user.Changer{Authenticator: authenticator, Passwords: hasher, Accounts: users, Now: now},
 		Accounts:      users,
@@ -130,7 +145,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		{Name: "auth.signing_keys", Check: func(context.Context) error { return keys.Ready(now()) }},
 	}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{
-		Service: Name, Version: d.Version, DB: d.DB, Recheck: resolver.Recheck, Checks: checks,
+		Service: Name, Version: d.Version, DB: d.DB, Checks: checks,
 		// Whoever waits for a hash holds a worker; the rest is for everybody else,
 		// above all for the gateway's questions of access.
 		Workers: otherWorkers + c.Password.Concurrent + c.Password.Waiting,
@@ -147,7 +162,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Name: Name,
 		// Keys before anyone can log in; the relay last, so that it is the first
 		// to stop and leaves to the next leader what came after.
-		Parts:      []app.Part{keeper, server, heard, outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))},
+		Parts:      []app.Part{keeper, &useNoter{every: noteUses, uses: uses, store: apiKeys, log: log}, server, heard, outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))},
 		Checks:     checks,
 		Operations: serve.Operations(),
 	}, nil

@@ -15,7 +15,6 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
-	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/federation/internal/inbox"
 	"github.com/commandcenter/commandcenter/services/federation/internal/instance"
 	"github.com/commandcenter/commandcenter/services/federation/internal/mesh"
@@ -51,10 +50,7 @@ type Deps struct {
 	Degraded func(ctx context.Context) bool
 	// Secret is that of the instance; its keys are derived from it.
 	Secret []byte
-	// Recheck decides rights again before a command that waited runs; nil lets
-	// all of them.
-	Recheck func(ctx context.Context, id tenant.Identity, operation string) (tenant.Identity, error)
-	Now     func() time.Time // time.Now when nil
+	Now    func() time.Time // time.Now when nil
 }
 
 // Presence is where instances say in account HUB, and on the servers of others,
@@ -106,7 +102,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		return nil, fmt.Errorf("federation: %w", err)
 	}
 	checks := checks(d, c, neighbours, catalog, collision)
-	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: c.Version, DB: d.DB, Recheck: d.Recheck, Checks: checks})
+	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: c.Version, DB: d.DB, Checks: checks})
 	shares := postgres.NewShares(d.DB)
 	asker := &mesh.Asker{Catalog: catalog, Local: local(d.Bus), Now: d.Now}
 	if c.Search {

@@ -27,6 +27,10 @@ type (
 	Sessions struct{ *Store }
 	// Projects keeps projects and memberships.
 	Projects struct{ *Store }
+	// Members keeps who belongs to a project.
+	Members struct{ *Store }
+	// Invitations keeps who is invited to one.
+	Invitations struct{ *Store }
 	// Quotas keeps the limits that projects have set.
 	Quotas struct{ *Store }
 )

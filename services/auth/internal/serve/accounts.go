@@ -21,7 +21,11 @@ type createdUser struct{ UserResponse }
 func (createdUser) StatusCode() int { return 201 }
 
 func (h *Handlers) register(ctx context.Context, r registerRequest) (createdUser, error) {
-	u, err := h.Registrar.Register(ctx, user.Registration{Email: r.Body.Email, Password: r.Body.Password, FullName: r.Body.FullName})
+	in := user.Registration{Email: r.Body.Email, Password: r.Body.Password, FullName: r.Body.FullName}
+	if r.Body.Invitation != nil {
+		in.Invitation = *r.Body.Invitation
+	}
+	u, err := h.Registrar.Register(ctx, in)
 	if err != nil {
 		return createdUser{}, err
 	}
@@ -74,6 +78,9 @@ func (h *Handlers) refreshToken(ctx context.Context, r refreshTokenRequest) (tok
 }
 
 func (h *Handlers) getCurrentUserInfo(ctx context.Context, _ nothing) (UserResponse, error) {
+	if tenant.From(ctx).ServiceAccount != 0 {
+		return UserResponse{}, errNoPerson
+	}
 	caller, err := person(ctx)
 	if err != nil {
 		return UserResponse{}, err

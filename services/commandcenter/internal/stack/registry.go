@@ -37,11 +37,17 @@ type service struct {
 func services() []service {
 	return []service{
 		{name: auth.Name, schema: &auth.Migrations, conns: 12, build: func(b built) (*app.Module, error) {
-			return auth.New(auth.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Secret: b.env.Secret, Version: b.env.Version}, b.env.Config.Auth)
+			areas, err := areas()
+			if err != nil {
+				return nil, err
+			}
+			return auth.New(auth.Deps{
+				DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Secret: b.env.Secret, Version: b.env.Version, Areas: areas,
+			}, b.env.Config.Auth)
 		}},
 		{name: knowledge.Name, schema: &knowledge.Migrations, conns: 16, jobs: true, live: true, files: true, build: buildKnowledge},
 		{name: ingestion.Name, schema: &ingestion.Migrations, conns: 4, external: true, dead: true, build: func(b built) (*app.Module, error) {
-			return ingestion.New(ingestion.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Recheck: recheck(b.bus), Version: b.env.Version}, b.env.Config.Ingestion)
+			return ingestion.New(ingestion.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Version: b.env.Version}, b.env.Config.Ingestion)
 		}},
 		{name: federation.Name, schema: &federation.Migrations, conns: 4, hub: true, build: buildFederation},
 		{name: "gateway", edge: true, files: true, build: buildGateway},
@@ -74,6 +80,20 @@ func Taker() string {
 		}
 	}
 	return ""
+}
+
+// leads is what a process of a service may lead, on a connection of its own each:
+// its outbox and its jobs.
+const leads = 2
+
+// Connections is how many connections to the database a process of a service
+// has at most: its pool, and one for each thing that it may lead.
+func Connections(name string) int {
+	s, err := find(name)
+	if err != nil || s.schema == nil {
+		return 0
+	}
+	return s.conns + leads
 }
 
 func find(name string) (service, error) {

@@ -88,6 +88,7 @@ func (p *servicePart) connect(ctx context.Context) (err error) {
 	if p.service.edge {
 		c.MaxBacklog = p.env.Config.Gateway.MaxBacklog
 	}
+	c.Recheck = recheck // of every service: none can forget it
 	if p.bus, err = bus.Connect(ctx, c); err != nil {
 		return err
 	}
@@ -211,12 +212,12 @@ func buildFederation(b built) (*app.Module, error) {
 	}
 	return federation.New(federation.Deps{
 		DB: b.db, Bus: b.bus, Hub: b.hub, Neighbours: neighbours, Joined: b.joined, Log: b.env.Log, Registerer: b.env.Registry,
-		Secret: b.env.Secret, Recheck: recheck(b.bus),
+		Secret: b.env.Secret,
 	}, c)
 }
 
 func buildKnowledge(b built) (*app.Module, error) {
-	return knowledge.New(knowledge.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Recheck: recheck(b.bus), Version: b.env.Version}, b.env.Config.Knowledge)
+	return knowledge.New(knowledge.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Version: b.env.Version}, b.env.Config.Knowledge)
 }
 
 func buildGateway(b built) (*app.Module, error) {

@@ -76,7 +76,7 @@ func (s *Split) Run(ctx context.Context, after ...app.Part) error {
 	for _, p := range after {
 		groups = append(groups, []app.Part{p})
 	}
-	return app.Run(ctx, e.Log, stopWithin+5*time.Second, groups...)
+	return app.Run(ctx, e.Log, StopWithin+5*time.Second, groups...)
 }
 
 // child is the process of a role, which listens at addr by the setting listens;
@@ -203,7 +203,7 @@ func (c *child) keep(ctx context.Context) {
 func (c *child) Stop(ctx context.Context) error {
 	close(c.stopping)
 	<-c.stopped
-	within := stopWithin
+	within := StopWithin
 	if d, ok := ctx.Deadline(); ok {
 		within = time.Until(d) - time.Second
 	}

@@ -19,7 +19,7 @@ import (
 // world is a guard with a clock and an authority that can be held and broken.
 type world struct {
 	*Guard
-	t  *testing.T
+	t  testing.TB
 	mu sync.Mutex
 
 	now      time.Time
@@ -29,11 +29,13 @@ type world struct {
 	keyAsks  int
 	asks     int
 	standing Standing
+	apiKeys  map[[32]byte]APIKey
+	keyFinds int
 	hold     chan struct{} // when not nil, a question waits for it
 	held     chan struct{} // told when a question waits
 }
 
-func newWorld(t *testing.T, change func(*Config)) *world {
+func newWorld(t testing.TB, change func(*Config)) *world {
 	t.Helper()
 	w := &world{
 		t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), keys: map[string]ed25519.PrivateKey{}, notAfter: map[string]time.Time{},
@@ -99,7 +101,7 @@ func (w *world) SigningKeys(ctx context.Context) ([]Key, error) {
 	return list, nil
 }
 
-func (w *world) Standing(ctx context.Context, _ int64, _ tenant.Project, _ string) (Standing, error) {
+func (w *world) Standing(ctx context.Context, _ Question) (Standing, error) {
 	w.mu.Lock()
 	w.asks++
 	hold, s, down := w.hold, w.standing, w.down

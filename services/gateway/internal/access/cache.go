@@ -15,6 +15,7 @@ type cache[K comparable, V any] struct {
 	epoch   uint64 // counts drops
 	entries map[K]entry[V]
 	flights map[K]*flight[V]
+	also    func(K, V) K // another question that has the same answer; nil without
 }
 
 type entry[V any] struct {
@@ -80,8 +81,11 @@ func (c *cache[K, V]) fly(ctx context.Context, k K, f *flight[V], epoch uint64, 
 	if c.flights[k] == f {
 		delete(c.flights, k)
 	}
-	if err == nil && epoch == c.epoch {
+	if err == nil && epoch == c.epoch && now.Before(expires) {
 		c.keep(k, v, expires, now)
+		if c.also != nil {
+			c.keep(c.also(k, v), v, expires, now)
+		}
 	}
 	c.mu.Unlock()
 	close(f.done)

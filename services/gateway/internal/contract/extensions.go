@@ -35,6 +35,11 @@ func (o *Operation) extensions(ext map[string]any) error {
 			o.MaxBody, err = number(value)
 		case "x-timeout":
 			o.Timeout, err = duration(value)
+		case "x-strict-query":
+			var ok bool
+			if o.StrictQuery, ok = value.(bool); !ok {
+				err = errors.New("want true or false")
+			}
 		case "x-aliases":
 			o.Aliases, err = methods(value)
 		case "x-deprecated-since":

@@ -3,8 +3,10 @@ package contract
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -108,7 +110,19 @@ func (o *Operation) Parameters(dst []byte, v Values) ([]byte, []errs.Field) {
 			dst = dst[:began]
 		}
 	}
+	if o.StrictQuery {
+		o.foreign(v.Query, &f)
+	}
 	return dst, f.list
+}
+
+// foreign refuses the query parameters that the operation does not have.
+func (o *Operation) foreign(query url.Values, f *faults) {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.ContainsFunc(o.params, func(p param) bool { return p.in == openapi3.ParameterInQuery && p.name == name }) {
+			f.add(&loc{up: &loc{name: openapi3.ParameterInQuery}, name: short(name)}, "extra_forbidden", "Extra inputs are not permitted", nil, nil)
+		}
+	}
 }
 
 func (p *param) find(v Values) ([]string, bool) {

@@ -206,6 +206,9 @@ func (s *Edge) logCall(ctx context.Context, c echo.Context, k *call, status int,
 	if !k.who.Anonymous() {
 		attrs = append(attrs, slog.String("principal", k.who.Principal), slog.Int64("project_id", int64(k.who.Project)))
 	}
+	if k.who.Key != "" {
+		attrs = append(attrs, slog.String("api_key_id", k.who.Key))
+	}
 	if k.pending {
 		attrs = append(attrs, slog.Bool("pending", true))
 	}

@@ -281,7 +281,7 @@ func (s *Edge) call(c echo.Context, op *contract.Operation, who tenant.Identity,
 		ctx, cancel := context.WithTimeout(r.Context(), timeout)
 		defer cancel()
 		a, err = s.bus.Request(ctx, target, who, payload)
-		if errs.KindOf(err) == errs.Timeout && ctx.Err() != nil && reads(op) {
+		if errs.KindOf(err) == errs.Timeout && ctx.Err() != nil && op.Reads() {
 			// Nothing was changed, so that it can be asked again. What happened to
 			// a write nobody knows: that stays a 504.
 			err = errs.New(errs.Unavailable, op.Service+" did not answer in time").After(hungRetry).Because(err)
@@ -289,9 +289,10 @@ func (s *Edge) call(c echo.Context, op *contract.Operation, who tenant.Identity,
 	} else {
 		a, err = s.command(c, op, target, who, payload, timeout)
 	}
-	if err == nil && op.Service == authService && r.Method != http.MethodGet && !who.Anonymous() {
+	if err == nil && (!a.Pending || a.Committed) && op.Service == authService && r.Method != http.MethodGet && !who.Anonymous() {
 		// What the caller has just changed about itself holds for its next
-		// call, before the event of it arrives.
+		// call, before the event of it arrives. What waits has changed nothing
+		// yet, and a caller that is forgotten while auth is away is locked out.
 		s.guard.ForgetUser(who.UserID)
 	}
 	return a, err

@@ -24,6 +24,7 @@ func (s *Edge) edgeOperations() map[string]handler {
 		"docsAsset":           s.docsAsset,
 		"openapi":             s.openapi,
 		"metrics":             s.metrics,
+		"jwks":                s.jwks,
 		"getOperation":        s.getOperation,
 		"listOperations":      s.listOperations,
 		"listLimits":          s.listLimits,

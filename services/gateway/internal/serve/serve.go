@@ -64,7 +64,7 @@ type Edge struct {
 	drain    chan struct{}
 	streams  *streams
 	rights   rights
-	readings chan struct{}
+	readings *readings
 	health   healthCache
 	docs     map[string]asset
 
@@ -106,7 +106,7 @@ func New(d Deps, c Config) (*Edge, error) {
 		nowhere: &route{span: "HTTP"}, durable: map[string]bool{},
 		limits: d.Limits, classes: newClasses(c),
 		drain:    make(chan struct{}),
-		readings: make(chan struct{}, readings),
+		readings: newReadings(),
 		streams:  newStreams(c.MaxStreams, c.MaxPerUser), document: newAsset("application/json", d.Contract.JSON),
 	}
 	for _, o := range c.Origins {
