@@ -154,6 +154,7 @@ func (x *Externals) begin(ctx context.Context, stream string) error {
 	x.mu.Lock()
 	x.running[stream] = c
 	x.mu.Unlock()
+	ctx = context.WithoutCancel(ctx) // the consumer outlives the looking
 	go func() {
 		select {
 		case <-c.stopping:
@@ -164,7 +165,7 @@ func (x *Externals) begin(ctx context.Context, stream string) error {
 		x.mu.Lock()
 		delete(x.running, stream)
 		x.mu.Unlock()
-		ctx, cancel := context.WithTimeout(context.Background(), ackWithin)
+		ctx, cancel := context.WithTimeout(ctx, ackWithin)
 		defer cancel()
 		if err := c.Stop(ctx); err != nil {
 			x.b.log.Warn("bus.external_ended", "stream", stream, "err", err)
