@@ -81,6 +81,9 @@ type Authority interface {
 	Standing(ctx context.Context, q Question) (Standing, error)
 	// APIKey returns the live key with this hash, found is false without one.
 	APIKey(ctx context.Context, hash [sha256.Size]byte) (k APIKey, found bool, err error)
+	// Browser returns the session of the cookie with this hash, found is false
+	// without one.
+	Browser(ctx context.Context, hash [sha256.Size]byte) (b Browser, found bool, err error)
 }
 
 // Question is whose standing is wanted.
@@ -109,6 +112,7 @@ type Guard struct {
 	tokens    *cache[string, Claims]
 	standings *cache[Question, Standing]
 	apiKeys   *cache[[sha256.Size]byte, *APIKey] // by hash; nil is no key
+	browsers  *cache[[sha256.Size]byte, Browser]
 }
 
 // New returns a guard that asks from. Zero values of c get defaults: 60 s for
@@ -135,6 +139,7 @@ func New(from Authority, c Config) (*Guard, error) {
 		tokens:    newCache[string, Claims](c.Entries),
 		standings: newCache[Question, Standing](c.Entries),
 		apiKeys:   newCache[[sha256.Size]byte, *APIKey](c.Entries),
+		browsers:  newCache[[sha256.Size]byte, Browser](c.Entries),
 	}
 	// Who is known in the default project is known where that is named, as in
 	// an operation's id.

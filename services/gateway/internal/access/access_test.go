@@ -31,6 +31,7 @@ type world struct {
 	standing Standing
 	apiKeys  map[[32]byte]APIKey
 	keyFinds int
+	browsers map[[32]byte]Browser
 	hold     chan struct{} // when not nil, a question waits for it
 	held     chan struct{} // told when a question waits
 }
