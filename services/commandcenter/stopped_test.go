@@ -89,9 +89,8 @@ var joined = strings.NewReplacer(" ", "")
 
 // things are what the calls of one round are about.
 type things struct {
-	round    string
-	path     map[string]map[string]string // of an operation, by parameter
-	projects []string
+	round string
+	path  map[string]map[string]string // of an operation, by parameter
 }
 
 // arrange makes what writes need to have an effect. The names say who made it.
