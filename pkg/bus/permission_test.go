@@ -263,7 +263,6 @@ func TestTheStreamsAreWhatThePlanSays(t *testing.T) {
 		bus.StreamEvents:   {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage, PersistMode: jetstream.AsyncPersistMode},
 		bus.StreamJobs:     {Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage, PersistMode: jetstream.AsyncPersistMode},
 		bus.StreamDead:     {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage},
-		bus.StreamExt:      {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage},
 		bus.StreamSpill:    {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage},
 		bus.StreamBodies:   {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage},
 		bus.StreamLive:     {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage, PersistMode: jetstream.AsyncPersistMode},
