@@ -326,7 +326,7 @@ func (c *Consumer) one(run context.Context, e *entry) {
 	defer span.End()
 	err := c.suspect(ctx, d)
 	if err == nil {
-		err = c.guarded(ctx, d)
+		err = guarded(ctx, d, c.handle)
 		c.cleared(ctx, d, err)
 	}
 	outcome := c.settle(ctx, e, d, err)
@@ -347,13 +347,13 @@ func (c *Consumer) one(run context.Context, e *entry) {
 }
 
 // guarded turns a panic of the handler into a failure of this message.
-func (c *Consumer) guarded(ctx context.Context, d *Delivery) (err error) {
+func guarded(ctx context.Context, d *Delivery, handle func(context.Context, *Delivery) error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = panicked(r)
 		}
 	}()
-	return c.handle(ctx, d)
+	return handle(ctx, d)
 }
 
 func panicked(r any) error {

@@ -49,7 +49,7 @@ func NewExternal(b *Bus, db *pg.DB, h func(ctx context.Context, x External) erro
 		}
 		d.Note(slog.String("message_id", x.ID), slog.String("project", x.Project.Token()), slog.String("team", x.Team))
 		ctx = tenant.With(ctx, AsService(b.service, x.Project))
-		again, err := in.once(ctx, durable, Meta{ID: x.Team + "/" + x.ID, Project: x.Project}, func(ctx context.Context) error { return h(ctx, x) })
+		again, err := in.once(ctx, durable, Meta{ID: x.Team + "/" + x.ID, Project: x.Project}, false, func(ctx context.Context) error { return h(ctx, x) })
 		if again {
 			d.outcome = "again"
 		}
