@@ -23,7 +23,7 @@ func Permissions() (bus.Contract, error) {
 	}
 	c := bus.Contract{
 		Serves: []string{"health"},
-		Calls:  []string{"auth.signingKeys", "auth.resolveAccess", "auth.resolveKey"},
+		Calls:  []string{"auth.signingKeys", "auth.resolveAccess", "auth.resolveKey", "auth.resolveBrowser"},
 		Hears:  events.FollowedBy(name),
 		// Of the requests that it denies; what else any service may say it does not.
 		Publishes: slices.DeleteFunc(events.SaidBy(name), func(d events.Description) bool { return d.Noun != "call" }),

@@ -92,7 +92,9 @@ func New(d Deps, c Config) (*app.Module, error) {
 	(&serve.Handlers{
 		Intake: counted{intake, counts}, Library: store, Census: store, Search: timed{engine, counts}, Model: model, State: store,
 	}).Register(server)
-	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: c.Jobs, Window: c.Jobs, Log: log, Registerer: d.Registerer})
+	// Twice the workers of one process: the next job is there when one ends, and a
+	// project alone has two processes.
+	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: c.Jobs, Window: 2 * c.Jobs, Log: log, Registerer: d.Registerer})
 	keeper.indexer = document.NewIndexer(intake, model, store, serve.Answers{Server: server})
 	work.Handle(postgres.IndexJob, indexing(keeper.indexer))
 

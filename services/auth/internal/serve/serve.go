@@ -17,6 +17,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
+	"github.com/commandcenter/commandcenter/services/auth/internal/signon"
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
 	"github.com/commandcenter/commandcenter/services/auth/internal/trail"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
@@ -44,6 +45,9 @@ type Handlers struct {
 	ServiceAccounts key.Accounts
 	KeyReader       key.Reader
 	Directory       user.Directory
+	Browsers        session.Browsers
+	SignOn          signon.Login
+	PublicURL       string // address under which people reach the instance
 
 	Trail trail.Service
 
@@ -72,6 +76,7 @@ func Operations() []string {
 		"setLimit", "resetLimit",
 		"listKeys", "createKey", "revokeKey", "rotateKey",
 		"listServiceAccounts", "createServiceAccount", "updateServiceAccount", "deleteServiceAccount", "createServiceAccountKey",
+		"loginBrowser", "beginSignOn", "finishSignOn",
 		"listUsers", "getUser", "deactivateUser", "reactivateUser",
 		"listAudit", "getAuditHead",
 	}
@@ -118,6 +123,11 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "listAudit", h.listAudit)
 	bus.Request(s, "getAuditHead", h.getAuditHead)
 
+	bus.Request(s, "loginBrowser", h.loginBrowser)
+	bus.Request(s, "beginSignOn", h.beginSignOn)
+	bus.Request(s, "finishSignOn", h.finishSignOn)
+
+	bus.Internal(s, "resolveBrowser", h.resolveBrowser)
 	bus.Internal(s, "resolveKey", h.resolveKey)
 	bus.Internal(s, "resolveAccess", h.resolveAccess)
 	bus.Internal(s, "signingKeys", h.signingKeys)

@@ -44,6 +44,9 @@ func (l Level) String() string {
 	return "nothing"
 }
 
+// ParseLevel is the level with that word, Nothing for another.
+func ParseLevel(word string) Level { return levels[word] }
+
 // anywhere is the area of a scope for all of them.
 const anywhere = "*"
 

@@ -78,7 +78,6 @@ type Operation struct {
 	Rate       *Rate // nil: the defaults of the instance apply
 	MaxBody    int64 // bytes; 0: the default of the instance
 	Timeout    time.Duration
-	Reads      bool     // it changes nothing
 	Aliases    []string // other methods that mean the same
 	Success    int      // the first 2xx of the contract that is not 202
 	Produces   []string // media types of the 2xx answers, sorted
@@ -97,6 +96,7 @@ type Operation struct {
 
 	PathParams []string // names, in the order of the path
 	params     []param
+	reading    bool // see Reads
 }
 
 // Contract is the compiled file.
@@ -313,4 +313,22 @@ func (o *Operation) check() error {
 		return fmt.Errorf("%s: edge operations, and they alone, are of the service gateway", o.ID)
 	}
 	return nil
+}
+
+// Reads reports whether the operation changes nothing: a search is a POST, and a
+// read. What the contract does not say so of is a write, and recorded.
+func (o *Operation) Reads() bool { return o.Method == http.MethodGet || o.reading }
+
+// Level is the word of the scope that an API key has to have in the area of the
+// operation: read, write or admin.
+func (o *Operation) Level() string {
+	switch {
+	case o.Permission == Superuser:
+		return "admin"
+	case o.Reads():
+		return "read"
+	case o.Permission == Admin, o.Permission == Owner:
+		return "admin"
+	}
+	return "write"
 }

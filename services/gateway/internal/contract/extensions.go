@@ -39,7 +39,7 @@ func (o *Operation) extensions(ext map[string]any) error {
 			if read, ok := value.(bool); !ok || !read {
 				err = errors.New("want true")
 			}
-			o.Reads = true
+			o.reading = true
 		case "x-strict-query":
 			var ok bool
 			if o.StrictQuery, ok = value.(bool); !ok {

@@ -27,7 +27,7 @@ type denied struct {
 
 // origin is what the service records about where a call came from.
 func (s *Edge) origin(c echo.Context, op *contract.Operation) bus.Origin {
-	o := bus.Origin{Writes: !reads(op)}
+	o := bus.Origin{Writes: !op.Reads()}
 	if !o.Writes {
 		return o
 	}
@@ -54,7 +54,7 @@ func (s *Edge) noteDenial(c echo.Context, k *call, err error) {
 	switch kind {
 	case errs.Unauthenticated, errs.Forbidden, errs.RateLimited:
 	default:
-		if k.op == nil || k.op.Own() || reads(k.op) || k.denied.principal != "" || !kind.Refusal() {
+		if k.op == nil || k.op.Own() || k.op.Reads() || k.denied.principal != "" || !kind.Refusal() {
 			return
 		}
 	}

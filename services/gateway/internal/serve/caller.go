@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -25,6 +26,15 @@ var (
 // claims returns what the token of a call says. That costs nobody a question.
 func (s *Edge) claims(ctx context.Context, r *http.Request) (access.Claims, error) {
 	token, err := bearer(r)
+	if errors.Is(err, access.ErrNoToken) && r.Header.Get("Authorization") == "" {
+		cookie, crossed := s.cookieOf(r)
+		if crossed != nil {
+			return access.Claims{}, crossed
+		}
+		if cookie != "" {
+			return s.guard.AuthenticateBrowser(ctx, cookie)
+		}
+	}
 	if err != nil {
 		return access.Claims{}, err
 	}
@@ -177,15 +187,7 @@ func scoped(op *contract.Operation, k *access.APIKey) error {
 
 // level is what the scopes of a key have to reach.
 func level(op *contract.Operation) access.Level {
-	switch {
-	case op.Permission == contract.Superuser:
-		return access.Admin
-	case reads(op):
-		return access.Read
-	case op.Permission == contract.Admin, op.Permission == contract.Owner:
-		return access.Admin
-	}
-	return access.Write
+	return access.ParseLevel(op.Level())
 }
 
 func permit(want contract.Permission, who tenant.Identity) error {

@@ -290,7 +290,7 @@ func (s *Edge) call(c echo.Context, op *contract.Operation, who tenant.Identity,
 		ctx, cancel := context.WithTimeout(origin, timeout)
 		defer cancel()
 		a, err = s.bus.Request(ctx, target, who, payload)
-		if errs.KindOf(err) == errs.Timeout && ctx.Err() != nil && reads(op) {
+		if errs.KindOf(err) == errs.Timeout && ctx.Err() != nil && op.Reads() {
 			// Nothing was changed, so that it can be asked again. What happened to
 			// a write nobody knows: that stays a 504.
 			err = errs.New(errs.Unavailable, op.Service+" did not answer in time").After(hungRetry).Because(err)
@@ -299,7 +299,7 @@ func (s *Edge) call(c echo.Context, op *contract.Operation, who tenant.Identity,
 		a, err = s.command(origin, c, op, target, who, payload, timeout)
 	}
 	// The service has recorded what it refused, but for what nobody asked for.
-	callOf(c).denied.told = err != nil && !reads(op) && !who.Anonymous() && (op.Delivery == contract.Request || bus.Settled(err))
+	callOf(c).denied.told = err != nil && !op.Reads() && !who.Anonymous() && (op.Delivery == contract.Request || bus.Settled(err))
 	if err == nil && (!a.Pending || a.Committed) && op.Service == authService && r.Method != http.MethodGet && !who.Anonymous() {
 		// What the caller has just changed about itself holds for its next
 		// call, before the event of it arrives. What waits has changed nothing
