@@ -73,7 +73,7 @@ func TestAnyServiceCanBeStopped(t *testing.T) {
 
 // reads reports whether an operation is asked and changes nothing, toWrite whether
 // it is durable before its service has it.
-func reads(op attackedOp) bool  { return op.delivery == "request" && op.method == http.MethodGet }
+func reads(op attackedOp) bool   { return op.delivery == "request" && op.method == http.MethodGet }
 func toWrite(op attackedOp) bool { return op.delivery == "command" || op.delivery == "upload" }
 
 // calm are the gateway's own operations that say the same whoever is away.
