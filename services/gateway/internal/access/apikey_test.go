@@ -251,9 +251,13 @@ func TestTokensOfAKeyThatIsGoneAreNobodys(t *testing.T) {
 	}()
 	<-w.held
 	w.ForgetKeyring()
+	w.set(func() { w.hold = nil })
 	close(hold)
-	<-done
-	w.set(func() { delete(w.keys, "k3"); w.hold = nil })
+	if err := <-done; err != nil {
+		t.Errorf("a good token, while the ring was dropped: %v", err)
+	}
+	w.ForgetKeyring()
+	w.set(func() { delete(w.keys, "k3") })
 	if _, err := w.Authenticate(t.Context(), third); !errors.Is(err, ErrBadToken) {
 		t.Errorf("after the race: %v", err)
 	}

@@ -115,7 +115,8 @@ func (g *Guard) key(ctx context.Context, t *jwt.Token) (any, error) {
 	}
 	now := g.c.Now()
 	k, known, stale := g.keys.find(id, now, g.c)
-	if stale {
+	// Again when the ring was dropped meanwhile: the answer was of before.
+	for try := 0; stale && try < 3; try++ {
 		err := g.keys.refresh(ctx, now, g.from, g.c)
 		switch {
 		case err != nil && !known:
@@ -123,6 +124,7 @@ func (g *Guard) key(ctx context.Context, t *jwt.Token) (any, error) {
 		case err == nil:
 			k, known, _ = g.keys.find(id, now, g.c)
 		}
+		stale = err == nil && g.keys.never()
 	}
 	switch {
 	case !known && g.keys.never():
