@@ -48,6 +48,9 @@ func (x *team) grant(t *testing.T, e *bustest.Env, renew bool) {
 	if err := bus.ProvisionAccess(t.Context(), e.Conn(natsd.UserAdmin), x.access, time.Time{}); err != nil {
 		t.Fatal(err)
 	}
+	if len(x.access.Says) > 0 {
+		e.Team(x.access.Project, x.access.Team)
+	}
 	g, err := natsd.Grant(e.Dir(), x.access.Grant(), renew)
 	if err != nil {
 		t.Fatal(err)
@@ -98,7 +101,7 @@ func TestATeamSaysItsFactsAndHearsWhatItWasGranted(t *testing.T) {
 		t.Fatal(err)
 	}
 	ack, err := js.Publish(t.Context(), "ext.p1.billing.invoice.paid.v1", []byte(`{"total":3}`))
-	if err != nil || ack.Stream != bus.StreamExt {
+	if err != nil || ack.Stream != bus.ExternalStream(1, "billing") {
 		t.Fatalf("publish: %+v %v", ack, err)
 	}
 	live, err := x.SubscribeSync("evt.p1.>")
@@ -214,7 +217,7 @@ func TestATeamCannotReachAnythingElse(t *testing.T) {
 	t.Run("by choosing where the answer goes", func(t *testing.T) {
 		seen := spy(t, e)
 		for _, reply := range []string{
-			"cmd.p1.knowledge.deleteDocument", "evt.p2.knowledge.document.indexed.v1", "ext.p2.billing.invoice.paid.v1", "$JS.API.STREAM.PURGE.EVENTS", "$JS.API.STREAM.DELETE.EXT",
+			"cmd.p1.knowledge.deleteDocument", "evt.p2.knowledge.document.indexed.v1", "ext.p2.billing.invoice.paid.v1", "$JS.API.STREAM.PURGE.EVENTS", "$JS.API.STREAM.DELETE.EXT_p1_billing",
 			"_INBOX_gateway.x", "rsp.gateway.x.y", "job.p1.knowledge.index",
 		} {
 			for subject, body := range map[string]string{

@@ -3,6 +3,7 @@ package ingestion_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -109,6 +110,7 @@ const subject = "ext.p1.billing.invoice.paid.v1"
 func TestAFactThatFitsItsSchemaIsSaidAgainOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.Team(1, "billing")
 	w.register()
 	w.say(subject, "inv-1", `{"total":3.5,"who":{"name":"x"}}`)
 	e, m := bustest.Await(w.Env, w.accepted), bustest.Await(w.Env, w.metas)
@@ -141,11 +143,16 @@ func TestAFactThatDoesNotFitIsADeadLetter(t *testing.T) {
 		{"ext.p1.sales.invoice.paid.v1", `{"total":1}`, "no schema"},
 		{"ext.p1.billing.invoice.paid.v2", `{"total":1}`, "no schema"},
 		{"ext.p1.billing.invoice", `{"total":1}`, "want ext."},
-		{"ext.instance.billing.invoice.paid.v1", `{"total":1}`, "want a project"},
 	} {
+		word := strings.Split(c.subject, ".")
+		p, err := tenant.ParseToken(word[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Team(p, word[2])
 		w.say(c.subject, "", c.data)
 		found := w.dead(i + 1)
-		if got := found[i]; !strings.Contains(got.Error, c.want) || got.Subject != c.subject || got.Stream != bus.StreamExt {
+		if got := found[i]; !strings.Contains(got.Error, c.want) || got.Subject != c.subject || got.Stream != bus.ExternalStream(p, word[2]) {
 			t.Errorf("%s %s: %+v", c.subject, c.data, got)
 		}
 	}
@@ -173,6 +180,7 @@ func TestASchemaIsRegisteredByAnAdminAndGoneOnceDeleted(t *testing.T) {
 	if a, err := w.command("deleteEventSchema", `{"schema_id":`+id.String()+`}`, tenant.Admin); err != nil || a.Status != 204 {
 		t.Errorf("delete: %+v %v", a, err)
 	}
+	w.Team(1, "billing")
 	w.say(subject, "late", `{"total":1}`)
 	if got := w.dead(1)[0]; !strings.Contains(got.Error, "no schema") {
 		t.Errorf("%+v", got)
@@ -183,6 +191,21 @@ func TestASchemaIsRegisteredByAnAdminAndGoneOnceDeleted(t *testing.T) {
 	}
 	if e := bustest.Await(w.Env, w.accepted); e.GetFactId() != "billing/late" {
 		t.Errorf("redriven: %v", e)
+	}
+}
+
+func TestARedrivenFactWithoutAnIDHasTheNameOfItsPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Team(1, "billing")
+	w.say(subject, "", `{"total":1}`)
+	d := w.dead(1)[0]
+	w.register()
+	if err := w.Bus("gateway").Redrive(t.Context(), d.Seq); err != nil {
+		t.Fatal(err)
+	}
+	if e, want := bustest.Await(w.Env, w.accepted), fmt.Sprintf("billing/%d-%d", d.StoredAt.UnixNano(), d.StreamSeq); e.GetFactId() != want {
+		t.Errorf("%s, want %s", e.GetFactId(), want)
 	}
 }
 

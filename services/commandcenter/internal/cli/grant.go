@@ -15,11 +15,12 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/grants"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
 )
 
 // book is where grants are written down.
 func (e *env) book() grants.Book {
-	return grants.Book{Dir: e.cfg.DataDir, Connect: e.busAs, Now: time.Now}
+	return grants.Book{Dir: e.cfg.DataDir, Connect: e.busAs, Taker: stack.Taker(), Now: time.Now}
 }
 
 func (e *env) busGrant() *cobra.Command {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/natsd"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
 // Record is what is written down of a grant.
@@ -61,7 +62,9 @@ type Book struct {
 	Dir string // data directory
 	// Connect opens a connection as one of the instance's own users.
 	Connect func(user string) (*nats.Conn, error)
-	Now     func() time.Time
+	// Taker is the service that takes what teams say.
+	Taker string
+	Now   func() time.Time
 }
 
 func (b Book) file(name string) string {
@@ -193,7 +196,47 @@ func (b Book) Grant(ctx context.Context, a bus.Access, out string, renew bool, s
 	if err := b.write(r); err != nil {
 		return r, false, err
 	}
-	return r, g.Creds != nil, errors.Join(b.push(ctx, g), b.asAdmin(func(nc *nats.Conn) error { return bus.ProvisionAccess(ctx, nc, a, since) }))
+	return r, g.Creds != nil, errors.Join(b.push(ctx, g), b.asAdmin(func(nc *nats.Conn) error {
+		return errors.Join(bus.ProvisionAccess(ctx, nc, a, since), b.settle(ctx, nc))
+	}))
+}
+
+// Settle gives each team that may say something the stream for it, and removes
+// those of teams that may not, once all in them was handled. admin must be a
+// connection of the provisioning user.
+func (b Book) Settle(ctx context.Context, admin *nats.Conn) error {
+	end, err := b.alone()
+	if err != nil {
+		return err
+	}
+	defer end()
+	return b.settle(ctx, admin)
+}
+
+func (b Book) settle(ctx context.Context, admin *nats.Conn) error {
+	all, err := b.List()
+	if err != nil {
+		return err
+	}
+	type team struct {
+		project tenant.Project
+		name    string
+	}
+	says := map[team]bool{}
+	for _, r := range all {
+		t := team{tenant.Project(r.Project), r.Team}
+		says[t] = says[t] || r.RevokedAt == nil && len(r.Publish) > 0
+	}
+	var faulty []error
+	for t, does := range says {
+		if does {
+			err = bus.ProvisionExternal(ctx, admin, b.Taker, t.project, t.name)
+		} else {
+			_, err = bus.RemoveExternal(ctx, admin, t.project, t.name)
+		}
+		faulty = append(faulty, err)
+	}
+	return errors.Join(faulty...)
 }
 
 // credsFile is where credentials will be: beside it a file of this process that
@@ -309,7 +352,10 @@ func (b Book) tell(ctx context.Context, r Record) (Record, error) {
 	if err := b.push(ctx, &natsd.Granted{Account: r.Pending.Account, Token: r.Pending.Token}); err != nil {
 		return r, fmt.Errorf("revoked in the keys, but the server that runs was not told; revoke again when it can be reached: %w", err)
 	}
-	if err := b.asAdmin(func(nc *nats.Conn) error { return bus.RemoveAccess(ctx, nc, r.Name) }); err != nil {
+	err := b.asAdmin(func(nc *nats.Conn) error {
+		return errors.Join(bus.RemoveAccess(ctx, nc, r.Name), b.settle(ctx, nc))
+	})
+	if err != nil {
 		return r, err
 	}
 	r.Pending = nil

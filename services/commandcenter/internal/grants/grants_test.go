@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
@@ -19,7 +20,7 @@ func TestAGrantIsWrittenDownAndItsCredentialsAreGivenOutOnce(t *testing.T) {
 	t.Parallel()
 	e := bustest.Start(t, []string{"knowledge"}, bustest.OverTCP())
 	down := false
-	b := grants.Book{Dir: e.Dir(), Now: time.Now, Connect: func(user string) (*nats.Conn, error) {
+	b := grants.Book{Dir: e.Dir(), Taker: "ingestion", Now: time.Now, Connect: func(user string) (*nats.Conn, error) {
 		if down {
 			return nil, nats.ErrNoServers
 		}
@@ -42,6 +43,13 @@ func TestAGrantIsWrittenDownAndItsCredentialsAreGivenOutOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer nc.Close()
+	own := func() error {
+		_, err := e.Bus("gateway").JetStream().Stream(t.Context(), bus.ExternalStream(1, "billing"))
+		return err
+	}
+	if err := own(); err != nil {
+		t.Errorf("a stream of its own: %v", err)
+	}
 	closed := nc.StatusChanged(nats.CLOSED)
 	if _, written, err = b.Grant(t.Context(), a, out, false, time.Time{}); err != nil || written {
 		t.Errorf("again: %t %v", written, err)
@@ -96,6 +104,9 @@ func TestAGrantIsWrittenDownAndItsCredentialsAreGivenOutOnce(t *testing.T) {
 		t.Errorf("told later: %+v %v", r, err)
 	}
 	bustest.Await(e, closed)
+	if err := own(); !errors.Is(err, jetstream.ErrStreamNotFound) {
+		t.Errorf("its stream, which was empty: %v", err)
+	}
 	if all, err := b.List(); err != nil || len(all) != 1 || all[0].RevokedAt == nil {
 		t.Errorf("%+v %v", all, err)
 	}

@@ -72,6 +72,16 @@ func Names() []string {
 	return out
 }
 
+// Taker is the service that takes what other teams say.
+func Taker() string {
+	for _, s := range services() {
+		if s.external {
+			return s.name
+		}
+	}
+	return ""
+}
+
 // leads is what a process of a service may lead, on a connection of its own each:
 // its outbox and its jobs.
 const leads = 2
