@@ -2992,7 +2992,8 @@ type ClientInterface interface {
 	// GetOperation A write and its outcome
 	//
 	// Visible for 24 hours, to the members of its project; one that belongs to no project, such as the creation of one, to its caller.
-	// With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
+	// Who has given a write and is not in the project any more, since it was left or deleted, sees how it ended, without `answer`.
+	// Of an upload, `answer` is the document with its id: a 202 has none yet. With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
 	//
 	// Corresponds with GET /api/v1/operations/{operation_id} (the `GetOperation` operationId).
 	GetOperation(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4584,7 +4585,8 @@ func (c *Client) ListOperations(ctx context.Context, params *ListOperationsParam
 // GetOperation A write and its outcome
 //
 // Visible for 24 hours, to the members of its project; one that belongs to no project, such as the creation of one, to its caller.
-// With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
+// Who has given a write and is not in the project any more, since it was left or deleted, sees how it ended, without `answer`.
+// Of an upload, `answer` is the document with its id: a 202 has none yet. With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
 //
 // Corresponds with GET /api/v1/operations/{operation_id} (the `GetOperation` operationId).
 func (c *Client) GetOperation(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -11327,7 +11329,8 @@ type ClientWithResponsesInterface interface {
 	// GetOperationWithResponse A write and its outcome
 	//
 	// Visible for 24 hours, to the members of its project; one that belongs to no project, such as the creation of one, to its caller.
-	// With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
+	// Who has given a write and is not in the project any more, since it was left or deleted, sees how it ended, without `answer`.
+	// Of an upload, `answer` is the document with its id: a 202 has none yet. With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -18978,7 +18981,8 @@ func (c *ClientWithResponses) ListOperationsWithResponse(ctx context.Context, pa
 // GetOperationWithResponse A write and its outcome
 //
 // Visible for 24 hours, to the members of its project; one that belongs to no project, such as the creation of one, to its caller.
-// With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
+// Who has given a write and is not in the project any more, since it was left or deleted, sees how it ended, without `answer`.
+// Of an upload, `answer` is the document with its id: a 202 has none yet. With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -140,7 +140,7 @@ func (p *servicePart) provisioned(ctx context.Context) error {
 		}
 		name, ok := strings.CutPrefix(subject, "$JS.API.CONSUMER.INFO.")
 		stream, durable, _ := strings.Cut(name, ".")
-		if !ok || durable == "*" {
+		if !ok || durable == "*" || stream == "*" { // the streams of teams come and go
 			continue
 		}
 		if _, err := js.Consumer(ctx, stream, durable); err != nil {

@@ -287,6 +287,33 @@ func TestTheOutcomeOfACommandCanBeAskedFor(t *testing.T) {
 	}
 }
 
+// A write may be the end of its caller's place in the project.
+func TestWhoGaveAWriteIsToldItsEndFromOutsideItsProject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const id = "auth.0198c0de-0000-7000-8000-000000000001"
+	state := &bus.OperationState{ID: id, Operation: "leaveProject", Principal: "user:3", FinishedAt: time.Now(), Answer: &bus.Answer{Status: 200, Body: []byte(`{"name":"secret"}`)}}
+	var asked tenant.Identity
+	w.bus.operation = func(who tenant.Identity, _ string) (*bus.OperationState, error) {
+		asked = who
+		return state, nil
+	}
+	got := w.call("GET", "/api/v1/operations/p9."+id, "", as(w.auth.token(member)))
+	if d := got.json(t); got.status != 200 || d["status"] != "succeeded" || d["http_status"] != 200.0 || d["answer"] != nil {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if asked.Project != 9 || asked.Role != tenant.NoRole || asked.Principal != "user:3" {
+		t.Errorf("asked as %+v", asked)
+	}
+	state.Principal = "user:4"
+	if got := w.call("GET", "/api/v1/operations/p9."+id, "", as(w.auth.token(member))); got.status != 404 {
+		t.Errorf("of somebody else: %d", got.status)
+	}
+	if d := w.call("GET", "/api/v1/operations/p9."+id, "", as(w.auth.token(stranger))).json(t); d["answer"] == nil {
+		t.Errorf("inside: %v", d)
+	}
+}
+
 func TestAReplayedAnswerSaysSo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
