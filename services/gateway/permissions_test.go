@@ -53,7 +53,7 @@ var permissions = map[string][]string{
 		"listAudit", "getAuditHead", "exportAudit",
 	},
 	"owner":     {"deleteProject", "transferProject"},
-	"superuser": {"listUsers", "getUser", "deactivateUser", "reactivateUser", "registerInstance", "admitInstance", "removeInstance"},
+	"superuser": {"rotateSigningKeys", "listUsers", "getUser", "deactivateUser", "reactivateUser", "registerInstance", "admitInstance", "removeInstance"},
 }
 
 func TestThePermissionsOfTheContractAreThoseThatWereDecided(t *testing.T) {

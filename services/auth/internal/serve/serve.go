@@ -47,6 +47,7 @@ type Handlers struct {
 	Directory       user.Directory
 	Browsers        session.Browsers
 	SignOn          signon.Login
+	Rotator         token.Rotator
 	PublicURL       string // address under which people reach the instance
 
 	Trail trail.Service
@@ -76,7 +77,7 @@ func Operations() []string {
 		"setLimit", "resetLimit",
 		"listKeys", "createKey", "revokeKey", "rotateKey",
 		"listServiceAccounts", "createServiceAccount", "updateServiceAccount", "deleteServiceAccount", "createServiceAccountKey",
-		"loginBrowser", "beginSignOn", "finishSignOn",
+		"loginBrowser", "beginSignOn", "finishSignOn", "rotateSigningKeys",
 		"listUsers", "getUser", "deactivateUser", "reactivateUser",
 		"listAudit", "getAuditHead",
 	}
@@ -122,7 +123,7 @@ func (h *Handlers) Register(s *bus.Server) {
 
 	bus.Request(s, "listAudit", h.listAudit)
 	bus.Request(s, "getAuditHead", h.getAuditHead)
-
+	bus.Command(s, "rotateSigningKeys", h.rotateSigningKeys)
 	bus.Request(s, "loginBrowser", h.loginBrowser)
 	bus.Request(s, "beginSignOn", h.beginSignOn)
 	bus.Request(s, "finishSignOn", h.finishSignOn)
