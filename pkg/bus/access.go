@@ -48,6 +48,8 @@ func ExternalSubject(p tenant.Project, team, fact string) string {
 
 // ParseAccess reads what an operator writes: facts of the team, short or as
 // subjects, and ids of public facts, where "*" at the end stands for any rest.
+// Facts of the instance are granted as subjects alone, "evt.instance.…", since
+// they are of no project.
 func ParseAccess(name string, p tenant.Project, team string, says, hears []string) (Access, error) {
 	a := Access{Name: name, Project: p, Team: team}
 	var faulty []error
@@ -67,8 +69,13 @@ func ParseAccess(name string, p tenant.Project, team string, says, hears []strin
 		a.Says = append(a.Says, fact)
 	}
 	for _, s := range hears {
-		found := publicFacts(strings.TrimPrefix(s, "evt."+p.Token()+"."))
-		if len(found) == 0 {
+		pattern, instance := strings.CutPrefix(s, "evt."+tenant.Instance.Token()+".")
+		found := publicFacts(strings.TrimPrefix(pattern, "evt."+p.Token()+"."), instance)
+		switch {
+		case len(found) > 0:
+		case !instance && len(publicFacts(s, true)) > 0:
+			faulty = append(faulty, fmt.Errorf("subscribe %q: that is of the instance and no project: write evt.instance.%s", s, s))
+		default:
 			faulty = append(faulty, fmt.Errorf("subscribe %q: no public fact of that name", s))
 		}
 		a.Hears = append(a.Hears, found...)
@@ -103,13 +110,13 @@ func validExternal(fact string) bool {
 }
 
 // publicFacts lists the ids of public facts that fit: a whole id, or a part of
-// one that ends in "*" or ">".
-func publicFacts(pattern string) []string {
+// one that ends in "*" or ">". They are of the instance, or else of projects.
+func publicFacts(pattern string, instance bool) []string {
 	part, any := strings.CutSuffix(strings.TrimSuffix(pattern, ">"), "*")
 	any = any || strings.HasSuffix(pattern, ">")
 	var out []string
 	for _, d := range events.Catalogue() {
-		if d.Public && d.Service != events.Any && (d.ID() == pattern || any && strings.HasPrefix(d.ID(), part)) {
+		if d.Public && d.Instance == instance && d.Service != events.Any && (d.ID() == pattern || any && strings.HasPrefix(d.ID(), part)) {
 			out = append(out, d.ID())
 		}
 	}
@@ -128,9 +135,12 @@ func (a Access) Durable() string {
 // Subjects are where the facts that it hears are said.
 func (a Access) Subjects() []string {
 	out := make([]string, 0, len(a.Hears))
-	for _, id := range a.Hears {
-		out = append(out, "evt."+a.Project.Token()+"."+id)
+	for _, d := range events.Catalogue() {
+		if slices.Contains(a.Hears, d.ID()) {
+			out = append(out, d.Subject(a.Project.Token()))
+		}
 	}
+	slices.Sort(out)
 	return out
 }
 

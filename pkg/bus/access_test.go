@@ -16,6 +16,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/natsd"
+	federationv1 "github.com/commandcenter/commandcenter/proto-events/federation/v1"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 )
 
@@ -386,5 +387,34 @@ func TestWhatCannotBeGrantedIsSaid(t *testing.T) {
 	a, err := bus.ParseAccess("x", 1, "billing", []string{"ext.p1.billing.invoice.*.v1"}, []string{"*", "evt.p1.knowledge.document.indexed.v1"})
 	if err != nil || !slices.Equal(a.Says, []string{"invoice.*.v1"}) || slices.Contains(a.Hears, "auth.session.revoked.v1") || !slices.Contains(a.Hears, "knowledge.document.indexed.v1") {
 		t.Errorf("%+v %v", a, err)
+	}
+}
+
+func TestFactsOfTheInstanceAreGrantedByTheirSubjectAlone(t *testing.T) {
+	t.Parallel()
+	const removed = "evt.instance.federation.instance.removed.v1"
+	if _, err := bus.ParseAccess("x", 1, "x", nil, []string{"federation.instance.removed.v1"}); err == nil || !strings.Contains(err.Error(), "evt.instance.") {
+		t.Errorf("by its id: %v", err)
+	}
+	if a, err := bus.ParseAccess("x", 1, "x", nil, []string{"*"}); err != nil || slices.Contains(a.Subjects(), removed) {
+		t.Errorf("with everything of a project: %v %v", a.Subjects(), err)
+	}
+	e := bustest.Start(t, []string{"knowledge"}, bustest.OverTCP())
+	x := grantee(t, e, "watchers", nil, []string{"evt.instance.federation.instance.*", "knowledge.document.indexed.v1"})
+	live, err := x.SubscribeSync("evt.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	sayVersions(e, 2, 1)
+	e.Say(&federationv1.InstanceRemoved{InstanceId: "apollo", Version: 3})
+	if m, err := live.NextMsg(bustest.Patience); err != nil || m.Subject != removed {
+		t.Errorf("live: %+v %v", m, err)
+	}
+	m, err := x.consumer(t).Next(jetstream.FetchMaxWait(bustest.Patience))
+	if err != nil || m.Subject() != removed || !strings.Contains(string(m.Data()), "apollo") {
+		t.Errorf("kept: %v %v", m, err)
 	}
 }

@@ -132,6 +132,24 @@ func TestAFactThatFitsItsSchemaIsSaidAgainOnce(t *testing.T) {
 	}
 }
 
+func TestNumbersThatAreMoreThanAFloatAreKeptAsTheTeamWroteThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Team(1, "billing")
+	w.register()
+	for data, want := range map[string]string{
+		`{"total":1,"order":9007199254740993}`:                                   `{"order":9007199254740993,"total":1}`,
+		`{"total":1,"order":9007199254740992,"rate":0.1,"tiny":1e-7,"none":0.0}`: "",
+		`{"total":1,"lines":[{"price":12345678901234567.25}]}`:                   `{"lines":[{"price":12345678901234567.25}],"total":1}`,
+		`{"total":1,"far":1e-400}`:                                               `{"far":1e-400,"total":1}`,
+	} {
+		w.say(subject, "", data)
+		if got := bustest.Await(w.Env, w.accepted).GetExactJson(); got != want {
+			t.Errorf("%s: %s, want %s", data, got, want)
+		}
+	}
+}
+
 func TestAFactThatDoesNotFitIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -39,7 +39,8 @@ besides the address of NATS; it is not kept here.
 
 What to publish is noun.fact.v1 of the team, said on ext.p<project>.<team>.…;
 "*" stands for a word and ">" for all. What to subscribe to is a public fact by
-its id, see EVENTS.md; "*" at the end stands for any rest. A durable consumer keeps
+its id, see EVENTS.md; "*" at the end stands for any rest. What is said of the
+instance and no project is granted by its subject: evt.instance.federation.*. A durable consumer keeps
 what the team has not taken yet: stream EVENTS, JetStream domain commandcenter.
 
 The project has to be there. When it is deleted, its grants are revoked.`,

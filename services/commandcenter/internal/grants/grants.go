@@ -35,6 +35,9 @@ type Record struct {
 	RevokedAt *time.Time `json:"revoked_at"`
 	// Pending is a revocation that no server has been told of yet.
 	Pending *Pending `json:"pending,omitempty"`
+	// Told is a revocation that a server was told of. One that is not ours may
+	// forget it, when it reads an old copy of its configuration again.
+	Told *Pending `json:"told,omitempty"`
 }
 
 // Pending is what a server has to be told.
@@ -358,8 +361,23 @@ func (b Book) tell(ctx context.Context, r Record) (Record, error) {
 	if err != nil {
 		return r, err
 	}
-	r.Pending = nil
+	r.Pending, r.Told = nil, r.Pending
 	return r, b.write(r)
+}
+
+// Remind tells a server of every revocation once more.
+func (b Book) Remind(ctx context.Context) error {
+	all, err := b.List()
+	if err != nil {
+		return err
+	}
+	var faulty []error
+	for _, r := range all {
+		if r.RevokedAt != nil && r.Told != nil {
+			faulty = append(faulty, b.push(ctx, &natsd.Granted{Account: r.Told.Account, Token: r.Told.Token}))
+		}
+	}
+	return errors.Join(faulty...)
 }
 
 func (b Book) push(ctx context.Context, g *natsd.Granted) error {

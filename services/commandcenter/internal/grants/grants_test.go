@@ -107,6 +107,13 @@ func TestAGrantIsWrittenDownAndItsCredentialsAreGivenOutOnce(t *testing.T) {
 	if err := own(); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("its stream, which was empty: %v", err)
 	}
+	if err := b.Remind(t.Context()); err != nil {
+		t.Error(err)
+	}
+	down = true
+	if err := b.Remind(t.Context()); !errors.Is(err, nats.ErrNoServers) {
+		t.Errorf("reminding nobody: %v", err)
+	}
 	if all, err := b.List(); err != nil || len(all) != 1 || all[0].RevokedAt == nil {
 		t.Errorf("%+v %v", all, err)
 	}

@@ -162,6 +162,6 @@ func (w *Warden) sweep(ctx context.Context) error {
 		w.Log.InfoContext(ctx, "grants.revoked", "grant", r.Name, "team", r.Team, "project", r.Project, "reason", "the project is gone")
 	}
 	// A team whose last facts were still to be handled when it was revoked.
-	faults = append(faults, w.Book.asAdmin(func(nc *nats.Conn) error { return w.Book.Settle(ctx, nc) }))
+	faults = append(faults, w.Book.asAdmin(func(nc *nats.Conn) error { return w.Book.Settle(ctx, nc) }), w.Book.Remind(ctx))
 	return errors.Join(faults...)
 }

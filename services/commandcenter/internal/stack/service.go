@@ -133,9 +133,6 @@ func (p *servicePart) provisioned(ctx context.Context) error {
 		return err
 	}
 	for _, subject := range bus.PermissionsFor(p.service.name, c).Pub {
-		if strings.Contains(subject, "*") { // of none in particular: there may be any number of them
-			continue
-		}
 		if stream, ok := strings.CutPrefix(subject, "$JS.API.STREAM.INFO."); ok {
 			if _, err := js.Stream(ctx, stream); err != nil {
 				return fmt.Errorf("stream %s: %w (`commandcenter migrate` makes it)", stream, err)
@@ -143,7 +140,7 @@ func (p *servicePart) provisioned(ctx context.Context) error {
 		}
 		name, ok := strings.CutPrefix(subject, "$JS.API.CONSUMER.INFO.")
 		stream, durable, _ := strings.Cut(name, ".")
-		if !ok {
+		if !ok || durable == "*" || stream == "*" { // the streams of teams come and go
 			continue
 		}
 		if _, err := js.Consumer(ctx, stream, durable); err != nil {

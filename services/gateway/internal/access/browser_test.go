@@ -49,6 +49,10 @@ func TestTheCookieOfABrowserIsItsSession(t *testing.T) {
 	}
 	w.set(func() { w.down = true })
 	w.pass(2 * time.Minute)
+	if c, err := w.AuthenticateBrowser(t.Context(), cookie); err != nil || c.Session != "s" {
+		t.Errorf("two minutes without auth: %+v, %v", c, err)
+	}
+	w.pass(14 * time.Minute)
 	if _, err := w.AuthenticateBrowser(t.Context(), cookie); errs.KindOf(err) != errs.Unavailable {
 		t.Errorf("without auth: %v", err)
 	}
