@@ -208,6 +208,8 @@ func TestNothingBeyondTheContractIsAllowed(t *testing.T) {
 		{"knowledge", "change a stream", publish("$JS.API.STREAM.UPDATE.EVENTS")},
 		{"knowledge", "delete a stream", publish("$JS.API.STREAM.DELETE.EVENTS")},
 		{"knowledge", "purge a stream", publish("$JS.API.STREAM.PURGE.EVENTS")},
+		{"knowledge", "read commands", publish("$JS.API.STREAM.MSG.GET.COMMANDS")},
+		{bustest.Edge, "remove a command", publish("$JS.API.STREAM.MSG.DELETE.COMMANDS")},
 		{bustest.Edge, "take a service's commands", publish("$JS.API.CONSUMER.MSG.NEXT.COMMANDS.cmd-auth")},
 	} {
 		refused(t, env, c.user, c.what, c.do)

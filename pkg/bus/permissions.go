@@ -33,7 +33,8 @@ type Contract struct {
 	External bool
 	// AllFacts lets it hear and read every fact of every project: an edge.
 	AllFacts bool
-	// Notes lets it write and read what was answered 202: an edge.
+	// Notes lets it write and read what was answered 202, and read a command
+	// whose edge died before it did: an edge.
 	Notes bool
 	// Peers lets its replicas talk among themselves.
 	Peers bool
@@ -133,7 +134,7 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	}
 	if c.Notes {
 		kv := "KV_" + BucketOperations
-		p.pub("$KV."+BucketOperations+".>", "$JS.API.STREAM.INFO."+kv, "$JS.API.DIRECT.GET."+kv, "$JS.API.DIRECT.GET."+kv+".$KV."+BucketOperations+".>")
+		p.pub("$JS.API.STREAM.MSG.GET."+StreamCommands, "$KV."+BucketOperations+".>", "$JS.API.STREAM.INFO."+kv, "$JS.API.DIRECT.GET."+kv, "$JS.API.DIRECT.GET."+kv+".$KV."+BucketOperations+".>")
 	}
 	if c.Peers {
 		p.pub("peer." + service + ".>")

@@ -22,6 +22,7 @@ const (
 	headerCommand   = "Cc-Command"    // id of a command; it outlives a redrive
 	headerBody      = "Cc-Body"       // fingerprint of a command's body
 	headerAccepted  = "Cc-Accepted"   // when a command was given, also of its answer 202
+	headerWait      = "Cc-Wait"       // milliseconds from then for which its caller waits
 	headerObject    = "Cc-Object"     // name of the object that came with a command
 	headerRedrive   = "Cc-Redrive"    // token of whoever brought a dead letter back
 	headerStatus    = "Cc-Status"     // of an answer

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,6 +31,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
 	"github.com/commandcenter/commandcenter/services/auth/internal/serve"
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
+	"github.com/commandcenter/commandcenter/services/auth/internal/signon"
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
@@ -113,6 +116,11 @@ func New(d Deps, c Config) (*app.Module, error) {
 		census.Knowledge = countDocuments(d.Bus)
 	}
 	authenticator := user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Ceiling: ceiling, Now: now}
+	signOn, err := newSignOn(d.Secret, c, users, hasher, now)
+	if err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	rules := session.Rules{Refresh: c.RefreshLife, Longest: c.SessionMax, Grace: c.RefreshGrace}
 	apiKeys, uses := postgres.Keys{Store: store}, &key.Uses{}
 	invitations := invitation.Service{Invitations: postgres.Invitations{Store: store}, Life: c.InvitationLife, Page: c.InvitationURL, Now: now}
 	handlers := &serve.Handlers{
@@ -120,6 +128,9 @@ func New(d Deps, c Config) (*app.Module, error) {
 		ServiceAccounts: key.Accounts{Store: apiKeys, Now: now},
 		KeyReader:       key.Reader{Keys: apiKeys, Uses: uses, Now: now},
 		Directory:       user.Directory{Accounts: users, Now: now},
+		Browsers:        session.Browsers{Sessions: sessions, Rules: rules, Now: now},
+		SignOn:          signOn,
+		PublicURL:       c.PublicURL,
 
 		Registrar:     user.Registrar{Passwords: hasher, Accounts: users, Invitations: invitations, Mode: user.Mode(c.Registration), Now: now},
 		Members:       member.Service{Members: postgres.Members{Store: store}, Now: now},
@@ -130,7 +141,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		State:         store,
 		Sessions: session.Service{
 			Sessions: sessions, Tokens: issuer, Now: now,
-			Rules: session.Rules{Refresh: c.RefreshLife, Longest: c.SessionMax, Grace: c.RefreshGrace},
+			Rules: rules,
 			Stolen: func(ctx context.Context, s session.Session) {
 				counts.stolen.Inc()
 				log.WarnContext(ctx, "session.reuse_detected", "session_id", s.ID, "user_id", s.UserID)
@@ -166,6 +177,30 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Checks:     checks,
 		Operations: serve.Operations(),
 	}, nil
+}
+
+// newSignOn makes the login by an identity provider, where one is set up.
+func newSignOn(secret []byte, c Config, accounts postgres.Users, hasher *password.Hasher, now func() time.Time) (signon.Login, error) {
+	sealer, err := signon.NewSealer(secret)
+	if err != nil {
+		return signon.Login{}, err
+	}
+	l := signon.Login{Sealer: sealer, Accounts: accounts, Passwords: hasher, Open: user.Mode(c.Registration) == user.OpenToAll, Now: now}
+	if c.OIDC.Issuer == "" {
+		return l, nil
+	}
+	client, err := c.OIDC.secret()
+	if err != nil {
+		return signon.Login{}, err
+	}
+	l.Provider = &signon.Provider{
+		HTTP: &http.Client{Timeout: 10 * time.Second},
+		Settings: signon.Settings{
+			Issuer: c.OIDC.Issuer, ClientID: c.OIDC.ClientID, ClientSecret: client, Scopes: c.OIDC.Scopes,
+			Callback: strings.TrimRight(c.PublicURL, "/") + "/api/v1/auth/oidc/callback",
+		},
+	}
+	return l, nil
 }
 
 func newHasher(p Password) (*password.Hasher, error) {

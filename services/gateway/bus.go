@@ -23,7 +23,7 @@ func Permissions() (bus.Contract, error) {
 	}
 	c := bus.Contract{
 		Serves:  []string{"health"},
-		Calls:   []string{"auth.signingKeys", "auth.resolveAccess", "auth.resolveKey"},
+		Calls:   []string{"auth.signingKeys", "auth.resolveAccess", "auth.resolveKey", "auth.resolveBrowser"},
 		Hears:   events.FollowedBy(name),
 		Objects: true, FollowsLive: true, Notes: true, AllFacts: true, Peers: true,
 	}

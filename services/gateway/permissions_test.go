@@ -29,7 +29,7 @@ import (
 //	the product itself  –                                          health, documentation, metrics
 var permissions = map[string][]string{
 	"public": {
-		"register", "login", "refreshToken",
+		"register", "login", "loginBrowser", "refreshToken", "beginSignOn", "finishSignOn",
 		"listFederatedProjects", "getFederatedProject", "updateFederatedProject", // by the key of an instance
 		"root", "mainHealthCheck", "liveness", "readiness", "detailedHealthCheck", "metrics", "openapi", "docs", "docsAsset", "jwks",
 	},

@@ -94,18 +94,15 @@ func (w *world) say(subject, id, data string) {
 // dead waits for the next dead letters of the service.
 func (w *world) dead(n int) []bus.DeadLetter {
 	w.t.Helper()
-	for end := time.Now().Add(bustest.Patience); ; {
-		found, err := w.Bus("gateway").DeadLetters(w.t.Context(), bus.DeadFilter{Service: "ingestion"})
-		if err != nil {
+	var found []bus.DeadLetter
+	bustest.Eventually(w.Env, func() (ok bool) {
+		var err error
+		if found, err = w.Bus("gateway").DeadLetters(w.t.Context(), bus.DeadFilter{Service: "ingestion"}); err != nil {
 			w.t.Fatal(err)
 		}
-		if len(found) >= n {
-			return found
-		}
-		if time.Now().After(end) {
-			w.t.Fatalf("%d dead letters, want %d", len(found), n)
-		}
-	}
+		return len(found) >= n
+	})
+	return found
 }
 
 const subject = "ext.p1.billing.invoice.paid.v1"

@@ -45,16 +45,20 @@ func (tokens) Headers() map[string]string { return map[string]string{"Cache-Cont
 func (h *Handlers) login(ctx context.Context, r loginRequest) (tokens, error) {
 	pair, err := h.logIn(ctx, r.Body)
 	if h.LoggedIn != nil {
-		outcome := "ok"
-		if err != nil {
-			outcome = string(errs.KindOf(err))
-		}
-		h.LoggedIn(outcome)
+		h.LoggedIn(outcomeOf(err))
 	}
 	if err != nil {
 		return tokens{}, err
 	}
 	return tokenPair(pair), nil
+}
+
+// outcomeOf is how a login ended, as it is counted.
+func outcomeOf(err error) string {
+	if err != nil {
+		return string(errs.KindOf(err))
+	}
+	return "ok"
 }
 
 func (h *Handlers) logIn(ctx context.Context, in UserLogin) (session.Pair, error) {

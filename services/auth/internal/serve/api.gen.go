@@ -516,6 +516,30 @@ type RateLimited = RateLimitProblem
 // Unauthenticated RFC 9457 problem details.
 type Unauthenticated = Problem
 
+// FinishSignOnParams defines parameters for FinishSignOn.
+type FinishSignOnParams struct {
+	// Code What the provider gives for an identity.
+	Code *string `form:"code,omitempty" json:"code,omitempty"`
+
+	// State Which login this is.
+	State *string `form:"state,omitempty" json:"state,omitempty"`
+
+	// Error Why the provider gives nothing.
+	Error *string `form:"error,omitempty" json:"error,omitempty"`
+
+	// CcSignon Where the login stands.
+	CcSignon *string `form:"cc_signon,omitempty" json:"cc_signon,omitempty"`
+
+	// UnderscoreUnderscoreHostCcSignon The same, over TLS.
+	UnderscoreUnderscoreHostCcSignon *string `form:"__Host-cc_signon,omitempty" json:"__Host-cc_signon,omitempty"`
+}
+
+// BeginSignOnParams defines parameters for BeginSignOn.
+type BeginSignOnParams struct {
+	// ReturnTo Path of this server to go to afterwards.
+	ReturnTo *string `form:"return_to,omitempty" json:"return_to,omitempty"`
+}
+
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
 	// All The keys of everybody in the project, service accounts too. For an admin of the project.
@@ -784,6 +808,9 @@ type ReactivateUserParams struct {
 	// (a minute by default). What was honoured is told in `Preference-Applied`.
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
+
+// LoginBrowserJSONRequestBody defines body for LoginBrowser for application/json ContentType.
+type LoginBrowserJSONRequestBody = UserLogin
 
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = UserLogin

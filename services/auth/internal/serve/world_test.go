@@ -86,7 +86,7 @@ func newWorld(t testing.TB, change ...func(*auth.Config)) *world {
 // more.
 func grants() bus.Contract {
 	return bus.Contract{
-		Serves: append(serve.Operations(), "resolveAccess", "resolveKey", "signingKeys"), Calls: []string{"knowledge.countDocuments"},
+		Serves: append(serve.Operations(), "resolveAccess", "resolveKey", "resolveBrowser", "signingKeys"), Calls: []string{"knowledge.countDocuments"},
 		Publishes: events.SaidBy("auth"), Hears: events.ConsumedBy("auth"), TakesCommands: true,
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
@@ -172,12 +173,19 @@ func (b Book) Grant(ctx context.Context, a bus.Access, out string, renew bool, s
 	case !errors.Is(err, ErrNone):
 		return r, false, err
 	}
+	// The earlier credentials are refused as soon as there are new ones, which are
+	// kept nowhere else: it must be sure before that they can be written.
+	f, err := place(out, a.Name, renew, r.CreatedAt.Before(now))
+	if err != nil {
+		return r, false, err
+	}
+	defer f.discard()
 	g, err := natsd.Grant(b.Dir, a.Grant(), renew)
 	if err != nil {
 		return r, false, err
 	}
 	if g.Creds != nil {
-		if err := create(out, g.Creds); err != nil {
+		if err := f.put(g.Creds); err != nil {
 			return r, false, err
 		}
 	}
@@ -234,13 +242,82 @@ func (b Book) settle(ctx context.Context, admin *nats.Conn) error {
 	return errors.Join(faulty...)
 }
 
-func create(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return fmt.Errorf("credentials: %w; they are not kept anywhere else: grant again with --renew", err)
+// credsFile is where credentials will be: beside it a file of this process that
+// can be written.
+type credsFile struct {
+	path    string
+	replace bool
+	temp    *os.File // nil while there is none
+}
+
+// place makes room for the credentials of a grant. New ones take the place of its
+// own earlier ones where renew is asked for, and of nothing else. A grant that is
+// only changed makes none.
+func place(path, name string, renew, changed bool) (*credsFile, error) {
+	f := &credsFile{path: path, replace: renew}
+	if changed && !renew {
+		return f, nil
 	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
+	old, err := os.ReadFile(path)
+	if err == nil && !(renew && of(old) == name) {
+		return nil, fmt.Errorf("credentials: %s: %w and holds none of this grant: name another file with --out; nothing was changed", path, fs.ErrExist)
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = f.open()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("credentials: %w; nothing was changed", err)
+	}
+	return f, nil
+}
+
+// of is the grant that credentials belong to; "" when they are none.
+func of(creds []byte) string {
+	token, err := jwt.ParseDecoratedJWT(creds)
+	if err != nil {
+		return ""
+	}
+	c, err := jwt.DecodeUserClaims(token)
+	if err != nil {
+		return ""
+	}
+	return c.Name
+}
+
+func (f *credsFile) open() (err error) {
+	f.temp, err = os.CreateTemp(filepath.Dir(f.path), ".creds-*") // made with mode 0600
+	return err
+}
+
+func (f *credsFile) put(data []byte) error {
+	if f.temp == nil {
+		if err := f.open(); err != nil {
+			return fmt.Errorf("credentials: %w; they are kept nowhere else: grant again with --renew", err)
+		}
+	}
+	_, err := f.temp.Write(data)
+	if err = errors.Join(err, f.temp.Sync()); err == nil {
+		if f.replace {
+			err = os.Rename(f.temp.Name(), f.path)
+		} else {
+			err = os.Link(f.temp.Name(), f.path) // not over a file that came meanwhile
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	left := f.temp.Name()
+	err = errors.Join(err, f.temp.Close())
+	f.temp = nil // they are kept nowhere else
+	return fmt.Errorf("credentials: %w; they are in %s", err, left)
+}
+
+// discard removes what is left of the making.
+func (f *credsFile) discard() {
+	if f.temp != nil {
+		_ = f.temp.Close()
+		_ = os.Remove(f.temp.Name()) // renamed, or linked
+	}
 }
 
 // Revoke ends a grant, on disk first. When no server can be told, it fails, and

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -53,8 +54,39 @@ func TestAGrantIsWrittenDownAndItsCredentialsAreGivenOutOnce(t *testing.T) {
 	if _, written, err = b.Grant(t.Context(), a, out, false, time.Time{}); err != nil || written {
 		t.Errorf("again: %t %v", written, err)
 	}
-	if _, _, err = b.Grant(t.Context(), a, out, true, time.Time{}); !errors.Is(err, os.ErrExist) {
-		t.Errorf("over other credentials: %v", err)
+	// New ones take the place of the earlier ones and of no other file; where they
+	// cannot be written, the earlier ones hold.
+	other := filepath.Join(t.TempDir(), "other")
+	if err := os.WriteFile(other, []byte("other"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{other, t.TempDir(), filepath.Join(t.TempDir(), "none", "x.creds")} {
+		if _, _, err = b.Grant(t.Context(), a, path, true, time.Time{}); err == nil || !strings.Contains(err.Error(), "nothing was changed") {
+			t.Errorf("at %s: %v", path, err)
+		}
+	}
+	if data, err := os.ReadFile(other); err != nil || string(data) != "other" {
+		t.Errorf("another file: %q %v", data, err)
+	}
+	fresh := a
+	fresh.Name, fresh.Team = "sales", "sales"
+	if _, _, err = b.Grant(t.Context(), fresh, out, false, time.Time{}); !errors.Is(err, os.ErrExist) {
+		t.Errorf("a new grant over the credentials of another: %v", err)
+	}
+	if !nc.IsConnected() {
+		t.Error("the credentials were refused by what changed nothing")
+	}
+	if _, written, err = b.Grant(t.Context(), a, out, true, time.Time{}); err != nil || !written {
+		t.Fatalf("renewed: %t %v", written, err)
+	}
+	bustest.Await(e, closed)
+	if nc, err = nats.Connect(e.Server.ClientURL(), nats.UserCredentials(out), nats.NoReconnect()); err != nil {
+		t.Fatalf("with the new ones: %v", err)
+	}
+	defer nc.Close()
+	closed = nc.StatusChanged(nats.CLOSED)
+	if left, err := filepath.Glob(filepath.Join(filepath.Dir(out), ".creds-*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v %v", left, err)
 	}
 	a.Team = "sales"
 	if _, _, err = b.Grant(t.Context(), a, out, false, time.Time{}); err == nil {

@@ -224,7 +224,7 @@ func redactQuery(raw string) string {
 	pairs := strings.Split(short(raw, 2000), "&")
 	for i, p := range pairs {
 		name, value, ok := strings.Cut(p, "=")
-		if ok && (obs.Secret(strings.ToLower(name)) || len(value) > 200) {
+		if ok && (obs.Secret(strings.ToLower(name)) || name == "code" || name == "state" || len(value) > 200) {
 			pairs[i] = name + "=" + obs.Redacted
 		}
 	}
