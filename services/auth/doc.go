@@ -11,7 +11,7 @@
 // ProjectUpdated, ProjectTransferred, ProjectDeleting, ProjectDeleted,
 // MembershipChanged, MemberJoined, MemberRoleChanged, MemberRemoved,
 // InvitationCreated, InvitationRevoked, SessionRevoked, ApiKeyCreated,
-// ApiKeyRevoked, ServiceAccountChanged, LimitChanged.
+// ApiKeyRevoked, ServiceAccountChanged, SigningKeyRotated, LimitChanged.
 //
 // Serves: the operations of the tags auth, keys, users and projects (requests
 // where a secret travels, commands for other writes); the calls resolveAccess,

@@ -18,6 +18,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
+	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/access"
@@ -130,6 +131,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Directory:       user.Directory{Accounts: users, Now: now},
 		Browsers:        session.Browsers{Sessions: sessions, Rules: rules, Now: now},
 		SignOn:          signOn,
+		Rotator:         token.Rotator{Keys: keys, Store: store, Now: now},
 		PublicURL:       c.PublicURL,
 
 		Registrar:     user.Registrar{Passwords: hasher, Accounts: users, Invitations: invitations, Mode: user.Mode(c.Registration), Now: now},
@@ -165,6 +167,12 @@ func New(d Deps, c Config) (*app.Module, error) {
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
 	(&inbox.Handlers{Deletion: deletion}).Register(heard)
 
+	// Another replica may have replaced the keys: nobody signs with one of before.
+	rotated := bus.Follow(d.Bus, func(ctx context.Context, _ bus.Meta, _ *authv1.SigningKeyRotated) {
+		if err := keys.Refresh(ctx, now()); err != nil {
+			log.ErrorContext(ctx, "auth.signing_keys", "err", err)
+		}
+	})
 	keeper := &housekeeper{
 		every: c.Housekeeping, remind: c.RemindPurge, forget: throttle.Forgets(),
 		keys: keys, store: store, deletion: deletion, now: now, log: log,
@@ -173,7 +181,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Name: Name,
 		// Keys before anyone can log in; the relay last, so that it is the first
 		// to stop and leaves to the next leader what came after.
-		Parts:      []app.Part{keeper, &useNoter{every: noteUses, uses: uses, store: apiKeys, log: log}, server, heard, outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))},
+		Parts:      []app.Part{keeper, &useNoter{every: noteUses, uses: uses, store: apiKeys, log: log}, rotated, server, heard, outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))},
 		Checks:     checks,
 		Operations: serve.Operations(),
 	}, nil

@@ -185,7 +185,7 @@ var ownRefusals = map[string]string{
 // bodies are sent where what the contract makes up would ask for more than the
 // permission of the operation, or harm what comes after it.
 var bodies = map[string]map[string]any{
-	"updateProject": {"description": "matrix"}, "setLimit": {"limit": "600/second"}, "inviteMember": {"role": "viewer"},
+	"rotateSigningKeys": {"revoke": false}, "updateProject": {"description": "matrix"}, "setLimit": {"limit": "600/second"}, "inviteMember": {"role": "viewer"},
 	"createKey": {"name": "k", "scopes": []string{"knowledge:read"}}, "createServiceAccountKey": {"name": "k", "scopes": []string{"knowledge:read"}},
 }
 

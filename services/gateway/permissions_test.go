@@ -51,7 +51,7 @@ var permissions = map[string][]string{
 		"listDeadLetters", "purgeDeadLetters", "getDeadLetter", "discardDeadLetter", "redriveDeadLetter",
 	},
 	"owner":     {"deleteProject", "transferProject"},
-	"superuser": {"listUsers", "getUser", "deactivateUser", "reactivateUser", "registerInstance", "admitInstance", "removeInstance"},
+	"superuser": {"rotateSigningKeys", "listUsers", "getUser", "deactivateUser", "reactivateUser", "registerInstance", "admitInstance", "removeInstance"},
 }
 
 func TestThePermissionsOfTheContractAreThoseThatWereDecided(t *testing.T) {

@@ -46,6 +46,7 @@ type Handlers struct {
 	Directory       user.Directory
 	Browsers        session.Browsers
 	SignOn          signon.Login
+	Rotator         token.Rotator
 	PublicURL       string // address under which people reach the instance
 
 	// LoggedIn, when set, is told how each login ended: "ok", or the kind of the
@@ -73,7 +74,7 @@ func Operations() []string {
 		"setLimit", "resetLimit",
 		"listKeys", "createKey", "revokeKey", "rotateKey",
 		"listServiceAccounts", "createServiceAccount", "updateServiceAccount", "deleteServiceAccount", "createServiceAccountKey",
-		"loginBrowser", "beginSignOn", "finishSignOn",
+		"loginBrowser", "beginSignOn", "finishSignOn", "rotateSigningKeys",
 		"listUsers", "getUser", "deactivateUser", "reactivateUser",
 	}
 }
@@ -116,6 +117,7 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Command(s, "deactivateUser", h.deactivateUser)
 	bus.Command(s, "reactivateUser", h.reactivateUser)
 
+	bus.Command(s, "rotateSigningKeys", h.rotateSigningKeys)
 	bus.Request(s, "loginBrowser", h.loginBrowser)
 	bus.Request(s, "beginSignOn", h.beginSignOn)
 	bus.Request(s, "finishSignOn", h.finishSignOn)

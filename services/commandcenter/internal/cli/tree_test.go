@@ -117,6 +117,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"key rotate": {args: []string{"ci"}, code: exitUnavailable}, "key revoke": {args: []string{"ci"}, code: exitUnavailable},
 		"service-account": {}, "service-account list": {code: exitUnavailable}, "service-account create": {args: []string{"ci"}, code: exitUnavailable},
 		"service-account role": {args: []string{"ci", "viewer"}, code: exitUnavailable}, "service-account delete": {args: []string{"ci"}, code: exitUnavailable},
+		"auth": {}, "auth rotate-keys": {code: exitUnavailable},
 		"user": {}, "user list": {code: exitUnavailable}, "user deactivate": {args: []string{"1"}, code: exitUnavailable}, "user reactivate": {args: []string{"1"}, code: exitUnavailable},
 		"session": {}, "session list": {code: exitUnavailable}, "session end": {args: []string{"--all"}, code: exitUnavailable},
 		"password": {}, "password change": {in: "old\nnew\n", args: []string{"--password-stdin"}, code: exitUnavailable},

@@ -117,11 +117,21 @@ func nobody(err error) bool {
 	return err != nil && (kind == errs.Unavailable || kind == errs.Timeout || errors.Is(err, context.DeadlineExceeded))
 }
 
-// put keeps v.
-func (c *cache[K, V]) put(k K, v V, expires, now time.Time) {
+// now is what [cache.putAsOf] compares.
+func (c *cache[K, V]) now() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keep(k, v, expires, now)
+	return c.epoch
+}
+
+// putAsOf keeps v, which was found at the epoch, unless something was dropped
+// since.
+func (c *cache[K, V]) putAsOf(epoch uint64, k K, v V, expires, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if epoch == c.epoch {
+		c.keep(k, v, expires, now)
+	}
 }
 
 func (c *cache[K, V]) keep(k K, v V, expires, now time.Time) {

@@ -54,6 +54,7 @@ var calls = []struct {
 	{"loginBrowser", "POST", "/api/v1/auth/browser", `{"email":"a@b.io","password":"correct horse"}`, 0, 200, 0, `{"body":{"email":"a@b.io","password":"correct horse"}}`},
 	{"beginSignOn", "GET", "/api/v1/auth/oidc/login?return_to=/docs", "", 0, 303, 0, `{"return_to":"/docs"}`},
 	{"finishSignOn", "GET", "/api/v1/auth/oidc/callback?code=c&state=s&scope=openid", "", 0, 303, 0, `{"code":"c","state":"s"}`},
+	{"rotateSigningKeys", "POST", "/api/v1/auth/signing-keys/rotate", `{"revoke":true}`, superuser, 200, 0, `{"body":{"revoke":true}}`},
 	{"listKeys", "GET", "/api/v1/keys?all=true", "", owner, 200, 1, `{"all":true}`},
 	{"createKey", "POST", "/api/v1/keys", `{"name":"ci","scopes":["knowledge:read"],"user_id":9}`, viewer, 201, 1, `{"body":{"name":"ci","scopes":["knowledge:read"]}}`},
 	{"revokeKey", "DELETE", "/api/v1/keys/6f3c2b1e", "", viewer, 204, 1, `{"key_id":"6f3c2b1e"}`},
