@@ -13,16 +13,26 @@ import (
 	"time"
 )
 
-// stoppable are the services that may be away.
-var stoppable = []string{"knowledge", "ingestion", "federation", "auth"}
-
 // stopping is the product of real parts, one process each as far as stopping
 // goes, and what every operation answers while all of them are there.
 type stopping struct {
 	*attacker
 	dir     string
+	names   []string // of the services, each of which may be away
 	parts   map[string]*product
 	healthy map[string]int
+}
+
+// servicesOfTheContract are those behind the gateway; auth, whose commands may
+// end what the others are called with, comes last.
+func servicesOfTheContract(t testing.TB) (names []string) {
+	t.Helper()
+	for _, op := range attackedOps(t) {
+		if op.service != "gateway" && op.service != "auth" && !slices.Contains(names, op.service) {
+			names = append(names, op.service)
+		}
+	}
+	return append(names, "auth")
 }
 
 // TestAnyServiceCanBeStopped stops each service in turn and calls every operation
@@ -31,16 +41,16 @@ type stopping struct {
 // of it is 503 with a time to come back, and all other services go on.
 func TestAnyServiceCanBeStopped(t *testing.T) {
 	t.Parallel()
-	s := &stopping{dir: dataDir(t), parts: map[string]*product{}, healthy: map[string]int{}}
+	s := &stopping{dir: dataDir(t), names: servicesOfTheContract(t), parts: map[string]*product{}, healthy: map[string]int{}}
 	base := serving(t, s.dir, "nats", "postgres", "--nats", "127.0.0.1:0")
 	base.awaitReady()
 	if code, out, errs := run(t, "migrate", "--data-dir", s.dir, "--nats-url", base.nats); code != 0 {
 		t.Fatalf("migrate: %d %s%s", code, out, errs)
 	}
-	for _, name := range stoppable {
+	for _, name := range s.names {
 		s.parts[name] = serving(t, s.dir, name, "--ops", "127.0.0.1:0")
 	}
-	for _, name := range stoppable {
+	for _, name := range s.names {
 		s.parts[name].awaitReady()
 	}
 	edge := serving(t, s.dir, "gateway", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0")
@@ -60,12 +70,12 @@ func TestAnyServiceCanBeStopped(t *testing.T) {
 			t.Errorf("%s: %d while everybody is there: %s", op.id, got.status, got.body)
 		}
 	}
-	for _, name := range stoppable {
+	for _, name := range s.names {
 		s.without(name)
 	}
 	s.once()
 	edge.stop()
-	for _, name := range stoppable {
+	for _, name := range s.names {
 		s.parts[name].stop()
 	}
 	base.stop()
@@ -393,7 +403,7 @@ func (s *stopping) once() {
 		seen[d.Filename] += d.Version
 	}
 	rounds := []string{"with everybody"}
-	for _, name := range stoppable {
+	for _, name := range s.names {
 		rounds = append(rounds, "without "+name)
 	}
 	for _, round := range rounds {

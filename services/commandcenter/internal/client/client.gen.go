@@ -3381,7 +3381,7 @@ type ClientInterface interface {
 
 	// DeleteProject Delete a project and everything in it
 	//
-	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
+	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 	//
 	// Corresponds with DELETE /api/v1/projects/{project_id} (the `DeleteProject` operationId).
 	DeleteProject(ctx context.Context, projectId ProjectID, params *DeleteProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -5107,7 +5107,7 @@ func (c *Client) CreateProject(ctx context.Context, params *CreateProjectParams,
 
 // DeleteProject Delete a project and everything in it
 //
-// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
+// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 //
 // Corresponds with DELETE /api/v1/projects/{project_id} (the `DeleteProject` operationId).
 func (c *Client) DeleteProject(ctx context.Context, projectId ProjectID, params *DeleteProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -12329,7 +12329,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteProjectWithResponse Delete a project and everything in it
 	//
-	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
+	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -20348,7 +20348,7 @@ func (c *ClientWithResponses) CreateProjectWithResponse(ctx context.Context, par
 
 // DeleteProjectWithResponse Delete a project and everything in it
 //
-// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
+// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 //
 // Returns a wrapper object for the known response body format(s).
 //
