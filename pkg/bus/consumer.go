@@ -197,6 +197,7 @@ func (c *Consumer) Stop(ctx context.Context) error {
 	}
 	c.stopOnce.Do(func() {
 		close(c.stopping)
+		c.b.m.queues.remove(c.b, c.c.Stream, c.c.Durable, c.b.service)
 		c.iter.Drain()
 		for _, e := range c.hold.close() {
 			c.giveBack(e.m, 0)

@@ -147,3 +147,31 @@ func TestTheOneStreamOfBeforeIsHandledAndRemoved(t *testing.T) {
 		return errors.Is(err, jetstream.ErrStreamNotFound)
 	})
 }
+
+func TestTheQueuesOfTeamsAreOneFigureOfTheirConsumer(t *testing.T) {
+	t.Parallel()
+	e := bustest.Start(t, []string{bustest.Taker}, bustest.OverTCP(), bustest.WithContract(bustest.Taker, bus.Contract{External: true}))
+	held, over := make(chan string, 10), make(chan struct{})
+	e.Run(bus.NewExternal(e.Bus(bustest.Taker), nil, func(ctx context.Context, x bus.External) error {
+		held <- x.Team
+		select {
+		case <-over:
+		case <-ctx.Done():
+		}
+		return nil
+	}))
+	for _, team := range []string{"north", "south"} {
+		js, err := jetstream.New(grantee(t, e, team, []string{">"}, nil).Conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := js.Publish(t.Context(), "ext.p1."+team+".it.was.v1", nil); err != nil {
+			t.Fatal(err)
+		}
+		bustest.Await(e, held)
+	}
+	durable := bus.ExternalDurable(bustest.Taker)
+	bustest.Eventually(e, func() bool { return queueOf(t, e.Registry, durable) == 2 })
+	close(over)
+	bustest.Eventually(e, func() bool { return queueOf(t, e.Registry, durable) == 0 })
+}
