@@ -205,7 +205,12 @@ func apart(t testing.TB, dir string, more ...string) *product {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(bin, upArgs(dir, more...)...) //nolint:noctx // stopped by its own means
+	return launched(t, dir, exec.Command(bin, upArgs(dir, more...)...)) //nolint:noctx // stopped by its own means
+}
+
+// launched starts the product by a command that becomes it.
+func launched(t testing.TB, dir string, cmd *exec.Cmd) *product {
+	t.Helper()
 	p := &product{t: t, dir: dir, log: &tail{}, events: make(chan map[string]any, 256), pids: map[string]int{}, killed: map[int]bool{}}
 	cmd.Stderr = p.log
 	cmd.Dir = t.TempDir() // not the repository: the sample is the one that was built in
