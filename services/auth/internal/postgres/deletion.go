@@ -131,7 +131,7 @@ func (s Projects) finish(ctx context.Context, tx *sqlx.Tx, id tenant.Project, no
 	} else if err != nil {
 		return false, fmt.Errorf("remove project: %w", err)
 	}
-	if err := (Trail{Store: s.Store}).bury(ctx, id, now); err != nil {
+	if err := Trail(s).bury(ctx, id, now); err != nil {
 		return false, err
 	}
 	return true, outbox.Add(ctx, tx, &authv1.ProjectDeleted{ProjectId: id32(id), Version: id32(version + 1)})
