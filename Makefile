@@ -89,6 +89,18 @@ torture: ## kill -9 each part in turn under load, and hold it to its promises (R
 cluster: ## lose one NATS server of three ten times for AWAY (60s) under load, and report how long writes stood still
 	@CC_TEST_CLUSTER=$(or $(AWAY),60s) $(GO) test -v -run OneOfAnything -bench ClusterLoss -benchtime 1x -timeout 40m ./services/commandcenter
 
+.PHONY: namespaces
+namespaces: ## two products on machines of their own, joined by a cable; needs root and `ip netns`
+	@CC_TEST_NAMESPACES=1 $(GO) test -count=1 -timeout 10m -v -run TestTwoMachines ./services/commandcenter
+
+.PHONY: isolation
+isolation: ## people of four projects do what comes to mind, and see nothing of each other (STEPS=10000 SEED=1)
+	@CC_TEST_STEPS=$(or $(STEPS),10000) CC_TEST_SEED=$(SEED) $(GO) test -count=1 -timeout 1h -v -run TestNothingOfAProjectIsSeenFromAnother ./services/commandcenter
+
+.PHONY: timing
+timing: ## what is another project's cannot be told by the time from what is not there (SAMPLES=10000 of each, per operation)
+	@$(GO) test -count=1 -timeout 1h -v -run TestForeignAndAbsentTakeTheSameTime ./services/commandcenter -timing.samples=$(or $(SAMPLES),10000)
+
 ##@ Check
 
 .PHONY: fmt
@@ -107,8 +119,9 @@ lint: vet $(TOOLS)/golangci-lint-v2.15.0 ## vet, gofmt and golangci-lint; reason
 	@$(TOOLS)/golangci-lint-v2.15.0 run --timeout 10m --allow-parallel-runners $(PACKAGES)
 
 .PHONY: deployments
-deployments: ## containers, manifests, alerts and dashboards agree with the code
-	@$(GO) test -count=1 -run 'Deployment|Container|Image|Metrics' ./services/commandcenter
+deployments: ## containers, manifests, alerts, dashboards and licences agree with the code
+	@$(GO) test -count=1 -run 'Deployment|Container|Image|Metrics|Licence|Threat' ./services/commandcenter
+	@$(GO) test -count=1 ./services/commandcenter/internal/manifests
 
 .PHONY: gen
 gen: $(TOOLS)/buf-v1.75.0 $(TOOLS)/protoc-gen-go-v1.36.12 $(TOOLS)/oapi-codegen-v2.8.2 ## write everything that follows from the two contracts
@@ -117,9 +130,10 @@ gen: $(TOOLS)/buf-v1.75.0 $(TOOLS)/protoc-gen-go-v1.36.12 $(TOOLS)/oapi-codegen-
 	@for config in services/*/internal/*/oapi.yaml; do \
 		(cd "$$(dirname "$$config")" && $(TOOLS)/oapi-codegen-v2.8.2 -config oapi.yaml $(CURDIR)/$(CONTRACT)) || exit 1; \
 	done
+	@$(GO) run ./services/gateway/internal/permissions $(CONTRACT) services/gateway/PERMISSIONS.md
 
 GENERATED = find proto-events services \( -name '*.pb.go' -o -name '*.gen.go' -o -path 'proto-events/schemas/*' -o -path 'proto-events/golden/*' \
-	-o -path proto-events/EVENTS.md -o -path proto-events/asyncapi.yaml \) -type f -exec cksum {} + | sort -k 3
+	-o -path proto-events/EVENTS.md -o -path proto-events/asyncapi.yaml -o -path services/gateway/PERMISSIONS.md \) -type f -exec cksum {} + | sort -k 3
 
 .PHONY: drift
 drift: ## what is committed is what `make gen` and `make tidy` write

@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
 // Config says where the bus is and who is connecting.
@@ -47,6 +48,9 @@ type Config struct {
 	// MaxBacklog is how many commands may wait for a service before more of them
 	// are refused; see [Bus.Backlog]. No bound but the stream's when 0.
 	MaxBacklog int
+	// Recheck is that of every server on this bus that has none of its own, see
+	// [ServerConfig]. It is given the bus, to ask who knows.
+	Recheck func(ctx context.Context, b *Bus, id tenant.Identity, operation string) (tenant.Identity, error)
 	// Timeout is how long a request waits when its context has no deadline;
 	// 10 s when 0.
 	Timeout time.Duration
@@ -77,6 +81,7 @@ type Bus struct {
 
 	turns      turns // of projects that give commands
 	maxBacklog int
+	recheck    func(ctx context.Context, b *Bus, id tenant.Identity, operation string) (tenant.Identity, error)
 	depths     sync.Map // service -> *depth
 	asking     sync.WaitGroup
 }
@@ -97,7 +102,7 @@ func Connect(ctx context.Context, c Config) (*Bus, error) {
 	if len(c.Edges) == 0 {
 		c.Edges = []string{"gateway"}
 	}
-	b := &Bus{service: c.Service, log: c.Log.With("service", c.Service), timeout: c.Timeout, maxBacklog: c.MaxBacklog,
+	b := &Bus{service: c.Service, log: c.Log.With("service", c.Service), timeout: c.Timeout, maxBacklog: c.MaxBacklog, recheck: c.Recheck,
 		tracer: otel.GetTracerProvider().Tracer("github.com/commandcenter/commandcenter/pkg/bus"), prop: propagation.TraceContext{}}
 	var err error
 	if b.m, err = newMetrics(c.Registerer); err != nil {
@@ -251,6 +256,7 @@ func (b *Bus) Close() {
 	if b.closed.CompareAndSwap(false, true) {
 		// A flush that fails has nobody left to tell.
 		_ = b.nc.FlushTimeout(time.Second)
+		b.m.queues.forget(b)
 		b.nc.Close()
 		b.mux.stop()
 		b.asking.Wait()

@@ -58,11 +58,15 @@ func (w *world) counted(t *testing.T) (n int) {
 
 // serve answers "count": it changes a row, then does what step says.
 func (w *world) serve(c bus.ServerConfig, step func(ctx context.Context, r echoRequest) error) *bus.Server {
+	return w.serveOn(w.Bus("auth"), c, step)
+}
+
+func (w *world) serveOn(b *bus.Bus, c bus.ServerConfig, step func(ctx context.Context, r echoRequest) error) *bus.Server {
 	c.DB = w.db
 	if c.Backoff == nil {
 		c.Backoff = []time.Duration{time.Millisecond}
 	}
-	s := bus.NewServer(w.Bus("auth"), c)
+	s := bus.NewServer(b, c)
 	bus.Command(s, "count", func(ctx context.Context, r echoRequest) (created, error) {
 		run := w.runs.Add(1)
 		if err := w.count(ctx, r.Text); err != nil {
@@ -382,6 +386,28 @@ func TestACommandThatWaitedIsDecidedByTheRightsOfNow(t *testing.T) {
 	}
 	if n := w.counted(t); n != 0 || asked.Load() != 1 {
 		t.Errorf("%d changes, asked %d times", n, asked.Load())
+	}
+}
+
+// So that no service can forget to.
+func TestTheRightsOfNowAreThoseThatTheBusAsksForWhereItsServerAsksNobody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	conf := w.Config("auth")
+	var b *bus.Bus
+	conf.Recheck = func(_ context.Context, with *bus.Bus, id tenant.Identity, operation string) (tenant.Identity, error) {
+		if with != b || operation != "count" {
+			t.Errorf("recheck of %s by %+v", operation, id)
+		}
+		return id, errs.New(errs.Forbidden, "not a member any more")
+	}
+	b = w.Connect(conf)
+	w.Run(w.serveOn(b, bus.ServerConfig{}, func(context.Context, echoRequest) error { return errs.New(errs.Upstream, "once") }))
+	if _, err := w.give(t, `{}`, bus.CommandOptions{}); errs.KindOf(err) != errs.Forbidden {
+		t.Errorf("error %v", err)
+	}
+	if n := w.counted(t); n != 0 {
+		t.Errorf("%d changes", n)
 	}
 }
 

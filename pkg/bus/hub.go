@@ -40,8 +40,9 @@ func (a Announcing) valid() error {
 func HubUser(service string) string { return service + "-hub" }
 
 // HubPermissions derives that user: it may say the presence of the slugs, and
-// take those of all others from its durable consumer. Without slugs, where who
-// provisions does not know them, it may say any.
+// take those of all others from its durable consumer, and look up whether the
+// stream has its own. Without slugs, where who provisions does not know them, it
+// may say any.
 func HubPermissions(service string, on Announcing, slugs ...string) natsd.UserSpec {
 	p := &perms{}
 	p.sub("_INBOX_"+HubUser(service)+".>", on.filter())
@@ -49,7 +50,7 @@ func HubPermissions(service string, on Announcing, slugs ...string) natsd.UserSp
 		slugs = []string{"*"}
 	}
 	for _, s := range slugs {
-		p.pub(on.Prefix + s)
+		p.pub(on.Prefix+s, "$JS.API.DIRECT.GET."+on.Stream+"."+on.Prefix+s)
 	}
 	p.durable(on.Stream, on.durable(service))
 	return natsd.UserSpec{Name: HubUser(service), Account: natsd.AccountHub, Pub: p.allow, Sub: p.hear}
@@ -95,8 +96,11 @@ func ProvisionHub(ctx context.Context, admin *nats.Conn, on Announcing, replicas
 			light.Storage, replicas = now.Storage, now.Replicas
 		}
 	}
+	// It acknowledges nothing: an announcement comes from a neighbour, who chooses
+	// where the answer to it goes, and in this account that may be the API of
+	// JetStream or the inbox of somebody else.
 	c := jetstream.StreamConfig{
-		Name: on.Stream, Description: "which instances are there", Subjects: []string{on.filter()}, Storage: light.Storage, PersistMode: light.PersistMode,
+		Name: on.Stream, Description: "which instances are there", NoAck: true, AllowDirect: true, Subjects: []string{on.filter()}, Storage: light.Storage, PersistMode: light.PersistMode,
 		Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxMsgsPerSubject: 1, MaxBytes: maxAnnounced, MaxAge: keepAnnounced, Replicas: replicas,
 	}
 	if err := stream(ctx, js, c); err != nil {

@@ -1,45 +1,48 @@
 package bus
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 )
 
 // Conn is the connection in account HUB, for what its user may do there beside
 // presence.
 func (h *Hub) Conn() *nats.Conn { return h.b.nc }
 
+// keptAgain is the wait between two looks at what the stream has.
+const keptAgain = 20 * time.Millisecond
+
 // AnnounceKept is [Hub.Announce] that waits until the stream of this instance
-// has it, as long as ctx lasts.
+// has it, as long as ctx lasts. data must differ from what was announced before.
+// The stream is looked at, since it acknowledges nothing, see [ProvisionHub].
 func (h *Hub) AnnounceKept(ctx context.Context, slug string, header nats.Header, data []byte) error {
-	if !validToken(slug) {
-		return fmt.Errorf("announce: %q is not a name", slug)
+	ctx, cancel := h.b.bounded(ctx)
+	defer cancel()
+	if err := h.Announce(ctx, slug, header, data); err != nil {
+		return err
 	}
-	m, err := h.b.nc.RequestMsgWithContext(ctx, &nats.Msg{Subject: h.on.Prefix + slug, Header: header, Data: data})
-	if err != nil {
-		if refused := h.b.nc.LastError(); errors.Is(refused, nats.ErrPermissionViolation) && strings.Contains(refused.Error(), `"`+h.on.Prefix+slug+`"`) {
-			return fmt.Errorf("announce: %w (the user was provisioned for another slug: provision again)", refused)
+	subject := h.on.Prefix + slug
+	for {
+		// A question of the stream itself needs no right but this one.
+		m, err := h.b.nc.RequestWithContext(ctx, "$JS.API.DIRECT.GET."+h.on.Stream+"."+subject, nil)
+		switch {
+		case err == nil && get(m.Header, jetstream.SubjectHeader) == subject && bytes.Equal(m.Data, data):
+			return nil
+		case err != nil && !errors.Is(err, nats.ErrNoResponders):
+			return fmt.Errorf("announce: is it kept: %w", err)
 		}
-		return fmt.Errorf("announce: %w", err)
+		again := time.NewTimer(keptAgain) // it is on its way; a cluster copies it first, or has no leader now
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			again.Stop()
+			return fmt.Errorf("announce: the stream does not have it: %w", context.Cause(ctx))
+		}
 	}
-	var ack struct {
-		Stream string `json:"stream"`
-		Error  *struct {
-			Description string `json:"description"`
-		} `json:"error"`
-	}
-	switch err := json.Unmarshal(m.Data, &ack); {
-	case err != nil:
-		return fmt.Errorf("announce: the answer is no acknowledgement: %w", err)
-	case ack.Error != nil:
-		return fmt.Errorf("announce: %s", ack.Error.Description)
-	case ack.Stream != h.on.Stream:
-		return fmt.Errorf("announce: acknowledged by stream %q", ack.Stream)
-	}
-	return nil
 }

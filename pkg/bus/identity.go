@@ -62,6 +62,8 @@ type claims struct {
 	Role      string `json:"rol,omitempty"`
 	Superuser bool   `json:"sup,omitempty"`
 	Session   string `json:"ses,omitempty"`
+	Account   int64  `json:"sac,omitempty"`
+	Key       string `json:"key,omitempty"`
 	Client    string `json:"cli,omitempty"`
 	// Behalf is the token of an edge that a service passes on.
 	Behalf string `json:"obo,omitempty"`
@@ -71,6 +73,7 @@ func (c claims) identity() tenant.Identity {
 	return tenant.Identity{
 		Project: tenant.Project(c.Project), Principal: c.Principal, UserID: c.UserID, Email: c.Email,
 		Role: tenant.Role(c.Role), Superuser: c.Superuser, Session: c.Session, Client: c.Client,
+		ServiceAccount: c.Account, Key: c.Key,
 	}
 }
 
@@ -119,7 +122,7 @@ func (s *signer) token(id tenant.Identity, audience, behalf string) (string, err
 	c := claims{
 		Issuer: s.service, Audience: audience, IssuedAt: now.Unix(), Expires: now.Add(tokenLife).Unix(),
 		Principal: id.Principal, Project: int64(id.Project), UserID: id.UserID, Email: id.Email, Role: string(id.Role),
-		Superuser: id.Superuser, Session: id.Session, Client: id.Client, Behalf: behalf,
+		Superuser: id.Superuser, Session: id.Session, Account: id.ServiceAccount, Key: id.Key, Client: id.Client, Behalf: behalf,
 	}
 	body, err := json.Marshal(c)
 	if err != nil {

@@ -16,7 +16,7 @@ type metrics struct {
 	dead     *prometheus.CounterVec   // by consumer
 	refused  *prometheus.CounterVec   // by service: pool full
 	busy     *prometheus.GaugeVec     // by service, pool
-	backlog  *prometheus.GaugeVec     // by service
+	queues   *queues                  // by service, consumer
 }
 
 var latencies = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
@@ -29,13 +29,13 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		dead:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cc_bus_dead_letters_total", Help: "Messages given up and kept in DEAD."}, []string{"consumer"}),
 		refused:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "cc_bus_pool_full_total", Help: "Requests refused because every worker was busy and the queue full."}, []string{"service"}),
 		busy:     prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "cc_bus_pool_busy", Help: "Requests and commands that are running or wait for a worker."}, []string{"service", "pool"}),
-		backlog:  prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "cc_bus_backlog", Help: "Commands that wait for a service or run, as its callers last saw it."}, []string{"service"}),
+		queues:   newQueues(),
 	}
 	if r == nil {
 		return m, nil
 	}
 	err := errors.Join(register(r, &m.served), register(r, &m.called), register(r, &m.consumed),
-		register(r, &m.dead), register(r, &m.refused), register(r, &m.busy), register(r, &m.backlog))
+		register(r, &m.dead), register(r, &m.refused), register(r, &m.busy), register(r, &m.queues))
 	return m, err
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
@@ -265,5 +266,91 @@ func TestANeighbourHearsAndSaysTheHubAlone(t *testing.T) {
 	spec := bus.NeighbourPermissions(announcing)
 	if !slices.Equal(spec.Pub, []string{"hub.>"}) || !slices.Equal(spec.Sub, []string{"hub.>"}) || !spec.Leaf || spec.Account != natsd.AccountHub {
 		t.Errorf("granted %+v", spec)
+	}
+}
+
+// What a stream acknowledges goes where the message said, and in account HUB
+// that message is a neighbour's.
+func TestNobodyIsAnsweredWhereANeighbourChose(t *testing.T) {
+	t.Parallel()
+	s := hubServer(t)
+	user := func(name string) *nats.Conn {
+		nc, err := nats.Connect("", nats.InProcessServer(s.InProcess()), nats.UserCredentials(s.Trust.CredsFile(name)), nats.CustomInboxPrefix("_INBOX_"+name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(nc.Close)
+		return nc
+	}
+	admin, neighbour := user(natsd.UserHubAdmin), user(bus.NeighbourUser)
+	// A stream of a version before acknowledges, until it is provisioned again.
+	js := jetStream(t, admin)
+	if _, err := js.CreateStream(t.Context(), jetstream.StreamConfig{Name: announcing.Stream, Subjects: []string{announcing.Prefix + ">"}, MaxMsgsPerSubject: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.ProvisionHub(t.Context(), admin, announcing, 1, "federation"); err != nil {
+		t.Fatal(err)
+	}
+	hub, err := bus.ConnectHub(t.Context(), bus.Config{Service: "federation", Announcing: announcing, InProcess: s.InProcess(), CredsFile: s.Trust.CredsFile(bus.HubUser("federation")), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(hub.Close)
+	said, err := admin.SubscribeSync(">")
+	if err != nil || admin.Flush() != nil {
+		t.Fatal(err)
+	}
+	aims := []string{"$JS.API.STREAM.PURGE." + announcing.Stream, "hub.presence.us", "_INBOX_federation-hub.x", "evt.p1.a.b.c.v1"}
+	for _, aim := range aims {
+		if err := neighbour.PublishMsg(&nats.Msg{Subject: "hub.presence.apollo", Reply: aim, Data: []byte("x")}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := neighbour.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	// Stored behind what the neighbour said, so that every answer has left.
+	if err := hub.AnnounceKept(t.Context(), "us", nil, []byte("we are here")); err != nil {
+		t.Fatal(err)
+	}
+	if err := admin.Publish("fence", nil); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		m, err := said.NextMsg(bustest.Patience)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if m.Subject == "fence" {
+			break
+		}
+		if slices.Contains(aims, m.Subject) && string(m.Data) != "we are here" {
+			t.Errorf("%s was told %s", m.Subject, m.Data)
+		}
+	}
+	st, err := js.Stream(t.Context(), announcing.Stream)
+	if err != nil || st.CachedInfo().State.Msgs != 2 {
+		t.Errorf("the stream holds %d announcements, %v", st.CachedInfo().State.Msgs, err)
+	}
+}
+
+func TestAnAnnouncementThatIsNotKeptIsSaidToBe(t *testing.T) {
+	t.Parallel()
+	s := hubServer(t) // without a stream
+	hub, err := bus.ConnectHub(t.Context(), bus.Config{Service: "federation", Announcing: announcing, InProcess: s.InProcess(), CredsFile: s.Trust.CredsFile(bus.HubUser("federation")), Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(hub.Close)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := hub.AnnounceKept(ctx, "us", nil, []byte("x")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("without a stream: %v", err)
+	}
+	if err := hub.AnnounceKept(t.Context(), "apollo", nil, []byte("x")); !errors.Is(err, nats.ErrPermissionViolation) {
+		t.Errorf("as another: %v", err)
+	}
+	if err := hub.AnnounceKept(t.Context(), "a.b", nil, []byte("x")); err == nil {
+		t.Error("as nobody")
 	}
 }

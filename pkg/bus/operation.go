@@ -210,12 +210,24 @@ func (b *Bus) takeNote(ctx context.Context, p tenant.Project, operationID string
 	return n, nil
 }
 
+// readWithin is how long a note may take to come: who was asked for it may have
+// been lost with the question, and to ask another costs nothing.
+const readWithin = time.Second
+
 func (b *Bus) note(ctx context.Context, p tenant.Project, operationID string) (*note, error) {
 	kv, err := b.ops.get(ctx)
 	if err != nil {
 		return nil, errs.Newf(errs.Unavailable, "operations: %w", err)
 	}
-	e, err := kv.Get(ctx, noteKey(p, operationID))
+	var e jetstream.KeyValueEntry
+	for {
+		try, cancel := context.WithTimeout(ctx, readWithin)
+		e, err = kv.Get(try, noteKey(p, operationID))
+		cancel()
+		if ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+	}
 	if errors.Is(err, jetstream.ErrKeyNotFound) {
 		return nil, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +15,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 	"github.com/nats-io/nats.go/jetstream"
+	"github.com/synadia-io/orbit.go/jetstreamext"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
@@ -26,8 +28,10 @@ const listOperations = "listOperations"
 
 // Bounds of a listing.
 const (
-	maxListed = 200  // operations of one page
-	maxNoted  = 2000 // notes that are looked at, of one service
+	maxListed = 200    // operations of one page
+	maxNoted  = 2000   // notes of one service that it is asked about
+	maxNotes  = 20_000 // notes of a project that are looked at
+	notesRead = 500    // notes that are read at a time; a server gives 1,024
 )
 
 // OperationsPage says which operations of a project are asked for.
@@ -47,8 +51,8 @@ type Operations struct {
 	List []OperationState // without their answers, save for errors
 	More bool             // there are older ones
 	// Complete is false when a service is silent, so that of its operations only
-	// those are listed that were noted when they were accepted, or when more wait
-	// than are looked at.
+	// those are listed that were noted when they were accepted, or when so many
+	// wait that some that belong to the page were not looked at.
 	Complete bool
 }
 
@@ -58,22 +62,21 @@ func (b *Bus) Operations(ctx context.Context, identity tenant.Identity, page Ope
 	if identity.Project == tenant.Instance || page.Limit < 1 || page.Limit > maxListed {
 		return nil, errs.Newf(errs.Internal, "list %d operations of project %d", page.Limit, identity.Project)
 	}
-	notes, err := b.notes(ctx, identity.Project)
+	notes, err := b.notes(ctx, identity.Project, page)
 	if err != nil {
 		return nil, err
 	}
-	out := &Operations{Complete: true}
+	out := &Operations{Complete: !notes.cut}
 	var mu sync.Mutex
 	var asking sync.WaitGroup
 	for _, service := range page.Services {
 		asking.Go(func() {
-			all := notes[service]
-			part, heard, perr := b.operationsOf(ctx, service, identity, page, all[:min(len(all), maxNoted)])
+			part, all, perr := b.operationsOf(ctx, service, identity, page, notes.of[service])
 			mu.Lock()
 			defer mu.Unlock()
 			err = errors.Join(err, perr)
 			out.List = append(out.List, part...)
-			out.Complete = out.Complete && heard && len(all) <= maxNoted
+			out.Complete = out.Complete && all
 		})
 	}
 	asking.Wait()
@@ -94,26 +97,65 @@ func uuidOf(operationID string) string {
 	return id
 }
 
-// notes returns the ids of the commands of a project that were answered 202, by
-// service, newest first as far as their ids tell.
-func (b *Bus) notes(ctx context.Context, p tenant.Project) (map[string][]uuid.UUID, error) {
+// noted is a note and which command it is of.
+type noted struct {
+	id uuid.UUID
+	note
+}
+
+// projectNotes are the notes of a project by service, the newest first.
+type projectNotes struct {
+	of  map[string][]noted
+	cut bool // there are more than are looked at
+}
+
+// notes reads what was noted of the commands of a project that were answered 202
+// and belong to the page or what follows it. It takes one question of the stream
+// for some hundreds of them.
+func (b *Bus) notes(ctx context.Context, p tenant.Project, page OperationsPage) (projectNotes, error) {
+	out := projectNotes{of: map[string][]noted{}}
+	if page.State != outbox.AnyState && page.State != outbox.Pending {
+		return out, nil // what was noted and nothing else is pending
+	}
+	ctx, cancel := b.bounded(ctx)
+	defer cancel()
 	s, err := b.js.Stream(ctx, "KV_"+BucketOperations)
 	if err != nil {
-		return nil, errs.Newf(errs.Unavailable, "operations: %w", err)
+		return out, errs.Newf(errs.Unavailable, "operations: %w", err)
 	}
 	prefix := "$KV." + BucketOperations + "." + p.Token() + "."
 	info, err := s.Info(ctx, jetstream.WithSubjectFilter(prefix+">"))
 	if err != nil {
-		return nil, errs.Newf(errs.Unavailable, "operations: %w", err)
+		return out, errs.Newf(errs.Unavailable, "operations: %w", err)
 	}
-	out := map[string][]uuid.UUID{}
-	for subject := range info.State.Subjects {
-		if service, id, err := splitOperationID(strings.TrimPrefix(subject, prefix)); err == nil {
-			out[service] = append(out[service], id)
+	subjects := slices.Collect(maps.Keys(info.State.Subjects))
+	if out.cut = len(subjects) > maxNotes; out.cut {
+		subjects = subjects[:maxNotes]
+	}
+	for some := range slices.Chunk(subjects, notesRead) {
+		found, err := jetstreamext.GetLastMsgsFor(ctx, b.js, "KV_"+BucketOperations, some)
+		if err != nil {
+			return out, errs.Newf(errs.Unavailable, "operations: %w", err)
+		}
+		for m, err := range found {
+			if errors.Is(err, jetstreamext.ErrNoMessages) {
+				break // they have grown old meanwhile
+			}
+			if err != nil {
+				return out, errs.Newf(errs.Unavailable, "operations: %w", err)
+			}
+			service, id, err := splitOperationID(strings.TrimPrefix(m.Subject, prefix))
+			n := noted{id: id}
+			if err != nil || len(m.Data) == 0 || json.Unmarshal(m.Data, &n.note) != nil || !page.Before.IsZero() && !before(n.AcceptedAt, id, page) {
+				continue
+			}
+			out.of[service] = append(out.of[service], n)
 		}
 	}
-	for _, ids := range out {
-		slices.SortFunc(ids, func(a, b uuid.UUID) int { return strings.Compare(b.String(), a.String()) })
+	for _, all := range out.of {
+		slices.SortFunc(all, func(a, b noted) int {
+			return cmp.Or(b.AcceptedAt.Compare(a.AcceptedAt), strings.Compare(b.id.String(), a.id.String()))
+		})
 	}
 	return out, nil
 }
@@ -146,19 +188,25 @@ type listedOperation struct {
 }
 
 // operationsOf is what one service knows, and of what is noted what it does not
-// know yet. heard is false when it was silent.
-func (b *Bus) operationsOf(ctx context.Context, service string, who tenant.Identity, page OperationsPage, noted []uuid.UUID) (list []OperationState, heard bool, err error) {
-	q, err := json.Marshal(operationsQuery{State: page.State, Limit: page.Limit + 1, Before: page.Before, BeforeID: page.BeforeID, Noted: noted})
+// know yet. complete is false when it was silent, or when notes that belong to
+// the page may be among those that it was not asked about.
+func (b *Bus) operationsOf(ctx context.Context, service string, who tenant.Identity, page OperationsPage, notes []noted) (list []OperationState, complete bool, err error) {
+	asked := notes[:min(len(notes), maxNoted)]
+	query := operationsQuery{State: page.State, Limit: page.Limit + 1, Before: page.Before, BeforeID: page.BeforeID}
+	for _, n := range asked {
+		query.Noted = append(query.Noted, n.id)
+	}
+	q, err := json.Marshal(query)
 	if err != nil {
 		return nil, false, fmt.Errorf("list operations: %w", err)
 	}
 	asking, cancel := context.WithTimeout(ctx, 2*time.Second)
 	o, err := b.ask(asking, Target{Service: service, Operation: listOperations, Project: who.Project}, who, q, "")
 	cancel()
-	r := operationsReply{Unknown: noted}
+	r := operationsReply{Unknown: query.Noted}
+	heard := err == nil
 	switch kind := errs.KindOf(err); {
-	case err == nil:
-		heard = true
+	case heard:
 		r.Unknown = nil
 		if err := json.Unmarshal(o.body, &r); err != nil {
 			return nil, true, errs.Newf(errs.Upstream, "operations of %s: %w", service, err)
@@ -169,22 +217,23 @@ func (b *Bus) operationsOf(ctx context.Context, service string, who tenant.Ident
 	for _, l := range r.Operations {
 		list = append(list, l.state(service))
 	}
-	if page.State != outbox.AnyState && page.State != outbox.Pending {
-		return list, heard, nil
-	}
+	unknown := map[uuid.UUID]bool{}
 	for _, id := range r.Unknown {
-		n, err := b.note(ctx, who.Project, service+"."+id.String())
-		if err != nil {
-			return nil, heard, err
-		}
-		if n == nil || !page.Before.IsZero() && !before(n.AcceptedAt, id, page) {
+		unknown[id] = true
+	}
+	waiting := 0
+	for _, n := range asked {
+		if !unknown[n.id] {
 			continue
 		}
+		if waiting++; waiting > page.Limit+1 {
+			break // the rest is of later pages
+		}
 		list = append(list, OperationState{
-			ID: service + "." + id.String(), Operation: n.Operation, Principal: n.Principal, Pending: true, AcceptedAt: n.AcceptedAt,
+			ID: service + "." + n.id.String(), Operation: n.Operation, Principal: n.Principal, Pending: true, AcceptedAt: n.AcceptedAt,
 		})
 	}
-	return list, heard, nil
+	return list, heard && (len(asked) == len(notes) || waiting > page.Limit), nil
 }
 
 // before reports whether an operation comes after the page before, which is to

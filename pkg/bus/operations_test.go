@@ -12,6 +12,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/natsd"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
@@ -148,5 +149,51 @@ func TestOperationsAreListedForAProjectAndInPages(t *testing.T) {
 		if all, err := w.Bus(bustest.Edge).Operations(t.Context(), c.who, bus.OperationsPage{Services: []string{"auth"}, Limit: c.limit}); err == nil {
 			t.Errorf("%s: %s", name, fmt.Sprint(all))
 		}
+	}
+}
+
+func TestManyOperationsThatWaitAreListedWithFewQuestions(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	js := jetStream(t, w.Conn(natsd.UserAdmin))
+	kv, err := js.KeyValue(t.Context(), bus.BucketOperations)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const all = 1200 // more than a server gives at a time
+	accepted := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for i := range all {
+		note := fmt.Sprintf(`{"operation":"count","principal":"user:%d","accepted_at":%q}`, i, accepted.Add(time.Duration(i)*time.Second).Format(time.RFC3339))
+		if _, err := js.PublishAsync("$KV."+bus.BucketOperations+".p42.auth."+uuid.NewString(), []byte(note)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	<-js.PublishAsyncComplete()
+	if _, err := kv.PutString(t.Context(), "p43.auth."+uuid.NewString(), `{"operation":"count","principal":"user:0","accepted_at":"2027-01-01T00:00:00Z"}`); err != nil {
+		t.Fatal(err)
+	}
+	edge := w.Bus(bustest.Edge)
+	before := edge.Conn().Stats().OutMsgs
+	page, next := bus.OperationsPage{Limit: 200, State: outbox.Pending}, all-1
+	for more := true; more; {
+		got, listed := w.listed(t, alice, page)
+		if len(got) == 0 || listed.Complete {
+			t.Fatalf("%d of a page, complete: %t", len(got), listed.Complete)
+		}
+		for _, text := range got {
+			if want := fmt.Sprintf("user:%d pending", next); text != want {
+				t.Fatalf("%s, want %s", text, want)
+			}
+			next--
+		}
+		last := listed.List[len(listed.List)-1]
+		page.Before, page.BeforeID = last.AcceptedAt, uuid.MustParse(last.ID[len("auth."):])
+		more = listed.More
+	}
+	if next != -1 {
+		t.Errorf("%d were not listed", next+1)
+	}
+	if asked := edge.Conn().Stats().OutMsgs - before; asked > 100 {
+		t.Errorf("%d questions for six pages", asked)
 	}
 }

@@ -13,7 +13,8 @@ import (
 
 // Peers is how the replicas of one service talk among themselves: nothing is
 // kept, nothing is sent late, and what is lost is lost. The service needs
-// [Contract.Peers]. Make one with [Bus.Peers].
+// [Contract.Peers], or for the topic "jobs" [Contract.Jobs]. Make one with
+// [Bus.Peers].
 type Peers struct {
 	b       *Bus
 	subject string // and below it one for each replica
@@ -48,7 +49,7 @@ func (p *Peers) Ask(ctx context.Context, id string, data []byte) ([]byte, error)
 
 // Listen has told called with what replicas say, and asked with what this one,
 // id, is asked; both may run at once, told with one message after another. stop
-// ends both, and waits for neither.
+// ends both, and waits for neither. Without asked, this replica answers nothing.
 func (p *Peers) Listen(id string, told func(data []byte), asked func(data []byte) []byte) (stop func(), err error) {
 	if !validToken(id) {
 		return nil, fmt.Errorf("listen to other replicas: %q is not a name", id)
@@ -57,11 +58,14 @@ func (p *Peers) Listen(id string, told func(data []byte), asked func(data []byte
 	if err != nil {
 		return nil, fmt.Errorf("listen to other replicas: %w", err)
 	}
-	answer, err := p.b.nc.Subscribe(p.subject+"."+id, func(m *nats.Msg) {
-		if err := m.Respond(asked(m.Data)); err != nil {
-			p.b.log.Debug("peers.answer", "subject", m.Subject, "err", err)
-		}
-	})
+	var answer *nats.Subscription
+	if asked != nil {
+		answer, err = p.b.nc.Subscribe(p.subject+"."+id, func(m *nats.Msg) {
+			if err := m.Respond(asked(m.Data)); err != nil {
+				p.b.log.Debug("peers.answer", "subject", m.Subject, "err", err)
+			}
+		})
+	}
 	if err == nil {
 		err = p.b.nc.Flush() // once the server knows, nothing is missed
 	}

@@ -44,8 +44,8 @@ type ServerConfig struct {
 	DB *pg.DB
 	// Recheck decides the rights of a command's caller again, when it did not
 	// run within moments of its acceptance. The identity it returns is the one
-	// that the handler sees; its error is the command's answer. nil keeps what
-	// the edge decided.
+	// that the handler sees; its error is the command's answer. nil takes the
+	// bus's; without that one what the edge decided is kept.
 	Recheck func(ctx context.Context, id tenant.Identity, operation string) (tenant.Identity, error)
 	// Attempts, Patience and Backoff are those of [ConsumerConfig], for
 	// commands.
@@ -119,6 +119,11 @@ type Server struct {
 func NewServer(b *Bus, c ServerConfig) *Server {
 	if c.Service == "" {
 		c.Service = b.service
+	}
+	if c.Recheck == nil && b != nil && b.recheck != nil {
+		c.Recheck = func(ctx context.Context, id tenant.Identity, operation string) (tenant.Identity, error) {
+			return b.recheck(ctx, b, id, operation)
+		}
 	}
 	if c.Workers <= 0 {
 		c.Workers = 16

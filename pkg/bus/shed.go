@@ -61,6 +61,7 @@ func (b *Bus) depth(service string) *depth {
 		return d.(*depth)
 	}
 	d, _ := b.depths.LoadOrStore(service, &depth{})
+	b.m.queues.add(b, StreamCommands, CommandDurable(service), service)
 	return d.(*depth)
 }
 
@@ -69,7 +70,7 @@ func (b *Bus) depth(service string) *depth {
 func (b *Bus) lookUp(service string, d *depth, before uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
-	c, err := b.js.Consumer(ctx, StreamCommands, CommandDurable(service))
+	waiting, err := b.waiting(ctx, StreamCommands, CommandDurable(service))
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.asked, d.asking = time.Now(), false
@@ -79,8 +80,6 @@ func (b *Bus) lookUp(service string, d *depth, before uint64) {
 		}
 		return
 	}
-	info := c.CachedInfo()
 	d.since -= before
-	d.waiting = info.NumPending + uint64(info.NumAckPending) //nolint:gosec // G115: a count
-	b.m.backlog.WithLabelValues(service).Set(float64(d.waiting))
+	d.waiting = waiting
 }

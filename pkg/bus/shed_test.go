@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
@@ -64,5 +66,55 @@ func TestWhatWasGivenStaysCountedWhenTheQueueCannotBeLookedUp(t *testing.T) {
 	edge.LookUp("auth")
 	if err := edge.Backlog("auth"); errs.KindOf(err) != errs.Unavailable {
 		t.Errorf("after a look-up that failed: %v", err)
+	}
+}
+
+// queueOf scrapes what a process says waits for a consumer; -1 when it says
+// nothing.
+func queueOf(t *testing.T, r prometheus.Gatherer, consumer string) float64 {
+	t.Helper()
+	families, err := r.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			for _, l := range m.GetLabel() {
+				if f.GetName() == "cc_bus_queue" && l.GetName() == "consumer" && l.GetValue() == consumer {
+					return m.GetGauge().GetValue()
+				}
+			}
+		}
+	}
+	return -1
+}
+
+func TestTheQueueOfAServiceIsMeasuredWhereverItIsKnown(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	callers, workers := prometheus.NewRegistry(), prometheus.NewRegistry()
+	conf := w.Config(bustest.Edge)
+	conf.MaxBacklog, conf.Registerer = 100, callers
+	edge := w.Connect(conf)
+	durable := bus.CommandDurable("auth")
+	if got := queueOf(t, callers, durable); got != -1 {
+		t.Errorf("before a command was given: %v", got)
+	}
+	for range 5 {
+		if _, err := edge.Command(t.Context(), bus.Target{Service: "auth", Operation: "count", Project: 42}, alice, []byte(`{}`), bus.CommandOptions{Wait: -1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := queueOf(t, callers, durable); got != 5 { // while the service itself cannot tell
+		t.Errorf("%v wait, want 5", got)
+	}
+	worker := w.Config("auth")
+	worker.Registerer = workers
+	w.Run(w.serveOn(w.Connect(worker), bus.ServerConfig{}, nil))
+	// It falls, too, when nobody gives another command.
+	w.eventually(t, func() bool { return queueOf(t, callers, durable) == 0 && queueOf(t, workers, durable) == 0 })
+	edge.Close()
+	if got := queueOf(t, callers, durable); got != -1 {
+		t.Errorf("a bus that was closed says %v", got)
 	}
 }

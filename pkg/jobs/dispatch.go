@@ -53,6 +53,8 @@ type dispatcher struct {
 func (m *Manager) lead(ctx context.Context, s *pg.Session) error {
 	rung, deaf := m.db.Listen(topic)
 	defer deaf()
+	far, deafer := m.db.Listen(fromPeers)
+	defer deafer()
 	d := &dispatcher{Manager: m, s: s, kinds: m.kinds()}
 	for {
 		n, err := d.round(ctx)
@@ -73,6 +75,8 @@ func (m *Manager) lead(ctx context.Context, s *pg.Session) error {
 			return nil
 		case <-t.C:
 		case <-rung:
+			t.Stop()
+		case <-far:
 			t.Stop()
 		}
 	}

@@ -70,8 +70,12 @@ func (j Job) Final() bool {
 	return false
 }
 
-// topic wakes the dispatcher of the process.
-const topic = "jobs"
+// topic wakes the dispatcher if it is in this process, and whoever tells the
+// other processes, whose dispatchers listen to fromPeers.
+const (
+	topic     = "jobs"
+	fromPeers = "jobs/peers"
+)
 
 var kindForm = regexp.MustCompile(`^[a-z][a-z0-9_-]{0,63}$`)
 

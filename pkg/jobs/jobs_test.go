@@ -60,7 +60,7 @@ func TestAJobRunsAsItsProjectAndKeepsItsResult(t *testing.T) {
 	if len(all) != 1 || all[0].ID != id || len(none) != 0 {
 		t.Fatal(all, none)
 	}
-	if n, err := testutil.GatherAndCount(registry); err != nil || n != 3 {
+	if n, err := testutil.GatherAndCount(registry); err != nil || n != 4 {
 		t.Fatalf("%d metrics, %v", n, err)
 	}
 	stop()

@@ -121,7 +121,7 @@ func (m *Manager) Start(ctx context.Context) error {
 		}
 	}
 	var err error
-	if m.metrics, err = newMetrics(m.db.Service(), m.conf.Registerer); err != nil {
+	if m.metrics, err = newMetrics(m.db, m.conf.Registerer); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
 	// Some may hold long jobs that wait, and must not keep the others out.
@@ -134,8 +134,45 @@ func (m *Manager) Start(ctx context.Context) error {
 	}
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	m.endLead = end
+	if err := m.tellPeers(life); err != nil {
+		end()
+		m.metrics.close()
+		return errors.Join(err, m.consumer.Stop(ctx))
+	}
 	m.dispatcher.Go(func() {
 		m.db.Lead(life, topic, func(err error) { m.conf.Log.Warn("jobs.dispatch", "outcome", "lost the lead", "err", err) }, m.lead)
+	})
+	return nil
+}
+
+// tellPeers passes on to the dispatcher, wherever it is, that there is a job more
+// or one less in flight: with its few jobs of a project at a time it would
+// otherwise do nothing until it looks again. What is lost, it finds then.
+func (m *Manager) tellPeers(life context.Context) error {
+	self := uuid.NewString()
+	peers := m.bus.Peers("jobs")
+	stop, err := peers.Listen(self, func(from []byte) {
+		if string(from) != self {
+			m.db.Ring(fromPeers)
+		}
+	}, nil)
+	if err != nil {
+		return err
+	}
+	rung, deaf := m.db.Listen(topic)
+	m.dispatcher.Go(func() {
+		defer stop()
+		defer deaf()
+		for {
+			select {
+			case <-life.Done():
+				return
+			case <-rung:
+			}
+			if err := peers.Tell([]byte(self)); err != nil {
+				m.conf.Log.Debug("jobs.tell", "err", err)
+			}
+		}
 	})
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/jobs"
@@ -346,5 +349,43 @@ func TestOldJobsAreSweptWithTheirSteps(t *testing.T) {
 			t.Fatalf("%d rows left", n)
 		default:
 		}
+	}
+}
+
+func TestJobsThatWaitForAReplicaAreCounted(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for range 7 {
+		w.enqueue(jobs.Job{Project: 1})
+	}
+	registry := prometheus.NewRegistry()
+	c := quick()
+	c.Workers, c.Window, c.Registerer = 1, 1, registry
+	began, end := make(chan struct{}, 10), make(chan struct{})
+	w.run(c, map[string]jobs.Handler{"k": func(ctx context.Context, _ *jobs.Run) error {
+		began <- struct{}{}
+		select {
+		case <-end:
+		case <-ctx.Done():
+		}
+		return nil
+	}})
+	receive(t, began) // one runs, and the window of its project is full
+	waiting := func(n int) error {
+		return testutil.GatherAndCompare(registry, strings.NewReader(fmt.Sprintf(`
+# HELP jobs_waiting Jobs whose time has come and that are not released yet. Every replica says the same.
+# TYPE jobs_waiting gauge
+jobs_waiting{service=%q} %d
+`, w.db.Service(), n)), "jobs_waiting")
+	}
+	if err := waiting(6); err != nil {
+		t.Error(err)
+	}
+	close(end)
+	for range 6 {
+		receive(t, began)
+	}
+	if err := waiting(0); err != nil {
+		t.Error(err)
 	}
 }

@@ -60,6 +60,7 @@ func (c Config) member(opts *server.Options) error {
 	if len(m.Routes) != 3 && len(m.Routes) != 5 {
 		return fmt.Errorf("nats cluster: %d routes: want those of all three or five members", len(m.Routes))
 	}
+	electSooner()
 	opts.ServerName, opts.Cluster.Name = m.Name, ClusterName
 	opts.StoreDir = filepath.Join(opts.StoreDir, m.Name)
 	var err error

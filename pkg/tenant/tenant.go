@@ -58,13 +58,18 @@ func (r Role) Allows(want Role) bool {
 // Identity is the authenticated caller of one operation.
 type Identity struct {
 	Project   Project // of this call; Instance when the operation has none
-	Principal string  // "user:7", "service:knowledge"; "" for an anonymous call
+	Principal string  // "user:7", "service-account:3", "service:knowledge"; "" for an anonymous call
 	UserID    int64   // 0 unless a person
 	Email     string  // of a person; for display, never for decisions
 	Role      Role    // in Project; NoRole of a superuser that is no member
 	Superuser bool
 	Session   string // token family of a person's session; "" otherwise
-	Client    string // network address of an anonymous caller, as the edge counts it; "" when it is not known
+	// ServiceAccount is that of a program which calls for nobody; 0 otherwise.
+	ServiceAccount int64
+	// Key is the id of the API key that the call came with; "" without one. What
+	// its scopes forbid has been refused.
+	Key    string
+	Client string // network address of an anonymous caller, as the edge counts it; "" when it is not known
 }
 
 // Anonymous reports whether nobody is calling.

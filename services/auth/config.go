@@ -3,8 +3,15 @@ package auth
 import (
 	"errors"
 	"fmt"
+	"net/url"
+	"os"
 	"regexp"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/invitation"
+	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
 
 // Config is what can be set of the service. Begin with [DefaultConfig].
@@ -18,12 +25,42 @@ type Config struct {
 	RefreshGrace  time.Duration `config:"refresh_grace" usage:"how soon after its trade a refresh token sent twice is refused without ending the session"`
 	KeyRotation   time.Duration `config:"key_rotation" usage:"how long a signing key signs"`
 	KeyAnnounce   time.Duration `config:"key_announce" usage:"how long before it signs a key is published"`
+	KeyMaxLife    time.Duration `config:"key_max_life" usage:"how long an API key may live; 0 for no limit, and none by default"`
 	Housekeeping  time.Duration `config:"housekeeping" usage:"how often keys are looked after and what has run out is removed"`
 	RemindPurge   time.Duration `config:"remind_purge" usage:"how long a project being deleted waits for a service before it is asked again"`
 	TenantHolders []string      `config:"tenant_holders" usage:"services of this deployment that keep rows of projects: they purge on deletion, and are asked for counts"`
 
+	Registration   string        `config:"registration" usage:"who may register: open (everybody), invitation (whoever has one), or closed (nobody)"`
+	InvitationLife time.Duration `config:"invitation_life" usage:"how long an invitation is good whose inviter says nothing"`
+	InvitationURL  string        `config:"invitation_url" usage:"address of the page on which people accept invitations; links to it have the secret after the #"`
+
+	PublicURL string `config:"public_url" usage:"address under which people reach this instance, such as https://cc.example.org; cookies are for TLS alone when it is https"`
+	OIDC      OIDC   `config:"oidc"`
+
 	Password Password `config:"password"`
 	Throttle Throttle `config:"throttle"`
+}
+
+// OIDC is the identity provider by which people may log in; without an issuer
+// there is none.
+type OIDC struct {
+	Issuer           string   `config:"issuer" usage:"address of the OpenID Connect provider; empty for none"`
+	ClientID         string   `config:"client_id" usage:"under which this instance is registered there, with the callback <auth.public_url>/api/v1/auth/oidc/callback"`
+	ClientSecret     string   `config:"client_secret" secret:"true" usage:"secret of the registration; empty for a public client"`
+	ClientSecretFile string   `config:"client_secret_file" usage:"file that holds it, in the place of client_secret"`
+	Scopes           []string `config:"scopes" usage:"what the provider is asked for; openid and email are needed"`
+}
+
+// secret is the secret of the registration.
+func (o OIDC) secret() (string, error) {
+	if o.ClientSecretFile == "" {
+		return o.ClientSecret, nil
+	}
+	text, err := os.ReadFile(o.ClientSecretFile)
+	if err != nil {
+		return "", fmt.Errorf("oidc.client_secret_file: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 // Password is the cost of password hashes (argon2id).
@@ -64,13 +101,24 @@ func DefaultConfig() Config {
 
 		TenantHolders: []string{"knowledge", "federation", "ingestion"},
 
+		Registration:   string(user.OpenToAll),
+		InvitationLife: 7 * 24 * time.Hour,
+
+		OIDC: OIDC{Scopes: []string{"openid", "email", "profile"}},
+
 		// The parameters of OWASP's password storage cheat sheet.
 		Password: Password{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, Concurrent: 2, Waiting: 32},
-		Throttle: Throttle{Failures: 5, Window: 15 * time.Minute, Lock: 15 * time.Minute, MaxLock: 15 * time.Minute, Ceiling: 100, CeilingLock: time.Minute},
+		Throttle: Throttle{Failures: 5, Window: 15 * time.Minute, Lock: time.Minute, MaxLock: 15 * time.Minute, Ceiling: 100, CeilingLock: time.Minute},
 	}
 }
 
 var serviceName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
+
+// webPage reports whether a fragment can be added to the address.
+func webPage(address string) bool {
+	u, err := url.Parse(address)
+	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && u.Fragment == ""
+}
 
 // Validate reports every fault at once.
 func (c Config) Validate() error {
@@ -89,9 +137,22 @@ func (c Config) Validate() error {
 	bad(c.Housekeeping > 0, "housekeeping: %v, want above zero", c.Housekeeping)
 	bad(c.KeyAnnounce >= 2*c.Housekeeping, "key_announce: %v, want at least twice housekeeping (%v)", c.KeyAnnounce, c.Housekeeping)
 	bad(c.KeyRotation >= 4*c.KeyAnnounce, "key_rotation: %v, want at least four times key_announce (%v)", c.KeyRotation, c.KeyAnnounce)
+	bad(c.KeyMaxLife == 0 || c.KeyMaxLife >= time.Hour, "key_max_life: %v, want 0 or at least an hour", c.KeyMaxLife)
 	bad(c.RemindPurge > 0, "remind_purge: %v, want above zero", c.RemindPurge)
 	for _, name := range c.TenantHolders {
 		bad(serviceName.MatchString(name), "tenant_holders: %q is no name of a service", name)
+	}
+	bad(slices.Contains(user.Modes(), user.Mode(c.Registration)), "registration: %q, want one of %v", c.Registration, user.Modes())
+	bad(c.InvitationLife >= time.Hour && c.InvitationLife <= invitation.MaxDays*24*time.Hour, "invitation_life: %v, want 1 hour to %d days", c.InvitationLife, invitation.MaxDays)
+	bad(c.InvitationURL == "" || webPage(c.InvitationURL), "invitation_url: %q is no http or https address without fragment", c.InvitationURL)
+	public, err := url.Parse(c.PublicURL)
+	bad(c.PublicURL == "" || err == nil && (public.Scheme == "https" || public.Scheme == "http") && public.Host != "" && strings.Trim(public.Path, "/") == "",
+		"public_url: %q, want http(s)://host", c.PublicURL)
+	if o := c.OIDC; o.Issuer != "" {
+		bad(o.ClientID != "", "oidc.client_id: is empty")
+		bad(c.PublicURL != "", "public_url: is empty, and oidc.issuer is set")
+		bad(slices.Contains(o.Scopes, "openid") && slices.Contains(o.Scopes, "email"), "oidc.scopes: %v, want openid and email", o.Scopes)
+		bad(o.ClientSecret == "" || o.ClientSecretFile == "", "oidc.client_secret: is set, and oidc.client_secret_file too")
 	}
 	p := c.Password
 	bad(p.MemoryKiB >= 8 && p.MemoryKiB <= 1<<20, "password.memory_kib: %d, want 8 to 1048576", p.MemoryKiB)

@@ -1,17 +1,21 @@
 // Package auth is the service that knows who is who and who may enter where.
 //
-// Owns: users, login attempts, sessions, refresh tokens, signing keys (of the
-// instance); projects, memberships, limits of calls, purges (of a project).
+// Owns: users, their identities elsewhere, login attempts, sessions, refresh
+// tokens, signing keys (of the instance); projects, memberships, invitations, service accounts, API keys,
+// limits of calls, purges (of a project).
 //
 // Hears: platform.v1.ProjectPurged, from every service that keeps rows of
 // projects.
 //
-// Says: auth.v1.UserRegistered, ProjectCreated, ProjectUpdated, ProjectDeleting,
-// ProjectDeleted, MembershipChanged, SessionRevoked, LimitChanged.
+// Says: auth.v1.UserRegistered, UserDeactivated, UserReactivated, ProjectCreated,
+// ProjectUpdated, ProjectTransferred, ProjectDeleting, ProjectDeleted,
+// MembershipChanged, MemberJoined, MemberRoleChanged, MemberRemoved,
+// InvitationCreated, InvitationRevoked, SessionRevoked, ApiKeyCreated,
+// ApiKeyRevoked, ServiceAccountChanged, SigningKeyRotated, LimitChanged.
 //
-// Serves: the operations of the tags auth and projects (requests where a secret
-// travels, commands for other writes); the calls resolveAccess and signingKeys;
-// replay: projects and memberships.
+// Serves: the operations of the tags auth, keys, users and projects (requests
+// where a secret travels, commands for other writes); the calls resolveAccess,
+// resolveKey, resolveBrowser and signingKeys; replay: projects and memberships.
 //
 // The main story, a login and what follows:
 //

@@ -44,6 +44,9 @@ func TestDefaultsAreValidAndEveryFaultIsReported(t *testing.T) {
 	if err := auth.DefaultConfig().Validate(); err != nil {
 		t.Error(err)
 	}
+	if th := auth.DefaultConfig().Throttle; th.Lock >= th.MaxLock || th.CeilingLock >= th.MaxLock {
+		t.Errorf("a lock does not grow: %+v", th)
+	}
 	err := auth.Config{TenantHolders: []string{"No Name"}, RefreshGrace: -1}.Validate()
 	for _, key := range []string{
 		"issuer", "audience", "access_life", "refresh_grace", "housekeeping", "remind_purge", "tenant_holders",

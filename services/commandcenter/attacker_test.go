@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
@@ -35,6 +36,8 @@ type attacker struct {
 
 type attackedOp struct {
 	id, method, path, delivery string
+	service                    string
+	answers                    []string // statuses
 	public                     bool
 	project                    string // none, current or path
 	params                     openapi3.Parameters
@@ -44,17 +47,24 @@ type attackedOp struct {
 
 func newAttacker(t testing.TB, p *product) *attacker {
 	t.Helper()
+	return &attacker{t: t, p: p, who: p.owner(), ops: attackedOps(t), leaves: []string{p.dir}}
+}
+
+// attackedOps are all operations of the contract, by their ids.
+func attackedOps(t testing.TB) (ops []attackedOp) {
+	t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromData(gateway.OpenAPI())
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &attacker{t: t, p: p, who: p.owner(), leaves: []string{p.dir}}
 	for path, item := range doc.Paths.Map() {
 		for method, op := range item.Operations() {
 			o := attackedOp{
 				id: op.OperationID, method: method, path: path, params: append(slices.Clone(item.Parameters), op.Parameters...),
 				delivery: fmt.Sprint(op.Extensions["x-delivery"]), public: op.Extensions["x-permission"] == "public", project: fmt.Sprint(op.Extensions["x-project"]),
 			}
+			o.service = fmt.Sprint(op.Extensions["x-service"])
+			o.answers = slices.Collect(maps.Keys(op.Responses.Map()))
 			if op.RequestBody != nil {
 				for media, content := range op.RequestBody.Value.Content {
 					if o.media == "" || media == "multipart/form-data" {
@@ -62,11 +72,11 @@ func newAttacker(t testing.TB, p *product) *attacker {
 					}
 				}
 			}
-			a.ops = append(a.ops, o)
+			ops = append(ops, o)
 		}
 	}
-	slices.SortFunc(a.ops, func(x, y attackedOp) int { return strings.Compare(x.id, y.id) })
-	return a
+	slices.SortFunc(ops, func(x, y attackedOp) int { return strings.Compare(x.id, y.id) })
+	return ops
 }
 
 // call is one request in the making.
@@ -107,7 +117,7 @@ func (a *attacker) fresh(op attackedOp) attackCall {
 }
 
 // samples are tried where a schema has a pattern.
-var samples = []string{"sample", "5/minute", "a@b.example", "abc", "a", "A", "1", "2026-01-02T03:04:05Z", "https://a.example/x"}
+var samples = []string{"sample", "5/minute", "a@b.example", "abc", "a", "A", "1", "2026-01-02T03:04:05Z", "https://a.example/x", "*:read"}
 
 // sampleOf is a value that the schema takes.
 func sampleOf(s *openapi3.Schema, depth int) any {
@@ -206,9 +216,23 @@ type attacked struct {
 // may be. ok is false for what a client cannot send at all.
 func (a *attacker) send(t testing.TB, c attackCall) (got attacked, ok bool) {
 	t.Helper()
+	got, own, ok := a.ask(t, c)
+	if !ok || got.header.Get("Content-Type") == "text/event-stream" {
+		return got, ok
+	}
+	a.judge(t, c, got)
+	if got.status == http.StatusUnauthorized && own || c.op.id == "logout" && got.status == http.StatusOK {
+		a.login(t) // the call has ended its own session
+	}
+	return got, true
+}
+
+// ask sends a call; own says that it was as the attacker.
+func (a *attacker) ask(t testing.TB, c attackCall) (got attacked, own, ok bool) {
+	t.Helper()
 	r, err := c.request(a.p.url)
 	if err != nil {
-		return attacked{}, false
+		return attacked{}, false, false
 	}
 	n := a.sent.Add(1)
 	r.Header.Set("X-Forwarded-For", fmt.Sprintf("10.%d.%d.%d", n>>16&255, n>>8&255, n&255))
@@ -218,26 +242,22 @@ func (a *attacker) send(t testing.TB, c attackCall) (got attacked, ok bool) {
 	res, err := attackClient.Do(r)
 	if err != nil {
 		if strings.Contains(err.Error(), "invalid header field") || strings.Contains(err.Error(), "invalid method") {
-			return attacked{}, false
+			return attacked{}, false, false
 		}
 		t.Errorf("%s: no answer to %s: %v", c.op.id, c, err)
-		return attacked{}, false
+		return attacked{}, false, false
 	}
 	defer res.Body.Close()
 	got = attacked{status: res.StatusCode, header: res.Header}
 	if res.Header.Get("Content-Type") == "text/event-stream" {
-		return got, true // never ends, and holds what the state of the operation holds
+		return got, false, true // never ends, and holds what the state of the operation holds
 	}
 	var buf bytes.Buffer
 	if _, err := buf.ReadFrom(res.Body); err != nil {
 		t.Errorf("%s: %s: %v", c.op.id, c, err)
 	}
 	got.body = buf.Bytes()
-	a.judge(t, c, got)
-	if got.status == http.StatusUnauthorized && !c.op.public && r.Header.Get("Authorization") == "Bearer "+a.who.token || c.op.id == "logout" && got.status == http.StatusOK {
-		a.login(t) // the call has ended its own session
-	}
-	return got, true
+	return got, !c.op.public && r.Header.Get("Authorization") == "Bearer "+a.who.token, true
 }
 
 // login makes the attacker the owner again, from an address of its own.

@@ -37,10 +37,11 @@ func TestAWriteOutlivesItsGatewayAndTheAbsenceOfItsService(t *testing.T) {
 	}
 	one, two := gateway(), gateway()
 	two.loginOwner(dir)
+	owner := two.owner()
 	write := func(p *product, content string, want int, more ...string) (h map[string][]string, answer map[string]any) {
 		t.Helper()
 		body := map[string]string{"title": "a.md", "category": "docs", "content": content}
-		return p.owner().json("POST", "/api/v1/knowledge/documents/text", body, want, &answer, append(more, "Idempotency-Key", "k-1")...), answer
+		return p.caller(owner.token).json("POST", "/api/v1/knowledge/documents/text", body, want, &answer, append(more, "Idempotency-Key", "k-1")...), answer
 	}
 	first, _ := write(one, "A heron stands.", 202, "Prefer", "respond-async")
 	location := first["Location"][0]
@@ -51,6 +52,7 @@ func TestAWriteOutlivesItsGatewayAndTheAbsenceOfItsService(t *testing.T) {
 		t.Errorf("the same key at the other gateway: %v", again)
 	}
 	write(two, "A stork stands.", 422)
+	late, elsewhere := lateWrites(t, two, owner)
 	id := path.Base(location)
 	if code, _, errs := two.cc("operation", "wait", id, "--timeout", "300ms"); code != 5 || !strings.Contains(errs, "still pending") {
 		t.Errorf("while knowledge is away: %d %s", code, errs)
@@ -68,6 +70,13 @@ func TestAWriteOutlivesItsGatewayAndTheAbsenceOfItsService(t *testing.T) {
 	if out := <-waited; json.Unmarshal([]byte(out), &op) != nil || op.Status != "succeeded" || op.Operation != "addTextDocument" || op.HTTPStatus == nil || *op.HTTPStatus != 201 ||
 		op.StartedAt == nil || op.FinishedAt == nil || op.Answer["filename"] == nil {
 		t.Fatalf("waited for: %s", out)
+	}
+	for role, op := range late {
+		var end operation
+		owner.json("GET", op+"?wait=20", nil, 200, &end, "X-Project-ID", elsewhere)
+		if want := map[string]int{"removed": 404, "demoted": 403, "still a member": 201}[role]; end.HTTPStatus == nil || *end.HTTPStatus != want {
+			t.Errorf("the write of somebody %s: %+v, want %d", role, end, want)
+		}
 	}
 	one = gateway()
 	for _, p := range []*product{one, two} {

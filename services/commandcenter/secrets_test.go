@@ -60,6 +60,24 @@ func TestSecretsLieNowhere(t *testing.T) {
 	if _, _, _, err := anybody.do("GET", "/api/fed/projects?api_key="+url.QueryEscape(instance.Key), "", nil, "X-API-Key", instance.Key); err != nil {
 		t.Fatal(err)
 	}
+	var key struct {
+		Secret string `json:"secret"`
+	}
+	owner.json("POST", "/api/v1/keys", map[string]any{"name": "planted", "scopes": []string{"*:read"}}, 201, &key)
+	planted["an API key"], planted["the secret of an API key"] = key.Secret, key.Secret[len("cc_abcdefgh_"):]
+	p.caller(key.Secret).json("GET", "/api/v1/knowledge/categories", nil, 200, nil)
+	if _, _, _, err := anybody.do("GET", "/api/v1/knowledge/categories?api_key="+key.Secret, "", nil, "X-API-Key", key.Secret); err != nil {
+		t.Fatal(err)
+	}
+	status, h, _, err := anybody.do("POST", "/api/v1/auth/browser", "application/json", []byte(`{"email":"planted@example.org","password":"`+password+`"}`))
+	cookie, bad := http.ParseSetCookie(h.Get("Set-Cookie"))
+	if err != nil || bad != nil || status != 200 {
+		t.Fatalf("%d %v, %v, %v", status, h, err, bad)
+	}
+	planted["the cookie of a browser"] = cookie.Value
+	if status, _, _, err := anybody.do("GET", "/api/v1/auth/me", "", nil, "Cookie", cookie.Name+"="+cookie.Value); err != nil || status != 200 {
+		t.Fatalf("%d, %v", status, err)
+	}
 	owner.json("POST", "/api/v1/knowledge/documents/text", map[string]string{"title": marker, "content": marker, "category": "c"}, 201, nil)
 	// A secret in the wrong place: refused, and not kept.
 	if status, _, _, err := owner.do("POST", "/api/v1/projects", "application/json", []byte(`{"name":7,"password":"`+wrong+`"}`)); err != nil || status != 422 {

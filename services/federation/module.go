@@ -15,7 +15,6 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
-	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/federation/internal/inbox"
 	"github.com/commandcenter/commandcenter/services/federation/internal/instance"
 	"github.com/commandcenter/commandcenter/services/federation/internal/mesh"
@@ -42,8 +41,8 @@ type Deps struct {
 	// their NATS servers. Service, Log and Heard are filled in here.
 	Neighbours []bus.NeighbourConfig
 	// Joined returns an error when a leaf connection to a hub of others is not
-	// there; nil where the NATS server runs elsewhere, and nobody here knows.
-	Joined     func() error
+	// there; nil where nobody here can know.
+	Joined     func(ctx context.Context) error
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 	// Degraded reports whether this instance works with less than usual, for
@@ -51,10 +50,7 @@ type Deps struct {
 	Degraded func(ctx context.Context) bool
 	// Secret is that of the instance; its keys are derived from it.
 	Secret []byte
-	// Recheck decides rights again before a command that waited runs; nil lets
-	// all of them.
-	Recheck func(ctx context.Context, id tenant.Identity, operation string) (tenant.Identity, error)
-	Now     func() time.Time // time.Now when nil
+	Now    func() time.Time // time.Now when nil
 }
 
 // Presence is where instances say in account HUB, and on the servers of others,
@@ -106,7 +102,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		return nil, fmt.Errorf("federation: %w", err)
 	}
 	checks := checks(d, c, neighbours, catalog, collision)
-	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: c.Version, DB: d.DB, Recheck: d.Recheck, Checks: checks})
+	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: c.Version, DB: d.DB, Checks: checks})
 	shares := postgres.NewShares(d.DB)
 	asker := &mesh.Asker{Catalog: catalog, Local: local(d.Bus), Now: d.Now}
 	if c.Search {
@@ -177,11 +173,11 @@ func meet(d Deps) []bus.NeighbourConfig {
 // joinAdvice is what to do when a hub of others does not answer.
 const joinAdvice = ": check the address in hub.join (CC_HUB_JOIN), the credentials, and that the server runs"
 
-func joined(d Deps) error {
+func joined(ctx context.Context, d Deps) error {
 	if d.Joined == nil {
 		return nil
 	}
-	return d.Joined()
+	return d.Joined(ctx)
 }
 
 func checks(d Deps, c Config, neighbours []*bus.Neighbour, catalog *instance.Catalog, collision *instance.Collision) []app.Check {
@@ -191,7 +187,7 @@ func checks(d Deps, c Config, neighbours []*bus.Neighbour, catalog *instance.Cat
 			if d.Hub.Ready(ctx) != nil {
 				return app.Degraded("heartbeats can be neither sent nor heard at the moment; the catalog shows what was last known")
 			}
-			if err := joined(d); err != nil {
+			if err := joined(ctx, d); err != nil {
 				return app.Degraded(err.Error() + joinAdvice)
 			}
 			return nil

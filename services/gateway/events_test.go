@@ -95,7 +95,7 @@ func TestHistoryShowsAProjectPageByPageAndNothingElse(t *testing.T) {
 	h := map[string]string{"Authorization": "Bearer " + w.token("2", "s1")}
 	first := w.history("?limit=1", "2")
 	for query, status := range map[string]int{
-		"?internal=true": 403, "?cursor=x": 422, "?cursor=" + *first.Next + "&fact=indexed": 422, "?after=x": 422, "?limit=0": 422, "?service=a.b": 422, "?after=12-1": 409,
+		"?internal=true": 403, "?cursor=x": 422, "?cursor=" + *first.Next + "&fact=indexed": 422, "?after=x": 422, "?limit=0": 422, "?service=a.b": 422, "?nuon=document": 422, "?after=12-1": 409,
 	} {
 		if got := w.call("GET", "/api/v1/events"+query, "", h); got.status != status {
 			t.Errorf("%s: %d, want %d: %s", query, got.status, status, got.body)

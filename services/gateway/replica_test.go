@@ -12,7 +12,7 @@ import (
 )
 
 // two are two gateways of one instance.
-func two(t *testing.T) (w *world, both [2]*world) {
+func two(t testing.TB) (w *world, both [2]*world) {
 	t.Helper()
 	w = newWorld(t)
 	other := w.at(w.gateway(w.Connect(w.Config("gateway"))))

@@ -30,7 +30,7 @@ import (
 // commit in a real database.
 type world struct {
 	*bustest.Env
-	t       *testing.T
+	t       testing.TB
 	address string
 	client  *http.Client
 	key     ed25519.PrivateKey
@@ -38,13 +38,15 @@ type world struct {
 	mu       sync.Mutex
 	roles    map[int32]map[int32]string // project, user
 	revoked  map[string]bool
-	payloads map[string]string // by operation, the latest
+	inactive map[int32]bool
+	apiKeys  map[string]*authv1.ResolveKeyResponse // by hash
+	payloads map[string]string                     // by operation, the latest
 
 	// held operations send when they begin, and receive before they go on.
 	held map[string]chan struct{}
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	permissions, err := gateway.Permissions()
 	if err != nil {
@@ -56,7 +58,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{
 		Env: bustest.Start(t, []string{"auth", "knowledge", "federation"}, bustest.WithContract("gateway", permissions)),
-		t:   t, key: key, roles: map[int32]map[int32]string{1: {1: "owner", 2: "viewer"}}, revoked: map[string]bool{}, payloads: map[string]string{},
+		t:   t, key: key, roles: map[int32]map[int32]string{1: {1: "owner", 2: "viewer"}}, revoked: map[string]bool{}, inactive: map[int32]bool{}, apiKeys: map[string]*authv1.ResolveKeyResponse{}, payloads: map[string]string{},
 		held: map[string]chan struct{}{"deleteDocument": make(chan struct{})},
 	}
 	dbs := pgtest.NewAll(t, pg.Schema{Name: "auth"}, pg.Schema{Name: "knowledge"})
@@ -104,11 +106,19 @@ func (w *world) serveAuth(db *pg.DB) {
 		if project == 0 {
 			project = 1
 		}
-		a := &authv1.ResolveAccessResponse{UserId: r.GetUserId(), Email: "a@b.io", Active: true, SessionLive: !w.revoked[r.GetSession()], Role: w.roles[project][r.GetUserId()]}
+		a := &authv1.ResolveAccessResponse{UserId: r.GetUserId(), Email: "a@b.io", Active: !w.inactive[r.GetUserId()], SessionLive: !w.revoked[r.GetSession()], Role: w.roles[project][r.GetUserId()]}
 		if a.Role != "" {
 			a.ProjectId = project
 		}
 		return a, nil
+	})
+	bus.Internal(s, "resolveKey", func(_ context.Context, r *authv1.ResolveKeyRequest) (*authv1.ResolveKeyResponse, error) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if k, ok := w.apiKeys[string(r.GetHash())]; ok {
+			return k, nil
+		}
+		return &authv1.ResolveKeyResponse{}, nil
 	})
 	w.answer(s, "request", "listProjects", "getProject", "getProjectStats", "getCurrentUserInfo", "login", "register", "refreshToken", "logout")
 	w.answer(s, "command", "createProject", "updateProject", "deleteProject", "setLimit", "resetLimit")

@@ -1,7 +1,6 @@
 package ingestion
 
 import (
-	"context"
 	"embed"
 	"errors"
 	"fmt"
@@ -14,7 +13,6 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
-	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/ingestion/internal/inbox"
 	"github.com/commandcenter/commandcenter/services/ingestion/internal/postgres"
@@ -38,9 +36,6 @@ type Deps struct {
 	Log        *slog.Logger
 	Registerer prometheus.Registerer // nil keeps no metrics
 	Now        func() time.Time      // time.Now when nil
-	// Recheck decides the rights of a command's caller again when it runs late,
-	// see bus.ServerConfig.
-	Recheck func(ctx context.Context, id tenant.Identity, operation string) (tenant.Identity, error)
 	// Version of the build, as $SRV.PING shows it.
 	Version string
 }
@@ -60,7 +55,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	store := postgres.New(d.DB)
 	book := &schema.Book{Keeper: store, Now: d.Now}
 	checks := []app.Check{{Name: "ingestion.database", Check: d.DB.Ping}}
-	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Workers: c.Workers, Recheck: d.Recheck, Checks: checks})
+	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Workers: c.Workers, Checks: checks})
 	(&serve.Handlers{Book: book, Dead: d.Bus, Now: d.Now}).Register(server)
 	heard, err := (&inbox.Handlers{Read: book.Read, Say: store.Say, Purge: store.Purge, Registerer: d.Registerer}).Subscriptions(d.Bus, d.DB, Name)
 	if err != nil {

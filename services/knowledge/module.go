@@ -47,9 +47,6 @@ type Deps struct {
 	Registerer prometheus.Registerer // nil keeps no metrics
 	// Load loads the embedding model; nil takes the one that Config names.
 	Load func(ctx context.Context) (encoder.Model, error)
-	// Recheck decides the rights of a command's caller again when it runs late,
-	// see bus.ServerConfig.
-	Recheck func(ctx context.Context, id tenant.Identity, operation string) (tenant.Identity, error)
 	// Version of the build, as $SRV.PING shows it.
 	Version string
 }
@@ -91,11 +88,13 @@ func New(d Deps, c Config) (*app.Module, error) {
 	}
 
 	checks := []app.Check{{Name: "knowledge.database", Check: d.DB.Ping}, {Name: "knowledge.model", Check: model.Check}}
-	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Recheck: d.Recheck, Checks: checks})
+	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Checks: checks})
 	(&serve.Handlers{
 		Intake: counted{intake, counts}, Library: store, Census: store, Search: timed{engine, counts}, Model: model, State: store,
 	}).Register(server)
-	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: c.Jobs, Window: c.Jobs, Log: log, Registerer: d.Registerer})
+	// Twice the workers of one process: the next job is there when one ends, and a
+	// project alone has two processes.
+	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: c.Jobs, Window: 2 * c.Jobs, Log: log, Registerer: d.Registerer})
 	keeper.indexer = document.NewIndexer(intake, model, store, serve.Answers{Server: server})
 	work.Handle(postgres.IndexJob, indexing(keeper.indexer))
 

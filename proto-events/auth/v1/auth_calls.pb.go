@@ -32,9 +32,11 @@ type ResolveAccessRequest struct {
 	ProjectId int32 `protobuf:"varint,2,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
 	// Token family of the session (UUID); empty when the caller has none, as an
 	// API key or a command that outlived its session.
-	Session       string `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Session string `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
+	// Asks for this service account in the place of a user.
+	ServiceAccountId int32 `protobuf:"varint,10,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ResolveAccessRequest) Reset() {
@@ -88,9 +90,16 @@ func (x *ResolveAccessRequest) GetSession() string {
 	return ""
 }
 
+func (x *ResolveAccessRequest) GetServiceAccountId() int32 {
+	if x != nil {
+		return x.ServiceAccountId
+	}
+	return 0
+}
+
 // The answer is about now: it may be kept for seconds, and is dropped when one
-// of SessionRevoked, MembershipChanged, LimitChanged and ProjectDeleting says
-// otherwise.
+// of SessionRevoked, MembershipChanged, UserDeactivated, UserReactivated,
+// ServiceAccountChanged, LimitChanged and ProjectDeleting says otherwise.
 type ResolveAccessResponse struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	UserId int32                  `protobuf:"varint,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
@@ -104,6 +113,8 @@ type ResolveAccessResponse struct {
 	ProjectId int32 `protobuf:"varint,6,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
 	// viewer, member, admin or owner; empty without a project.
 	Role string `protobuf:"bytes,7,opt,name=role,proto3" json:"role,omitempty"`
+	// 0 unless it was asked for and exists.
+	ServiceAccountId int32 `protobuf:"varint,10,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
 	// What the project has set for itself.
 	Limits        []*ProjectLimit `protobuf:"bytes,20,rep,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -189,6 +200,13 @@ func (x *ResolveAccessResponse) GetRole() string {
 	return ""
 }
 
+func (x *ResolveAccessResponse) GetServiceAccountId() int32 {
+	if x != nil {
+		return x.ServiceAccountId
+	}
+	return 0
+}
+
 func (x *ResolveAccessResponse) GetLimits() []*ProjectLimit {
 	if x != nil {
 		return x.Limits
@@ -267,6 +285,253 @@ func (x *ProjectLimit) GetRaised() bool {
 	return false
 }
 
+// Whose API key is this? The key itself stays where it came in.
+type ResolveKeyRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the key.
+	Hash          []byte `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveKeyRequest) Reset() {
+	*x = ResolveKeyRequest{}
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveKeyRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveKeyRequest) ProtoMessage() {}
+
+func (x *ResolveKeyRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveKeyRequest.ProtoReflect.Descriptor instead.
+func (*ResolveKeyRequest) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *ResolveKeyRequest) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+// The answer may be kept for a minute, not beyond expires_at, and is dropped
+// when ApiKeyRevoked says so. What its holder may do is another question:
+// ResolveAccess.
+type ResolveKeyResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID; empty when there is no such key, or none any more.
+	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// The one project in which it is good.
+	ProjectId int32 `protobuf:"varint,2,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// Who calls with it: one of the two is 0.
+	UserId           int32 `protobuf:"varint,3,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	ServiceAccountId int32 `protobuf:"varint,4,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
+	// As "<area>:<level>".
+	Scopes []string `protobuf:"bytes,5,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// Not set for a key without an end.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveKeyResponse) Reset() {
+	*x = ResolveKeyResponse{}
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveKeyResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveKeyResponse) ProtoMessage() {}
+
+func (x *ResolveKeyResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveKeyResponse.ProtoReflect.Descriptor instead.
+func (*ResolveKeyResponse) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ResolveKeyResponse) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *ResolveKeyResponse) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *ResolveKeyResponse) GetUserId() int32 {
+	if x != nil {
+		return x.UserId
+	}
+	return 0
+}
+
+func (x *ResolveKeyResponse) GetServiceAccountId() int32 {
+	if x != nil {
+		return x.ServiceAccountId
+	}
+	return 0
+}
+
+func (x *ResolveKeyResponse) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *ResolveKeyResponse) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+// Whose browser is this? The cookie itself stays where it came in.
+type ResolveBrowserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the cookie.
+	Hash          []byte `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveBrowserRequest) Reset() {
+	*x = ResolveBrowserRequest{}
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveBrowserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveBrowserRequest) ProtoMessage() {}
+
+func (x *ResolveBrowserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveBrowserRequest.ProtoReflect.Descriptor instead.
+func (*ResolveBrowserRequest) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ResolveBrowserRequest) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+// The answer may be kept for a minute: whether the session lives is asked for
+// with the rest, by ResolveAccess.
+type ResolveBrowserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID; empty when there is no such session, or none any more.
+	SessionId     string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	UserId        int32  `protobuf:"varint,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Email         string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveBrowserResponse) Reset() {
+	*x = ResolveBrowserResponse{}
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveBrowserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveBrowserResponse) ProtoMessage() {}
+
+func (x *ResolveBrowserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveBrowserResponse.ProtoReflect.Descriptor instead.
+func (*ResolveBrowserResponse) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ResolveBrowserResponse) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *ResolveBrowserResponse) GetUserId() int32 {
+	if x != nil {
+		return x.UserId
+	}
+	return 0
+}
+
+func (x *ResolveBrowserResponse) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
 // With which keys are access tokens signed?
 type SigningKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -276,7 +541,7 @@ type SigningKeysRequest struct {
 
 func (x *SigningKeysRequest) Reset() {
 	*x = SigningKeysRequest{}
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[3]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -288,7 +553,7 @@ func (x *SigningKeysRequest) String() string {
 func (*SigningKeysRequest) ProtoMessage() {}
 
 func (x *SigningKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[3]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -301,7 +566,7 @@ func (x *SigningKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKeysRequest.ProtoReflect.Descriptor instead.
 func (*SigningKeysRequest) Descriptor() ([]byte, []int) {
-	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{3}
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{7}
 }
 
 // The keys that verify access tokens, newest first; an old one stays until the
@@ -315,7 +580,7 @@ type SigningKeysResponse struct {
 
 func (x *SigningKeysResponse) Reset() {
 	*x = SigningKeysResponse{}
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[4]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -327,7 +592,7 @@ func (x *SigningKeysResponse) String() string {
 func (*SigningKeysResponse) ProtoMessage() {}
 
 func (x *SigningKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[4]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -340,7 +605,7 @@ func (x *SigningKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKeysResponse.ProtoReflect.Descriptor instead.
 func (*SigningKeysResponse) Descriptor() ([]byte, []int) {
-	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{4}
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SigningKeysResponse) GetKeys() []*SigningKey {
@@ -365,7 +630,7 @@ type SigningKey struct {
 
 func (x *SigningKey) Reset() {
 	*x = SigningKey{}
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[5]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -377,7 +642,7 @@ func (x *SigningKey) String() string {
 func (*SigningKey) ProtoMessage() {}
 
 func (x *SigningKey) ProtoReflect() protoreflect.Message {
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[5]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -390,7 +655,7 @@ func (x *SigningKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKey.ProtoReflect.Descriptor instead.
 func (*SigningKey) Descriptor() ([]byte, []int) {
-	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{5}
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SigningKey) GetKid() string {
@@ -418,13 +683,15 @@ var File_auth_v1_auth_calls_proto protoreflect.FileDescriptor
 
 const file_auth_v1_auth_calls_proto_rawDesc = "" +
 	"\n" +
-	"\x18auth/v1/auth_calls.proto\x12\x15commandcenter.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&options/v1/commandcenter_options.proto\"\xb3\x01\n" +
+	"\x18auth/v1/auth_calls.proto\x12\x15commandcenter.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&options/v1/commandcenter_options.proto\"\xe1\x01\n" +
 	"\x14ResolveAccessRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\x05R\x06userId\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x02 \x01(\x05R\tprojectId\x12\x18\n" +
-	"\asession\x18\x03 \x01(\tR\asession:I\xd2\xf3\x18E\n" +
-	"\x04auth\x12\rresolveAccess\x1a+commandcenter.auth.v1.ResolveAccessResponse\"\x01*\"\x8f\x02\n" +
+	"\asession\x18\x03 \x01(\tR\asession\x12,\n" +
+	"\x12service_account_id\x18\n" +
+	" \x01(\x05R\x10serviceAccountId:I\xd2\xf3\x18E\n" +
+	"\x04auth\x12\rresolveAccess\x1a+commandcenter.auth.v1.ResolveAccessResponse\"\x01*\"\xbd\x02\n" +
 	"\x15ResolveAccessResponse\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\x05R\x06userId\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x12\x16\n" +
@@ -433,13 +700,36 @@ const file_auth_v1_auth_calls_proto_rawDesc = "" +
 	"\fsession_live\x18\x05 \x01(\bR\vsessionLive\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x06 \x01(\x05R\tprojectId\x12\x12\n" +
-	"\x04role\x18\a \x01(\tR\x04role\x12;\n" +
+	"\x04role\x18\a \x01(\tR\x04role\x12,\n" +
+	"\x12service_account_id\x18\n" +
+	" \x01(\x05R\x10serviceAccountId\x12;\n" +
 	"\x06limits\x18\x14 \x03(\v2#.commandcenter.auth.v1.ProjectLimitR\x06limits\"l\n" +
 	"\fProjectLimit\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\tR\x05class\x12\x14\n" +
 	"\x05calls\x18\x02 \x01(\x05R\x05calls\x12\x18\n" +
 	"\aseconds\x18\x03 \x01(\x05R\aseconds\x12\x16\n" +
-	"\x06raised\x18\x04 \x01(\bR\x06raised\"a\n" +
+	"\x06raised\x18\x04 \x01(\bR\x06raised\"r\n" +
+	"\x11ResolveKeyRequest\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash:I\xd2\xf3\x18E\n" +
+	"\x04auth\x12\n" +
+	"resolveKey\x1a(commandcenter.auth.v1.ResolveKeyResponse\"\agateway\"\xe4\x01\n" +
+	"\x12ResolveKeyResponse\x12\x15\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x02 \x01(\x05R\tprojectId\x12\x17\n" +
+	"\auser_id\x18\x03 \x01(\x05R\x06userId\x12,\n" +
+	"\x12service_account_id\x18\x04 \x01(\x05R\x10serviceAccountId\x12\x16\n" +
+	"\x06scopes\x18\x05 \x03(\tR\x06scopes\x129\n" +
+	"\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"~\n" +
+	"\x15ResolveBrowserRequest\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash:Q\xd2\xf3\x18M\n" +
+	"\x04auth\x12\x0eresolveBrowser\x1a,commandcenter.auth.v1.ResolveBrowserResponse\"\agateway\"f\n" +
+	"\x16ResolveBrowserResponse\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\x05R\x06userId\x12\x14\n" +
+	"\x05email\x18\x03 \x01(\tR\x05email\"a\n" +
 	"\x12SigningKeysRequest:K\xd2\xf3\x18G\n" +
 	"\x04auth\x12\vsigningKeys\x1a)commandcenter.auth.v1.SigningKeysResponse\"\agateway\"L\n" +
 	"\x13SigningKeysResponse\x125\n" +
@@ -463,25 +753,30 @@ func file_auth_v1_auth_calls_proto_rawDescGZIP() []byte {
 	return file_auth_v1_auth_calls_proto_rawDescData
 }
 
-var file_auth_v1_auth_calls_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_auth_v1_auth_calls_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_auth_v1_auth_calls_proto_goTypes = []any{
-	(*ResolveAccessRequest)(nil),  // 0: commandcenter.auth.v1.ResolveAccessRequest
-	(*ResolveAccessResponse)(nil), // 1: commandcenter.auth.v1.ResolveAccessResponse
-	(*ProjectLimit)(nil),          // 2: commandcenter.auth.v1.ProjectLimit
-	(*SigningKeysRequest)(nil),    // 3: commandcenter.auth.v1.SigningKeysRequest
-	(*SigningKeysResponse)(nil),   // 4: commandcenter.auth.v1.SigningKeysResponse
-	(*SigningKey)(nil),            // 5: commandcenter.auth.v1.SigningKey
-	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*ResolveAccessRequest)(nil),   // 0: commandcenter.auth.v1.ResolveAccessRequest
+	(*ResolveAccessResponse)(nil),  // 1: commandcenter.auth.v1.ResolveAccessResponse
+	(*ProjectLimit)(nil),           // 2: commandcenter.auth.v1.ProjectLimit
+	(*ResolveKeyRequest)(nil),      // 3: commandcenter.auth.v1.ResolveKeyRequest
+	(*ResolveKeyResponse)(nil),     // 4: commandcenter.auth.v1.ResolveKeyResponse
+	(*ResolveBrowserRequest)(nil),  // 5: commandcenter.auth.v1.ResolveBrowserRequest
+	(*ResolveBrowserResponse)(nil), // 6: commandcenter.auth.v1.ResolveBrowserResponse
+	(*SigningKeysRequest)(nil),     // 7: commandcenter.auth.v1.SigningKeysRequest
+	(*SigningKeysResponse)(nil),    // 8: commandcenter.auth.v1.SigningKeysResponse
+	(*SigningKey)(nil),             // 9: commandcenter.auth.v1.SigningKey
+	(*timestamppb.Timestamp)(nil),  // 10: google.protobuf.Timestamp
 }
 var file_auth_v1_auth_calls_proto_depIdxs = []int32{
-	2, // 0: commandcenter.auth.v1.ResolveAccessResponse.limits:type_name -> commandcenter.auth.v1.ProjectLimit
-	5, // 1: commandcenter.auth.v1.SigningKeysResponse.keys:type_name -> commandcenter.auth.v1.SigningKey
-	6, // 2: commandcenter.auth.v1.SigningKey.not_after:type_name -> google.protobuf.Timestamp
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	2,  // 0: commandcenter.auth.v1.ResolveAccessResponse.limits:type_name -> commandcenter.auth.v1.ProjectLimit
+	10, // 1: commandcenter.auth.v1.ResolveKeyResponse.expires_at:type_name -> google.protobuf.Timestamp
+	9,  // 2: commandcenter.auth.v1.SigningKeysResponse.keys:type_name -> commandcenter.auth.v1.SigningKey
+	10, // 3: commandcenter.auth.v1.SigningKey.not_after:type_name -> google.protobuf.Timestamp
+	4,  // [4:4] is the sub-list for method output_type
+	4,  // [4:4] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_auth_v1_auth_calls_proto_init() }
@@ -495,7 +790,7 @@ func file_auth_v1_auth_calls_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_auth_v1_auth_calls_proto_rawDesc), len(file_auth_v1_auth_calls_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -591,6 +591,1053 @@ func (x *LimitChanged) GetClass() string {
 	return ""
 }
 
+// An API key exists. What it may do is told; nothing of the key itself is.
+type ApiKeyCreated struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// UUID.
+	KeyId string `protobuf:"bytes,2,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// A key is made once: always 1.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// Who calls with it: one of the two is 0.
+	UserId           int32    `protobuf:"varint,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	ServiceAccountId int32    `protobuf:"varint,5,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
+	Scopes           []string `protobuf:"bytes,6,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// The key that this one was traded for, which ends by itself; empty when it was
+	// not.
+	ReplacesKeyId string `protobuf:"bytes,7,opt,name=replaces_key_id,json=replacesKeyId,proto3" json:"replaces_key_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApiKeyCreated) Reset() {
+	*x = ApiKeyCreated{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApiKeyCreated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApiKeyCreated) ProtoMessage() {}
+
+func (x *ApiKeyCreated) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApiKeyCreated.ProtoReflect.Descriptor instead.
+func (*ApiKeyCreated) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *ApiKeyCreated) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *ApiKeyCreated) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *ApiKeyCreated) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ApiKeyCreated) GetUserId() int32 {
+	if x != nil {
+		return x.UserId
+	}
+	return 0
+}
+
+func (x *ApiKeyCreated) GetServiceAccountId() int32 {
+	if x != nil {
+		return x.ServiceAccountId
+	}
+	return 0
+}
+
+func (x *ApiKeyCreated) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *ApiKeyCreated) GetReplacesKeyId() string {
+	if x != nil {
+		return x.ReplacesKeyId
+	}
+	return ""
+}
+
+// An API key is over before its time.
+type ApiKeyRevoked struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// UUID.
+	KeyId string `protobuf:"bytes,2,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// A key is revoked once: always 2.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// Who called with it: one of the two is 0.
+	UserId           int32 `protobuf:"varint,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	ServiceAccountId int32 `protobuf:"varint,5,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
+	// revoked, rotated or account_deleted.
+	Reason        string `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ApiKeyRevoked) Reset() {
+	*x = ApiKeyRevoked{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ApiKeyRevoked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ApiKeyRevoked) ProtoMessage() {}
+
+func (x *ApiKeyRevoked) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ApiKeyRevoked.ProtoReflect.Descriptor instead.
+func (*ApiKeyRevoked) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ApiKeyRevoked) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *ApiKeyRevoked) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *ApiKeyRevoked) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ApiKeyRevoked) GetUserId() int32 {
+	if x != nil {
+		return x.UserId
+	}
+	return 0
+}
+
+func (x *ApiKeyRevoked) GetServiceAccountId() int32 {
+	if x != nil {
+		return x.ServiceAccountId
+	}
+	return 0
+}
+
+func (x *ApiKeyRevoked) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// A service account was made, changed or ended.
+type ServiceAccountChanged struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId        int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	ServiceAccountId int32                  `protobuf:"varint,2,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
+	// Version of the account's row.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// Its standing after the change: viewer, member or admin; empty when it has
+	// ended.
+	Role          string `protobuf:"bytes,4,opt,name=role,proto3" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceAccountChanged) Reset() {
+	*x = ServiceAccountChanged{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceAccountChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceAccountChanged) ProtoMessage() {}
+
+func (x *ServiceAccountChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceAccountChanged.ProtoReflect.Descriptor instead.
+func (*ServiceAccountChanged) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ServiceAccountChanged) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *ServiceAccountChanged) GetServiceAccountId() int32 {
+	if x != nil {
+		return x.ServiceAccountId
+	}
+	return 0
+}
+
+func (x *ServiceAccountChanged) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ServiceAccountChanged) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+// A person's account was switched off: every session, key and stream ends.
+type UserDeactivated struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: an account belongs to the instance.
+	ProjectId int32 `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	UserId    int32 `protobuf:"varint,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Version of the user's row.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// The user who did it.
+	ByUserId      int32 `protobuf:"varint,4,opt,name=by_user_id,json=byUserId,proto3" json:"by_user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserDeactivated) Reset() {
+	*x = UserDeactivated{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserDeactivated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserDeactivated) ProtoMessage() {}
+
+func (x *UserDeactivated) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserDeactivated.ProtoReflect.Descriptor instead.
+func (*UserDeactivated) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *UserDeactivated) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *UserDeactivated) GetUserId() int32 {
+	if x != nil {
+		return x.UserId
+	}
+	return 0
+}
+
+func (x *UserDeactivated) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *UserDeactivated) GetByUserId() int32 {
+	if x != nil {
+		return x.ByUserId
+	}
+	return 0
+}
+
+// A person's account was switched on again. Its keys are good again; sessions
+// are not.
+type UserReactivated struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: an account belongs to the instance.
+	ProjectId int32 `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	UserId    int32 `protobuf:"varint,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// Version of the user's row.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// The user who did it.
+	ByUserId      int32 `protobuf:"varint,4,opt,name=by_user_id,json=byUserId,proto3" json:"by_user_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UserReactivated) Reset() {
+	*x = UserReactivated{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UserReactivated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UserReactivated) ProtoMessage() {}
+
+func (x *UserReactivated) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UserReactivated.ProtoReflect.Descriptor instead.
+func (*UserReactivated) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *UserReactivated) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *UserReactivated) GetUserId() int32 {
+	if x != nil {
+		return x.UserId
+	}
+	return 0
+}
+
+func (x *UserReactivated) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *UserReactivated) GetByUserId() int32 {
+	if x != nil {
+		return x.ByUserId
+	}
+	return 0
+}
+
+// Somebody is invited to a project. Neither the address nor the secret is said.
+type InvitationCreated struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId    int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	InvitationId int32                  `protobuf:"varint,2,opt,name=invitation_id,json=invitationId,proto3" json:"invitation_id,omitempty"`
+	// Version of the invitation: 1.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// viewer, member or admin.
+	Role string `protobuf:"bytes,4,opt,name=role,proto3" json:"role,omitempty"`
+	// The user who invites.
+	InvitedBy     int32 `protobuf:"varint,5,opt,name=invited_by,json=invitedBy,proto3" json:"invited_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvitationCreated) Reset() {
+	*x = InvitationCreated{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvitationCreated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvitationCreated) ProtoMessage() {}
+
+func (x *InvitationCreated) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvitationCreated.ProtoReflect.Descriptor instead.
+func (*InvitationCreated) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *InvitationCreated) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *InvitationCreated) GetInvitationId() int32 {
+	if x != nil {
+		return x.InvitationId
+	}
+	return 0
+}
+
+func (x *InvitationCreated) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *InvitationCreated) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *InvitationCreated) GetInvitedBy() int32 {
+	if x != nil {
+		return x.InvitedBy
+	}
+	return 0
+}
+
+// An invitation was taken back.
+type InvitationRevoked struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId    int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	InvitationId int32                  `protobuf:"varint,2,opt,name=invitation_id,json=invitationId,proto3" json:"invitation_id,omitempty"`
+	// Version of the invitation: 2, the last.
+	Version       int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	RevokedBy     int32 `protobuf:"varint,4,opt,name=revoked_by,json=revokedBy,proto3" json:"revoked_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *InvitationRevoked) Reset() {
+	*x = InvitationRevoked{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *InvitationRevoked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*InvitationRevoked) ProtoMessage() {}
+
+func (x *InvitationRevoked) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use InvitationRevoked.ProtoReflect.Descriptor instead.
+func (*InvitationRevoked) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *InvitationRevoked) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *InvitationRevoked) GetInvitationId() int32 {
+	if x != nil {
+		return x.InvitationId
+	}
+	return 0
+}
+
+func (x *InvitationRevoked) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *InvitationRevoked) GetRevokedBy() int32 {
+	if x != nil {
+		return x.RevokedBy
+	}
+	return 0
+}
+
+// A user belongs to a project, by an invitation. That its creator belongs to it
+// is ProjectCreated.
+type MemberJoined struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// "<project_id>:<user_id>".
+	MemberId string `protobuf:"bytes,2,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Counts the changes of this membership, as MembershipChanged does.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	UserId  int32 `protobuf:"varint,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// viewer, member or admin.
+	Role          string `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
+	InvitationId  int32  `protobuf:"varint,6,opt,name=invitation_id,json=invitationId,proto3" json:"invitation_id,omitempty"`
+	InvitedBy     int32  `protobuf:"varint,7,opt,name=invited_by,json=invitedBy,proto3" json:"invited_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberJoined) Reset() {
+	*x = MemberJoined{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberJoined) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberJoined) ProtoMessage() {}
+
+func (x *MemberJoined) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberJoined.ProtoReflect.Descriptor instead.
+func (*MemberJoined) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *MemberJoined) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *MemberJoined) GetMemberId() string {
+	if x != nil {
+		return x.MemberId
+	}
+	return ""
+}
+
+func (x *MemberJoined) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *MemberJoined) GetUserId() int32 {
+	if x != nil {
+		return x.UserId
+	}
+	return 0
+}
+
+func (x *MemberJoined) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *MemberJoined) GetInvitationId() int32 {
+	if x != nil {
+		return x.InvitationId
+	}
+	return 0
+}
+
+func (x *MemberJoined) GetInvitedBy() int32 {
+	if x != nil {
+		return x.InvitedBy
+	}
+	return 0
+}
+
+// A member has another role than before.
+type MemberRoleChanged struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// "<project_id>:<user_id>".
+	MemberId string `protobuf:"bytes,2,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Counts the changes of this membership.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	UserId  int32 `protobuf:"varint,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// viewer, member, admin or owner.
+	Role       string `protobuf:"bytes,5,opt,name=role,proto3" json:"role,omitempty"`
+	RoleBefore string `protobuf:"bytes,6,opt,name=role_before,json=roleBefore,proto3" json:"role_before,omitempty"`
+	// The user who changed it.
+	ChangedBy     int32 `protobuf:"varint,7,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberRoleChanged) Reset() {
+	*x = MemberRoleChanged{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberRoleChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberRoleChanged) ProtoMessage() {}
+
+func (x *MemberRoleChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberRoleChanged.ProtoReflect.Descriptor instead.
+func (*MemberRoleChanged) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *MemberRoleChanged) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *MemberRoleChanged) GetMemberId() string {
+	if x != nil {
+		return x.MemberId
+	}
+	return ""
+}
+
+func (x *MemberRoleChanged) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *MemberRoleChanged) GetUserId() int32 {
+	if x != nil {
+		return x.UserId
+	}
+	return 0
+}
+
+func (x *MemberRoleChanged) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *MemberRoleChanged) GetRoleBefore() string {
+	if x != nil {
+		return x.RoleBefore
+	}
+	return ""
+}
+
+func (x *MemberRoleChanged) GetChangedBy() int32 {
+	if x != nil {
+		return x.ChangedBy
+	}
+	return 0
+}
+
+// A user belongs to a project no more. That a project goes is ProjectDeleting,
+// which is said for all its members at once.
+type MemberRemoved struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// "<project_id>:<user_id>".
+	MemberId string `protobuf:"bytes,2,opt,name=member_id,json=memberId,proto3" json:"member_id,omitempty"`
+	// Counts the changes of this membership.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	UserId  int32 `protobuf:"varint,4,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	// The user who removed it; the same one for who left.
+	RemovedBy     int32 `protobuf:"varint,5,opt,name=removed_by,json=removedBy,proto3" json:"removed_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MemberRemoved) Reset() {
+	*x = MemberRemoved{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MemberRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MemberRemoved) ProtoMessage() {}
+
+func (x *MemberRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MemberRemoved.ProtoReflect.Descriptor instead.
+func (*MemberRemoved) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *MemberRemoved) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *MemberRemoved) GetMemberId() string {
+	if x != nil {
+		return x.MemberId
+	}
+	return ""
+}
+
+func (x *MemberRemoved) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *MemberRemoved) GetUserId() int32 {
+	if x != nil {
+		return x.UserId
+	}
+	return 0
+}
+
+func (x *MemberRemoved) GetRemovedBy() int32 {
+	if x != nil {
+		return x.RemovedBy
+	}
+	return 0
+}
+
+// A project has another owner than before.
+type ProjectTransferred struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// Version of the project's row after the change.
+	Version    int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	FromUserId int32 `protobuf:"varint,4,opt,name=from_user_id,json=fromUserId,proto3" json:"from_user_id,omitempty"`
+	ToUserId   int32 `protobuf:"varint,5,opt,name=to_user_id,json=toUserId,proto3" json:"to_user_id,omitempty"`
+	// The user who did it: the owner before, or a superuser.
+	TransferredBy int32 `protobuf:"varint,6,opt,name=transferred_by,json=transferredBy,proto3" json:"transferred_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ProjectTransferred) Reset() {
+	*x = ProjectTransferred{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ProjectTransferred) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ProjectTransferred) ProtoMessage() {}
+
+func (x *ProjectTransferred) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ProjectTransferred.ProtoReflect.Descriptor instead.
+func (*ProjectTransferred) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ProjectTransferred) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *ProjectTransferred) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *ProjectTransferred) GetFromUserId() int32 {
+	if x != nil {
+		return x.FromUserId
+	}
+	return 0
+}
+
+func (x *ProjectTransferred) GetToUserId() int32 {
+	if x != nil {
+		return x.ToUserId
+	}
+	return 0
+}
+
+func (x *ProjectTransferred) GetTransferredBy() int32 {
+	if x != nil {
+		return x.TransferredBy
+	}
+	return 0
+}
+
+// The audit log of a project, or of the instance, reached this entry. Whoever
+// keeps what was said can tell later whether the log was written anew.
+type AuditAnchored struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: the log of the instance.
+	ProjectId int32 `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// Number of the last entry.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// SHA-256 of that entry, in hexadecimal digits.
+	Hash          string `protobuf:"bytes,4,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditAnchored) Reset() {
+	*x = AuditAnchored{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditAnchored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditAnchored) ProtoMessage() {}
+
+func (x *AuditAnchored) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditAnchored.ProtoReflect.Descriptor instead.
+func (*AuditAnchored) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AuditAnchored) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *AuditAnchored) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *AuditAnchored) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+// Access tokens are signed with a new key, before its time: somebody may know the
+// one before. A rotation in time is not said: its key is published first.
+type SigningKeyRotated struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: the keys are of the instance.
+	ProjectId int32 `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// The "kid" of the new key.
+	SigningKeyId string `protobuf:"bytes,2,opt,name=signing_key_id,json=signingKeyId,proto3" json:"signing_key_id,omitempty"`
+	// A key is rotated in once: always 1.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// What was signed before is good for nothing.
+	Revoked       bool `protobuf:"varint,4,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SigningKeyRotated) Reset() {
+	*x = SigningKeyRotated{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SigningKeyRotated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SigningKeyRotated) ProtoMessage() {}
+
+func (x *SigningKeyRotated) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SigningKeyRotated.ProtoReflect.Descriptor instead.
+func (*SigningKeyRotated) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SigningKeyRotated) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *SigningKeyRotated) GetSigningKeyId() string {
+	if x != nil {
+		return x.SigningKeyId
+	}
+	return ""
+}
+
+func (x *SigningKeyRotated) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *SigningKeyRotated) GetRevoked() bool {
+	if x != nil {
+		return x.Revoked
+	}
+	return false
+}
+
 var File_auth_v1_auth_events_proto protoreflect.FileDescriptor
 
 const file_auth_v1_auth_events_proto_rawDesc = "" +
@@ -655,7 +1702,123 @@ const file_auth_v1_auth_events_proto_rawDesc = "" +
 	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x14\n" +
 	"\x05limit\x18\x04 \x01(\tR\x05limit\x12\x14\n" +
 	"\x05class\x18\x05 \x01(\tR\x05class:%\xca\xf3\x18!\n" +
-	"\x04auth\x12\x05limit\x1a\achanged \x012\agatewayBDZBgithub.com/commandcenter/commandcenter/proto-events/auth/v1;authv1b\x06proto3"
+	"\x04auth\x12\x05limit\x1a\achanged \x012\agateway\"\x8b\x02\n" +
+	"\rApiKeyCreated\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x15\n" +
+	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x17\n" +
+	"\auser_id\x18\x04 \x01(\x05R\x06userId\x12,\n" +
+	"\x12service_account_id\x18\x05 \x01(\x05R\x10serviceAccountId\x12\x16\n" +
+	"\x06scopes\x18\x06 \x03(\tR\x06scopes\x12&\n" +
+	"\x0freplaces_key_id\x18\a \x01(\tR\rreplacesKeyId:#\xca\xf3\x18\x1f\n" +
+	"\x04auth\x12\x03key\x1a\acreated \x012\agateway\"\xe3\x01\n" +
+	"\rApiKeyRevoked\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x15\n" +
+	"\x06key_id\x18\x02 \x01(\tR\x05keyId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x17\n" +
+	"\auser_id\x18\x04 \x01(\x05R\x06userId\x12,\n" +
+	"\x12service_account_id\x18\x05 \x01(\x05R\x10serviceAccountId\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason:#\xca\xf3\x18\x1f\n" +
+	"\x04auth\x12\x03key\x1a\arevoked \x012\agateway\"\xc3\x01\n" +
+	"\x15ServiceAccountChanged\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12,\n" +
+	"\x12service_account_id\x18\x02 \x01(\x05R\x10serviceAccountId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x12\n" +
+	"\x04role\x18\x04 \x01(\tR\x04role:/\xca\xf3\x18+\n" +
+	"\x04auth\x12\x0fservice_account\x1a\achanged \x012\agateway\"\xab\x01\n" +
+	"\x0fUserDeactivated\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\x05R\x06userId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x1c\n" +
+	"\n" +
+	"by_user_id\x18\x04 \x01(\x05R\bbyUserId:(\xca\xf3\x18$\n" +
+	"\x04auth\x12\x04user\x1a\vdeactivated \x012\agateway\"\xab\x01\n" +
+	"\x0fUserReactivated\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\x05R\x06userId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x1c\n" +
+	"\n" +
+	"by_user_id\x18\x04 \x01(\x05R\bbyUserId:(\xca\xf3\x18$\n" +
+	"\x04auth\x12\x04user\x1a\vreactivated \x012\agateway\"\xc9\x01\n" +
+	"\x11InvitationCreated\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12#\n" +
+	"\rinvitation_id\x18\x02 \x01(\x05R\finvitationId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x12\n" +
+	"\x04role\x18\x04 \x01(\tR\x04role\x12\x1d\n" +
+	"\n" +
+	"invited_by\x18\x05 \x01(\x05R\tinvitedBy:#\xca\xf3\x18\x1f\n" +
+	"\x04auth\x12\n" +
+	"invitation\x1a\acreated \x018\x01\"\xb5\x01\n" +
+	"\x11InvitationRevoked\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12#\n" +
+	"\rinvitation_id\x18\x02 \x01(\x05R\finvitationId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x1d\n" +
+	"\n" +
+	"revoked_by\x18\x04 \x01(\x05R\trevokedBy:#\xca\xf3\x18\x1f\n" +
+	"\x04auth\x12\n" +
+	"invitation\x1a\arevoked \x018\x01\"\xf5\x01\n" +
+	"\fMemberJoined\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1b\n" +
+	"\tmember_id\x18\x02 \x01(\tR\bmemberId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x17\n" +
+	"\auser_id\x18\x04 \x01(\x05R\x06userId\x12\x12\n" +
+	"\x04role\x18\x05 \x01(\tR\x04role\x12#\n" +
+	"\rinvitation_id\x18\x06 \x01(\x05R\finvitationId\x12\x1d\n" +
+	"\n" +
+	"invited_by\x18\a \x01(\x05R\tinvitedBy:\x1e\xca\xf3\x18\x1a\n" +
+	"\x04auth\x12\x06member\x1a\x06joined \x018\x01\"\xfc\x01\n" +
+	"\x11MemberRoleChanged\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1b\n" +
+	"\tmember_id\x18\x02 \x01(\tR\bmemberId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x17\n" +
+	"\auser_id\x18\x04 \x01(\x05R\x06userId\x12\x12\n" +
+	"\x04role\x18\x05 \x01(\tR\x04role\x12\x1f\n" +
+	"\vrole_before\x18\x06 \x01(\tR\n" +
+	"roleBefore\x12\x1d\n" +
+	"\n" +
+	"changed_by\x18\a \x01(\x05R\tchangedBy:$\xca\xf3\x18 \n" +
+	"\x04auth\x12\x06member\x1a\frole_changed \x018\x01\"\xbe\x01\n" +
+	"\rMemberRemoved\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1b\n" +
+	"\tmember_id\x18\x02 \x01(\tR\bmemberId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x17\n" +
+	"\auser_id\x18\x04 \x01(\x05R\x06userId\x12\x1d\n" +
+	"\n" +
+	"removed_by\x18\x05 \x01(\x05R\tremovedBy:\x1f\xca\xf3\x18\x1b\n" +
+	"\x04auth\x12\x06member\x1a\aremoved \x018\x01\"\xda\x01\n" +
+	"\x12ProjectTransferred\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12 \n" +
+	"\ffrom_user_id\x18\x04 \x01(\x05R\n" +
+	"fromUserId\x12\x1c\n" +
+	"\n" +
+	"to_user_id\x18\x05 \x01(\x05R\btoUserId\x12%\n" +
+	"\x0etransferred_by\x18\x06 \x01(\x05R\rtransferredBy:$\xca\xf3\x18 \n" +
+	"\x04auth\x12\aproject\x1a\vtransferred \x018\x01\"}\n" +
+	"\rAuditAnchored\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x12\n" +
+	"\x04hash\x18\x04 \x01(\tR\x04hash:\x1f\xca\xf3\x18\x1b\n" +
+	"\x04auth\x12\x05audit\x1a\banchored \x018\x01\"\xbf\x01\n" +
+	"\x11SigningKeyRotated\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12$\n" +
+	"\x0esigning_key_id\x18\x02 \x01(\tR\fsigningKeyId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x18\n" +
+	"\arevoked\x18\x04 \x01(\bR\arevoked:1\xca\xf3\x18-\n" +
+	"\x04auth\x12\vsigning_key\x1a\arotated \x012\x04auth2\agatewayBDZBgithub.com/commandcenter/commandcenter/proto-events/auth/v1;authv1b\x06proto3"
 
 var (
 	file_auth_v1_auth_events_proto_rawDescOnce sync.Once
@@ -669,16 +1832,29 @@ func file_auth_v1_auth_events_proto_rawDescGZIP() []byte {
 	return file_auth_v1_auth_events_proto_rawDescData
 }
 
-var file_auth_v1_auth_events_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_auth_v1_auth_events_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_auth_v1_auth_events_proto_goTypes = []any{
-	(*UserRegistered)(nil),    // 0: commandcenter.auth.v1.UserRegistered
-	(*ProjectCreated)(nil),    // 1: commandcenter.auth.v1.ProjectCreated
-	(*ProjectUpdated)(nil),    // 2: commandcenter.auth.v1.ProjectUpdated
-	(*ProjectDeleting)(nil),   // 3: commandcenter.auth.v1.ProjectDeleting
-	(*ProjectDeleted)(nil),    // 4: commandcenter.auth.v1.ProjectDeleted
-	(*MembershipChanged)(nil), // 5: commandcenter.auth.v1.MembershipChanged
-	(*SessionRevoked)(nil),    // 6: commandcenter.auth.v1.SessionRevoked
-	(*LimitChanged)(nil),      // 7: commandcenter.auth.v1.LimitChanged
+	(*UserRegistered)(nil),        // 0: commandcenter.auth.v1.UserRegistered
+	(*ProjectCreated)(nil),        // 1: commandcenter.auth.v1.ProjectCreated
+	(*ProjectUpdated)(nil),        // 2: commandcenter.auth.v1.ProjectUpdated
+	(*ProjectDeleting)(nil),       // 3: commandcenter.auth.v1.ProjectDeleting
+	(*ProjectDeleted)(nil),        // 4: commandcenter.auth.v1.ProjectDeleted
+	(*MembershipChanged)(nil),     // 5: commandcenter.auth.v1.MembershipChanged
+	(*SessionRevoked)(nil),        // 6: commandcenter.auth.v1.SessionRevoked
+	(*LimitChanged)(nil),          // 7: commandcenter.auth.v1.LimitChanged
+	(*ApiKeyCreated)(nil),         // 8: commandcenter.auth.v1.ApiKeyCreated
+	(*ApiKeyRevoked)(nil),         // 9: commandcenter.auth.v1.ApiKeyRevoked
+	(*ServiceAccountChanged)(nil), // 10: commandcenter.auth.v1.ServiceAccountChanged
+	(*UserDeactivated)(nil),       // 11: commandcenter.auth.v1.UserDeactivated
+	(*UserReactivated)(nil),       // 12: commandcenter.auth.v1.UserReactivated
+	(*InvitationCreated)(nil),     // 13: commandcenter.auth.v1.InvitationCreated
+	(*InvitationRevoked)(nil),     // 14: commandcenter.auth.v1.InvitationRevoked
+	(*MemberJoined)(nil),          // 15: commandcenter.auth.v1.MemberJoined
+	(*MemberRoleChanged)(nil),     // 16: commandcenter.auth.v1.MemberRoleChanged
+	(*MemberRemoved)(nil),         // 17: commandcenter.auth.v1.MemberRemoved
+	(*ProjectTransferred)(nil),    // 18: commandcenter.auth.v1.ProjectTransferred
+	(*AuditAnchored)(nil),         // 19: commandcenter.auth.v1.AuditAnchored
+	(*SigningKeyRotated)(nil),     // 20: commandcenter.auth.v1.SigningKeyRotated
 }
 var file_auth_v1_auth_events_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -699,7 +1875,7 @@ func file_auth_v1_auth_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_auth_v1_auth_events_proto_rawDesc), len(file_auth_v1_auth_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -2,7 +2,6 @@ package access
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
@@ -17,6 +16,10 @@ type file func(userID int64, p tenant.Project, session *uuid.UUID) (Access, erro
 
 func (f file) Access(_ context.Context, userID int64, p tenant.Project, session *uuid.UUID, _ time.Time) (Access, error) {
 	return f(userID, p, session)
+}
+
+func (f file) AccountAccess(context.Context, int64, tenant.Project) (Access, error) {
+	return f(0, 0, nil)
 }
 
 func answering(a Access) Resolver {
@@ -58,34 +61,5 @@ func TestSessionIsAskedForOnlyWhenThereIsOne(t *testing.T) {
 		if _, err := r.Resolve(t.Context(), 7, 0, text); err != nil {
 			t.Error(err)
 		}
-	}
-}
-
-func TestRecheckGivesTheStandingOfNow(t *testing.T) {
-	t.Parallel()
-	id := tenant.Identity{Principal: "user:7", UserID: 7, Email: "old@example.org", Project: 42, Role: tenant.Owner, Session: "s"}
-	for name, c := range map[string]struct {
-		now  Access
-		id   tenant.Identity
-		want error
-		role tenant.Role
-	}{
-		"unchanged":       {Access{UserID: 7, Active: true, Project: 42, Role: tenant.Owner}, id, nil, tenant.Owner},
-		"demoted":         {Access{UserID: 7, Active: true, Project: 42, Role: tenant.Viewer}, id, nil, tenant.Viewer},
-		"no longer there": {Access{UserID: 7, Active: true}, id, ErrProject, ""},
-		"switched off":    {Access{UserID: 7, Project: 42, Role: tenant.Owner}, id, ErrAccount, ""},
-		"account gone":    {Access{}, id, ErrAccount, ""},
-		"no project":      {Access{UserID: 7, Active: true, Project: 1, Role: tenant.Owner}, tenant.Identity{UserID: 7}, nil, tenant.NoRole},
-		"a service":       {Access{}, tenant.Identity{Principal: "service:knowledge", Project: 42}, nil, tenant.NoRole},
-	} {
-		got, err := answering(c.now).Recheck(t.Context(), c.id, "createProject")
-		if !errors.Is(err, c.want) || err == nil && got.Role != c.role {
-			t.Errorf("%s: %+v, %v", name, got, err)
-		}
-	}
-	gone := errors.New("gone")
-	r := Resolver{Now: time.Now, Standing: file(func(int64, tenant.Project, *uuid.UUID) (Access, error) { return Access{}, gone })}
-	if _, err := r.Recheck(t.Context(), id, ""); !errors.Is(err, gone) {
-		t.Errorf("fault: %v", err)
 	}
 }

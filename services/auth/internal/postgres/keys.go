@@ -7,7 +7,9 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
+	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
 )
@@ -50,16 +52,47 @@ func (s *Store) ChangeSigningKeys(ctx context.Context, now time.Time, next func(
 		if _, err := tx.ExecContext(ctx, `DELETE FROM signing_keys WHERE verify_until <= $1`, now); err != nil {
 			return fmt.Errorf("drop old signing keys: %w", err)
 		}
-		const q = `
-			INSERT INTO signing_keys (kid, public_key, seed, sealed_seed, sign_from, sign_until, verify_until)
-			VALUES (:kid, :public_key, CAST(:seed AS bytea), :sealed_seed, :sign_from, :sign_until, :verify_until)
-			ON CONFLICT (kid) DO UPDATE SET seed = EXCLUDED.seed, sealed_seed = EXCLUDED.sealed_seed`
 		for _, row := range changed {
-			if _, err := tx.NamedExecContext(ctx, q, keyRow(row)); err != nil {
-				return fmt.Errorf("keep signing key: %w", err)
+			if err := keepSigningKey(ctx, tx, row); err != nil {
+				return err
 			}
 		}
 		return nil
+	})
+}
+
+func keepSigningKey(ctx context.Context, tx *sqlx.Tx, row token.Row) error {
+	const q = `
+		INSERT INTO signing_keys (kid, public_key, seed, sealed_seed, sign_from, sign_until, verify_until)
+		VALUES (:kid, :public_key, CAST(:seed AS bytea), :sealed_seed, :sign_from, :sign_until, :verify_until)
+		ON CONFLICT (kid) DO UPDATE SET seed = EXCLUDED.seed, sealed_seed = EXCLUDED.sealed_seed`
+	if _, err := tx.NamedExecContext(ctx, q, keyRow(row)); err != nil {
+		return fmt.Errorf("keep signing key: %w", err)
+	}
+	return nil
+}
+
+// ReplaceSigningKeys keeps next as the one key that signs from now on, and says
+// so.
+func (s *Store) ReplaceSigningKeys(ctx context.Context, now, until time.Time, next token.Row, revoked bool) error {
+	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, `LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+			return fmt.Errorf("lock signing keys: %w", err)
+		}
+		// One that was to sign later has signed nothing.
+		if _, err := tx.ExecContext(ctx, `DELETE FROM signing_keys WHERE sign_from >= $1 OR $2`, now, revoked); err != nil {
+			return fmt.Errorf("drop signing keys: %w", err)
+		}
+		const end = `
+			UPDATE signing_keys SET sign_until = least(sign_until, $1), verify_until = least(verify_until, $2)
+			WHERE  sign_from < $1`
+		if _, err := tx.ExecContext(ctx, end, now, until); err != nil {
+			return fmt.Errorf("end signing keys: %w", err)
+		}
+		if err := keepSigningKey(ctx, tx, next); err != nil {
+			return err
+		}
+		return outbox.Add(ctx, tx, &authv1.SigningKeyRotated{SigningKeyId: next.ID, Version: 1, Revoked: revoked})
 	})
 }
 

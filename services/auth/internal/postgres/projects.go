@@ -64,7 +64,8 @@ func createProject(ctx context.Context, tx *sqlx.Tx, ownerID int64, d project.Dr
 	if err != nil {
 		return project.Project{}, err
 	}
-	return p, addMember(ctx, tx, p.ID, ownerID, tenant.Owner, now)
+	_, err = addMember(ctx, tx, p.ID, ownerID, tenant.Owner, now)
+	return p, err
 }
 
 // holdOwner keeps the owner's account for the rest of the transaction and gives
@@ -94,30 +95,17 @@ func holdOwner(ctx context.Context, tx *sqlx.Tx, id int64, email *string) error 
 	return nil
 }
 
-// addMember makes the project the user's default when there is none.
-func addMember(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64, role tenant.Role, now time.Time) error {
+// addMember makes the project the user's default when there is none. It returns
+// the version of the membership.
+func addMember(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64, role tenant.Role, now time.Time) (version int64, err error) {
 	const q = `
 		INSERT INTO memberships (project_id, user_id, role, is_default, created_at)
 		VALUES ($1, $2, $3, NOT EXISTS (SELECT 1 FROM memberships WHERE user_id = $2 AND is_default), $4)
 		RETURNING version`
-	var version int64
 	if err := tx.GetContext(ctx, &version, q, int64(p), userID, string(role), now); err != nil {
-		return fmt.Errorf("insert membership: %w", err)
+		return 0, fmt.Errorf("insert membership: %w", err)
 	}
-	return sayMembership(ctx, tx, p, userID, role, version)
-}
-
-// setRole changes the role of a member, with its event.
-func setRole(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64, role tenant.Role) error {
-	const q = `
-		UPDATE memberships SET role = $3, version = nextval('membership_versions')
-		WHERE  project_id = $1 AND user_id = $2
-		RETURNING version`
-	var version int64
-	if err := tx.GetContext(ctx, &version, q, int64(p), userID, string(role)); err != nil {
-		return fmt.Errorf("set role: %w", err)
-	}
-	return sayMembership(ctx, tx, p, userID, role, version)
+	return version, sayMembership(ctx, tx, p, userID, role, version)
 }
 
 func sayMembership(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64, role tenant.Role, version int64) error {
@@ -126,7 +114,7 @@ func sayMembership(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID in
 
 func membershipChanged(p tenant.Project, userID int64, role tenant.Role, version int64) *authv1.MembershipChanged {
 	return &authv1.MembershipChanged{
-		ProjectId: id32(p), MembershipId: fmt.Sprintf("%d:%d", p, userID), Version: id32(version),
+		ProjectId: id32(p), MembershipId: memberID(p, userID), Version: id32(version),
 		UserId: id32(userID), Role: string(role),
 	}
 }
@@ -134,7 +122,7 @@ func membershipChanged(p tenant.Project, userID int64, role tenant.Role, version
 // List returns a page of the user's projects, oldest first.
 func (s Projects) List(ctx context.Context, userID int64, skip, limit int) ([]project.Mine, error) {
 	const q = `
-		SELECT p.project_id, p.name, p.owner_id, o.email AS owner, p.description, p.version, p.created_at, p.updated_at, m.role
+		SELECT p.project_id, p.name, p.owner_id, o.email AS owner, p.description, p.version, p.created_at, p.updated_at, m.role, m.is_default
 		FROM   memberships m
 		JOIN   projects p ON p.project_id = m.project_id AND p.deleted_at IS NULL
 		JOIN   users o    ON o.id = p.owner_id
@@ -143,7 +131,8 @@ func (s Projects) List(ctx context.Context, userID int64, skip, limit int) ([]pr
 		LIMIT  $3 OFFSET $2`
 	var rows []struct {
 		projectRow
-		Role string `db:"role"`
+		Role    string `db:"role"`
+		Default bool   `db:"is_default"`
 	}
 	err := s.db.AcrossProjects(ctx, "list a user's projects", func(ctx context.Context, tx *sqlx.Tx) error {
 		return tx.SelectContext(ctx, &rows, q, userID, skip, limit)
@@ -153,7 +142,7 @@ func (s Projects) List(ctx context.Context, userID int64, skip, limit int) ([]pr
 	}
 	out := make([]project.Mine, len(rows))
 	for i, r := range rows {
-		out[i] = project.Mine{Project: r.noun(), Role: tenant.Role(r.Role)}
+		out[i] = project.Mine{Project: r.noun(), Role: tenant.Role(r.Role), Default: r.Default}
 	}
 	return out, nil
 }
@@ -181,7 +170,7 @@ func (s Projects) Get(ctx context.Context, id tenant.Project) (project.Project, 
 
 // Update locks the project, asks change, and keeps and says what is different
 // afterwards. A new owner gets the role, and the old one becomes an admin.
-func (s Projects) Update(ctx context.Context, id tenant.Project, now time.Time, change project.Change) (project.Project, error) {
+func (s Projects) Update(ctx context.Context, id tenant.Project, by int64, now time.Time, change project.Change) (project.Project, error) {
 	var out project.Project
 	err := s.db.InTenant(ctx, id, func(ctx context.Context, tx *sqlx.Tx) error {
 		var row projectRow
@@ -191,7 +180,10 @@ func (s Projects) Update(ctx context.Context, id tenant.Project, now time.Time, 
 			return fmt.Errorf("lock project: %w", err)
 		}
 		before := row.noun()
-		after, changed, err := change(before, func(address string) (int64, error) { return memberByAddress(ctx, tx, id, address) })
+		after, changed, err := change(before, project.Members{
+			ByAddress: func(address string) (int64, error) { return memberByAddress(ctx, tx, id, address) },
+			ByID:      func(user int64) (int64, error) { return memberByID(ctx, tx, id, user) },
+		})
 		if err != nil || !changed {
 			out = before
 			return err
@@ -201,14 +193,17 @@ func (s Projects) Update(ctx context.Context, id tenant.Project, now time.Time, 
 			SET    name = $2, owner_id = $3, description = $4, version = version + 1, updated_at = $5
 			WHERE  project_id = $1`
 		_, err = tx.ExecContext(ctx, q, int64(id), after.Name, after.OwnerID, after.Description, now)
-		if pg.UniqueViolation(err, "projects_owner_name") {
+		switch {
+		case pg.UniqueViolation(err, "projects_owner_name") && after.OwnerID != before.OwnerID:
+			return project.ErrHeirHas
+		case pg.UniqueViolation(err, "projects_owner_name"):
 			return project.ErrExists
 		}
 		if err != nil {
 			return fmt.Errorf("update project: %w", err)
 		}
 		if after.OwnerID != before.OwnerID {
-			if err := handOver(ctx, tx, id, before.OwnerID, after.OwnerID); err != nil {
+			if err := handOver(ctx, tx, id, before.OwnerID, after.OwnerID, by); err != nil {
 				return err
 			}
 		}
@@ -216,6 +211,14 @@ func (s Projects) Update(ctx context.Context, id tenant.Project, now time.Time, 
 			return fmt.Errorf("read updated project: %w", err)
 		}
 		out = row.noun()
+		if after.OwnerID != before.OwnerID {
+			err := outbox.Add(ctx, tx, &authv1.ProjectTransferred{
+				ProjectId: id32(id), Version: id32(out.Version), FromUserId: id32(before.OwnerID), ToUserId: id32(out.OwnerID), TransferredBy: id32(by),
+			})
+			if err != nil {
+				return err
+			}
+		}
 		return outbox.Add(ctx, tx, &authv1.ProjectUpdated{ProjectId: id32(id), Version: id32(out.Version), Name: out.Name})
 	})
 	if err != nil {
@@ -224,14 +227,27 @@ func (s Projects) Update(ctx context.Context, id tenant.Project, now time.Time, 
 	return out, nil
 }
 
-func handOver(ctx context.Context, tx *sqlx.Tx, id tenant.Project, from, to int64) error {
-	if err := setRole(ctx, tx, id, to, tenant.Owner); err != nil {
-		return fmt.Errorf("new owner: %w", err)
-	}
-	if err := setRole(ctx, tx, id, from, tenant.Admin); err != nil {
+// handOver makes one member the owner and the one before an admin: in this order,
+// since a project has one owner at a time.
+func handOver(ctx context.Context, tx *sqlx.Tx, id tenant.Project, from, to, by int64) error {
+	if err := changeRole(ctx, tx, id, from, tenant.Admin, by); err != nil {
 		return fmt.Errorf("old owner: %w", err)
 	}
+	if err := changeRole(ctx, tx, id, to, tenant.Owner, by); err != nil {
+		return fmt.Errorf("new owner: %w", err)
+	}
 	return nil
+}
+
+func memberByID(ctx context.Context, tx *sqlx.Tx, id tenant.Project, userID int64) (found int64, err error) {
+	const q = `
+		SELECT u.id FROM memberships m JOIN users u ON u.id = m.user_id
+		WHERE  m.project_id = $1 AND u.id = $2 AND u.is_active`
+	err = tx.GetContext(ctx, &found, q, int64(id), userID)
+	if pg.NoRows(err) {
+		return 0, nil
+	}
+	return found, err
 }
 
 // memberByAddress returns the active member with that address, 0 when there is

@@ -72,7 +72,7 @@ func TestUpdateRisesTheVersionOnlyForAChange(t *testing.T) {
 	before := len(w.facts())
 	later := monday.Add(time.Hour)
 	rename := func(name string, changed bool) (project.Project, error) {
-		return w.projects.Update(w.ctx(), p.ID, later, func(p project.Project, _ func(string) (int64, error)) (project.Project, bool, error) {
+		return w.projects.Update(w.ctx(), p.ID, 0, later, func(p project.Project, _ project.Members) (project.Project, bool, error) {
 			p.Name = name
 			return p, changed, nil
 		})
@@ -91,7 +91,7 @@ func TestUpdateRisesTheVersionOnlyForAChange(t *testing.T) {
 	if got := w.facts()[before:]; !slices.Equal(got, []string{"evt." + p.ID.Token() + ".auth.project.updated.v1"}) {
 		t.Errorf("facts = %v", got)
 	}
-	if _, err := w.projects.Update(w.ctx(), 999, later, nil); !errors.Is(err, project.ErrNotFound) {
+	if _, err := w.projects.Update(w.ctx(), 999, 0, later, nil); !errors.Is(err, project.ErrNotFound) {
 		t.Errorf("missing: %v", err)
 	}
 	if got, err := w.projects.Get(w.ctx(), p.ID); err != nil || got.Name != "Beta" || got.Owner != "a@example.org" {
@@ -114,9 +114,9 @@ func TestTransferSwapsTheRoles(t *testing.T) {
 	}
 	w.exec(`UPDATE users SET is_active = false WHERE id = $1`, off.ID)
 	before := len(w.facts())
-	got, err := w.projects.Update(w.ctx(), p.ID, monday, func(p project.Project, member func(string) (int64, error)) (project.Project, bool, error) {
+	got, err := w.projects.Update(w.ctx(), p.ID, 0, monday, func(p project.Project, m project.Members) (project.Project, bool, error) {
 		for address, want := range map[string]int64{"stranger@example.org": 0, "no address": 0, "off@example.org": 0, " B@Example.org": b.ID} {
-			if got, err := member(address); err != nil || got != want {
+			if got, err := m.ByAddress(address); err != nil || got != want {
 				t.Errorf("member %q = %d, %v; want %d", address, got, err, want)
 			}
 		}
@@ -131,8 +131,8 @@ func TestTransferSwapsTheRoles(t *testing.T) {
 			t.Errorf("role of %d = %q, %v; want %q", id, acc.Role, err, want)
 		}
 	}
-	m := "evt." + p.ID.Token() + ".auth.membership.changed.v1"
-	if got := w.facts()[before:]; !slices.Equal(got, []string{m, m, "evt." + p.ID.Token() + ".auth.project.updated.v1"}) {
+	m, r := "evt."+p.ID.Token()+".auth.membership.changed.v1", "evt."+p.ID.Token()+".auth.member.role_changed.v1"
+	if got := w.facts()[before:]; !slices.Equal(got, []string{m, r, m, r, "evt." + p.ID.Token() + ".auth.project.transferred.v1", "evt." + p.ID.Token() + ".auth.project.updated.v1"}) {
 		t.Errorf("facts = %v", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io/fs"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/jmoiron/sqlx"
@@ -70,7 +71,8 @@ func TestOneProjectNeverSeesAnother(t *testing.T) {
 	_, a := w.person("a@example.org")
 	ub, b := w.person("b@example.org")
 	w.must(w.projects.Begin(w.ctx(), w.project(ub.ID, "Second", monday).ID, ub.ID, []string{"knowledge"}, monday))
-	for _, table := range []string{"projects", "memberships", "project_purges"} {
+	w.apiKey(b, w.account(b), monday, nil)
+	for _, table := range []string{"projects", "memberships", "project_purges", "service_accounts", "api_keys"} {
 		w.must(w.db.InTenant(w.ctx(), a, func(ctx context.Context, tx *sqlx.Tx) error {
 			var foreign int
 			if err := tx.GetContext(ctx, &foreign, `SELECT count(*) FROM `+table+` WHERE project_id <> $1`, int64(a)); err != nil {
@@ -114,6 +116,8 @@ func TestSchemaRefusesWhatNoNounWouldWrite(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	u, p := w.person("a@example.org")
+	w.person("b@example.org")
+	w.account(p)
 	for name, q := range map[string]string{
 		"upper-case address":   `INSERT INTO users (email, password_hash, created_at, updated_at) VALUES ('A@example.org', '` + hash + `', now(), now())`,
 		"same address":         `INSERT INTO users (email, password_hash, created_at, updated_at) VALUES ('a@example.org', '` + hash + `', now(), now())`,
@@ -126,6 +130,12 @@ func TestSchemaRefusesWhatNoNounWouldWrite(t *testing.T) {
 		"project without user": `INSERT INTO projects (name, owner_id, created_at, updated_at) VALUES ('x', 999, now(), now())`,
 		"short token hash":     `INSERT INTO refresh_tokens (token_hash, session_id, created_at, expires_at) VALUES ('\x00', gen_random_uuid(), now(), now() + interval '1 h')`,
 		"revoked, no reason":   `INSERT INTO sessions (id, user_id, created_at, used_at, expires_at, revoked_at) VALUES (gen_random_uuid(), 1, now(), now(), now() + interval '1 h', now())`,
+		"key of nobody":        apiKeyOf("NULL", "NULL", "1"),
+		"key of two":           apiKeyOf("1", "1", "1"),
+		"key of another's":     apiKeyOf("NULL", "(SELECT account_id FROM service_accounts LIMIT 1)", "2"),
+		"key without scope":    strings.Replace(apiKeyOf("1", "NULL", "1"), "{*:read}", "{}", 1),
+		"account of two names": `INSERT INTO service_accounts (project_id, name, role, created_by, created_at, updated_at) VALUES (1, 'CI', 'viewer', 1, now(), now())`,
+		"account as owner":     `UPDATE service_accounts SET role = 'owner'`,
 		"key of wrong size":    `INSERT INTO signing_keys VALUES ('k', '\x00', '\x00', now(), now() + interval '1 h', now() + interval '2 h')`,
 	} {
 		err := w.db.AcrossProjects(w.ctx(), "test", func(ctx context.Context, tx *sqlx.Tx) error {

@@ -9,7 +9,7 @@ import (
 // InstanceTables are the tables without tenant. A test compares the list with
 // the schema.
 func InstanceTables() []string {
-	return []string{"login_attempts", "refresh_tokens", "sessions", "signing_keys", "users"}
+	return []string{"browser_sessions", "login_attempts", "refresh_tokens", "sessions", "signing_keys", "user_identities", "users"}
 }
 
 // Store is the database of the service. It is safe for concurrent use.
@@ -27,6 +27,10 @@ type (
 	Sessions struct{ *Store }
 	// Projects keeps projects and memberships.
 	Projects struct{ *Store }
+	// Members keeps who belongs to a project.
+	Members struct{ *Store }
+	// Invitations keeps who is invited to one.
+	Invitations struct{ *Store }
 	// Quotas keeps the limits that projects have set.
 	Quotas struct{ *Store }
 )

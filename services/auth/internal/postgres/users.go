@@ -60,7 +60,9 @@ func (s Users) Registered(ctx context.Context, email string) (taken bool, err er
 }
 
 // Create makes the account, its first project and the owner's membership, with
-// their events. It returns [user.ErrRegistered] for an address that has one.
+// their events; with an invitation also the membership of that project, which
+// is the default then. It returns [user.ErrRegistered] for an address that has
+// an account, and [invitation.ErrInvalid].
 func (s Users) Create(ctx context.Context, d user.Draft, now time.Time) (user.User, error) {
 	var row userRow
 	err := s.db.AcrossProjects(ctx, "register an account", func(ctx context.Context, tx *sqlx.Tx) error {
@@ -80,8 +82,17 @@ func (s Users) Create(ctx context.Context, d user.Draft, now time.Time) (user.Us
 		if err != nil {
 			return fmt.Errorf("create first project: %w", err)
 		}
+		first := p.ID
+		if d.Invitation != nil {
+			if first, _, err = accept(ctx, tx, d.Invitation, row.ID, now); err != nil {
+				return err
+			}
+			if err := makeDefault(ctx, tx, first, row.ID); err != nil {
+				return err
+			}
+		}
 		return outbox.Add(ctx, tx, &authv1.UserRegistered{
-			UserId: id32(row.ID), Version: id32(row.Version), DefaultProjectId: id32(p.ID),
+			UserId: id32(row.ID), Version: id32(row.Version), DefaultProjectId: id32(first),
 		})
 	})
 	if err != nil {

@@ -33,7 +33,7 @@ type remover interface {
 
 // Delete begins the deletion of the caller's project.
 func (d Deletion) Delete(ctx context.Context, caller tenant.Identity, id tenant.Project) error {
-	if err := permit(caller, id, tenant.Owner); err != nil {
+	if err := Permit(caller, id, tenant.Owner); err != nil {
 		return err
 	}
 	return d.Projects.Begin(ctx, id, caller.UserID, d.Holders, d.Now())

@@ -23,6 +23,7 @@ const DefaultName = "Default Project"
 var (
 	ErrNotFound  = errs.New(errs.NotFound, "project not found")
 	ErrExists    = errs.New(errs.Conflict, "a project of this name already exists")
+	ErrHeirHas   = errs.New(errs.Conflict, "the new owner has a project of this name already: give this one another name first")
 	ErrLast      = errs.New(errs.Conflict, "this is the owner's last project: create another one before you delete it")
 	ErrForbidden = errs.New(errs.Forbidden, "your role in this project does not allow this")
 )
@@ -42,7 +43,8 @@ type Project struct {
 // Mine is a project with the caller's role in it.
 type Mine struct {
 	Project
-	Role tenant.Role
+	Role    tenant.Role
+	Default bool // of the user; in lists only
 }
 
 // Draft is what a caller gives to make a project.

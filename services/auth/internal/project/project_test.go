@@ -49,8 +49,18 @@ func (d *desk) List(context.Context, int64, int, int) ([]Mine, error) {
 
 func (d *desk) Get(context.Context, tenant.Project) (Project, error) { return d.p, d.err }
 
-func (d *desk) Update(_ context.Context, _ tenant.Project, _ time.Time, change Change) (Project, error) {
-	out, changed, err := change(d.p, func(a string) (int64, error) { return d.members[a], d.err })
+func (d *desk) Update(_ context.Context, _ tenant.Project, _ int64, _ time.Time, change Change) (Project, error) {
+	out, changed, err := change(d.p, Members{
+		ByAddress: func(a string) (int64, error) { return d.members[a], d.err },
+		ByID: func(id int64) (int64, error) {
+			for _, member := range d.members {
+				if member == id {
+					return id, d.err
+				}
+			}
+			return 0, d.err
+		},
+	})
 	if err != nil || !changed {
 		return d.p, err
 	}
@@ -290,6 +300,40 @@ func TestDeletionWaitsForItsHoldersOnly(t *testing.T) {
 	}
 	b.err = errors.New("gone")
 	if _, err := d.Purged(t.Context(), 42, "knowledge"); !errors.Is(err, b.err) {
+		t.Error(err)
+	}
+}
+
+func TestAProjectIsGivenToAMember(t *testing.T) {
+	t.Parallel()
+	root := caller(tenant.NoRole)
+	root.UserID, root.Superuser = 1, true
+	before := caller(tenant.Owner) // the call says owner, the project says otherwise
+	before.UserID = 8
+	for name, c := range map[string]struct {
+		who   tenant.Identity
+		to    int64
+		role  tenant.Role
+		kind  errs.Kind
+		saved int
+	}{
+		"the owner":               {caller(tenant.Owner), 8, tenant.Admin, "", 1},
+		"a superuser":             {root, 8, tenant.NoRole, "", 1},
+		"to oneself":              {caller(tenant.Owner), 7, tenant.Owner, "", 0},
+		"to a stranger":           {caller(tenant.Owner), 9, "", errs.Invalid, 0},
+		"an admin":                {caller(tenant.Admin), 8, "", errs.Forbidden, 0},
+		"an owner of a while ago": {before, 8, "", errs.Forbidden, 0},
+		"somebody from elsewhere": {tenant.Identity{UserID: 7, Project: 1, Role: tenant.Owner}, 8, "", errs.NotFound, 0},
+	} {
+		d := newDesk()
+		p, err := (Service{Projects: d, Now: now}).Transfer(t.Context(), c.who, 42, c.to)
+		if c.kind == "" && (err != nil || p.Role != c.role || p.OwnerID != c.to) || c.kind != "" && errs.KindOf(err) != c.kind || d.saved != c.saved {
+			t.Errorf("%s: %+v, saved %d times, %v", name, p, d.saved, err)
+		}
+	}
+	d := newDesk()
+	d.err = errors.New("gone")
+	if _, err := (Service{Projects: d, Now: now}).Transfer(t.Context(), caller(tenant.Owner), 42, 8); errs.KindOf(err) != errs.Internal {
 		t.Error(err)
 	}
 }

@@ -32,14 +32,20 @@ type store interface {
 	// Get returns a project, or [ErrNotFound] (also while it is being deleted).
 	Get(ctx context.Context, id tenant.Project) (Project, error)
 	// Update locks the project, asks change, and keeps and says what is different
-	// afterwards. When the owner is, the roles follow. member returns the id of
-	// the active member with that address, 0 when there is none.
-	Update(ctx context.Context, id tenant.Project, now time.Time, change Change) (Project, error)
+	// afterwards. When the owner is, the roles follow; by is who did it.
+	Update(ctx context.Context, id tenant.Project, by int64, now time.Time, change Change) (Project, error)
 }
 
 // Change decides under the lock of a project what becomes of it; changed false
 // leaves it as it is.
-type Change func(p Project, member func(address string) (int64, error)) (out Project, changed bool, err error)
+type Change func(p Project, m Members) (out Project, changed bool, err error)
+
+// Members finds active members of the project that is changed; both return 0
+// when there is none.
+type Members struct {
+	ByAddress func(address string) (int64, error)
+	ByID      func(id int64) (int64, error)
+}
 
 // Create makes a project of the caller.
 func (s Service) Create(ctx context.Context, caller tenant.Identity, d Draft) (Mine, error) {
@@ -56,18 +62,26 @@ func (s Service) Create(ctx context.Context, caller tenant.Identity, d Draft) (M
 
 // List returns a page of the projects that the user belongs to, oldest first.
 func (s Service) List(ctx context.Context, userID int64, skip, limit int) ([]Mine, error) {
-	switch {
-	case skip < 0 || skip > MaxSkip:
-		return nil, errs.InvalidField("out_of_range", "skip must be between 0 and 1000000", "query", "skip")
-	case limit < 1 || limit > MaxLimit:
-		return nil, errs.InvalidField("out_of_range", "limit must be between 1 and 1000", "query", "limit")
+	if err := Page(skip, limit); err != nil {
+		return nil, err
 	}
 	return s.Projects.List(ctx, userID, skip, limit)
 }
 
+// Page refuses what is no page of a list.
+func Page(skip, limit int) error {
+	switch {
+	case skip < 0 || skip > MaxSkip:
+		return errs.InvalidField("out_of_range", "skip must be between 0 and 1000000", "query", "skip")
+	case limit < 1 || limit > MaxLimit:
+		return errs.InvalidField("out_of_range", "limit must be between 1 and 1000", "query", "limit")
+	}
+	return nil
+}
+
 // Get returns the project of the caller.
 func (s Service) Get(ctx context.Context, caller tenant.Identity, id tenant.Project) (Mine, error) {
-	if err := permit(caller, id, tenant.Viewer); err != nil {
+	if err := Permit(caller, id, tenant.Viewer); err != nil {
 		return Mine{}, err
 	}
 	p, err := s.Projects.Get(ctx, id)
@@ -80,7 +94,7 @@ func (s Service) Get(ctx context.Context, caller tenant.Identity, id tenant.Proj
 // Update changes the fields of the patch that are set. A new owner must be a
 // member; naming one takes the owner role, and leaves the old owner an admin.
 func (s Service) Update(ctx context.Context, caller tenant.Identity, id tenant.Project, patch Patch) (Mine, error) {
-	if err := permit(caller, id, tenant.Admin); err != nil {
+	if err := Permit(caller, id, tenant.Admin); err != nil {
 		return Mine{}, err
 	}
 	patch, err := patch.check()
@@ -88,15 +102,15 @@ func (s Service) Update(ctx context.Context, caller tenant.Identity, id tenant.P
 		return Mine{}, err
 	}
 	role := caller.Role
-	p, err := s.Projects.Update(ctx, id, s.Now(), func(p Project, member func(string) (int64, error)) (Project, bool, error) {
+	p, err := s.Projects.Update(ctx, id, caller.UserID, s.Now(), func(p Project, m Members) (Project, bool, error) {
 		out, changed := patch.apply(p)
 		if !patch.Owner.Set || *patch.Owner.Value == p.Owner {
 			return out, changed, nil
 		}
-		if !caller.Allows(tenant.Owner) {
+		if !owns(caller, p) {
 			return out, false, ErrForbidden
 		}
-		heir, err := member(*patch.Owner.Value)
+		heir, err := m.ByAddress(*patch.Owner.Value)
 		switch {
 		case err != nil:
 			return out, false, fmt.Errorf("look up new owner: %w", err)
@@ -105,12 +119,7 @@ func (s Service) Update(ctx context.Context, caller tenant.Identity, id tenant.P
 		case heir == p.OwnerID: // the same person, spelt otherwise
 			return out, changed, nil
 		}
-		switch caller.UserID {
-		case p.OwnerID:
-			role = tenant.Admin
-		case heir: // a superuser that takes it over
-			role = tenant.Owner
-		}
+		role = roleAfter(caller, p.OwnerID, heir)
 		out.OwnerID = heir
 		return out, true, nil
 	})
@@ -120,9 +129,56 @@ func (s Service) Update(ctx context.Context, caller tenant.Identity, id tenant.P
 	return Mine{Project: p, Role: role}, nil
 }
 
-// permit answers as if the project did not exist to whoever does not belong to
+// Transfer gives the project to another active member; the owner before becomes
+// an admin.
+func (s Service) Transfer(ctx context.Context, caller tenant.Identity, id tenant.Project, to int64) (Mine, error) {
+	if err := Permit(caller, id, tenant.Owner); err != nil {
+		return Mine{}, err
+	}
+	role := caller.Role
+	p, err := s.Projects.Update(ctx, id, caller.UserID, s.Now(), func(p Project, m Members) (Project, bool, error) {
+		if !owns(caller, p) {
+			return p, false, ErrForbidden
+		}
+		heir, err := m.ByID(to)
+		switch {
+		case err != nil:
+			return p, false, fmt.Errorf("look up new owner: %w", err)
+		case heir == 0:
+			return p, false, errs.InvalidField("value_error", "the new owner must be a member of this project", "body", "user_id")
+		case heir == p.OwnerID:
+			return p, false, nil
+		}
+		role = roleAfter(caller, p.OwnerID, heir)
+		p.OwnerID = heir
+		return p, true, nil
+	})
+	if err != nil {
+		return Mine{}, err
+	}
+	return Mine{Project: p, Role: role}, nil
+}
+
+// owns reports whether the caller may give the project away, as it is under its
+// lock: the role of the call may be that of a moment ago.
+func owns(caller tenant.Identity, p Project) bool {
+	return caller.Superuser || caller.Allows(tenant.Owner) && caller.UserID == p.OwnerID
+}
+
+// roleAfter is the caller's role when the project has gone from one to the other.
+func roleAfter(caller tenant.Identity, from, to int64) tenant.Role {
+	switch caller.UserID {
+	case from:
+		return tenant.Admin
+	case to: // a superuser that takes it over
+		return tenant.Owner
+	}
+	return caller.Role
+}
+
+// Permit answers as if the project did not exist to whoever does not belong to
 // it. The gateway asks the same before; whoever reaches the bus asks here.
-func permit(caller tenant.Identity, id tenant.Project, want tenant.Role) error {
+func Permit(caller tenant.Identity, id tenant.Project, want tenant.Role) error {
 	switch {
 	case id <= 0, caller.Project != id, !caller.Allows(tenant.Viewer):
 		return ErrNotFound

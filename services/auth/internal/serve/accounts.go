@@ -21,10 +21,15 @@ type createdUser struct{ UserResponse }
 func (createdUser) StatusCode() int { return 201 }
 
 func (h *Handlers) register(ctx context.Context, r registerRequest) (createdUser, error) {
-	u, err := h.Registrar.Register(ctx, user.Registration{Email: r.Body.Email, Password: r.Body.Password, FullName: r.Body.FullName})
+	in := user.Registration{Email: r.Body.Email, Password: r.Body.Password, FullName: r.Body.FullName}
+	if r.Body.Invitation != nil {
+		in.Invitation = *r.Body.Invitation
+	}
+	u, err := h.Registrar.Register(ctx, in)
 	if err != nil {
 		return createdUser{}, err
 	}
+	acted(ctx, u.ID)
 	return createdUser{userResponse(u)}, nil
 }
 
@@ -41,11 +46,7 @@ func (tokens) Headers() map[string]string { return map[string]string{"Cache-Cont
 func (h *Handlers) login(ctx context.Context, r loginRequest) (tokens, error) {
 	pair, err := h.logIn(ctx, r.Body)
 	if h.LoggedIn != nil {
-		outcome := "ok"
-		if err != nil {
-			outcome = string(errs.KindOf(err))
-		}
-		h.LoggedIn(outcome)
+		h.LoggedIn(outcomeOf(err))
 	}
 	if err != nil {
 		return tokens{}, err
@@ -53,12 +54,24 @@ func (h *Handlers) login(ctx context.Context, r loginRequest) (tokens, error) {
 	return tokenPair(pair), nil
 }
 
+// outcomeOf is how a login ended, as it is counted.
+func outcomeOf(err error) string {
+	if err != nil {
+		return string(errs.KindOf(err))
+	}
+	return "ok"
+}
+
 func (h *Handlers) logIn(ctx context.Context, in UserLogin) (session.Pair, error) {
 	u, err := h.Authenticator.Authenticate(ctx, in.Email, in.Password, tenant.From(ctx).Client)
 	if err != nil {
 		return session.Pair{}, err
 	}
-	return h.Sessions.Open(ctx, u.ID, u.Email)
+	pair, err := h.Sessions.Open(ctx, u.ID, u.Email)
+	if err == nil {
+		acted(ctx, u.ID)
+	}
+	return pair, err
 }
 
 type refreshTokenRequest struct {
@@ -70,10 +83,14 @@ func (h *Handlers) refreshToken(ctx context.Context, r refreshTokenRequest) (tok
 	if err != nil {
 		return tokens{}, err
 	}
+	acted(ctx, pair.Holder.UserID)
 	return tokenPair(pair), nil
 }
 
 func (h *Handlers) getCurrentUserInfo(ctx context.Context, _ nothing) (UserResponse, error) {
+	if tenant.From(ctx).ServiceAccount != 0 {
+		return UserResponse{}, errNoPerson
+	}
 	caller, err := person(ctx)
 	if err != nil {
 		return UserResponse{}, err

@@ -7,6 +7,138 @@ import (
 	"time"
 )
 
+// Defines values for AuditEntryOutcome.
+const (
+	AuditEntryOutcomeDenied  AuditEntryOutcome = "denied"
+	AuditEntryOutcomeFailed  AuditEntryOutcome = "failed"
+	AuditEntryOutcomeOk      AuditEntryOutcome = "ok"
+	AuditEntryOutcomeRefused AuditEntryOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the AuditEntryOutcome enum.
+func (e AuditEntryOutcome) Valid() bool {
+	switch e {
+	case AuditEntryOutcomeDenied:
+		return true
+	case AuditEntryOutcomeFailed:
+		return true
+	case AuditEntryOutcomeOk:
+		return true
+	case AuditEntryOutcomeRefused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for InvitationCreateRole.
+const (
+	InvitationCreateRoleAdmin  InvitationCreateRole = "admin"
+	InvitationCreateRoleMember InvitationCreateRole = "member"
+	InvitationCreateRoleViewer InvitationCreateRole = "viewer"
+)
+
+// Valid indicates whether the value is a known member of the InvitationCreateRole enum.
+func (e InvitationCreateRole) Valid() bool {
+	switch e {
+	case InvitationCreateRoleAdmin:
+		return true
+	case InvitationCreateRoleMember:
+		return true
+	case InvitationCreateRoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for MemberUpdateRole.
+const (
+	MemberUpdateRoleAdmin  MemberUpdateRole = "admin"
+	MemberUpdateRoleMember MemberUpdateRole = "member"
+	MemberUpdateRoleViewer MemberUpdateRole = "viewer"
+)
+
+// Valid indicates whether the value is a known member of the MemberUpdateRole enum.
+func (e MemberUpdateRole) Valid() bool {
+	switch e {
+	case MemberUpdateRoleAdmin:
+		return true
+	case MemberUpdateRoleMember:
+		return true
+	case MemberUpdateRoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServiceAccountCreateRole.
+const (
+	ServiceAccountCreateRoleAdmin  ServiceAccountCreateRole = "admin"
+	ServiceAccountCreateRoleMember ServiceAccountCreateRole = "member"
+	ServiceAccountCreateRoleViewer ServiceAccountCreateRole = "viewer"
+)
+
+// Valid indicates whether the value is a known member of the ServiceAccountCreateRole enum.
+func (e ServiceAccountCreateRole) Valid() bool {
+	switch e {
+	case ServiceAccountCreateRoleAdmin:
+		return true
+	case ServiceAccountCreateRoleMember:
+		return true
+	case ServiceAccountCreateRoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ServiceAccountUpdateRole.
+const (
+	ServiceAccountUpdateRoleAdmin  ServiceAccountUpdateRole = "admin"
+	ServiceAccountUpdateRoleMember ServiceAccountUpdateRole = "member"
+	ServiceAccountUpdateRoleViewer ServiceAccountUpdateRole = "viewer"
+)
+
+// Valid indicates whether the value is a known member of the ServiceAccountUpdateRole enum.
+func (e ServiceAccountUpdateRole) Valid() bool {
+	switch e {
+	case ServiceAccountUpdateRoleAdmin:
+		return true
+	case ServiceAccountUpdateRoleMember:
+		return true
+	case ServiceAccountUpdateRoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AuditOutcome.
+const (
+	AuditOutcomeDenied  AuditOutcome = "denied"
+	AuditOutcomeFailed  AuditOutcome = "failed"
+	AuditOutcomeOk      AuditOutcome = "ok"
+	AuditOutcomeRefused AuditOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the AuditOutcome enum.
+func (e AuditOutcome) Valid() bool {
+	switch e {
+	case AuditOutcomeDenied:
+		return true
+	case AuditOutcomeFailed:
+		return true
+	case AuditOutcomeOk:
+		return true
+	case AuditOutcomeRefused:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LimitClass.
 const (
 	Reads  LimitClass = "reads"
@@ -23,6 +155,188 @@ func (e LimitClass) Valid() bool {
 	default:
 		return false
 	}
+}
+
+// Defines values for ListAuditParamsOutcome.
+const (
+	ListAuditParamsOutcomeDenied  ListAuditParamsOutcome = "denied"
+	ListAuditParamsOutcomeFailed  ListAuditParamsOutcome = "failed"
+	ListAuditParamsOutcomeOk      ListAuditParamsOutcome = "ok"
+	ListAuditParamsOutcomeRefused ListAuditParamsOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the ListAuditParamsOutcome enum.
+func (e ListAuditParamsOutcome) Valid() bool {
+	switch e {
+	case ListAuditParamsOutcomeDenied:
+		return true
+	case ListAuditParamsOutcomeFailed:
+		return true
+	case ListAuditParamsOutcomeOk:
+		return true
+	case ListAuditParamsOutcomeRefused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExportAuditParamsOutcome.
+const (
+	ExportAuditParamsOutcomeDenied  ExportAuditParamsOutcome = "denied"
+	ExportAuditParamsOutcomeFailed  ExportAuditParamsOutcome = "failed"
+	ExportAuditParamsOutcomeOk      ExportAuditParamsOutcome = "ok"
+	ExportAuditParamsOutcomeRefused ExportAuditParamsOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the ExportAuditParamsOutcome enum.
+func (e ExportAuditParamsOutcome) Valid() bool {
+	switch e {
+	case ExportAuditParamsOutcomeDenied:
+		return true
+	case ExportAuditParamsOutcomeFailed:
+		return true
+	case ExportAuditParamsOutcomeOk:
+		return true
+	case ExportAuditParamsOutcomeRefused:
+		return true
+	default:
+		return false
+	}
+}
+
+// ApiKey defines model for ApiKey.
+type ApiKey struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// CreatedBy As `user:<id>`
+	CreatedBy string     `json:"created_by"`
+	ExpiresAt *time.Time `json:"expires_at"`
+
+	// Holder Who calls with it: `user:<id>` or `service-account:<id>`
+	Holder string `json:"holder"`
+	Id     string `json:"id"`
+
+	// LastUsedAt To about a minute
+	LastUsedAt *time.Time `json:"last_used_at"`
+	Name       string     `json:"name"`
+
+	// Prefix How the key begins, by which to know it: `cc_<prefix>_`
+	Prefix    string   `json:"prefix"`
+	ProjectId int64    `json:"project_id"`
+	Scopes    []string `json:"scopes"`
+}
+
+// ApiKeyCreate defines model for ApiKeyCreate.
+type ApiKeyCreate struct {
+	// ExpiresAt When it ends by itself; without it, as late as the instance allows
+	ExpiresAt *time.Time `json:"expires_at,omitempty"`
+	Name      string     `json:"name"`
+
+	// Scopes What the key may do, as `<area>:<level>`: the area is a tag of this document or `*`, the level read, write or admin
+	Scopes ApiKeyScopes `json:"scopes"`
+}
+
+// ApiKeyCreated defines model for ApiKeyCreated.
+type ApiKeyCreated struct {
+	Key ApiKey `json:"key"`
+
+	// Secret The key itself. It is shown this once.
+	Secret string `json:"secret"`
+}
+
+// ApiKeyRotate defines model for ApiKeyRotate.
+type ApiKeyRotate struct {
+	// OverlapSeconds How much longer the old key works
+	OverlapSeconds *int `json:"overlap_seconds,omitempty"`
+}
+
+// ApiKeyScopes What the key may do, as `<area>:<level>`: the area is a tag of this document or `*`, the level read, write or admin
+type ApiKeyScopes = []string
+
+// AuditEntry defines model for AuditEntry.
+type AuditEntry struct {
+	AcceptedAt time.Time `json:"accepted_at"`
+
+	// Actor `user:7`, `service-account:3`, `service:jobs`; empty for nobody
+	Actor string `json:"actor"`
+
+	// Address Network address of the caller
+	Address string `json:"address"`
+
+	// Count Above 1 for denials that are alike
+	Count int    `json:"count"`
+	Hash  string `json:"hash"`
+
+	// Id Of the call; an operation's is `<service>.<id>`
+	Id string `json:"id"`
+
+	// KeyId The API key that it came with
+	KeyId string `json:"key_id"`
+
+	// LastAt When the last of `count` calls came
+	LastAt time.Time `json:"last_at"`
+
+	// Operation operationId; empty for an address that has none
+	Operation string            `json:"operation"`
+	Outcome   AuditEntryOutcome `json:"outcome"`
+
+	// Prev Hash of the entry before; empty for the first
+	Prev string `json:"prev"`
+
+	// ProjectId Whose log it is; 0 for that of the instance
+	ProjectId int64 `json:"project_id"`
+
+	// Reason Why it was refused, or failed
+	//
+	// Example: forbidden
+	Reason     string    `json:"reason"`
+	RecordedAt time.Time `json:"recorded_at"`
+	RequestId  string    `json:"request_id"`
+
+	// Seq From 1, without gaps
+	Seq int64 `json:"seq"`
+
+	// Service Who recorded it; `gateway` for what no service has seen
+	Service string `json:"service"`
+
+	// Status Of a call that was not refused
+	Status  int           `json:"status"`
+	Target  []AuditTarget `json:"target"`
+	TraceId string        `json:"trace_id"`
+}
+
+// AuditEntryOutcome defines model for AuditEntry.Outcome.
+type AuditEntryOutcome string
+
+// AuditHead defines model for AuditHead.
+type AuditHead struct {
+	Hash      string `json:"hash"`
+	ProjectId int64  `json:"project_id"`
+
+	// Seq 0 for a log without entries
+	Seq int64 `json:"seq"`
+}
+
+// AuditPage defines model for AuditPage.
+type AuditPage struct {
+	Entries []AuditEntry `json:"entries"`
+	Head    AuditHead    `json:"head"`
+
+	// NextAfter The same, oldest first
+	NextAfter *int64 `json:"next_after"`
+
+	// NextBefore Where the next page begins
+	NextBefore *int64 `json:"next_before"`
+}
+
+// AuditTarget defines model for AuditTarget.
+type AuditTarget struct {
+	// Name A path parameter of the operation; `id` for what it made
+	//
+	// Example: document_id
+	Name  string `json:"name"`
+	Value string `json:"value"`
 }
 
 // EffectiveLimit defines model for EffectiveLimit.
@@ -46,6 +360,58 @@ type EffectiveLimit struct {
 	Raised bool `json:"raised"`
 }
 
+// Invitation defines model for Invitation.
+type Invitation struct {
+	CreatedAt time.Time `json:"created_at"`
+	Email     *string   `json:"email"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Id        int64     `json:"id"`
+
+	// InvitedBy User id
+	InvitedBy int64 `json:"invited_by"`
+
+	// Inviter E-mail address
+	Inviter string `json:"inviter"`
+
+	// Role viewer, member or admin
+	Role string `json:"role"`
+}
+
+// InvitationAccept defines model for InvitationAccept.
+type InvitationAccept struct {
+	Token string `json:"token"`
+}
+
+// InvitationCreate defines model for InvitationCreate.
+type InvitationCreate struct {
+	// Days How long it is good; null for the default of the instance, a week
+	Days *int `json:"days,omitempty"`
+
+	// Email Whose account alone may accept it; null for whoever has the secret
+	Email *string              `json:"email,omitempty"`
+	Role  InvitationCreateRole `json:"role"`
+}
+
+// InvitationCreateRole defines model for InvitationCreate.Role.
+type InvitationCreateRole string
+
+// InvitationCreated defines model for InvitationCreated.
+type InvitationCreated struct {
+	CreatedAt time.Time `json:"created_at"`
+	Email     *string   `json:"email"`
+	ExpiresAt time.Time `json:"expires_at"`
+	Id        int64     `json:"id"`
+	InvitedBy int64     `json:"invited_by"`
+	Inviter   string    `json:"inviter"`
+
+	// Link Where it is accepted, with the secret after the #; null while the instance has no `auth.invitation_url`
+	Link *string `json:"link"`
+	Role string  `json:"role"`
+
+	// Token The secret, shown this once
+	Token string `json:"token"`
+}
+
 // LimitUpdate defines model for LimitUpdate.
 type LimitUpdate struct {
 	// Limit Calls of each user: a bucket of that many, which fills evenly over the time
@@ -53,6 +419,14 @@ type LimitUpdate struct {
 	// Example: 300/minute
 	Limit string `json:"limit"`
 }
+
+// MemberUpdate defines model for MemberUpdate.
+type MemberUpdate struct {
+	Role MemberUpdateRole `json:"role"`
+}
+
+// MemberUpdateRole defines model for MemberUpdate.Role.
+type MemberUpdateRole string
 
 // MessageResponse defines model for MessageResponse.
 type MessageResponse struct {
@@ -89,8 +463,19 @@ type ProjectLimit struct {
 	Raised bool      `json:"raised"`
 	SetAt  time.Time `json:"set_at"`
 
-	// SetBy As `user:<id>`
+	// SetBy As `user:<id>` or `service-account:<id>`
 	SetBy string `json:"set_by"`
+}
+
+// ProjectMember defines model for ProjectMember.
+type ProjectMember struct {
+	Email    string    `json:"email"`
+	FullName *string   `json:"full_name"`
+	JoinedAt time.Time `json:"joined_at"`
+
+	// Role viewer, member, admin or owner
+	Role   string `json:"role"`
+	UserId int64  `json:"user_id"`
 }
 
 // ProjectResponse defines model for ProjectResponse.
@@ -98,12 +483,21 @@ type ProjectResponse struct {
 	CreatedAt   time.Time `json:"created_at"`
 	Description *string   `json:"description"`
 	Id          int64     `json:"id"`
-	Name        string    `json:"name"`
-	Owner       string    `json:"owner"`
+
+	// IsDefault Whether calls of the caller that name no project are of this one; in lists only
+	IsDefault *bool  `json:"is_default,omitempty"`
+	Name      string `json:"name"`
+	Owner     string `json:"owner"`
 
 	// Role Role of the caller in it; null for a superuser that is no member
 	Role      *string    `json:"role"`
 	UpdatedAt *time.Time `json:"updated_at"`
+}
+
+// ProjectTransfer defines model for ProjectTransfer.
+type ProjectTransfer struct {
+	// UserId The member who becomes the owner
+	UserId int64 `json:"user_id"`
 }
 
 // ProjectUpdate defines model for ProjectUpdate.
@@ -136,6 +530,36 @@ type RefreshTokenRequest struct {
 	RefreshToken string `json:"refresh_token"`
 }
 
+// ServiceAccount defines model for ServiceAccount.
+type ServiceAccount struct {
+	CreatedAt time.Time `json:"created_at"`
+
+	// CreatedBy As `user:<id>`
+	CreatedBy string    `json:"created_by"`
+	Id        int64     `json:"id"`
+	Name      string    `json:"name"`
+	Role      string    `json:"role"`
+	UpdatedAt time.Time `json:"updated_at"`
+}
+
+// ServiceAccountCreate defines model for ServiceAccountCreate.
+type ServiceAccountCreate struct {
+	Name string                    `json:"name"`
+	Role *ServiceAccountCreateRole `json:"role,omitempty"`
+}
+
+// ServiceAccountCreateRole defines model for ServiceAccountCreate.Role.
+type ServiceAccountCreateRole string
+
+// ServiceAccountUpdate defines model for ServiceAccountUpdate.
+type ServiceAccountUpdate struct {
+	Name *string                   `json:"name,omitempty"`
+	Role *ServiceAccountUpdateRole `json:"role,omitempty"`
+}
+
+// ServiceAccountUpdateRole defines model for ServiceAccountUpdate.Role.
+type ServiceAccountUpdateRole string
+
 // SessionResponse defines model for SessionResponse.
 type SessionResponse struct {
 	CreatedAt time.Time `json:"created_at"`
@@ -149,6 +573,21 @@ type SessionResponse struct {
 	UsedAt time.Time `json:"used_at"`
 }
 
+// SigningKeysRotate defines model for SigningKeysRotate.
+type SigningKeysRotate struct {
+	// Revoke Whether what was signed before is to be good for nothing
+	Revoke *bool `json:"revoke,omitempty"`
+}
+
+// SigningKeysRotated defines model for SigningKeysRotated.
+type SigningKeysRotated struct {
+	// Signs The name (kid) of the key that signs
+	Signs string `json:"signs"`
+
+	// Verify Those that verify, newest first
+	Verify []string `json:"verify"`
+}
+
 // Token defines model for Token.
 type Token struct {
 	AccessToken string `json:"access_token"`
@@ -159,11 +598,26 @@ type Token struct {
 	TokenType    string `json:"token_type"`
 }
 
+// UserAccount defines model for UserAccount.
+type UserAccount struct {
+	CreatedAt   time.Time  `json:"created_at"`
+	Email       string     `json:"email"`
+	FullName    *string    `json:"full_name"`
+	Id          int64      `json:"id"`
+	IsActive    bool       `json:"is_active"`
+	IsSuperuser bool       `json:"is_superuser"`
+	LastLoginAt *time.Time `json:"last_login_at"`
+	UpdatedAt   time.Time  `json:"updated_at"`
+}
+
 // UserCreate defines model for UserCreate.
 type UserCreate struct {
 	Email    string  `json:"email"`
 	FullName *string `json:"full_name,omitempty"`
-	Password string  `json:"password"`
+
+	// Invitation The secret of an invitation, to join its project as well
+	Invitation *string `json:"invitation,omitempty"`
+	Password   string  `json:"password"`
 }
 
 // UserLogin defines model for UserLogin.
@@ -172,6 +626,16 @@ type UserLogin struct {
 
 	// Password Any; one too short to be a password is refused like a wrong one
 	Password string `json:"password"`
+}
+
+// UserPage defines model for UserPage.
+type UserPage struct {
+	Items []UserAccount `json:"items"`
+	Limit int           `json:"limit"`
+	Skip  int           `json:"skip"`
+
+	// Total How many there are in all
+	Total int `json:"total"`
 }
 
 // UserResponse defines model for UserResponse.
@@ -191,6 +655,33 @@ type ValidationError = any
 // ValidationProblem defines model for ValidationProblem.
 type ValidationProblem = any
 
+// AccountID defines model for AccountID.
+type AccountID = int64
+
+// AuditActor defines model for AuditActor.
+type AuditActor = string
+
+// AuditAfter defines model for AuditAfter.
+type AuditAfter = int64
+
+// AuditFrom defines model for AuditFrom.
+type AuditFrom = time.Time
+
+// AuditInstance defines model for AuditInstance.
+type AuditInstance = bool
+
+// AuditOperation defines model for AuditOperation.
+type AuditOperation = string
+
+// AuditOutcome defines model for AuditOutcome.
+type AuditOutcome string
+
+// AuditText defines model for AuditText.
+type AuditText = string
+
+// AuditUntil defines model for AuditUntil.
+type AuditUntil = time.Time
+
 // DeadSeq defines model for DeadSeq.
 type DeadSeq = int64
 
@@ -203,6 +694,9 @@ type IdempotencyKey = string
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
 
+// KeyID defines model for KeyID.
+type KeyID = string
+
 // LimitClass defines model for LimitClass.
 type LimitClass string
 
@@ -214,6 +708,9 @@ type ProjectID = int64
 
 // Skip defines model for Skip.
 type Skip = int
+
+// UserID defines model for UserID.
+type UserID = int64
 
 // XProjectID defines model for XProjectID.
 type XProjectID = int64
@@ -238,6 +735,149 @@ type RateLimited = RateLimitProblem
 
 // Unauthenticated RFC 9457 problem details.
 type Unauthenticated = Problem
+
+// ListAuditParams defines parameters for ListAudit.
+type ListAuditParams struct {
+	// Instance The log of the instance in the place of the project's, for superusers.
+	Instance *AuditInstance `form:"instance,omitempty" json:"instance,omitempty"`
+
+	// Actor Only of this caller, as `user:7`.
+	Actor *AuditActor `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Operation Only of this operationId.
+	Operation *AuditOperation `form:"operation,omitempty" json:"operation,omitempty"`
+
+	// Outcome Only with this outcome.
+	Outcome *ListAuditParamsOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// From Only what was accepted at this time or later.
+	From *AuditFrom `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until Only what was accepted before this time.
+	Until *AuditUntil `form:"until,omitempty" json:"until,omitempty"`
+
+	// Text Only entries in which this stands: in a target, an address, a request id.
+	Text *AuditText `form:"text,omitempty" json:"text,omitempty"`
+
+	// After Only what follows this entry, oldest first; 0 for all of it.
+	After *AuditAfter `form:"after,omitempty" json:"after,omitempty"`
+
+	// Before `next_before` of the page before.
+	Before *int64 `form:"before,omitempty" json:"before,omitempty"`
+
+	// Limit Most entries of the page.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListAuditParamsOutcome defines parameters for ListAudit.
+type ListAuditParamsOutcome string
+
+// ExportAuditParams defines parameters for ExportAudit.
+type ExportAuditParams struct {
+	// Instance The log of the instance in the place of the project's, for superusers.
+	Instance *AuditInstance `form:"instance,omitempty" json:"instance,omitempty"`
+
+	// Actor Only of this caller, as `user:7`.
+	Actor *AuditActor `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Operation Only of this operationId.
+	Operation *AuditOperation `form:"operation,omitempty" json:"operation,omitempty"`
+
+	// Outcome Only with this outcome.
+	Outcome *ExportAuditParamsOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// From Only what was accepted at this time or later.
+	From *AuditFrom `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until Only what was accepted before this time.
+	Until *AuditUntil `form:"until,omitempty" json:"until,omitempty"`
+
+	// Text Only entries in which this stands: in a target, an address, a request id.
+	Text *AuditText `form:"text,omitempty" json:"text,omitempty"`
+
+	// After Only what follows this entry, oldest first; 0 for all of it.
+	After *AuditAfter `form:"after,omitempty" json:"after,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ExportAuditParamsOutcome defines parameters for ExportAudit.
+type ExportAuditParamsOutcome string
+
+// GetAuditHeadParams defines parameters for GetAuditHead.
+type GetAuditHeadParams struct {
+	// Instance The log of the instance in the place of the project's, for superusers.
+	Instance *AuditInstance `form:"instance,omitempty" json:"instance,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// FinishSignOnParams defines parameters for FinishSignOn.
+type FinishSignOnParams struct {
+	// Code What the provider gives for an identity.
+	Code *string `form:"code,omitempty" json:"code,omitempty"`
+
+	// State Which login this is.
+	State *string `form:"state,omitempty" json:"state,omitempty"`
+
+	// Error Why the provider gives nothing.
+	Error *string `form:"error,omitempty" json:"error,omitempty"`
+
+	// CcSignon Where the login stands.
+	CcSignon *string `form:"cc_signon,omitempty" json:"cc_signon,omitempty"`
+
+	// UnderscoreUnderscoreHostCcSignon The same, over TLS.
+	UnderscoreUnderscoreHostCcSignon *string `form:"__Host-cc_signon,omitempty" json:"__Host-cc_signon,omitempty"`
+}
+
+// BeginSignOnParams defines parameters for BeginSignOn.
+type BeginSignOnParams struct {
+	// ReturnTo Path of this server to go to afterwards.
+	ReturnTo *string `form:"return_to,omitempty" json:"return_to,omitempty"`
+}
+
+// RotateSigningKeysParams defines parameters for RotateSigningKeys.
+type RotateSigningKeysParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// ListKeysParams defines parameters for ListKeys.
+type ListKeysParams struct {
+	// All The keys of everybody in the project, service accounts too. For an admin of the project.
+	All *bool `form:"all,omitempty" json:"all,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// CreateKeyParams defines parameters for CreateKey.
+type CreateKeyParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// RevokeKeyParams defines parameters for RevokeKey.
+type RevokeKeyParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// RotateKeyParams defines parameters for RotateKey.
+type RotateKeyParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
 
 // ListLimitsParams defines parameters for ListLimits.
 type ListLimitsParams struct {
@@ -315,6 +955,175 @@ type UpdateProjectParams struct {
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
+// SetDefaultProjectParams defines parameters for SetDefaultProject.
+type SetDefaultProjectParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// RevokeInvitationParams defines parameters for RevokeInvitation.
+type RevokeInvitationParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// LeaveProjectParams defines parameters for LeaveProject.
+type LeaveProjectParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// ListMembersParams defines parameters for ListMembers.
+type ListMembersParams struct {
+	// Skip Rows to leave out.
+	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
+
+	// Limit Most rows to answer.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// RemoveMemberParams defines parameters for RemoveMember.
+type RemoveMemberParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// SetMemberRoleParams defines parameters for SetMemberRole.
+type SetMemberRoleParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// TransferProjectParams defines parameters for TransferProject.
+type TransferProjectParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// ListServiceAccountsParams defines parameters for ListServiceAccounts.
+type ListServiceAccountsParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// CreateServiceAccountParams defines parameters for CreateServiceAccount.
+type CreateServiceAccountParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// DeleteServiceAccountParams defines parameters for DeleteServiceAccount.
+type DeleteServiceAccountParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// UpdateServiceAccountParams defines parameters for UpdateServiceAccount.
+type UpdateServiceAccountParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// CreateServiceAccountKeyParams defines parameters for CreateServiceAccountKey.
+type CreateServiceAccountKeyParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListUsersParams defines parameters for ListUsers.
+type ListUsersParams struct {
+	// Search Only accounts whose address or name contains this, whatever its case.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// Active Only accounts that are switched on, or off.
+	Active *bool `form:"active,omitempty" json:"active,omitempty"`
+
+	// Skip Rows to leave out.
+	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
+
+	// Limit Most rows to answer.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+}
+
+// DeactivateUserParams defines parameters for DeactivateUser.
+type DeactivateUserParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// ReactivateUserParams defines parameters for ReactivateUser.
+type ReactivateUserParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// LoginBrowserJSONRequestBody defines body for LoginBrowser for application/json ContentType.
+type LoginBrowserJSONRequestBody = UserLogin
+
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = UserLogin
 
@@ -327,6 +1136,18 @@ type RefreshTokenJSONRequestBody = RefreshTokenRequest
 // RegisterJSONRequestBody defines body for Register for application/json ContentType.
 type RegisterJSONRequestBody = UserCreate
 
+// RotateSigningKeysJSONRequestBody defines body for RotateSigningKeys for application/json ContentType.
+type RotateSigningKeysJSONRequestBody = SigningKeysRotate
+
+// AcceptInvitationJSONRequestBody defines body for AcceptInvitation for application/json ContentType.
+type AcceptInvitationJSONRequestBody = InvitationAccept
+
+// CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
+type CreateKeyJSONRequestBody = ApiKeyCreate
+
+// RotateKeyJSONRequestBody defines body for RotateKey for application/json ContentType.
+type RotateKeyJSONRequestBody = ApiKeyRotate
+
 // SetLimitJSONRequestBody defines body for SetLimit for application/json ContentType.
 type SetLimitJSONRequestBody = LimitUpdate
 
@@ -335,3 +1156,21 @@ type CreateProjectJSONRequestBody = ProjectCreate
 
 // UpdateProjectJSONRequestBody defines body for UpdateProject for application/json ContentType.
 type UpdateProjectJSONRequestBody = ProjectUpdate
+
+// InviteMemberJSONRequestBody defines body for InviteMember for application/json ContentType.
+type InviteMemberJSONRequestBody = InvitationCreate
+
+// SetMemberRoleJSONRequestBody defines body for SetMemberRole for application/json ContentType.
+type SetMemberRoleJSONRequestBody = MemberUpdate
+
+// TransferProjectJSONRequestBody defines body for TransferProject for application/json ContentType.
+type TransferProjectJSONRequestBody = ProjectTransfer
+
+// CreateServiceAccountJSONRequestBody defines body for CreateServiceAccount for application/json ContentType.
+type CreateServiceAccountJSONRequestBody = ServiceAccountCreate
+
+// UpdateServiceAccountJSONRequestBody defines body for UpdateServiceAccount for application/json ContentType.
+type UpdateServiceAccountJSONRequestBody = ServiceAccountUpdate
+
+// CreateServiceAccountKeyJSONRequestBody defines body for CreateServiceAccountKey for application/json ContentType.
+type CreateServiceAccountKeyJSONRequestBody = ApiKeyCreate

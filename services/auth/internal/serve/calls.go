@@ -8,16 +8,24 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/access"
 )
 
 func (h *Handlers) resolveAccess(ctx context.Context, r *authv1.ResolveAccessRequest) (*authv1.ResolveAccessResponse, error) {
-	a, err := h.Resolver.Resolve(ctx, int64(r.GetUserId()), tenant.Project(r.GetProjectId()), r.GetSession())
+	var a access.Access
+	var err error
+	if account := int64(r.GetServiceAccountId()); account != 0 {
+		a, err = h.Resolver.ResolveAccount(ctx, account, tenant.Project(r.GetProjectId()))
+	} else {
+		a, err = h.Resolver.Resolve(ctx, int64(r.GetUserId()), tenant.Project(r.GetProjectId()), r.GetSession())
+	}
 	if err != nil {
 		return nil, err
 	}
 	res := &authv1.ResolveAccessResponse{
 		UserId: id32(a.UserID), Email: a.Email, Active: a.Active, Superuser: a.Superuser, SessionLive: a.SessionLive,
-		ProjectId: id32(a.Project), Role: string(a.Role),
+		ProjectId: id32(a.Project), Role: string(a.Role), ServiceAccountId: id32(a.ServiceAccount),
 	}
 	for _, q := range a.Quotas {
 		res.Limits = append(res.Limits, &authv1.ProjectLimit{

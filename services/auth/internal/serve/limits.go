@@ -2,7 +2,6 @@ package serve
 
 import (
 	"context"
-	"strconv"
 
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
@@ -17,7 +16,7 @@ func (h *Handlers) setLimit(ctx context.Context, r setLimitRequest) (ProjectLimi
 	if err != nil {
 		return ProjectLimit{}, err
 	}
-	return ProjectLimit{Class: q.Class, Limit: q.Limit(), Raised: q.Raised, SetBy: "user:" + strconv.FormatInt(q.By, 10), SetAt: q.Set}, nil
+	return ProjectLimit{Class: q.Class, Limit: q.Limit(), Raised: q.Raised, SetBy: tenant.From(ctx).Principal, SetAt: q.Set}, nil
 }
 
 type limitRequest struct {

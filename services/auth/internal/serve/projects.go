@@ -6,6 +6,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
+	"github.com/commandcenter/commandcenter/services/auth/internal/access"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 )
 
@@ -38,6 +39,9 @@ type listProjectsRequest struct {
 }
 
 func (h *Handlers) listProjects(ctx context.Context, r listProjectsRequest) ([]ProjectResponse, error) {
+	if caller := tenant.From(ctx); caller.Key != "" {
+		return h.projectOfKey(ctx, caller)
+	}
 	caller, err := person(ctx)
 	if err != nil {
 		return nil, err
@@ -56,8 +60,33 @@ func (h *Handlers) listProjects(ctx context.Context, r listProjectsRequest) ([]P
 	out := make([]ProjectResponse, len(mine)) // never null
 	for i, p := range mine {
 		out[i] = projectResponse(p)
+		out[i].IsDefault = &p.Default
 	}
 	return out, nil
+}
+
+// projectOfKey is the list of somebody who calls with a key: the one project in
+// which it is good.
+func (h *Handlers) projectOfKey(ctx context.Context, caller tenant.Identity) ([]ProjectResponse, error) {
+	id, err := h.KeyReader.Project(ctx, caller)
+	if err != nil {
+		return nil, err
+	}
+	var now access.Access
+	if caller.ServiceAccount != 0 {
+		now, err = h.Resolver.ResolveAccount(ctx, caller.ServiceAccount, id)
+	} else {
+		now, err = h.Resolver.Resolve(ctx, caller.UserID, id, "")
+	}
+	if err != nil {
+		return nil, err
+	}
+	caller.Project, caller.Role = now.Project, now.Role
+	p, err := h.Projects.Get(ctx, caller, id)
+	if err != nil {
+		return nil, err
+	}
+	return []ProjectResponse{projectResponse(p)}, nil
 }
 
 type projectRequest struct {

@@ -11,10 +11,15 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/access"
+	"github.com/commandcenter/commandcenter/services/auth/internal/invitation"
+	"github.com/commandcenter/commandcenter/services/auth/internal/key"
+	"github.com/commandcenter/commandcenter/services/auth/internal/member"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
+	"github.com/commandcenter/commandcenter/services/auth/internal/signon"
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
+	"github.com/commandcenter/commandcenter/services/auth/internal/trail"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
 
@@ -29,10 +34,24 @@ type Handlers struct {
 	Projects      project.Service
 	Census        project.Census
 	Deletion      project.Deletion
+	Members       member.Service
+	Invitations   invitation.Service
 	Resolver      access.Resolver
 	Quotas        quota.Service
 	Issuer        token.Issuer
 	State         state
+
+	Keys            key.Keeper
+	ServiceAccounts key.Accounts
+	KeyReader       key.Reader
+	Directory       user.Directory
+	Browsers        session.Browsers
+	SignOn          signon.Login
+	Rotator         token.Rotator
+	PublicURL       string // address under which people reach the instance
+
+	Trail trail.Service
+
 	// LoggedIn, when set, is told how each login ended: "ok", or the kind of the
 	// failure.
 	LoggedIn func(outcome string)
@@ -53,7 +72,14 @@ func Operations() []string {
 	return []string{
 		"register", "login", "refreshToken", "getCurrentUserInfo", "logout", "changePassword", "listSessions", "endSession", "endSessions",
 		"createProject", "listProjects", "getProject", "updateProject", "deleteProject", "getProjectStats",
+		"listMembers", "setMemberRole", "removeMember", "leaveProject", "setDefaultProject", "transferProject",
+		"listInvitations", "inviteMember", "revokeInvitation", "acceptInvitation",
 		"setLimit", "resetLimit",
+		"listKeys", "createKey", "revokeKey", "rotateKey",
+		"listServiceAccounts", "createServiceAccount", "updateServiceAccount", "deleteServiceAccount", "createServiceAccountKey",
+		"loginBrowser", "beginSignOn", "finishSignOn", "rotateSigningKeys",
+		"listUsers", "getUser", "deactivateUser", "reactivateUser",
+		"listAudit", "getAuditHead",
 	}
 }
 
@@ -76,9 +102,34 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Command(s, "createProject", h.createProject)
 	bus.Command(s, "updateProject", h.updateProject)
 	bus.Command(s, "deleteProject", h.deleteProject)
+	h.registerPeople(s)
 	bus.Command(s, "setLimit", h.setLimit)
 	bus.Command(s, "resetLimit", h.resetLimit)
 
+	bus.Request(s, "listKeys", h.listKeys)
+	bus.Request(s, "createKey", h.createKey)
+	bus.Request(s, "revokeKey", h.revokeKey)
+	bus.Request(s, "rotateKey", h.rotateKey)
+	bus.Request(s, "listServiceAccounts", h.listServiceAccounts)
+	bus.Request(s, "createServiceAccountKey", h.createServiceAccountKey)
+	bus.Command(s, "createServiceAccount", h.createServiceAccount)
+	bus.Command(s, "updateServiceAccount", h.updateServiceAccount)
+	bus.Command(s, "deleteServiceAccount", h.deleteServiceAccount)
+
+	bus.Request(s, "listUsers", h.listUsers)
+	bus.Request(s, "getUser", h.getUser)
+	bus.Command(s, "deactivateUser", h.deactivateUser)
+	bus.Command(s, "reactivateUser", h.reactivateUser)
+
+	bus.Request(s, "listAudit", h.listAudit)
+	bus.Request(s, "getAuditHead", h.getAuditHead)
+	bus.Command(s, "rotateSigningKeys", h.rotateSigningKeys)
+	bus.Request(s, "loginBrowser", h.loginBrowser)
+	bus.Request(s, "beginSignOn", h.beginSignOn)
+	bus.Request(s, "finishSignOn", h.finishSignOn)
+
+	bus.Internal(s, "resolveBrowser", h.resolveBrowser)
+	bus.Internal(s, "resolveKey", h.resolveKey)
 	bus.Internal(s, "resolveAccess", h.resolveAccess)
 	bus.Internal(s, "signingKeys", h.signingKeys)
 	bus.OnReplay(s, func(ctx context.Context, q bus.ReplayQuery, tell bus.Telling) error {
@@ -86,7 +137,10 @@ func (h *Handlers) Register(s *bus.Server) {
 	})
 }
 
-var errNobody = errs.New(errs.Unauthenticated, "not authenticated")
+var (
+	errNobody   = errs.New(errs.Unauthenticated, "not authenticated")
+	errNoPerson = errs.New(errs.Forbidden, "a service account is nobody's account")
+)
 
 // person returns the caller, who must be a person.
 func person(ctx context.Context) (tenant.Identity, error) {

@@ -87,8 +87,8 @@ func newWorld(t testing.TB, change ...func(*auth.Config)) *world {
 // more.
 func grants() bus.Contract {
 	return bus.Contract{
-		Serves: append(serve.Operations(), "resolveAccess", "signingKeys"), Calls: []string{"knowledge.countDocuments"},
-		Publishes: events.SaidBy("auth"), Hears: events.ConsumedBy("auth"), TakesCommands: true,
+		Serves: append(serve.Operations(), "resolveAccess", "resolveKey", "resolveBrowser", "signingKeys"), Calls: []string{"knowledge.countDocuments"},
+		Publishes: events.SaidBy("auth"), Hears: append(events.ConsumedBy("auth"), events.FollowedBy("auth")...), TakesCommands: true,
 	}
 }
 

@@ -24,9 +24,10 @@ var (
 
 // Reasons why a session was revoked, as events say them.
 const (
-	LogoutReason   = "logout"
-	StolenReason   = "reuse_detected"
-	PasswordReason = "password_changed"
+	LogoutReason      = "logout"
+	StolenReason      = "reuse_detected"
+	PasswordReason    = "password_changed"
+	DeactivatedReason = "deactivated"
 )
 
 // Rules are the lives of things.

@@ -14,13 +14,36 @@ type Registration struct {
 	Email    string
 	Password string
 	FullName *string
+	// Invitation is the secret of one, "" for none.
+	Invitation string
 }
+
+// Mode says who may register.
+type Mode string
+
+// The modes. The zero Mode is OpenToAll.
+const (
+	OpenToAll    Mode = "open"
+	ByInvitation Mode = "invitation"
+	Closed       Mode = "closed"
+)
+
+// Modes lists them.
+func Modes() []Mode { return []Mode{OpenToAll, ByInvitation, Closed} }
 
 // Registrar makes accounts.
 type Registrar struct {
-	Passwords policy
-	Accounts  creator
-	Now       func() time.Time
+	Passwords   policy
+	Accounts    creator
+	Invitations guestList
+	Mode        Mode
+	Now         func() time.Time
+}
+
+type guestList interface {
+	// Check returns the key of an invitation that the owner of the address may
+	// accept.
+	Check(ctx context.Context, secret, email string) (key []byte, err error)
 }
 
 type policy interface {
@@ -39,17 +62,30 @@ type creator interface {
 	// Registered reports whether the address has an account.
 	Registered(ctx context.Context, email string) (bool, error)
 	// Create makes the account, its first project, the membership and their
-	// events in one transaction, or returns [ErrRegistered].
+	// events in one transaction, and accepts the invitation of the draft in it, or
+	// returns [ErrRegistered].
 	Create(ctx context.Context, d Draft, now time.Time) (User, error)
 }
 
 // Register makes an account with its first project. It returns [ErrRegistered]
-// when the address has one, and an error of kind Invalid that names every field
-// at fault.
+// when the address has one, an error of kind Invalid that names every field
+// at fault, and [ErrClosed] or [ErrUninvited] where not everybody may.
 func (r Registrar) Register(ctx context.Context, in Registration) (User, error) {
+	switch {
+	case r.Mode == Closed:
+		return User{}, ErrClosed
+	case r.Mode == ByInvitation && in.Invitation == "":
+		return User{}, ErrUninvited
+	}
 	d, err := r.draft(in)
 	if err != nil {
 		return User{}, err
+	}
+	// Before it is told who is registered here: that is for guests.
+	if in.Invitation != "" {
+		if d.Invitation, err = r.Invitations.Check(ctx, in.Invitation, d.Email); err != nil {
+			return User{}, err
+		}
 	}
 	// Asked before the costly hash; the unique index has the last word.
 	if taken, err := r.Accounts.Registered(ctx, d.Email); err != nil {
@@ -61,7 +97,7 @@ func (r Registrar) Register(ctx context.Context, in Registration) (User, error) 
 }
 
 // Superuser makes an account that may do everything in every project, with its
-// first project: the owner of the instance.
+// first project: the owner of the instance, whoever else may register.
 func (r Registrar) Superuser(ctx context.Context, in Registration) (User, error) {
 	d, err := r.draft(in)
 	if err != nil {

@@ -317,3 +317,46 @@ func TestFaultsOfRegistrationAreNoRefusals(t *testing.T) {
 		t.Errorf("hash: %v", err)
 	}
 }
+
+// guests takes one secret, of one address.
+type guests struct{}
+
+func (guests) Check(_ context.Context, secret, email string) ([]byte, error) {
+	if secret != "the secret" || email != "jo@example.org" {
+		return nil, errs.New(errs.NotFound, "not valid")
+	}
+	return []byte("key"), nil
+}
+
+func TestWhoMayRegisterIsForTheInstanceToSay(t *testing.T) {
+	t.Parallel()
+	in := Registration{Email: " Jo@example.org", Password: "right password"}
+	guest := in
+	guest.Invitation = "the secret"
+	impostor := guest
+	impostor.Email = "al@example.org"
+	for _, c := range []struct {
+		mode Mode
+		in   Registration
+		want errs.Kind
+	}{
+		{"", in, ""}, {OpenToAll, in, ""}, {OpenToAll, guest, ""}, {OpenToAll, impostor, errs.NotFound},
+		{ByInvitation, in, errs.Forbidden}, {ByInvitation, guest, ""}, {ByInvitation, impostor, errs.NotFound},
+		{Closed, in, errs.Forbidden}, {Closed, guest, errs.Forbidden},
+	} {
+		r, b := newRegistrar(t)
+		r.Mode, r.Invitations = c.mode, guests{}
+		// Who is registered is told to guests only.
+		b.taken = c.want != ""
+		_, err := r.Register(t.Context(), c.in)
+		if c.want == "" && (err != nil || (string(b.made.Invitation) == "key") != (c.in.Invitation != "")) || c.want != "" && (errs.KindOf(err) != c.want || b.p.turns != 0) {
+			t.Errorf("%s, %+v: %v, want %q", c.mode, c.in, err, c.want)
+		}
+		if _, err := r.Superuser(t.Context(), in); err != nil {
+			t.Errorf("%s: the first account: %v", c.mode, err)
+		}
+	}
+	if len(Modes()) != 3 {
+		t.Error(Modes())
+	}
+}

@@ -18,6 +18,8 @@ var (
 	ErrIncorrect  = errs.New(errs.Unauthenticated, "incorrect e-mail address or password")
 	ErrInactive   = errs.New(errs.Forbidden, "this account is inactive")
 	ErrLocked     = errs.New(errs.RateLimited, "too many failed logins for this account, try again later")
+	ErrClosed     = errs.New(errs.Forbidden, "this instance takes no registrations")
+	ErrUninvited  = errs.New(errs.Forbidden, "this instance takes registrations by invitation only: send the secret of one as invitation")
 	ErrGone       = errs.New(errs.Unauthenticated, "this account does not exist any more")
 )
 
@@ -40,6 +42,8 @@ type Draft struct {
 	FullName  *string
 	Hash      string // of the password
 	Superuser bool
+	// Invitation is the key of the one that is accepted with it; nil for none.
+	Invitation []byte
 }
 
 // cleanName trims a full name; blank is none. It refuses what cannot be stored

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -21,7 +22,7 @@ func (e *env) projectCommand() *cobra.Command {
 		Example: "  commandcenter project list\n  commandcenter project create Apollo --description 'to the moon'\n  commandcenter project use Apollo",
 	}
 	e.bind(c, true, "client.server", "client.ca_file", "client.project")
-	return group(c, e.projectList(), e.projectCreate(), e.projectUse())
+	return group(c, e.projectList(), e.projectCreate(), e.projectUse(), e.projectDefault())
 }
 
 func (e *env) projectList() *cobra.Command {
@@ -44,10 +45,7 @@ func (e *env) projectList() *cobra.Command {
 				e.print(e.Out, all)
 				return nil
 			}
-			inUse := s.Project()
-			if inUse == 0 && len(all) > 0 {
-				inUse = all[0].Id // the server's rule without a chosen one
-			}
+			inUse := inUse(s, all)
 			t := newTable(e.Out, "", "ID", "NAME", "ROLE", "DESCRIPTION")
 			for _, p := range all {
 				mark := ""
@@ -59,6 +57,38 @@ func (e *env) projectList() *cobra.Command {
 			return t.flush()
 		},
 	}, codesClient...)
+}
+
+// inUse is the project that commands are about, by the server's rule when none
+// was chosen; 0 for none.
+func inUse(s *client.Session, all []client.ProjectResponse) int64 {
+	if id := s.Project(); id != 0 {
+		return id
+	}
+	for _, p := range all {
+		if or(p.IsDefault, false) {
+			return p.Id
+		}
+	}
+	if len(all) > 0 {
+		return all[0].Id
+	}
+	return 0
+}
+
+// thisProject is the project in use, for operations that want it named.
+func thisProject(ctx context.Context, s *client.Session) (int64, error) {
+	if id := s.Project(); id != 0 {
+		return id, nil
+	}
+	all, err := projects(ctx, s)
+	if err != nil {
+		return 0, err
+	}
+	if id := inUse(s, all); id != 0 {
+		return id, nil
+	}
+	return 0, codedError{errors.New("you belong to no project: see `commandcenter project create`"), exitNotFound}
 }
 
 // projects reads all pages.
@@ -148,6 +178,42 @@ its slug: the name in lower case, with a dash for all that is no letter or digit
 				return nil
 			}
 			e.line("Using project %d, %s.", p.Id, p.Name)
+			return nil
+		},
+	}, append(slices.Clone(codesClient), exitNotFound)...)
+}
+
+func (e *env) projectDefault() *cobra.Command {
+	return ends(&cobra.Command{
+		Use:   "default ID|NAME|SLUG",
+		Short: "Make a project the one of calls that name none",
+		Long: `The server keeps it, for every client of yours; the choice of ` + "`project use`" + ` is
+this machine's, and comes first here.`,
+		Example: "  commandcenter project default Apollo",
+		Args:    nargs(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := e.session()
+			if err != nil {
+				return err
+			}
+			all, err := projects(cmd.Context(), s)
+			if err != nil {
+				return err
+			}
+			p, err := pick(all, args[0])
+			if err != nil {
+				return err
+			}
+			key := uuid.NewString()
+			resp, err := s.SetDefaultProject(cmd.Context(), p.Id, &client.SetDefaultProjectParams{IdempotencyKey: &key})
+			if _, err := client.Finish[any](cmd.Context(), s, resp, err); err != nil {
+				return err
+			}
+			if e.json {
+				e.print(e.Out, p)
+				return nil
+			}
+			e.line("Calls that name no project are of %d, %s.", p.Id, p.Name)
 			return nil
 		},
 	}, append(slices.Clone(codesClient), exitNotFound)...)

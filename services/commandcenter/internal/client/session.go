@@ -16,7 +16,7 @@ import (
 // Config says which server, as whom.
 type Config struct {
 	Server    string // http(s)://host:port
-	Token     string // a bearer token; "" uses the store
+	Token     string // a bearer token, or an API key; "" uses the store
 	Project   int64  // X-Project-ID; 0 takes the chosen one, else the server decides
 	Store     *Store
 	UserAgent string
@@ -86,10 +86,13 @@ func (s *Session) Server() string { return s.cfg.Server }
 // Open is the same calls without a token.
 func (s *Session) Open() *Client { return s.plain }
 
+// keyPrefix begins every API key.
+const keyPrefix = "cc_"
+
 // Project is the project that calls name, 0 when the server decides.
 func (s *Session) Project() int64 {
-	if s.cfg.Project != 0 {
-		return s.cfg.Project
+	if s.cfg.Project != 0 || strings.HasPrefix(s.cfg.Token, keyPrefix) {
+		return s.cfg.Project // a key has a project of its own, whatever the login here has chosen
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -99,7 +99,7 @@ func (g Gateway) Config() gateway.Config {
 type Client struct {
 	Server  string `config:"server" env:"CC_SERVER" flag:"server" usage:"server to talk to; empty takes what runs from the data directory, else the address of http"`
 	CAFile  string `config:"ca_file" env:"CC_CA" flag:"ca" usage:"certificates that the server's is checked against; empty takes the system's, and of what runs from the data directory its own"`
-	Token   string `config:"token" env:"CC_TOKEN" secret:"true" usage:"access token to use instead of the stored one"`
+	Token   string `config:"token" env:"CC_TOKEN" secret:"true" usage:"access token or API key to use instead of the stored login"`
 	Project int64  `config:"project" env:"CC_PROJECT" flag:"project" usage:"project id; 0 takes the chosen one (project use), else the server's default"`
 }
 

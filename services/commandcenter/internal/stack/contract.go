@@ -27,6 +27,19 @@ func contractVersion() (string, error) {
 	return doc.Info.Version, nil
 }
 
+// areas are the tags of the HTTP contract, which scopes of API keys name.
+func areas() ([]string, error) {
+	doc, err := document()
+	if err != nil {
+		return nil, err
+	}
+	out := make([]string, len(doc.Tags))
+	for i, t := range doc.Tags {
+		out[i] = t.Name
+	}
+	return out, nil
+}
+
 var document = sync.OnceValues(func() (*openapi3.T, error) {
 	doc, err := openapi3.NewLoader().LoadFromData(gateway.OpenAPI())
 	if err != nil {

@@ -18,57 +18,65 @@ var (
 )
 
 // recheck decides the rights of a command's caller again when it runs late, by
-// asking the service that knows. The session is not asked for: what was
-// accepted while it lived outlives it. Services are taken at their word; the
-// bus has verified who they are.
-func recheck(b *bus.Bus) func(ctx context.Context, id tenant.Identity, operation string) (tenant.Identity, error) {
-	return func(ctx context.Context, id tenant.Identity, operation string) (tenant.Identity, error) {
-		if id.UserID == 0 {
-			return id, nil
-		}
-		res, err := bus.CallInternal[*authv1.ResolveAccessResponse](ctx, b, auth.Name, "resolveAccess", &authv1.ResolveAccessRequest{
-			UserId: int32(id.UserID), ProjectId: int32(id.Project), //nolint:gosec // G115: both are sequences of int4
-		})
-		if err != nil {
-			return tenant.Identity{}, err // a fault: the command comes again
-		}
-		return judge(id, res, operation)
+// x-permission of the contract and by asking the service that knows. It is that of
+// every service's bus, so that no service has to think of it. The session is not
+// asked for: what was accepted while it lived outlives it. Services are taken at
+// their word; the bus has verified who they are.
+func recheck(ctx context.Context, b *bus.Bus, id tenant.Identity, operation string) (tenant.Identity, error) {
+	if id.UserID == 0 && id.ServiceAccount == 0 {
+		return id, nil
 	}
+	res, err := bus.CallInternal[*authv1.ResolveAccessResponse](ctx, b, auth.Name, "resolveAccess", &authv1.ResolveAccessRequest{
+		UserId: int32(id.UserID), ProjectId: int32(id.Project), ServiceAccountId: int32(id.ServiceAccount), //nolint:gosec // G115: all are sequences of int4
+	})
+	if err != nil {
+		return tenant.Identity{}, err // a fault: the command comes again
+	}
+	return judge(id, res, permissionOf(operation))
 }
 
-func judge(id tenant.Identity, now *authv1.ResolveAccessResponse, operation string) (tenant.Identity, error) {
-	id.Superuser, id.Email = now.GetSuperuser(), now.GetEmail()
-	switch {
-	case !now.GetActive():
+func judge(id tenant.Identity, now *authv1.ResolveAccessResponse, permission string) (tenant.Identity, error) {
+	// A key may have less than its holder, and never gets more.
+	id.Superuser, id.Email = now.GetSuperuser() && (id.Key == "" || id.Superuser), now.GetEmail()
+	if !now.GetActive() {
 		return tenant.Identity{}, errAccount
-	case id.Project == tenant.Instance:
-		return id, nil
-	case tenant.Project(now.GetProjectId()) != id.Project:
-		return tenant.Identity{}, errProject
 	}
-	id.Role = tenant.Role(now.GetRole())
-	if want := roleFor(operation); !id.Allows(want) {
+	id.Role = tenant.NoRole
+	if id.Project != tenant.Instance {
+		if tenant.Project(now.GetProjectId()) != id.Project {
+			return tenant.Identity{}, errProject
+		}
+		id.Role = tenant.Role(now.GetRole())
+	}
+	if !allows(id, permission) {
 		return tenant.Identity{}, errRole
 	}
 	return id, nil
 }
 
-// roleFor is the least role of an operation, by the contract; the highest for
-// one that it does not know.
-func roleFor(operation string) tenant.Role {
+// allows reports whether the caller has the permission. One that nobody knows is
+// the superuser's.
+func allows(id tenant.Identity, permission string) bool {
+	switch permission {
+	case "public", "authenticated":
+		return true
+	case string(tenant.Viewer), string(tenant.Member), string(tenant.Admin), string(tenant.Owner):
+		return id.Allows(tenant.Role(permission))
+	}
+	return id.Superuser
+}
+
+// permissionOf is the x-permission of an operation, "" for one that the contract
+// does not know.
+func permissionOf(operation string) string {
 	ops, err := Operations()
 	if err != nil {
-		return tenant.Owner
+		return ""
 	}
 	for _, op := range ops {
-		if op.ID != operation {
-			continue
+		if op.ID == operation {
+			return op.Permission
 		}
-		switch r := tenant.Role(op.Permission); r {
-		case tenant.Viewer, tenant.Member, tenant.Admin, tenant.Owner:
-			return r
-		}
-		return tenant.NoRole
 	}
-	return tenant.Owner
+	return ""
 }

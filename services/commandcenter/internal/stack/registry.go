@@ -39,7 +39,7 @@ func services() []service {
 		{name: auth.Name, schema: &auth.Migrations, conns: 12, build: buildAuth},
 		{name: knowledge.Name, schema: &knowledge.Migrations, conns: 16, jobs: true, live: true, files: true, build: buildKnowledge},
 		{name: ingestion.Name, schema: &ingestion.Migrations, conns: 4, external: true, dead: true, build: func(b built) (*app.Module, error) {
-			return ingestion.New(ingestion.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Recheck: recheck(b.bus), Version: b.env.Version}, b.env.Config.Ingestion)
+			return ingestion.New(ingestion.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Version: b.env.Version}, b.env.Config.Ingestion)
 		}},
 		{name: federation.Name, schema: &federation.Migrations, conns: 4, hub: true, build: buildFederation},
 		{name: "gateway", edge: true, files: true, build: buildGateway},
@@ -62,6 +62,30 @@ func Names() []string {
 		out = append(out, s.name)
 	}
 	return out
+}
+
+// Taker is the service that takes what other teams say.
+func Taker() string {
+	for _, s := range services() {
+		if s.external {
+			return s.name
+		}
+	}
+	return ""
+}
+
+// leads is what a process of a service may lead, on a connection of its own each:
+// its outbox and its jobs.
+const leads = 2
+
+// Connections is how many connections to the database a process of a service
+// has at most: its pool, and one for each thing that it may lead.
+func Connections(name string) int {
+	s, err := find(name)
+	if err != nil || s.schema == nil {
+		return 0
+	}
+	return s.conns + leads
 }
 
 func find(name string) (service, error) {

@@ -183,7 +183,7 @@ func TestACommandThatWaitedIsJudgedByTheRightsOfNow(t *testing.T) {
 	t.Parallel()
 	id := tenant.Identity{Project: 7, Principal: "user:1", UserID: 1, Role: tenant.Owner}
 	good := &authv1.ResolveAccessResponse{UserId: 1, Email: "new@example.org", Active: true, ProjectId: 7, Role: "member"}
-	now, err := judge(id, good, "addDocument")
+	now, err := judge(id, good, permissionOf("addDocument"))
 	if err != nil || now.Role != tenant.Member || now.Email != "new@example.org" {
 		t.Fatalf("%+v %v", now, err)
 	}
@@ -200,16 +200,16 @@ func TestACommandThatWaitedIsJudgedByTheRightsOfNow(t *testing.T) {
 	} {
 		r := &authv1.ResolveAccessResponse{UserId: 1, Active: true, ProjectId: 7, Role: "member"}
 		c.edit(r)
-		if _, err := judge(id, r, c.op); errs.KindOf(err) != c.want {
+		if _, err := judge(id, r, permissionOf(c.op)); errs.KindOf(err) != c.want {
 			t.Errorf("%s: %v, want %s", name, err, c.want)
 		}
 	}
 	id.Project = tenant.Instance
-	if _, err := judge(id, &authv1.ResolveAccessResponse{Active: true}, "createProject"); err != nil {
+	if _, err := judge(id, &authv1.ResolveAccessResponse{Active: true}, permissionOf("createProject")); err != nil {
 		t.Errorf("without a project: %v", err)
 	}
 	service := tenant.Identity{Principal: "service:auth"}
-	if got, err := recheck(nil)(t.Context(), service, "x"); err != nil || got != service {
+	if got, err := recheck(t.Context(), nil, service, "x"); err != nil || got != service {
 		t.Errorf("a service: %+v %v", got, err)
 	}
 }

@@ -73,7 +73,7 @@ func Serve(ctx context.Context, e *Env, roles []string, after ...app.Part) error
 	for _, p := range after {
 		groups = append(groups, []app.Part{p})
 	}
-	return app.Run(ctx, e.Log, stopWithin, groups...)
+	return app.Run(ctx, e.Log, StopWithin, groups...)
 }
 
 // attach reads the trust that the process with NATS has written.

@@ -8,8 +8,8 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/obs"
 )
 
-// stopWithin is what everything together gets to stop.
-const stopWithin = 25 * time.Second
+// StopWithin is what everything together gets to stop.
+const StopWithin = 25 * time.Second
 
 // Up runs everything in this process until ctx ends or a part fails. after is
 // started last, when the product can be used.
@@ -33,7 +33,7 @@ func Up(ctx context.Context, e *Env, after ...app.Part) error {
 	for _, p := range after {
 		groups = append(groups, []app.Part{p})
 	}
-	return app.Run(ctx, e.Log, stopWithin, groups...)
+	return app.Run(ctx, e.Log, StopWithin, groups...)
 }
 
 // setUp is what must be true of the database before a service starts.

@@ -325,6 +325,9 @@ type ValidationError = any
 // ValidationProblem defines model for ValidationProblem.
 type ValidationProblem = any
 
+// AccountID defines model for AccountID.
+type AccountID = int64
+
 // DeadSeq defines model for DeadSeq.
 type DeadSeq = int64
 
@@ -337,6 +340,9 @@ type IdempotencyKey = string
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
 
+// KeyID defines model for KeyID.
+type KeyID = string
+
 // LimitClass defines model for LimitClass.
 type LimitClass string
 
@@ -348,6 +354,9 @@ type ProjectID = int64
 
 // Skip defines model for Skip.
 type Skip = int
+
+// UserID defines model for UserID.
+type UserID = int64
 
 // XAPIKey defines model for XAPIKey.
 type XAPIKey = string

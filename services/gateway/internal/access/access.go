@@ -3,6 +3,7 @@ package access
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"errors"
 	"time"
 
@@ -18,16 +19,29 @@ var (
 	ErrSession   = errs.New(errs.Unauthenticated, "The session has ended")
 	ErrNoAccount = errs.New(errs.Unauthenticated, "The account does not exist any more")
 	ErrInactive  = errs.New(errs.Forbidden, "The account is inactive")
+	ErrBadKey    = errs.New(errs.Unauthenticated, "The API key is not valid")
+	ErrKeyEnded  = errs.New(errs.Unauthenticated, "The account of the API key does not exist any more or is inactive")
 	ErrNoProject = errs.New(errs.Forbidden, "The account belongs to no project")
 	errAway      = errs.New(errs.Unavailable, "Access cannot be checked at the moment").After(2 * time.Second)
 )
 
-// Claims is what a valid token says.
+// Claims is what a valid token says, or what is known of an API key.
 type Claims struct {
-	UserID  int64
+	UserID  int64 // 0 for a service account
 	Email   string
-	Session string
+	Session string // "" with a key
 	Expires time.Time
+	Key     *APIKey // nil for a token
+}
+
+// asked is the question for the standing of whoever it is about. A key has one
+// project, and no other is asked for.
+func (c Claims) asked(project tenant.Project) Question {
+	q := Question{User: c.UserID, Project: project, Session: c.Session}
+	if c.Key != nil {
+		q.Account, q.Project = c.Key.Account, c.Key.Project
+	}
+	return q
 }
 
 // Key verifies tokens.
@@ -39,7 +53,7 @@ type Key struct {
 
 // Standing is what the auth service says of a user, now.
 type Standing struct {
-	Known       bool // the account exists
+	Known       bool // the account exists, a person's or a service's
 	Email       string
 	Active      bool
 	Superuser   bool
@@ -63,14 +77,28 @@ type Limit struct {
 // Authority is the auth service, as this package needs it.
 type Authority interface {
 	SigningKeys(ctx context.Context) ([]Key, error)
-	// Standing asks for a user in a project; 0 is the user's default one.
-	Standing(ctx context.Context, userID int64, project tenant.Project, session string) (Standing, error)
+	// Standing asks for a user or a service account in a project.
+	Standing(ctx context.Context, q Question) (Standing, error)
+	// APIKey returns the live key with this hash, found is false without one.
+	APIKey(ctx context.Context, hash [sha256.Size]byte) (k APIKey, found bool, err error)
+	// Browser returns the session of the cookie with this hash, found is false
+	// without one.
+	Browser(ctx context.Context, hash [sha256.Size]byte) (b Browser, found bool, err error)
+}
+
+// Question is whose standing is wanted.
+type Question struct {
+	User    int64
+	Account int64          // a service account in the place of a user
+	Project tenant.Project // 0 is the user's default one
+	Session string
 }
 
 // Config says what is accepted, and how long it is believed.
 type Config struct {
 	Issuer, Audience string
-	Keep             time.Duration // of a standing
+	Keep             time.Duration // of a standing, and of what an API key is
+	Away             time.Duration // of the same while the auth service does not answer
 	KeepKeys         time.Duration // of the key set
 	KeyPause         time.Duration // between two askings for an unknown key
 	Entries          int           // tokens and standings remembered, each
@@ -83,23 +111,19 @@ type Guard struct {
 	from      Authority
 	keys      keyring
 	tokens    *cache[string, Claims]
-	standings *cache[question, Standing]
-}
-
-type question struct {
-	user    int64
-	project tenant.Project
-	session string
+	standings *cache[Question, Standing]
+	apiKeys   *cache[[sha256.Size]byte, *APIKey] // by hash; nil is no key
+	browsers  *cache[[sha256.Size]byte, Browser]
 }
 
 // New returns a guard that asks from. Zero values of c get defaults: 60 s for
-// standings, 5 min for keys, 5 s between askings, 20,000 entries.
+// standings, 15 min while nobody answers, 5 min for keys, 5 s between askings, 20,000 entries.
 func New(from Authority, c Config) (*Guard, error) {
 	if c.Issuer == "" || c.Audience == "" {
 		return nil, errors.New("access: issuer and audience of tokens have to be named")
 	}
 	for d, def := range map[*time.Duration]time.Duration{
-		&c.Keep: time.Minute, &c.KeepKeys: 5 * time.Minute, &c.KeyPause: 5 * time.Second,
+		&c.Keep: time.Minute, &c.Away: 15 * time.Minute, &c.KeepKeys: 5 * time.Minute, &c.KeyPause: 5 * time.Second,
 	} {
 		if *d <= 0 {
 			*d = def
@@ -111,25 +135,40 @@ func New(from Authority, c Config) (*Guard, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Guard{
+	g := &Guard{
 		c: c, from: from,
-		tokens:    newCache[string, Claims](c.Entries),
-		standings: newCache[question, Standing](c.Entries),
-	}, nil
+		tokens:    newCache[string, Claims](c.Entries, 0),
+		standings: newCache[Question, Standing](c.Entries, c.Away),
+		apiKeys:   newCache[[sha256.Size]byte, *APIKey](c.Entries, c.Away),
+		browsers:  newCache[[sha256.Size]byte, Browser](c.Entries, c.Away),
+	}
+	// Who is known in the default project is known where that is named, as in
+	// an operation's id.
+	g.standings.also = func(q Question, s Standing) Question {
+		if q.Project == 0 {
+			q.Project = s.Project
+		}
+		return q
+	}
+	return g, nil
 }
 
 // Standing returns the standing of the token's user in the project, 0 for the
-// default one. It refuses accounts and sessions that have ended; whether the
+// default one. While the auth service is away it is the last one that is known:
+// whoever changes it is away as well, and what was heard of a change forgets it.
+// It refuses accounts and sessions that have ended; whether the
 // project is the caller's is for the caller of this method to judge.
 func (g *Guard) Standing(ctx context.Context, c Claims, project tenant.Project) (Standing, error) {
-	q := question{c.UserID, project, c.Session}
+	q := c.asked(project)
 	s, err := g.standings.get(ctx, q, g.c.Now(), func(ctx context.Context) (Standing, time.Time, error) {
-		s, err := g.from.Standing(ctx, q.user, q.project, q.session)
+		s, err := g.from.Standing(ctx, q)
 		return s, g.c.Now().Add(g.c.Keep), err
 	})
 	switch {
 	case err != nil:
 		return Standing{}, away(ctx, err)
+	case c.Key != nil && (!s.Known || !s.Active):
+		return Standing{}, ErrKeyEnded
 	case !s.Known:
 		return Standing{}, ErrNoAccount
 	case !s.Active:
@@ -143,7 +182,7 @@ func (g *Guard) Standing(ctx context.Context, c Claims, project tenant.Project) 
 // Known returns what is remembered of the token's user in the project, the zero
 // Standing when nothing is. It asks nobody and judges nothing.
 func (g *Guard) Known(c Claims, project tenant.Project) Standing {
-	s, _ := g.standings.find(question{c.UserID, project, c.Session}, g.c.Now())
+	s, _ := g.standings.find(c.asked(project), g.c.Now())
 	return s
 }
 
@@ -158,16 +197,21 @@ func away(ctx context.Context, err error) error {
 
 // ForgetUser drops every standing of a user.
 func (g *Guard) ForgetUser(id int64) {
-	g.standings.drop(func(q question, _ Standing) bool { return q.user == id })
+	g.standings.drop(func(q Question, _ Standing) bool { return q.User == id })
 }
 
 // ForgetSession drops every standing of a session.
 func (g *Guard) ForgetSession(id string) {
-	g.standings.drop(func(q question, _ Standing) bool { return q.session == id })
+	g.standings.drop(func(q Question, _ Standing) bool { return q.Session == id })
+}
+
+// ForgetAccount drops every standing of a service account.
+func (g *Guard) ForgetAccount(id int64) {
+	g.standings.drop(func(q Question, _ Standing) bool { return q.Account == id })
 }
 
 // ForgetProject drops every standing in a project, asked for by number or as
 // somebody's default.
 func (g *Guard) ForgetProject(p tenant.Project) {
-	g.standings.drop(func(q question, s Standing) bool { return q.project == p || s.Project == p })
+	g.standings.drop(func(q Question, s Standing) bool { return q.Project == p || s.Project == p })
 }

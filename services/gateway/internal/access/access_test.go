@@ -19,7 +19,7 @@ import (
 // world is a guard with a clock and an authority that can be held and broken.
 type world struct {
 	*Guard
-	t  *testing.T
+	t  testing.TB
 	mu sync.Mutex
 
 	now      time.Time
@@ -29,11 +29,14 @@ type world struct {
 	keyAsks  int
 	asks     int
 	standing Standing
+	apiKeys  map[[32]byte]APIKey
+	keyFinds int
+	browsers map[[32]byte]Browser
 	hold     chan struct{} // when not nil, a question waits for it
 	held     chan struct{} // told when a question waits
 }
 
-func newWorld(t *testing.T, change func(*Config)) *world {
+func newWorld(t testing.TB, change func(*Config)) *world {
 	t.Helper()
 	w := &world{
 		t: t, now: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), keys: map[string]ed25519.PrivateKey{}, notAfter: map[string]time.Time{},
@@ -99,7 +102,7 @@ func (w *world) SigningKeys(ctx context.Context) ([]Key, error) {
 	return list, nil
 }
 
-func (w *world) Standing(ctx context.Context, _ int64, _ tenant.Project, _ string) (Standing, error) {
+func (w *world) Standing(ctx context.Context, _ Question) (Standing, error) {
 	w.mu.Lock()
 	w.asks++
 	hold, s, down := w.hold, w.standing, w.down
@@ -313,6 +316,62 @@ func TestWithoutTheAuthServiceNobodyNewIsLetIn(t *testing.T) {
 	w.pass(2 * time.Second)
 	if c, err := w.Authenticate(t.Context(), token); err != nil || c.UserID != 7 || c.Session != "s" {
 		t.Errorf("back: %+v %v", c, err)
+	}
+}
+
+func TestWhileTheAuthServiceIsAwayWhatItSaidLastIsGood(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	key := w.issue(APIKey{ID: "a", Project: 1, User: 7})
+	good := func() error {
+		if _, err := w.Authenticate(t.Context(), key.Reveal()); err != nil {
+			return err
+		}
+		s, err := w.ask(1)
+		if err == nil && s.Role != tenant.Member {
+			t.Errorf("%+v", s)
+		}
+		return err
+	}
+	if err := good(); err != nil {
+		t.Fatal(err)
+	}
+	w.set(func() { w.down = true })
+	w.pass(14 * time.Minute)
+	for range 3 {
+		if err := good(); err != nil {
+			t.Errorf("fourteen minutes later: %v", err)
+		}
+	}
+	w.want(2) // and not at every call
+	w.set(func() { w.down, w.standing.Role = false, tenant.Viewer })
+	w.pass(6 * time.Second)
+	if s, err := w.ask(1); err != nil || s.Role != tenant.Viewer {
+		t.Errorf("it is back: %+v, %v", s, err)
+	}
+	w.set(func() { w.down = true })
+	w.pass(16 * time.Minute)
+	if err := good(); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("sixteen minutes later: %v", err)
+	}
+}
+
+func TestWhoWasForgottenIsNotKnownWhileTheAuthServiceIsAway(t *testing.T) {
+	t.Parallel()
+	for name, forget := range map[string]func(*Guard){
+		"user":    func(g *Guard) { g.ForgetUser(7) },
+		"session": func(g *Guard) { g.ForgetSession("s") },
+		"project": func(g *Guard) { g.ForgetProject(1) },
+	} {
+		w := newWorld(t, nil)
+		if _, err := w.ask(1); err != nil {
+			t.Fatal(err)
+		}
+		w.set(func() { w.down = true })
+		forget(w.Guard)
+		if _, err := w.ask(1); errs.KindOf(err) != errs.Unavailable {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -2,13 +2,18 @@ package access
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/commandcenter/commandcenter/pkg/apikey"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 )
 
@@ -27,7 +32,8 @@ type claims struct {
 	Type    string `json:"type"`
 }
 
-// Authenticate verifies a bearer token and returns what it says.
+// Authenticate verifies a bearer token, an access token or an API key, and
+// returns what it says.
 func (g *Guard) Authenticate(ctx context.Context, token string) (Claims, error) {
 	if token == "" {
 		return Claims{}, ErrNoToken
@@ -35,12 +41,16 @@ func (g *Guard) Authenticate(ctx context.Context, token string) (Claims, error) 
 	if len(token) > maxToken {
 		return Claims{}, ErrBadToken
 	}
+	if apikey.Is(Brand, token) {
+		return g.authenticateKey(ctx, token)
+	}
 	now := g.c.Now()
 	if c, ok := g.tokens.find(token, now); ok {
 		return c, nil
 	}
+	epoch := g.tokens.now()
 	var in claims
-	_, err := jwt.ParseWithClaims(token, &in, func(t *jwt.Token) (any, error) { return g.key(ctx, t) },
+	t, err := jwt.ParseWithClaims(token, &in, func(t *jwt.Token) (any, error) { return g.key(ctx, t) },
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
 		jwt.WithIssuer(g.c.Issuer), jwt.WithAudience(g.c.Audience), jwt.WithExpirationRequired(),
 		jwt.WithIssuedAt(), jwt.WithLeeway(leeway), jwt.WithTimeFunc(g.c.Now), jwt.WithStrictDecoding())
@@ -48,12 +58,33 @@ func (g *Guard) Authenticate(ctx context.Context, token string) (Claims, error) 
 		return Claims{}, refusal(err)
 	}
 	user, err := strconv.ParseInt(in.Subject, 10, 64)
-	if err != nil || user <= 0 || in.Session == "" || in.Type != claimType {
+	if err != nil || user <= 0 || in.Session == "" || in.Type != claimType || !readable(t.Raw) {
 		return Claims{}, ErrBadToken
 	}
 	c := Claims{UserID: user, Email: in.Email, Session: in.Session, Expires: in.ExpiresAt.Time}
-	g.tokens.put(token, c, c.Expires, now)
+	g.tokens.putAsOf(epoch, token, c, c.Expires, now)
 	return c, nil
+}
+
+// readable reports whether the claims are UTF-8, which the reader of JSON does
+// not ask for.
+func readable(token string) bool {
+	_, rest, _ := strings.Cut(token, ".")
+	payload, _, _ := strings.Cut(rest, ".")
+	text, err := base64.RawURLEncoding.DecodeString(payload)
+	return err == nil && utf8.Valid(text)
+}
+
+// PublicKeys returns the keys that verify tokens now, by name: for whoever else
+// wants to. While the auth service is away they are those that are known.
+func (g *Guard) PublicKeys(ctx context.Context) ([]Key, error) {
+	now := g.c.Now()
+	if g.keys.old(now, g.c) {
+		if err := g.keys.refresh(ctx, now, g.from, g.c); err != nil && g.keys.never() {
+			return nil, away(ctx, err)
+		}
+	}
+	return g.keys.all(now), nil
 }
 
 func refusal(err error) error {
@@ -84,7 +115,8 @@ func (g *Guard) key(ctx context.Context, t *jwt.Token) (any, error) {
 	}
 	now := g.c.Now()
 	k, known, stale := g.keys.find(id, now, g.c)
-	if stale {
+	// Again when the ring was dropped meanwhile: the answer was of before.
+	for try := 0; stale && try < 3; try++ {
 		err := g.keys.refresh(ctx, now, g.from, g.c)
 		switch {
 		case err != nil && !known:
@@ -92,6 +124,7 @@ func (g *Guard) key(ctx context.Context, t *jwt.Token) (any, error) {
 		case err == nil:
 			k, known, _ = g.keys.find(id, now, g.c)
 		}
+		stale = err == nil && g.keys.never()
 	}
 	switch {
 	case !known && g.keys.never():
@@ -112,6 +145,19 @@ type keyring struct {
 	now   *flight[map[string]Key] // the asking under way, and all who wait for it
 }
 
+// ForgetKeyring drops the keys of tokens, and what was verified with them.
+func (g *Guard) ForgetKeyring() {
+	g.keys.forget()
+	g.tokens.drop(func(string, Claims) bool { return true })
+}
+
+// forget drops the set. An answer that is under way is of before, and not kept.
+func (r *keyring) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.set, r.asked, r.got, r.now = nil, time.Time{}, time.Time{}, nil
+}
+
 // find looks a key up. stale says that it is time to ask again: the set is old,
 // or the key is unknown and the last asking is long enough ago, so that made-up
 // key names cannot make us ask at every call.
@@ -128,6 +174,27 @@ func (r *keyring) find(id string, now time.Time, c Config) (k Key, known, stale 
 	}
 	due := now.Sub(r.asked) >= pause
 	return k, known, due && (!known || now.Sub(r.got) >= c.KeepKeys)
+}
+
+// old says that it is time to ask again.
+func (r *keyring) old(now time.Time, c Config) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return now.Sub(r.asked) >= c.KeyPause && now.Sub(r.got) >= c.KeepKeys
+}
+
+// all returns the keys that are good at now, by name.
+func (r *keyring) all(now time.Time) []Key {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]Key, 0, len(r.set))
+	for _, k := range r.set {
+		if k.NotAfter.IsZero() || !now.After(k.NotAfter) {
+			out = append(out, k)
+		}
+	}
+	slices.SortFunc(out, func(a, b Key) int { return strings.Compare(a.ID, b.ID) })
+	return out
 }
 
 // never reports that no set has come yet: nobody can be judged.
@@ -171,9 +238,11 @@ func (r *keyring) ask(ctx context.Context, a *flight[map[string]Key], from Autho
 		}
 	}
 	r.mu.Lock()
-	r.asked, r.last, r.now = c.Now(), err, nil
-	if err == nil {
-		r.set, r.got = set, r.asked
+	if r.now == a { // nobody has said since that it is of before
+		r.asked, r.last, r.now = c.Now(), err, nil
+		if err == nil {
+			r.set, r.got = set, r.asked
+		}
 	}
 	r.mu.Unlock()
 	a.v, a.err = set, err

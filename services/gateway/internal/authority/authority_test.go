@@ -2,6 +2,7 @@ package authority_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"math"
 	"reflect"
 	"testing"
@@ -74,10 +75,40 @@ func TestStandingIsWhatAuthSays(t *testing.T) {
 		"of somebody who cannot exist":       {math.MaxInt32 + 8, 3, access.Standing{}},
 		"of somebody whose id ends the same": {1<<32 + 7, 3, access.Standing{}},
 	} {
-		got, err := a.Standing(t.Context(), c.user, c.project, "s")
+		got, err := a.Standing(t.Context(), access.Question{User: c.user, Project: c.project, Session: "s"})
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v, %v", name, got, err)
 		}
+	}
+}
+
+func TestKeysOfProgramsCrossTheBusAsHashes(t *testing.T) {
+	t.Parallel()
+	env := bustest.New(t, "auth")
+	until := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	hash := sha256.Sum256([]byte("a key"))
+	auth := bus.NewServer(env.Bus("auth"), bus.ServerConfig{})
+	bus.Internal(auth, "resolveKey", func(_ context.Context, r *authv1.ResolveKeyRequest) (*authv1.ResolveKeyResponse, error) {
+		if string(r.GetHash()) != string(hash[:]) {
+			return &authv1.ResolveKeyResponse{}, nil
+		}
+		return &authv1.ResolveKeyResponse{KeyId: "k", ProjectId: 3, ServiceAccountId: 5, Scopes: []string{"knowledge:read", "*:write"}, ExpiresAt: timestamppb.New(until)}, nil
+	})
+	bus.Internal(auth, "resolveAccess", func(_ context.Context, r *authv1.ResolveAccessRequest) (*authv1.ResolveAccessResponse, error) {
+		return &authv1.ResolveAccessResponse{ServiceAccountId: r.GetServiceAccountId(), Active: true, SessionLive: true, ProjectId: r.GetProjectId(), Role: "admin"}, nil
+	})
+	env.Run(auth)
+	a := authority.Auth{Bus: env.Bus("gateway")}
+	want := access.APIKey{ID: "k", Project: 3, Account: 5, Scopes: access.Scopes{"knowledge": access.Read, "*": access.Write}, Expires: until}
+	if k, found, err := a.APIKey(t.Context(), hash); err != nil || !found || !reflect.DeepEqual(k, want) {
+		t.Errorf("got %+v, %v, %v", k, found, err)
+	}
+	if _, found, err := a.APIKey(t.Context(), sha256.Sum256([]byte("another"))); err != nil || found {
+		t.Errorf("an unknown one: %v, %v", found, err)
+	}
+	got, err := a.Standing(t.Context(), access.Question{Account: 5, Project: 3})
+	if err != nil || !reflect.DeepEqual(got, access.Standing{Known: true, Active: true, SessionLive: true, Project: 3, Role: tenant.Admin}) {
+		t.Errorf("a service account stands as %+v, %v", got, err)
 	}
 }
 
@@ -85,7 +116,7 @@ func TestWithoutAuthNobodyStandsAnywhere(t *testing.T) {
 	t.Parallel()
 	env := bustest.New(t, "auth")
 	a := authority.Auth{Bus: env.Bus("gateway")}
-	if _, err := a.Standing(t.Context(), 7, 3, "s"); errs.KindOf(err) != errs.Unavailable {
+	if _, err := a.Standing(t.Context(), access.Question{User: 7, Project: 3, Session: "s"}); errs.KindOf(err) != errs.Unavailable {
 		t.Errorf("standing: %v", err)
 	}
 	if _, err := a.SigningKeys(t.Context()); errs.KindOf(err) != errs.Unavailable {

@@ -82,8 +82,13 @@ type Operation struct {
 	Success    int      // the first 2xx of the contract that is not 202
 	Produces   []string // media types of the 2xx answers, sorted
 	Challenge  string   // what a caller without credentials is told to show; empty where nothing is asked for
-	Body       Body
-	Watch      *Watch // of a live operation
+	// SessionOnly says that it takes the session of a person: no API key does.
+	SessionOnly bool
+	// StrictQuery says that a query parameter which the contract does not name
+	// is refused: a filter that was misspelt would show everything.
+	StrictQuery bool
+	Body        Body
+	Watch       *Watch // of a live operation
 
 	Deprecated      bool
 	DeprecatedSince time.Time // zero unless Deprecated
@@ -91,6 +96,7 @@ type Operation struct {
 
 	PathParams []string // names, in the order of the path
 	params     []param
+	reading    bool // see Reads
 }
 
 // Contract is the compiled file.
@@ -127,7 +133,7 @@ func Load(file []byte) (*Contract, error) {
 				faulty = append(faulty, fmt.Errorf("%s %s: %w", method, path, err))
 				continue
 			}
-			o.Challenge = challenge(doc, op)
+			o.Challenge, o.SessionOnly = challenge(doc, op), sessionOnly(op)
 			c.byID[o.ID] = o
 			c.Operations = append(c.Operations, o)
 		}
@@ -224,7 +230,25 @@ func challenge(doc *openapi3.T, op *openapi3.Operation) string {
 		}
 	}
 	slices.Sort(out)
+	if slices.Contains(out, "Bearer") { // that does for a key, too
+		return "Bearer"
+	}
 	return strings.Join(out, ", ")
+}
+
+// session is the security scheme of operations that a key may not call.
+const session = "session"
+
+func sessionOnly(op *openapi3.Operation) bool {
+	if op.Security == nil {
+		return false
+	}
+	for _, all := range *op.Security {
+		if _, ok := all[session]; ok {
+			return true
+		}
+	}
+	return false
 }
 
 // Own reports whether the gateway answers by itself: what it knows, and streams
@@ -289,4 +313,22 @@ func (o *Operation) check() error {
 		return fmt.Errorf("%s: edge operations, and they alone, are of the service gateway", o.ID)
 	}
 	return nil
+}
+
+// Reads reports whether the operation changes nothing: a search is a POST, and a
+// read. What the contract does not say so of is a write, and recorded.
+func (o *Operation) Reads() bool { return o.Method == http.MethodGet || o.reading }
+
+// Level is the word of the scope that an API key has to have in the area of the
+// operation: read, write or admin.
+func (o *Operation) Level() string {
+	switch {
+	case o.Permission == Superuser:
+		return "admin"
+	case o.Reads():
+		return "read"
+	case o.Permission == Admin, o.Permission == Owner:
+		return "admin"
+	}
+	return "write"
 }

@@ -50,21 +50,25 @@ func (f *faults) add(at *loc, typ, msg string, input any, ctx map[string]any) {
 
 // shorten keeps scalars that are short enough to be of help to the caller.
 func shorten(input any) any {
-	const most = 200
 	switch v := input.(type) {
 	case nil, bool, json.Number:
 		return v
 	case string:
-		if len(v) <= most {
-			return v
-		}
-		cut := most
-		for !utf8.RuneStart(v[cut]) {
-			cut--
-		}
-		return v[:cut] + "…"
+		return short(v)
 	}
 	return nil
+}
+
+func short(text string) string {
+	const most = 200
+	if len(text) <= most {
+		return text
+	}
+	cut := most
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return text[:cut] + "…"
 }
 
 // take checks v and appends its rebuilt JSON to dst. After a fault the bytes

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 
@@ -272,6 +273,27 @@ func TestParametersAtFaultAreNamed(t *testing.T) {
 	_, fields = o.Parameters(nil, Values{})
 	if len(fields) != 2 || fields[0].Type != "missing" {
 		t.Errorf("fields = %+v", fields)
+	}
+}
+
+func TestAQueryParameterThatIsNotThereIsRefusedWhereTheContractSaysSo(t *testing.T) {
+	t.Parallel()
+	strict, err := Load([]byte(strings.Replace(doc, "      x-sunset:", "      x-strict-query: true\n      x-sunset:", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("\xbf", 300) // no character begins in it
+	v := Values{Path: []string{"42", "abc"}, Query: url.Values{"limit": {"5"}, "limt": {"5"}, "If-Match": {"x"}, "part": {"y"}, long: {""}}}
+	if _, fields := load(t).Operation("listParts").Parameters(nil, v); len(fields) > 0 {
+		t.Errorf("where it does not: %+v", fields)
+	}
+	_, fields := strict.Operation("listParts").Parameters(nil, v)
+	var got []string
+	for _, f := range fields {
+		got = append(got, f.Type+" "+place(f))
+	}
+	if want := []string{"extra_forbidden query.If-Match", "extra_forbidden query.limt", "extra_forbidden query.part", "extra_forbidden query.…"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -2,10 +2,12 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 
+	"github.com/commandcenter/commandcenter/pkg/apikey"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
@@ -14,6 +16,7 @@ import (
 
 var (
 	errForbidden = errs.New(errs.Forbidden, "Your role does not allow this")
+	errNoKey     = errs.New(errs.Forbidden, "This takes the session of a person: an API key does not do")
 	errSuperuser = errs.New(errs.Forbidden, "This takes a superuser")
 	// errElsewhere is the answer for a project that is not there and for one
 	// that is somebody else's alike.
@@ -23,6 +26,15 @@ var (
 // claims returns what the token of a call says. That costs nobody a question.
 func (s *Edge) claims(ctx context.Context, r *http.Request) (access.Claims, error) {
 	token, err := bearer(r)
+	if errors.Is(err, access.ErrNoToken) && r.Header.Get("Authorization") == "" {
+		cookie, crossed := s.cookieOf(r)
+		if crossed != nil {
+			return access.Claims{}, crossed
+		}
+		if cookie != "" {
+			return s.guard.AuthenticateBrowser(ctx, cookie)
+		}
+	}
 	if err != nil {
 		return access.Claims{}, err
 	}
@@ -30,13 +42,26 @@ func (s *Edge) claims(ctx context.Context, r *http.Request) (access.Claims, erro
 }
 
 // principalOf names the caller in counters, logs and calls.
-func principalOf(c access.Claims) string { return "user:" + strconv.FormatInt(c.UserID, 10) }
+func principalOf(c access.Claims) string {
+	if c.Key != nil && c.Key.Account != 0 {
+		return "service-account:" + strconv.FormatInt(c.Key.Account, 10)
+	}
+	return "user:" + strconv.FormatInt(c.UserID, 10)
+}
 
 // caller finds out as whom principal calls in the project that it wants, and
 // whether that is enough for the operation. Nothing else in the house checks
-// x-permission.
+// x-permission, and the scopes of keys.
 func (s *Edge) caller(ctx context.Context, op *contract.Operation, want tenant.Project, claims access.Claims, principal string) (tenant.Identity, access.Limits, error) {
 	var none tenant.Identity
+	if claims.Key != nil {
+		if err := scoped(op, claims.Key); err != nil {
+			return none, nil, err
+		}
+		if want != 0 && want != claims.Key.Project {
+			return none, nil, elsewhere(op, want)
+		}
+	}
 	standing, err := s.guard.Standing(ctx, claims, want)
 	if err != nil {
 		return none, nil, err
@@ -44,6 +69,13 @@ func (s *Edge) caller(ctx context.Context, op *contract.Operation, want tenant.P
 	who := tenant.Identity{
 		Principal: principal, UserID: claims.UserID,
 		Email: standing.Email, Superuser: standing.Superuser, Session: claims.Session,
+	}
+	if claims.Key != nil {
+		if standing.Project != claims.Key.Project {
+			return none, nil, access.ErrKeyEnded // its holder has left the project
+		}
+		who.Key, who.ServiceAccount = claims.Key.ID, claims.Key.Account
+		who.Superuser = who.Superuser && claims.Key.Scopes.Allow(op.Tag, access.Admin)
 	}
 	if op.Project == contract.NoProject {
 		if op.Permission == contract.Superuser && !who.Superuser {
@@ -58,8 +90,10 @@ func (s *Edge) caller(ctx context.Context, op *contract.Operation, want tenant.P
 	return who, standing.Limits, permit(op.Permission, who)
 }
 
-// callerNow is who makes a call that goes on, as things stand now.
-func (s *Edge) callerNow(ctx context.Context, r *http.Request, op *contract.Operation, path []string) (tenant.Identity, error) {
+// callerNow is who makes a call that goes on, as things stand now. One that names
+// no project goes on in the one that it began with: when the caller's default is
+// another by now, its right has ended.
+func (s *Edge) callerNow(ctx context.Context, r *http.Request, op *contract.Operation, path []string, began tenant.Project) (tenant.Identity, error) {
 	claims, err := s.claims(ctx, r)
 	if err != nil {
 		return tenant.Identity{}, err
@@ -69,6 +103,9 @@ func (s *Edge) callerNow(ctx context.Context, r *http.Request, op *contract.Oper
 		return tenant.Identity{}, err
 	}
 	who, _, err := s.caller(ctx, op, want, claims, principalOf(claims))
+	if err == nil && who.Project != began {
+		err = errForbidden
+	}
 	return who, err
 }
 
@@ -123,12 +160,34 @@ func inProject(op *contract.Operation, want tenant.Project, st access.Standing) 
 	switch {
 	case st.Project != tenant.Instance && (want == 0 || st.Project == want):
 		return nil
-	case op.Project == contract.PathProject:
-		return errElsewhere
-	case want == 0:
+	case want == 0 && op.Project != contract.PathProject:
 		return access.ErrNoProject
 	}
+	return elsewhere(op, want)
+}
+
+// elsewhere refuses a project that the caller has not.
+func elsewhere(op *contract.Operation, want tenant.Project) error {
+	if op.Project == contract.PathProject {
+		return errElsewhere
+	}
 	return errs.Newf(errs.Forbidden, "You do not belong to project %d", want)
+}
+
+// scoped refuses a key that may not be used for the operation.
+func scoped(op *contract.Operation, k *access.APIKey) error {
+	if op.SessionOnly {
+		return errNoKey
+	}
+	if want := level(op); !k.Scopes.Allow(op.Tag, want) {
+		return errs.Newf(errs.Forbidden, "The scopes of the API key do not allow this: it takes %s:%s", op.Tag, want)
+	}
+	return nil
+}
+
+// level is what the scopes of a key have to reach.
+func level(op *contract.Operation) access.Level {
+	return access.ParseLevel(op.Level())
 }
 
 func permit(want contract.Permission, who tenant.Identity) error {
@@ -147,10 +206,14 @@ func permit(want contract.Permission, who tenant.Identity) error {
 	return errForbidden
 }
 
-// bearer takes the token out of the Authorization header.
+// bearer takes the token out of the Authorization header. An API key may stand
+// in X-API-Key.
 func bearer(r *http.Request) (string, error) {
 	h := r.Header.Get("Authorization")
 	if h == "" {
+		if k := r.Header.Get("X-Api-Key"); apikey.Is(access.Brand, k) {
+			return k, nil
+		}
 		return "", access.ErrNoToken
 	}
 	scheme, token, ok := strings.Cut(h, " ")

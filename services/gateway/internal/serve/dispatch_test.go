@@ -39,8 +39,35 @@ var calls = []struct {
 	{"updateProject", "PATCH", "/api/v1/projects/1", `{"description":null}`, owner, 200, 1, `{"project_id":1,"body":{"description":null}}`},
 	{"deleteProject", "DELETE", "/api/v1/projects/1", "", owner, 204, 1, `{"project_id":1}`},
 	{"getProjectStats", "GET", "/api/v1/projects/1/stats", "", viewer, 200, 1, `{"project_id":1}`},
+	{"listMembers", "GET", "/api/v1/projects/1/members", "", viewer, 200, 1, `{"project_id":1,"skip":0,"limit":100}`},
+	{"setMemberRole", "PUT", "/api/v1/projects/1/members/3", `{"role":"admin"}`, owner, 200, 1, `{"project_id":1,"user_id":3,"body":{"role":"admin"}}`},
+	{"removeMember", "DELETE", "/api/v1/projects/1/members/3", "", owner, 204, 1, `{"project_id":1,"user_id":3}`},
+	{"leaveProject", "POST", "/api/v1/projects/1/leave", "", viewer, 204, 1, `{"project_id":1}`},
+	{"setDefaultProject", "PUT", "/api/v1/projects/1/default", "", viewer, 204, 1, `{"project_id":1}`},
+	{"transferProject", "POST", "/api/v1/projects/1/transfer", `{"user_id":3}`, owner, 200, 1, `{"project_id":1,"body":{"user_id":3}}`},
+	{"listInvitations", "GET", "/api/v1/projects/1/invitations", "", owner, 200, 1, `{"project_id":1}`},
+	{"inviteMember", "POST", "/api/v1/projects/1/invitations", `{"role":"member"}`, owner, 201, 1, `{"project_id":1,"body":{"role":"member"}}`},
+	{"revokeInvitation", "DELETE", "/api/v1/projects/1/invitations/4", "", owner, 204, 1, `{"project_id":1,"invitation_id":4}`},
+	{"acceptInvitation", "POST", "/api/v1/invitations/accept", `{"token":"cci_x"}`, viewer, 200, 0, `{"body":{"token":"cci_x"}}`},
 	{"setLimit", "PUT", "/api/v1/limits/writes", `{"limit":"100/minute"}`, owner, 200, 1, `{"class":"writes","body":{"limit":"100/minute"}}`},
 	{"resetLimit", "DELETE", "/api/v1/limits/writes", "", owner, 204, 1, `{"class":"writes"}`},
+	{"loginBrowser", "POST", "/api/v1/auth/browser", `{"email":"a@b.io","password":"correct horse"}`, 0, 200, 0, `{"body":{"email":"a@b.io","password":"correct horse"}}`},
+	{"beginSignOn", "GET", "/api/v1/auth/oidc/login?return_to=/docs", "", 0, 303, 0, `{"return_to":"/docs"}`},
+	{"finishSignOn", "GET", "/api/v1/auth/oidc/callback?code=c&state=s&scope=openid", "", 0, 303, 0, `{"code":"c","state":"s"}`},
+	{"rotateSigningKeys", "POST", "/api/v1/auth/signing-keys/rotate", `{"revoke":true}`, superuser, 200, 0, `{"body":{"revoke":true}}`},
+	{"listKeys", "GET", "/api/v1/keys?all=true", "", owner, 200, 1, `{"all":true}`},
+	{"createKey", "POST", "/api/v1/keys", `{"name":"ci","scopes":["knowledge:read"],"user_id":9}`, viewer, 201, 1, `{"body":{"name":"ci","scopes":["knowledge:read"]}}`},
+	{"revokeKey", "DELETE", "/api/v1/keys/6f3c2b1e", "", viewer, 204, 1, `{"key_id":"6f3c2b1e"}`},
+	{"rotateKey", "POST", "/api/v1/keys/6f3c2b1e/rotate", `{"overlap_seconds":60}`, viewer, 201, 1, `{"key_id":"6f3c2b1e","body":{"overlap_seconds":60}}`},
+	{"listServiceAccounts", "GET", "/api/v1/service-accounts", "", viewer, 200, 1, `{}`},
+	{"createServiceAccount", "POST", "/api/v1/service-accounts", `{"name":"ci"}`, owner, 201, 1, `{"body":{"name":"ci","role":"member"}}`},
+	{"updateServiceAccount", "PATCH", "/api/v1/service-accounts/3", `{"role":"admin"}`, owner, 200, 1, `{"account_id":3,"body":{"role":"admin"}}`},
+	{"deleteServiceAccount", "DELETE", "/api/v1/service-accounts/3", "", owner, 204, 1, `{"account_id":3}`},
+	{"createServiceAccountKey", "POST", "/api/v1/service-accounts/3/keys", `{"name":"ci","scopes":["*:read"]}`, owner, 201, 1, `{"account_id":3,"body":{"name":"ci","scopes":["*:read"]}}`},
+	{"listUsers", "GET", "/api/v1/users?search=ada&active=true", "", superuser, 200, 0, `{"search":"ada","active":true,"skip":0,"limit":100}`},
+	{"getUser", "GET", "/api/v1/users/2", "", superuser, 200, 0, `{"user_id":2}`},
+	{"deactivateUser", "POST", "/api/v1/users/2/deactivate", "", superuser, 200, 0, `{"user_id":2}`},
+	{"reactivateUser", "POST", "/api/v1/users/2/reactivate", "", superuser, 200, 0, `{"user_id":2}`},
 	{"queryKnowledgeBase", "POST", "/api/v1/knowledge/query?mode=keyword", `{"query":"x"}`, viewer, 200, 1,
 		`{"mode":"keyword","body":{"limit":5,"query":"x"}}`},
 	{"listDocuments", "GET", "/api/v1/knowledge/documents", "", viewer, 200, 1, `{"skip":0,"limit":50}`},
@@ -56,6 +83,8 @@ var calls = []struct {
 		`{"body":{"team":"billing","noun":"invoice","fact":"paid","version":1,"schema":{"type":"object"}}}`},
 	{"getEventSchema", "GET", "/api/v1/events/schemas/7", "", viewer, 200, 1, `{"schema_id":7}`},
 	{"deleteEventSchema", "DELETE", "/api/v1/events/schemas/7", "", owner, 204, 1, `{"schema_id":7}`},
+	{"listAudit", "GET", "/api/v1/audit?actor=user:7&outcome=denied&after=0", "", owner, 200, 1, `{"instance":false,"actor":"user:7","outcome":"denied","after":0,"limit":100}`},
+	{"getAuditHead", "GET", "/api/v1/audit/head", "", owner, 200, 1, `{"instance":false}`},
 	{"listDeadLetters", "GET", "/api/v1/dead-letters?service=knowledge", "", owner, 200, 1, `{"service":"knowledge","after":0,"limit":100}`},
 	{"purgeDeadLetters", "DELETE", "/api/v1/dead-letters", "", owner, 200, 1, `{}`},
 	{"getDeadLetter", "GET", "/api/v1/dead-letters/7", "", owner, 200, 1, `{"seq":7}`},
@@ -261,6 +290,33 @@ func TestTheOutcomeOfACommandCanBeAskedFor(t *testing.T) {
 	}
 }
 
+// A write may be the end of its caller's place in the project.
+func TestWhoGaveAWriteIsToldItsEndFromOutsideItsProject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const id = "auth.0198c0de-0000-7000-8000-000000000001"
+	state := &bus.OperationState{ID: id, Operation: "leaveProject", Principal: "user:3", FinishedAt: time.Now(), Answer: &bus.Answer{Status: 200, Body: []byte(`{"name":"secret"}`)}}
+	var asked tenant.Identity
+	w.bus.operation = func(who tenant.Identity, _ string) (*bus.OperationState, error) {
+		asked = who
+		return state, nil
+	}
+	got := w.call("GET", "/api/v1/operations/p9."+id, "", as(w.auth.token(member)))
+	if d := got.json(t); got.status != 200 || d["status"] != "succeeded" || d["http_status"] != 200.0 || d["answer"] != nil {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if asked.Project != 9 || asked.Role != tenant.NoRole || asked.Principal != "user:3" {
+		t.Errorf("asked as %+v", asked)
+	}
+	state.Principal = "user:4"
+	if got := w.call("GET", "/api/v1/operations/p9."+id, "", as(w.auth.token(member))); got.status != 404 {
+		t.Errorf("of somebody else: %d", got.status)
+	}
+	if d := w.call("GET", "/api/v1/operations/p9."+id, "", as(w.auth.token(stranger))).json(t); d["answer"] == nil {
+		t.Errorf("inside: %v", d)
+	}
+}
+
 func TestAReplayedAnswerSaysSo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -426,8 +482,8 @@ var edgeStubs = func() string {
 	var b strings.Builder
 	for id, path := range map[string]string{
 		"root": "/", "mainHealthCheck": "/health", "liveness": "/health/live", "readiness": "/health/ready", "detailedHealthCheck": "/health/detailed",
-		"docs": "/docs", "docsAsset": "/docs/{asset}", "openapi": "/openapi.json", "metrics": "/metrics", "getOperation": "/operations/{operation_id}", "listOperations": "/operations",
-		"listLimits": "/limits", "listEvents": "/events", "followEvents": "/events/stream",
+		"docs": "/docs", "docsAsset": "/docs/{asset}", "openapi": "/openapi.json", "jwks": "/jwks.json", "metrics": "/metrics", "getOperation": "/operations/{operation_id}", "listOperations": "/operations",
+		"listLimits": "/limits", "listEvents": "/events", "followEvents": "/events/stream", "exportAudit": "/audit/export",
 	} {
 		b.WriteString("  " + path + ":\n    get:\n      operationId: " + id + "\n")
 		if i := strings.IndexByte(path, '{'); i >= 0 {

@@ -50,6 +50,7 @@ const start = `window.ui = SwaggerUIBundle({
   url: "/openapi.json",
   dom_id: "#swagger-ui",
   deepLinking: true,
+  showExtensions: true, // x-permission: who may call it
   validatorUrl: null,
   persistAuthorization: false,
   presets: [SwaggerUIBundle.presets.apis],

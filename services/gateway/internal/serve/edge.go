@@ -24,11 +24,13 @@ func (s *Edge) edgeOperations() map[string]handler {
 		"docsAsset":           s.docsAsset,
 		"openapi":             s.openapi,
 		"metrics":             s.metrics,
+		"jwks":                s.jwks,
 		"getOperation":        s.getOperation,
 		"listOperations":      s.listOperations,
 		"listLimits":          s.listLimits,
 		"listEvents":          s.listEvents,
 		"followEvents":        s.followEvents,
+		"exportAudit":         s.exportAudit,
 	}
 }
 

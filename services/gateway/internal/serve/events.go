@@ -25,9 +25,6 @@ const (
 	mostShown  = 4 << 20 // bytes
 )
 
-// readings bounds how many calls read the stream at a time; the others wait.
-const readings = 16
-
 // facts is what the edge asks of the bus about what was said.
 type facts interface {
 	Facts(ctx context.Context, f bus.FactFilter, from bus.From, fn func(bus.Said) bool) (bus.Position, error)
@@ -89,11 +86,10 @@ func (s *Edge) listEvents(c echo.Context, _ *contract.Operation, who tenant.Iden
 	if err != nil {
 		return err
 	}
-	leave, err := s.reading(ctx)
+	leave, err := s.readings.enter(ctx, who.Principal, nil)
 	if err != nil {
 		return err
 	}
-	defer leave()
 	out := history{Events: []json.RawMessage{}}
 	looked, size, more := 0, 0, false
 	var end *bus.Position // before the first fact that is too late
@@ -110,6 +106,7 @@ func (s *Edge) listEvents(c echo.Context, _ *contract.Operation, who tenant.Iden
 		more = len(out.Events) >= x.Limit || looked >= mostLooked || size >= mostShown
 		return !more
 	})
+	leave() // the answer may be taken slowly
 	if err != nil {
 		return err
 	}
@@ -167,14 +164,4 @@ func uncursor(x choice) (bus.Position, error) {
 		}
 	}
 	return bus.Position{}, errs.InvalidField("value_error", "Not a cursor of this question: send the same filter with it", "query", "cursor")
-}
-
-// reading waits for a turn to read the stream.
-func (s *Edge) reading(ctx context.Context) (leave func(), err error) {
-	select {
-	case s.readings <- struct{}{}:
-		return func() { <-s.readings }, nil
-	case <-ctx.Done():
-		return nil, errBusy
-	}
 }

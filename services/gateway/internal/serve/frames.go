@@ -52,13 +52,8 @@ func (x *frames) count() int {
 	return n
 }
 
-// flushFull sends what there is when it is much.
-func (x *frames) flushFull() error {
-	if x.b.Len() < full {
-		return nil
-	}
-	return x.flush()
-}
+// full reports whether there is so much that it is time to flush.
+func (x *frames) full() bool { return x.b.Len() >= full }
 
 // flush sends what there is, within the time that a caller has to take it.
 func (x *frames) flush() error {

@@ -97,15 +97,10 @@ func (cs classes) of(op *contract.Operation) *class {
 		return cs.pages
 	case public:
 		return cs.anonymous
-	case reads(op):
+	case op.Reads():
 		return cs.reads
 	}
 	return cs.writes
-}
-
-// reads says that a call changes nothing: a search is a POST, and a read.
-func reads(op *contract.Operation) bool {
-	return op.Method == http.MethodGet || op.Delivery == contract.Request && op.Permission == contract.Viewer
 }
 
 // in is the class as the project of st has it. What an admin has set lowers a

@@ -202,7 +202,10 @@ func (w *watching) await(c echo.Context, heartbeat *time.Ticker) error {
 
 // allowed asks whether the caller's rights have ended.
 func (w *watching) allowed(c echo.Context) error {
-	_, err := w.s.callerNow(c.Request().Context(), c.Request(), w.op, c.ParamValues())
+	who, err := w.s.callerNow(c.Request().Context(), c.Request(), w.op, c.ParamValues(), w.who.Project)
+	if err == nil {
+		w.who = who // whose role may be another
+	}
 	return err
 }
 

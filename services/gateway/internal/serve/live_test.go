@@ -154,6 +154,23 @@ func TestAStreamEndsWhenTheRightToItEnds(t *testing.T) {
 	}
 }
 
+// A call that names no project is of the default one; what it began with is not
+// what its caller sees once that is another.
+func TestAStreamEndsWhenItsProjectIsTheCallersDefaultNoMore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *serve.Config, _ *serve.Deps) { c.Heartbeat = 20 * time.Millisecond })
+	states(w, document("indexing"))
+	s := w.follow(watchPath, viewer)
+	s.want("event: progress", "id: 1", "data: ")
+	w.auth.mu.Lock()
+	w.auth.users[viewer].roles = map[tenant.Project]tenant.Role{2: tenant.Owner}
+	w.auth.users[viewer].home = 2
+	w.auth.mu.Unlock()
+	w.guard.ForgetUser(viewer)
+	for s.next() != "" { // heartbeats, then the end
+	}
+}
+
 func TestStreamsAreBoundedPerCallerAndAltogether(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *serve.Config, _ *serve.Deps) { c.MaxStreams = 3 })

@@ -62,3 +62,19 @@ func (s *Edge) ForgetSession(id string) {
 func (s *Edge) ForgetProject(p tenant.Project) {
 	s.rights.doubt(func(w tenant.Identity) bool { return w.Project == p })
 }
+
+// ForgetAccount does so for those of a service account.
+func (s *Edge) ForgetAccount(id int64) {
+	s.rights.doubt(func(w tenant.Identity) bool { return w.ServiceAccount == id })
+}
+
+// ForgetKey does so for those that an API key opened.
+func (s *Edge) ForgetKey(id string) {
+	s.rights.doubt(func(w tenant.Identity) bool { return w.Key == id })
+}
+
+// ForgetKeyring does so for all: a stream that a token opened has to show that the
+// token is good still.
+func (s *Edge) ForgetKeyring() {
+	s.rights.doubt(func(tenant.Identity) bool { return true })
+}

@@ -57,6 +57,9 @@ type Edge struct {
 	durable map[string]bool // services that take commands, and so know operations
 	allow   map[string]string
 	origins map[string]bool
+
+	sameOrigin *http.CrossOriginProtection
+
 	limits  Limits
 	classes classes
 
@@ -64,7 +67,7 @@ type Edge struct {
 	drain    chan struct{}
 	streams  *streams
 	rights   rights
-	readings chan struct{}
+	readings *readings
 	health   healthCache
 	docs     map[string]asset
 
@@ -106,11 +109,14 @@ func New(d Deps, c Config) (*Edge, error) {
 		nowhere: &route{span: "HTTP"}, durable: map[string]bool{},
 		limits: d.Limits, classes: newClasses(c),
 		drain:    make(chan struct{}),
-		readings: make(chan struct{}, readings),
+		readings: newReadings(),
 		streams:  newStreams(c.MaxStreams, c.MaxPerUser), document: newAsset("application/json", d.Contract.JSON),
 	}
 	for _, o := range c.Origins {
 		s.origins[o] = true
+	}
+	if s.sameOrigin, err = newSameOrigin(c.Origins); err != nil {
+		return nil, fmt.Errorf("edge: allowed origins: %w", err)
 	}
 	if s.docs, err = docAssets(c.App); err != nil {
 		return nil, err

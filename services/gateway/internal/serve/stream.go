@@ -27,7 +27,7 @@ func (s *Edge) followEvents(c echo.Context, op *contract.Operation, who tenant.I
 		id = x.After
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), s.c.RequestTimeout)
-	at, reset, err := s.resume(ctx, id)
+	at, why, err := s.resume(ctx, id)
 	cancel()
 	if err != nil {
 		return err
@@ -49,7 +49,7 @@ func (s *Edge) followEvents(c echo.Context, op *contract.Operation, who tenant.I
 		return nil
 	}
 	t := &teller{s: s, c: c, op: op, filter: f, right: right, out: out, at: at, batch: make([]feed.Fact, 0, 64)}
-	if err := t.run(c.Request().Context(), reset); err != nil && !errors.Is(err, errFarewell) && c.Request().Context().Err() == nil {
+	if err := t.run(c.Request().Context(), why); err != nil && !errors.Is(err, errFarewell) && c.Request().Context().Err() == nil {
 		callOf(c).err = err // the answer has begun: it can only be logged
 	}
 	return nil
@@ -67,24 +67,46 @@ func (s *Edge) eventStream(c echo.Context) *frames {
 	return &frames{w: c.Response(), rc: rc, now: s.now}
 }
 
-// resume finds the place behind which the stream goes on. reset says that it
-// is not the one that the caller named.
-func (s *Edge) resume(ctx context.Context, id string) (p bus.Position, reset bool, err error) {
+// lost is why a stream does not go on behind the place that the caller named.
+type lost string
+
+const (
+	lostMalformed lost = "Last-Event-ID is no id of an event of this stream; what follows begins now: read the state of what you follow anew"
+	lostUnknown   lost = "your last event is not in this stream, which was made anew or restored; what follows begins now: read the state of what you follow anew"
+	lostOld       lost = "what was said after your last event is not kept any more; what follows begins now: read the state of what you follow anew"
+)
+
+func (l lost) code() string {
+	switch l {
+	case lostMalformed:
+		return "malformed"
+	case lostUnknown:
+		return "unknown"
+	}
+	return "not_kept"
+}
+
+// resume finds the place behind which the stream goes on. why says that it is
+// not the one that the caller named.
+func (s *Edge) resume(ctx context.Context, id string) (p bus.Position, why lost, err error) {
 	if id == "" {
-		return s.d.Ring.End(), false, nil
+		return s.d.Ring.End(), "", nil
 	}
 	p, err = bus.ParsePosition(id)
 	if err != nil {
-		return s.d.Ring.End(), true, nil //nolint:nilerr // the caller is told to begin anew
+		return s.d.Ring.End(), lostMalformed, nil //nolint:nilerr // the caller is told to begin anew
 	}
 	if s.d.Ring.Covers(p) {
-		return p, false, nil
+		return p, "", nil
 	}
 	kept, err := s.bus.KeptFacts(ctx)
-	if err != nil || kept.Holds(p) {
-		return p, false, err
+	switch {
+	case err != nil || kept.Holds(p):
+		return p, "", err
+	case p.Created != kept.End.Created || p.Seq > kept.End.Seq:
+		return s.d.Ring.End(), lostUnknown, nil
 	}
-	return s.d.Ring.End(), true, nil
+	return s.d.Ring.End(), lostOld, nil
 }
 
 // teller is one open stream of facts.
@@ -109,9 +131,9 @@ var (
 // retryAfter is what the client waits, in milliseconds, before it comes back.
 const retryAfter = "1000"
 
-func (t *teller) run(ctx context.Context, reset bool) error {
-	if reset {
-		t.reset()
+func (t *teller) run(ctx context.Context, why lost) error {
+	if why != "" {
+		t.reset(why)
 	} else {
 		t.out.place(t.at)
 	}
@@ -126,7 +148,7 @@ func (t *teller) run(ctx context.Context, reset bool) error {
 		switch {
 		case errors.Is(err, feed.ErrReset):
 			t.at = t.s.d.Ring.End()
-			t.reset()
+			t.reset(lostUnknown)
 			continue
 		case errors.Is(err, feed.ErrBehind):
 			if err := t.catchUp(ctx); err != nil {
@@ -149,8 +171,8 @@ func (t *teller) run(ctx context.Context, reset bool) error {
 	}
 }
 
-func (t *teller) reset() {
-	t.out.event("reset", t.at, []byte(`{"reason":"what was said after your last event is not kept any more; read the state of what you follow anew"}`))
+func (t *teller) reset(why lost) {
+	t.out.event("reset", t.at, []byte(`{"code":"`+why.code()+`","reason":"`+string(why)+`"}`))
 }
 
 // settle waits, while rights are in doubt, until they are known again: nothing
@@ -181,44 +203,79 @@ func (t *teller) settle(ctx context.Context) error {
 	return err
 }
 
-// catchUp tells what the stream holds beyond the caller's place.
+// Bounds of what is read of the stream at a time, before it is told.
+const (
+	batchLooked = 5000 // facts of the filter looked at
+	batchFacts  = 1000
+	batchBytes  = 1 << 20
+)
+
+// catchUp tells a part of what the stream holds beyond the caller's place. It is
+// read first and told after: a caller who takes it slowly holds no turn to read.
 func (t *teller) catchUp(ctx context.Context) error {
-	leave, err := t.s.reading(ctx)
-	if err != nil {
-		return err
-	}
-	defer leave()
-	var broken error
-	at, err := t.s.bus.Facts(ctx, stored(t.filter), bus.From{After: t.at}, func(said bus.Said) bool {
-		if f, ok := feed.Read(said); ok && t.filter.Wants(&f) {
-			t.out.fact(&f)
-			broken = t.out.flushFull()
-		}
-		// What may have changed meanwhile is looked at before the reading goes on.
-		return broken == nil && len(t.right.bell) == 0 && !t.s.draining()
-	})
-	if errors.Is(err, bus.ErrNotKept) {
-		t.at = t.s.d.Ring.End()
-		t.reset()
-		return t.out.flush()
-	}
-	if err := errors.Join(broken, err); err != nil {
-		return err
-	}
-	t.at = at
-	t.s.m.factsTold.WithLabelValues("stream").Add(float64(t.out.count()))
-	if err := t.out.flush(); err != nil {
-		return err
-	}
+	found, at, err := t.read(ctx)
 	if t.s.draining() {
 		return t.farewell()
 	}
+	if errors.Is(err, bus.ErrNotKept) {
+		t.at = t.s.d.Ring.End()
+		t.reset(lostOld)
+		return t.out.flush()
+	}
+	if err != nil {
+		return err
+	}
+	if ok, err := t.mayGoOn(ctx); !ok {
+		return err
+	}
+	for i := range found {
+		t.out.fact(&found[i])
+		t.at = found[i].Position
+		if !t.out.full() {
+			continue
+		}
+		if err := t.out.flush(); err != nil {
+			return err
+		}
+		if ok, err := t.mayGoOn(ctx); !ok {
+			return err
+		}
+		if t.s.draining() {
+			return t.farewell()
+		}
+	}
+	t.at = at
+	t.s.m.factsTold.WithLabelValues("stream").Add(float64(t.out.count()))
+	return t.out.flush()
+}
+
+// mayGoOn checks the caller's right again: a token may have expired, or a
+// membership ended, while the caller was reading.
+func (t *teller) mayGoOn(ctx context.Context) (bool, error) {
 	select {
 	case <-t.right.bell:
-		return t.check(ctx)
 	default:
-		return nil
 	}
+	err := t.check(ctx)
+	return err == nil && t.doubt.IsZero() && ctx.Err() == nil, err
+}
+
+func (t *teller) read(ctx context.Context) (found []feed.Fact, at bus.Position, err error) {
+	leave, err := t.s.readings.enter(ctx, t.right.who.Principal, t.s.drain)
+	if err != nil {
+		return nil, t.at, err
+	}
+	defer leave()
+	looked, size := 0, 0
+	at, err = t.s.bus.Facts(ctx, stored(t.filter), bus.From{After: t.at}, func(said bus.Said) bool {
+		looked++
+		if f, ok := feed.Read(said); ok && t.filter.Wants(&f) {
+			found = append(found, f)
+			size += len(f.JSON)
+		}
+		return looked < batchLooked && len(found) < batchFacts && size < batchBytes && len(t.right.bell) == 0 && !t.s.draining()
+	})
+	return found, at, err
 }
 
 // follow tells what is said from now on, until the stream ends or the caller's
@@ -283,12 +340,9 @@ func (t *teller) tell(reader *feed.Reader) error {
 // check asks whether the caller may go on. While nobody can tell, nothing is
 // said, for a minute at most.
 func (t *teller) check(ctx context.Context) error {
-	who, err := t.s.callerNow(ctx, t.c.Request(), t.op, t.c.ParamValues())
+	who, err := t.s.callerNow(ctx, t.c.Request(), t.op, t.c.ParamValues(), t.filter.Project)
 	if err == nil {
 		err = allowed(t.filter, who)
-		if who.Project != t.filter.Project { // the default one is another now
-			err = errForbidden
-		}
 	}
 	switch {
 	case err == nil:

@@ -236,11 +236,11 @@ func TestAPlaceThatIsNobodysIsAReset(t *testing.T) {
 	w.say(1)
 	now.version()
 	created, _, _ := strings.Cut(now.last, "-")
-	for _, id := range []string{"nonsense", "12-1", created + "-999999"} {
+	for id, code := range map[string]string{"nonsense": "malformed", "12-1": "unknown", created + "-999999": "unknown"} {
 		c := w.source(streamPath, viewer)
 		c.last = id
 		c.started()
-		if e, ok := c.next(); !ok || e.name != "reset" || e.id == "" {
+		if e, ok := c.next(); !ok || e.name != "reset" || e.id == "" || !strings.Contains(e.data, `"code":"`+code+`"`) {
 			t.Errorf("%s: %+v", id, e)
 		}
 		want := w.say(1)

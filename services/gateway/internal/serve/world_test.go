@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/commandcenter/commandcenter/pkg/apikey"
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
@@ -43,19 +46,22 @@ type world struct {
 	health serve.HealthOf
 	logs   *lockedBuffer
 	doc    *contract.Contract
+	late   *atomic.Int64 // by which the guard's clock is ahead
 }
 
 type option func(*serve.Config, *serve.Deps)
 
 func newWorld(t testing.TB, opts ...option) *world {
 	t.Helper()
-	w := &world{t: t, bus: newFakeBus(), auth: newFakeAuth(t), logs: &lockedBuffer{}}
+	w := &world{t: t, bus: newFakeBus(), auth: newFakeAuth(t), logs: &lockedBuffer{}, late: new(atomic.Int64)}
 	w.health = func(context.Context, string) ([]serve.Component, error) { return nil, nil }
 	doc, err := contract.Load(gateway.OpenAPI())
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.guard, err = access.New(w.auth, access.Config{Issuer: "commandcenter", Audience: "commandcenter"})
+	w.guard, err = access.New(w.auth, access.Config{
+		Issuer: "commandcenter", Audience: "commandcenter", Now: func() time.Time { return time.Now().Add(time.Duration(w.late.Load())) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -295,6 +301,9 @@ type fakeAuth struct {
 	users   map[int64]*fakeUser
 	revoked map[string]bool
 	asked   int
+
+	keys     map[[sha256.Size]byte]access.APIKey
+	accounts map[int64]*fakeUser
 }
 
 type fakeUser struct {
@@ -339,11 +348,15 @@ func (a *fakeAuth) SigningKeys(context.Context) ([]access.Key, error) {
 	return []access.Key{{ID: "k1", Public: a.key.Public().(ed25519.PublicKey)}}, nil
 }
 
-func (a *fakeAuth) Standing(_ context.Context, id int64, p tenant.Project, session string) (access.Standing, error) {
+func (a *fakeAuth) Standing(_ context.Context, q access.Question) (access.Standing, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.asked++
-	u := a.users[id]
+	p, session := q.Project, q.Session
+	u := a.users[q.User]
+	if q.Account != 0 {
+		u = a.accounts[q.Account]
+	}
 	switch {
 	case a.down:
 		return access.Standing{}, errs.New(errs.Unavailable, "auth is not running")
@@ -361,6 +374,41 @@ func (a *fakeAuth) Standing(_ context.Context, id int64, p tenant.Project, sessi
 		s.Project = p
 	}
 	return s, nil
+}
+
+// APIKey is that of programs.
+func (a *fakeAuth) APIKey(_ context.Context, hash [sha256.Size]byte) (access.APIKey, bool, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.down {
+		return access.APIKey{}, false, errs.New(errs.Unavailable, "auth is not running")
+	}
+	k, found := a.keys[hash]
+	return k, found, nil
+}
+
+// Browser is the owner's, with one cookie.
+func (a *fakeAuth) Browser(_ context.Context, hash [sha256.Size]byte) (access.Browser, bool, error) {
+	return access.Browser{Session: "s-1", User: owner}, hash == sha256.Sum256([]byte(ownersCookie)), nil
+}
+
+const ownersCookie = "ccs_owner"
+
+// issue makes a key.
+func (a *fakeAuth) issue(k access.APIKey, scopes ...string) string {
+	a.t.Helper()
+	plain, err := apikey.New(access.Brand)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.keys == nil {
+		a.keys = map[[sha256.Size]byte]access.APIKey{}
+	}
+	k.Scopes = access.ParseScopes(scopes)
+	a.keys[plain.Hash()] = k
+	return plain.Reveal()
 }
 
 func (a *fakeAuth) token(user int64) string {
@@ -399,11 +447,21 @@ func jsonInt(n int64) string {
 	return string(b)
 }
 
+const (
+	keySample = `{"id":"6f3c2b1e-0000-4000-8000-000000000001","name":"ci","prefix":"abcdefgh","scopes":["knowledge:read"],"project_id":1,"holder":"user:1",` +
+		`"created_by":"user:1","created_at":"2026-01-02T03:04:05Z","expires_at":null,"last_used_at":null}`
+	accountSample = `{"id":3,"name":"ci","role":"member","created_by":"user:1","created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+	userSample    = `{"id":2,"email":"a@b.io","full_name":null,"is_active":true,"is_superuser":false,"created_at":"2026-01-02T03:04:05Z",` +
+		`"updated_at":"2026-01-02T03:04:05Z","last_login_at":null}`
+)
+
 // sample is an answer of the operation that fits the contract.
 func sample(operation string) *bus.Answer {
 	const project = `"id":1,"name":"p","owner":"o","description":null,"role":"owner","created_at":"2026-01-02T03:04:05Z","updated_at":null`
 	const user = `{"id":1,"email":"a@b.io","full_name":null,"is_active":true,"is_superuser":false,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 	const upload = `{"id":1,"filename":"a.md","category":"c","repository_id":null,"collection":"c","chunks_added":2,"file_size":3,"status":"success","state":"indexing","version":1,"job_id":"j1"}`
+	const projectMember = `{"user_id":3,"email":"a@b.io","full_name":null,"role":"admin","joined_at":"2026-01-02T03:04:05Z"}`
+	const invitation = `"id":4,"role":"member","email":null,"invited_by":1,"inviter":"o@b.io","created_at":"2026-01-02T03:04:05Z","expires_at":"2026-01-09T03:04:05Z"`
 	status, body := 200, ""
 	switch operation {
 	case "register":
@@ -418,15 +476,43 @@ func sample(operation string) *bus.Answer {
 		status, body = 201, `{`+project+`}`
 	case "listSessions":
 		body = `[{"id":"s-1","created_at":"2026-01-02T03:04:05Z","used_at":"2026-01-02T03:04:05Z","expires_at":"2026-01-03T03:04:05Z","current":true}]`
+	case "rotateSigningKeys":
+		body = `{"signs":"k2","verify":["k2","k1"]}`
+	case "loginBrowser":
+		body = `{"message":"in"}`
+	case "beginSignOn", "finishSignOn":
+		status, body = 303, `{"message":"go"}`
+	case "listKeys":
+		body = `[` + keySample + `]`
+	case "createKey", "rotateKey", "createServiceAccountKey":
+		status, body = 201, `{"secret":"cc_x","key":`+keySample+`}`
+	case "listServiceAccounts":
+		body = `[` + accountSample + `]`
+	case "createServiceAccount":
+		status, body = 201, accountSample
+	case "updateServiceAccount":
+		body = accountSample
+	case "listUsers":
+		body = `{"items":[` + userSample + `],"total":1,"skip":0,"limit":100}`
+	case "getUser", "deactivateUser", "reactivateUser":
+		body = userSample
 	case "listProjects":
 		body = `[{` + project + `}]`
-	case "getProject", "updateProject":
+	case "getProject", "updateProject", "transferProject", "acceptInvitation":
 		body = `{` + project + `}`
 	case "getProjectStats":
 		body = `{` + project + `,"repository_count":0,"technology_count":0,"research_task_count":0,"knowledge_entry_count":3}`
 	case "setLimit":
 		body = `{"class":"writes","limit":"100/minute","raised":false,"set_by":"user:1","set_at":"2026-01-02T03:04:05Z"}`
-	case "deleteProject", "deleteDocument", "resetLimit", "endSession":
+	case "listMembers":
+		body = `[` + projectMember + `]`
+	case "setMemberRole":
+		body = projectMember
+	case "listInvitations":
+		body = `[{` + invitation + `}]`
+	case "inviteMember":
+		status, body = 201, `{`+invitation+`,"token":"cci_x","link":null}`
+	case "deleteProject", "deleteDocument", "resetLimit", "endSession", "removeMember", "leaveProject", "setDefaultProject", "revokeInvitation", "revokeKey", "deleteServiceAccount":
 		status = 204
 	case "queryKnowledgeBase":
 		body = `[{"content":"x","title":"t","category":"c","technology_id":null,"source_file":"a.md","score":0.5,"metadata":{}}]`
@@ -449,6 +535,10 @@ func sample(operation string) *bus.Answer {
 		body = `{"id":7,"team":"billing","noun":"invoice","fact":"paid","version":1,"subject":"ext.p1.billing.invoice.paid.v1","schema":{"type":"object"},"registered_by":"user:1","created_at":"2026-01-02T03:04:05Z"}`
 	case "deleteEventSchema":
 		status = 204
+	case "listAudit":
+		body = `{"entries":[],"next_before":null,"next_after":null,"head":{"project_id":1,"seq":0,"hash":""}}`
+	case "getAuditHead":
+		body = `{"project_id":1,"seq":0,"hash":""}`
 	case "listDeadLetters":
 		body = `{"items":[],"next_after":null}`
 	case "purgeDeadLetters":

@@ -112,6 +112,9 @@ type ValidationError = any
 // ValidationProblem defines model for ValidationProblem.
 type ValidationProblem = any
 
+// AccountID defines model for AccountID.
+type AccountID = int64
+
 // DeadSeq defines model for DeadSeq.
 type DeadSeq = int64
 
@@ -127,6 +130,9 @@ type IdempotencyKey = string
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
 
+// KeyID defines model for KeyID.
+type KeyID = string
+
 // LimitClass defines model for LimitClass.
 type LimitClass string
 
@@ -135,6 +141,9 @@ type Prefer = string
 
 // ProjectID defines model for ProjectID.
 type ProjectID = int64
+
+// UserID defines model for UserID.
+type UserID = int64
 
 // XProjectID defines model for XProjectID.
 type XProjectID = int64

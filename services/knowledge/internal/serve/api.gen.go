@@ -258,6 +258,9 @@ type ValidationError = any
 // ValidationProblem defines model for ValidationProblem.
 type ValidationProblem = any
 
+// AccountID defines model for AccountID.
+type AccountID = int64
+
 // Collection defines model for Collection.
 type Collection = string
 
@@ -273,6 +276,9 @@ type IdempotencyKey = string
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
 
+// KeyID defines model for KeyID.
+type KeyID = string
+
 // LimitClass defines model for LimitClass.
 type LimitClass string
 
@@ -287,6 +293,9 @@ type RepositoryID = int64
 
 // Skip defines model for Skip.
 type Skip = int
+
+// UserID defines model for UserID.
+type UserID = int64
 
 // XProjectID defines model for XProjectID.
 type XProjectID = int64

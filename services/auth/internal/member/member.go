@@ -1,0 +1,130 @@
+package member
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/project"
+)
+
+// Failures that a caller is told.
+var (
+	ErrNone     = errs.New(errs.NotFound, "this user is no member of the project")
+	ErrOwner    = errs.New(errs.Conflict, "this is the owner of the project: transfer it to somebody else first")
+	ErrNoMember = errs.New(errs.Conflict, "you are no member of this project")
+)
+
+// Member is a user in a project.
+type Member struct {
+	UserID   int64
+	Email    string
+	FullName *string
+	Role     tenant.Role
+	Joined   time.Time
+}
+
+// Service shows and changes who belongs to a project.
+type Service struct {
+	Members store
+	Now     func() time.Time
+}
+
+type store interface {
+	// List returns a page of the project's members, in the order of joining.
+	List(ctx context.Context, p tenant.Project, skip, limit int) ([]Member, error)
+	// SetRole locks the project, asks decide, gives the member the role that it
+	// returns, and says so. It returns [project.ErrNotFound] and [ErrNone].
+	SetRole(ctx context.Context, p tenant.Project, by, userID int64, decide Decision) (Member, error)
+	// Remove locks the project, asks decide, and ends the membership, with its
+	// facts. A default that it was becomes the user's oldest other project. It
+	// returns [project.ErrNotFound] and [ErrNone].
+	Remove(ctx context.Context, p tenant.Project, by, userID int64, now time.Time, decide Decision) error
+	// SetDefault makes the project the user's default, or returns [ErrNone].
+	SetDefault(ctx context.Context, p tenant.Project, userID int64) error
+}
+
+// Decision says under the lock of the project which role a member shall have,
+// who has the role has; the caller has the role caller then, none when it is no
+// member any more. When the membership is to end the role is ignored.
+type Decision func(caller, has tenant.Role) (tenant.Role, error)
+
+// List returns a page of the members, in the order of joining.
+func (s Service) List(ctx context.Context, caller tenant.Identity, p tenant.Project, skip, limit int) ([]Member, error) {
+	if err := project.Permit(caller, p, tenant.Viewer); err != nil {
+		return nil, err
+	}
+	if err := project.Page(skip, limit); err != nil {
+		return nil, err
+	}
+	return s.Members.List(ctx, p, skip, limit)
+}
+
+// SetRole gives a member another role, at most the caller's own. The owner's
+// changes by a transfer alone.
+func (s Service) SetRole(ctx context.Context, caller tenant.Identity, p tenant.Project, userID int64, role tenant.Role) (Member, error) {
+	if err := project.Permit(caller, p, tenant.Admin); err != nil {
+		return Member{}, err
+	}
+	if role == tenant.Owner || !role.Allows(tenant.Viewer) {
+		return Member{}, errs.InvalidField("enum", "the role must be viewer, member or admin", "body", "role")
+	}
+	return s.Members.SetRole(ctx, p, caller.UserID, userID, func(has, target tenant.Role) (tenant.Role, error) {
+		return role, manages(caller, has, target, role)
+	})
+}
+
+// Remove ends another's membership.
+func (s Service) Remove(ctx context.Context, caller tenant.Identity, p tenant.Project, userID int64) error {
+	if err := project.Permit(caller, p, tenant.Admin); err != nil {
+		return err
+	}
+	return s.Members.Remove(ctx, p, caller.UserID, userID, s.Now(), func(has, target tenant.Role) (tenant.Role, error) {
+		return tenant.NoRole, manages(caller, has, target, tenant.NoRole)
+	})
+}
+
+// Leave ends the caller's membership.
+func (s Service) Leave(ctx context.Context, caller tenant.Identity, p tenant.Project) error {
+	if err := project.Permit(caller, p, tenant.Viewer); err != nil {
+		return err
+	}
+	err := s.Members.Remove(ctx, p, caller.UserID, caller.UserID, s.Now(), func(_, target tenant.Role) (tenant.Role, error) {
+		if target == tenant.Owner {
+			return tenant.NoRole, ErrOwner
+		}
+		return tenant.NoRole, nil
+	})
+	return own(err)
+}
+
+// SetDefault makes the project that of the caller's calls that name none.
+func (s Service) SetDefault(ctx context.Context, caller tenant.Identity, p tenant.Project) error {
+	if err := project.Permit(caller, p, tenant.Viewer); err != nil {
+		return err
+	}
+	return own(s.Members.SetDefault(ctx, p, caller.UserID))
+}
+
+// own tells a superuser that is no member what is missing.
+func own(err error) error {
+	if errors.Is(err, ErrNone) {
+		return ErrNoMember
+	}
+	return err
+}
+
+// manages refuses a caller that may not, as things are under the lock.
+func manages(caller tenant.Identity, has, target, role tenant.Role) error {
+	caller.Role = has
+	switch {
+	case !caller.Allows(tenant.Admin), !caller.Allows(role):
+		return project.ErrForbidden
+	case target == tenant.Owner:
+		return ErrOwner
+	}
+	return nil
+}

@@ -1,0 +1,216 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
+
+	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/key"
+)
+
+// Keys keeps API keys and service accounts.
+type Keys struct{ *Store }
+
+type apiKeyRow struct {
+	Project   int64          `db:"project_id"`
+	ID        uuid.UUID      `db:"key_id"`
+	User      int64          `db:"user_id"`
+	Account   int64          `db:"account_id"`
+	Name      string         `db:"name"`
+	Prefix    string         `db:"prefix"`
+	Scopes    pq.StringArray `db:"scopes"`
+	CreatedBy int64          `db:"created_by"`
+	CreatedAt time.Time      `db:"created_at"`
+	Expires   *time.Time     `db:"expires_at"`
+	LastUsed  *time.Time     `db:"last_used_at"`
+}
+
+func (r apiKeyRow) noun() key.Key {
+	return key.Key{
+		ID: r.ID, Project: tenant.Project(r.Project), Holder: key.Holder{User: r.User, Account: r.Account}, Name: r.Name, Prefix: r.Prefix,
+		Scopes: r.Scopes, CreatedBy: r.CreatedBy, CreatedAt: r.CreatedAt.UTC(), Expires: utc(r.Expires), LastUsed: utc(r.LastUsed),
+	}
+}
+
+// columnsOfKey are those of an apiKeyRow, of the table k.
+const columnsOfKey = `
+	k.project_id, k.key_id, coalesce(k.user_id, 0) AS user_id, coalesce(k.account_id, 0) AS account_id, k.name, k.prefix, k.scopes,
+	k.created_by, k.created_at, k.expires_at, k.last_used_at`
+
+// Add keeps a new key with its hash and says so.
+func (s Keys) Add(ctx context.Context, k key.Key, hash []byte) error {
+	return s.db.InTenant(ctx, k.Project, func(ctx context.Context, tx *sqlx.Tx) error {
+		// Who makes two at a time waits here, so that the count is right.
+		lock, holder := `SELECT id FROM users WHERE id = $1 AND $2 <> 0 FOR UPDATE`, k.Holder.User
+		if k.Holder.Account != 0 {
+			lock, holder = `SELECT account_id FROM service_accounts WHERE account_id = $1 AND project_id = $2 FOR UPDATE`, k.Holder.Account
+		}
+		var id int64
+		if err := tx.GetContext(ctx, &id, lock, holder, int64(k.Project)); pg.NoRows(err) {
+			return key.ErrUnknownAccount
+		} else if err != nil {
+			return fmt.Errorf("lock the holder: %w", err)
+		}
+		const count = `
+			SELECT count(*) FROM api_keys
+			WHERE  project_id = $1 AND coalesce(user_id, 0) = $2 AND coalesce(account_id, 0) = $3
+			AND    revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4)`
+		var live int
+		if err := tx.GetContext(ctx, &live, count, int64(k.Project), k.Holder.User, k.Holder.Account, k.CreatedAt); err != nil {
+			return fmt.Errorf("count keys: %w", err)
+		}
+		if live >= key.MaxPerHolder {
+			return key.ErrTooMany
+		}
+		return addKey(ctx, tx, k, hash, "")
+	})
+}
+
+func addKey(ctx context.Context, tx *sqlx.Tx, k key.Key, hash []byte, replaces string) error {
+	const q = `
+		INSERT INTO api_keys (project_id, key_id, user_id, account_id, name, prefix, hash, scopes, created_by, created_at, expires_at)
+		VALUES ($1, $2, nullif($3, 0), nullif($4, 0), $5, $6, $7, $8, $9, $10, $11)`
+	_, err := tx.ExecContext(ctx, q, int64(k.Project), k.ID, k.Holder.User, k.Holder.Account, k.Name, k.Prefix, hash, pq.StringArray(k.Scopes),
+		k.CreatedBy, k.CreatedAt, k.Expires)
+	if err != nil {
+		return fmt.Errorf("insert key: %w", err)
+	}
+	return outbox.Add(ctx, tx, &authv1.ApiKeyCreated{
+		ProjectId: id32(k.Project), KeyId: k.ID.String(), Version: 1, UserId: id32(k.Holder.User), ServiceAccountId: id32(k.Holder.Account),
+		Scopes: k.Scopes, ReplacesKeyId: replaces,
+	})
+}
+
+// List returns the live keys of the project, newest first: those of a user, or
+// with 0 all.
+func (s Keys) List(ctx context.Context, p tenant.Project, user int64, now time.Time) ([]key.Key, error) {
+	const q = `
+		SELECT ` + columnsOfKey + `
+		FROM   api_keys k
+		WHERE  k.project_id = $1 AND ($2 = 0 OR k.user_id = $2) AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $3)
+		ORDER  BY k.created_at DESC, k.key_id LIMIT 1000`
+	var rows []apiKeyRow
+	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		return tx.SelectContext(ctx, &rows, q, int64(p), user, now)
+	})
+	keys := make([]key.Key, len(rows))
+	for i, r := range rows {
+		keys[i] = r.noun()
+	}
+	return keys, err
+}
+
+// End finds a live key, locks it, and does what judge says.
+func (s Keys) End(ctx context.Context, p tenant.Project, id uuid.UUID, now time.Time, judge func(key.Key) (key.Ending, error)) error {
+	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `
+			SELECT ` + columnsOfKey + `
+			FROM   api_keys k
+			WHERE  k.project_id = $1 AND k.key_id = $2 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $3)
+			FOR    UPDATE`
+		var row apiKeyRow
+		if err := tx.GetContext(ctx, &row, q, int64(p), id, now); pg.NoRows(err) {
+			return key.ErrUnknown
+		} else if err != nil {
+			return fmt.Errorf("lock key: %w", err)
+		}
+		e, err := judge(row.noun())
+		if err != nil {
+			return err
+		}
+		if e.Next != nil {
+			if err := addKey(ctx, tx, *e.Next, e.Hash, id.String()); err != nil {
+				return err
+			}
+		}
+		if e.Until.After(now) {
+			const outlive = `UPDATE api_keys SET expires_at = least(expires_at, $3) WHERE project_id = $1 AND key_id = $2`
+			_, err := tx.ExecContext(ctx, outlive, int64(p), id, e.Until)
+			return err
+		}
+		const revoke = `UPDATE api_keys SET revoked_at = $3, revoke_reason = $4, version = 2 WHERE project_id = $1 AND key_id = $2`
+		if _, err := tx.ExecContext(ctx, revoke, int64(p), id, now, e.Reason); err != nil {
+			return fmt.Errorf("revoke key: %w", err)
+		}
+		return outbox.Add(ctx, tx, apiKeyRevoked(row, e.Reason))
+	})
+}
+
+func apiKeyRevoked(r apiKeyRow, reason string) *authv1.ApiKeyRevoked {
+	return &authv1.ApiKeyRevoked{
+		ProjectId: id32(r.Project), KeyId: r.ID.String(), Version: 2, UserId: id32(r.User), ServiceAccountId: id32(r.Account), Reason: reason,
+	}
+}
+
+// liveKey is a condition on the table k at $2: a key that is good, of a project
+// that is not being deleted.
+const liveKey = `
+	k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)
+	AND EXISTS (SELECT 1 FROM projects p WHERE p.project_id = k.project_id AND p.deleted_at IS NULL)`
+
+// Find returns the live key with this hash.
+func (s Keys) Find(ctx context.Context, hash []byte, now time.Time) (key.Key, error) {
+	const q = `SELECT ` + columnsOfKey + ` FROM api_keys k WHERE k.hash = $1 AND ` + liveKey
+	var row apiKeyRow
+	err := s.db.AcrossProjects(ctx, "find an API key by its hash", func(ctx context.Context, tx *sqlx.Tx) error {
+		return tx.GetContext(ctx, &row, q, hash, now)
+	})
+	if pg.NoRows(err) {
+		return key.Key{}, key.ErrUnknown
+	}
+	return row.noun(), err
+}
+
+// BoundTo returns the project of a live key.
+func (s Keys) BoundTo(ctx context.Context, id uuid.UUID, now time.Time) (tenant.Project, error) {
+	const q = `SELECT k.project_id FROM api_keys k WHERE k.key_id = $1 AND ` + liveKey
+	var p int64
+	err := s.db.AcrossProjects(ctx, "find the project of an API key", func(ctx context.Context, tx *sqlx.Tx) error {
+		return tx.GetContext(ctx, &p, q, id, now)
+	})
+	if pg.NoRows(err) {
+		return 0, key.ErrUnknown
+	}
+	return tenant.Project(p), err
+}
+
+// Used notes when keys were used, each at most once a minute.
+func (s Keys) Used(ctx context.Context, last map[uuid.UUID]time.Time) error {
+	ids, times := make([]string, 0, len(last)), make([]time.Time, 0, len(last))
+	for id, at := range last {
+		ids, times = append(ids, id.String()), append(times, at)
+	}
+	const q = `
+		UPDATE api_keys k SET last_used_at = u.at
+		FROM   unnest($1::uuid[], $2::timestamptz[]) AS u (id, at)
+		WHERE  k.key_id = u.id AND (k.last_used_at IS NULL OR k.last_used_at <= u.at - interval '1 minute')`
+	return s.db.AcrossProjects(ctx, "note when API keys were used", func(ctx context.Context, tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, q, pq.Array(ids), pq.Array(times))
+		return err
+	})
+}
+
+// SweepKeys removes keys that ended before the time, and returns how many.
+func (s Keys) SweepKeys(ctx context.Context, before time.Time) (removed int64, err error) {
+	const q = `
+		DELETE FROM api_keys WHERE (project_id, key_id) IN
+		  (SELECT project_id, key_id FROM api_keys WHERE revoked_at <= $1 OR expires_at <= $1 LIMIT 1000)`
+	err = s.db.AcrossProjects(ctx, "remove API keys that ended long ago", func(ctx context.Context, tx *sqlx.Tx) error {
+		res, err := tx.ExecContext(ctx, q, before)
+		if err != nil {
+			return err
+		}
+		removed, err = res.RowsAffected()
+		return err
+	})
+	return removed, err
+}

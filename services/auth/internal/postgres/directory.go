@@ -1,0 +1,93 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/session"
+	"github.com/commandcenter/commandcenter/services/auth/internal/user"
+)
+
+// likeText makes a pattern that matches only the text itself.
+var likeText = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
+
+// Find returns a page of accounts, oldest first, and how many there are in all.
+func (s Users) Find(ctx context.Context, q user.Query) ([]user.User, int, error) {
+	const which = `
+		FROM  users
+		WHERE ($1 = '' OR email LIKE '%' || lower($1) || '%' OR lower(full_name) LIKE '%' || lower($1) || '%')
+		AND   ($2::boolean IS NULL OR is_active = $2)`
+	const page = `
+		SELECT id, email, full_name, is_active, is_superuser, version, created_at, updated_at, last_login_at` + which + `
+		ORDER BY id LIMIT $3 OFFSET $4`
+	var rows []userRow
+	var total int
+	err := s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		text := likeText.Replace(q.Search)
+		if err := tx.GetContext(ctx, &total, `SELECT count(*)`+which, text, q.Active); err != nil {
+			return fmt.Errorf("count users: %w", err)
+		}
+		return tx.SelectContext(ctx, &rows, page, text, q.Active, q.Limit, q.Skip)
+	})
+	out := make([]user.User, len(rows))
+	for i, r := range rows {
+		out[i] = r.noun()
+	}
+	return out, total, err
+}
+
+// Switch makes an account active or not, and says so.
+func (s Users) Switch(ctx context.Context, id int64, active bool, by int64, now time.Time) (user.User, error) {
+	var row userRow
+	err := s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		// All superusers first, in one order: two of them that switch each other off
+		// at the same time wait here.
+		var super []int64
+		if err := tx.SelectContext(ctx, &super, `SELECT id FROM users WHERE is_superuser AND is_active ORDER BY id FOR UPDATE`); err != nil {
+			return fmt.Errorf("lock superusers: %w", err)
+		}
+		const read = `
+			SELECT id, email, full_name, is_active, is_superuser, version, created_at, updated_at, last_login_at
+			FROM   users WHERE id = $1 FOR UPDATE`
+		if err := tx.GetContext(ctx, &row, read, id); pg.NoRows(err) {
+			return user.ErrUnknown
+		} else if err != nil {
+			return fmt.Errorf("lock user: %w", err)
+		}
+		switch {
+		case row.Active == active:
+			return nil
+		case !active && row.Superuser && len(super) == 1:
+			return user.ErrLastSuperuser
+		}
+		const write = `
+			UPDATE users SET is_active = $2, version = version + 1, updated_at = $3 WHERE id = $1
+			RETURNING id, email, full_name, is_active, is_superuser, version, created_at, updated_at, last_login_at`
+		if err := tx.GetContext(ctx, &row, write, id, active, now); err != nil {
+			return fmt.Errorf("switch user: %w", err)
+		}
+		var fact proto.Message = &authv1.UserReactivated{UserId: id32(id), Version: id32(row.Version), ByUserId: id32(by)}
+		if !active {
+			if _, err := revokeAll(ctx, tx, id, uuid.Nil, now, session.DeactivatedReason); err != nil {
+				return err
+			}
+			fact = &authv1.UserDeactivated{UserId: id32(id), Version: id32(row.Version), ByUserId: id32(by)}
+		}
+		return outbox.Add(ctx, tx, fact)
+	})
+	if err != nil {
+		return user.User{}, err
+	}
+	return row.noun(), nil
+}

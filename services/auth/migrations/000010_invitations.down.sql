@@ -1,0 +1,2 @@
+DROP TABLE IF EXISTS invitations;
+DROP INDEX IF EXISTS memberships_one_owner;
