@@ -89,6 +89,14 @@ torture: ## kill -9 each part in turn under load, and hold it to its promises (R
 cluster: ## lose one NATS server of three ten times for AWAY (60s) under load, and report how long writes stood still
 	@CC_TEST_CLUSTER=$(or $(AWAY),60s) $(GO) test -v -run OneOfAnything -bench ClusterLoss -benchtime 1x -timeout 40m ./services/commandcenter
 
+.PHONY: namespaces
+namespaces: ## two products on machines of their own, joined by a cable; needs root and `ip netns`
+	@CC_TEST_NAMESPACES=1 $(GO) test -count=1 -timeout 10m -v -run TestTwoMachines ./services/commandcenter
+
+.PHONY: isolation
+isolation: ## people of four projects do what comes to mind, and see nothing of each other (STEPS=10000 SEED=1)
+	@CC_TEST_STEPS=$(or $(STEPS),10000) CC_TEST_SEED=$(SEED) $(GO) test -count=1 -timeout 1h -v -run TestNothingOfAProjectIsSeenFromAnother ./services/commandcenter
+
 .PHONY: timing
 timing: ## what is another project's cannot be told by the time from what is not there (SAMPLES=10000 of each, per operation)
 	@$(GO) test -count=1 -timeout 1h -v -run TestForeignAndAbsentTakeTheSameTime ./services/commandcenter -timing.samples=$(or $(SAMPLES),10000)

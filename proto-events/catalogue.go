@@ -46,6 +46,7 @@ type Description struct {
 	Consumers []string              // services with a durable consumer
 	Followers []string              // services of which every replica hears it, without durability
 	Public    bool                  // other teams may be granted it
+	Instance  bool                  // it is about the instance and no project
 	Name      protoreflect.FullName // of the message; the CloudEvents type
 	Type      func() proto.Message  // a new, empty message
 }
@@ -98,7 +99,7 @@ func (c *catalogue) add(m protoreflect.MessageDescriptor) {
 		if e, ok := proto.GetExtension(options, optionsv1.E_Event).(*optionsv1.Event); ok {
 			c.facts = append(c.facts, Description{
 				Service: e.GetService(), Noun: e.GetNoun(), Fact: e.GetFact(), Version: int(e.GetVersion()),
-				Consumers: e.GetConsumers(), Followers: e.GetFollowers(), Public: e.GetPublic(),
+				Consumers: e.GetConsumers(), Followers: e.GetFollowers(), Public: e.GetPublic(), Instance: e.GetInstance(),
 				Name: m.FullName(), Type: maker(m.FullName()),
 			})
 		}
@@ -187,8 +188,12 @@ func (d Description) ID() string {
 
 // Subject is where the fact of a project is said: project is a token such as
 // "p42" or "instance", or "*" for a filter over all of them. The subject of a
-// fact of [Any] is a filter as well; see [Description.By].
+// fact of [Any] is a filter as well; see [Description.By]. That of an instance has
+// one subject, whatever the project.
 func (d Description) Subject(project string) string {
+	if d.Instance {
+		project = "instance"
+	}
 	return fmt.Sprintf("evt.%s.%s.%s.%s.v%d", project, d.Service, d.Noun, d.Fact, d.Version)
 }
 

@@ -15,6 +15,7 @@ import (
 
 	events "github.com/commandcenter/commandcenter/proto-events"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+	federationv1 "github.com/commandcenter/commandcenter/proto-events/federation/v1"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 )
@@ -144,6 +145,7 @@ func TestAFactOfAnyServiceIsNarrowedByItsField(t *testing.T) {
 		{&platformv1.ProjectPurged{Service: "knowledge"}, "evt.p7.knowledge.project.purged.v1"},
 		{&platformv1.ProjectPurged{}, "evt.p7.*.project.purged.v1"},
 		{(*platformv1.ProjectPurged)(nil), "evt.p7.*.project.purged.v1"},
+		{&federationv1.InstanceRemoved{}, "evt.instance.federation.instance.removed.v1"}, // of no project
 	} {
 		d, err := events.Describe(c.m)
 		if err != nil || d.Subject("p7") != c.want {
@@ -182,7 +184,7 @@ func TestEachServiceFindsWhatItSaysConsumesAndFollows(t *testing.T) {
 		slices.Contains(got, "auth.project.created.v1") {
 		t.Errorf("knowledge says %v", got)
 	}
-	if got := ids(events.ConsumedBy("auth")); !slices.Equal(got, []string{"any.project.purged.v1"}) {
+	if got := ids(events.ConsumedBy("auth")); !slices.Equal(got, []string{"any.call.recorded.v1", "any.project.purged.v1"}) {
 		t.Errorf("auth consumes %v", got)
 	}
 	if got := ids(events.FollowedBy("knowledge")); !slices.Contains(got, "knowledge.document.deleted.v1") {

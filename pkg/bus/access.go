@@ -48,6 +48,8 @@ func ExternalSubject(p tenant.Project, team, fact string) string {
 
 // ParseAccess reads what an operator writes: facts of the team, short or as
 // subjects, and ids of public facts, where "*" at the end stands for any rest.
+// Facts of the instance are granted as subjects alone, "evt.instance.…", since
+// they are of no project.
 func ParseAccess(name string, p tenant.Project, team string, says, hears []string) (Access, error) {
 	a := Access{Name: name, Project: p, Team: team}
 	var faulty []error
@@ -67,8 +69,13 @@ func ParseAccess(name string, p tenant.Project, team string, says, hears []strin
 		a.Says = append(a.Says, fact)
 	}
 	for _, s := range hears {
-		found := publicFacts(strings.TrimPrefix(s, "evt."+p.Token()+"."))
-		if len(found) == 0 {
+		pattern, instance := strings.CutPrefix(s, "evt."+tenant.Instance.Token()+".")
+		found := publicFacts(strings.TrimPrefix(pattern, "evt."+p.Token()+"."), instance)
+		switch {
+		case len(found) > 0:
+		case !instance && len(publicFacts(s, true)) > 0:
+			faulty = append(faulty, fmt.Errorf("subscribe %q: that is of the instance and no project: write evt.instance.%s", s, s))
+		default:
 			faulty = append(faulty, fmt.Errorf("subscribe %q: no public fact of that name", s))
 		}
 		a.Hears = append(a.Hears, found...)
@@ -103,13 +110,13 @@ func validExternal(fact string) bool {
 }
 
 // publicFacts lists the ids of public facts that fit: a whole id, or a part of
-// one that ends in "*" or ">".
-func publicFacts(pattern string) []string {
+// one that ends in "*" or ">". They are of the instance, or else of projects.
+func publicFacts(pattern string, instance bool) []string {
 	part, any := strings.CutSuffix(strings.TrimSuffix(pattern, ">"), "*")
 	any = any || strings.HasSuffix(pattern, ">")
 	var out []string
 	for _, d := range events.Catalogue() {
-		if d.Public && d.Service != events.Any && (d.ID() == pattern || any && strings.HasPrefix(d.ID(), part)) {
+		if d.Public && d.Instance == instance && d.Service != events.Any && (d.ID() == pattern || any && strings.HasPrefix(d.ID(), part)) {
 			out = append(out, d.ID())
 		}
 	}
@@ -128,9 +135,12 @@ func (a Access) Durable() string {
 // Subjects are where the facts that it hears are said.
 func (a Access) Subjects() []string {
 	out := make([]string, 0, len(a.Hears))
-	for _, id := range a.Hears {
-		out = append(out, "evt."+a.Project.Token()+"."+id)
+	for _, d := range events.Catalogue() {
+		if slices.Contains(a.Hears, d.ID()) {
+			out = append(out, d.Subject(a.Project.Token()))
+		}
 	}
+	slices.Sort(out)
 	return out
 }
 
@@ -150,6 +160,89 @@ func (a Access) Grant() natsd.GrantSpec {
 		s.Asks = append(s.Asks, natsd.Ask{Subject: "$JS.ACK." + StreamEvents + "." + d + ".>"})
 	}
 	return s
+}
+
+// ExternalStream keeps what a team has said in a project until it is handled.
+func ExternalStream(p tenant.Project, team string) string {
+	return StreamExt + "_" + p.Token() + "_" + team
+}
+
+// ProvisionExternal makes the stream of a team, from which the service takes what
+// the team says, or brings it up to date. A team has its own, so that the bound is
+// its own: who says more than is handled is refused, by the server and with its
+// reason, and pushes out nothing of anybody. What was handled is removed. It is
+// kept as EVENTS is.
+func ProvisionExternal(ctx context.Context, admin *nats.Conn, service string, p tenant.Project, team string) error {
+	js, err := jetstream.New(admin)
+	if err != nil {
+		return fmt.Errorf("team %s: %w", team, err)
+	}
+	facts, err := js.Stream(ctx, StreamEvents)
+	if err != nil {
+		return fmt.Errorf("team %s: %w", team, err)
+	}
+	like, name := facts.CachedInfo().Config, ExternalStream(p, team)
+	err = stream(ctx, js, jetstream.StreamConfig{
+		Name: name, Description: "facts of the team " + team, Subjects: []string{ExternalSubject(p, team, ">")}, Storage: like.Storage, Replicas: like.Replicas,
+		Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, MaxBytes: maxExt, Duplicates: dedupeWindow,
+	})
+	if err != nil {
+		return err
+	}
+	return consumer(ctx, js, durable(name, ExternalDurable(service), ExternalSubject(p, team, ">"), 64))
+}
+
+// RemoveExternal removes the stream of a team that may say nothing more. It is
+// false while something in it is still to be handled.
+func RemoveExternal(ctx context.Context, admin *nats.Conn, p tenant.Project, team string) (gone bool, err error) {
+	js, err := jetstream.New(admin)
+	if err != nil {
+		return false, fmt.Errorf("team %s: %w", team, err)
+	}
+	return removeEmpty(ctx, js, ExternalStream(p, team))
+}
+
+func removeEmpty(ctx context.Context, js jetstream.JetStream, name string) (gone bool, err error) {
+	s, err := js.Stream(ctx, name)
+	if err == nil && s.CachedInfo().State.Msgs > 0 {
+		return false, nil
+	}
+	if err == nil {
+		err = js.DeleteStream(ctx, name)
+	}
+	if err != nil && !errors.Is(err, jetstream.ErrStreamNotFound) {
+		return false, fmt.Errorf("stream %s: %w", name, err)
+	}
+	return true, nil
+}
+
+// retire ends the one stream for all teams that there was before each had its
+// own: it takes nothing more, and is removed when all in it was handled.
+func retire(ctx context.Context, js jetstream.JetStream) error {
+	s, err := js.Stream(ctx, StreamExt)
+	if errors.Is(err, jetstream.ErrStreamNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", StreamExt, err)
+	}
+	left := 0
+	consumers := s.ListConsumers(ctx)
+	for c := range consumers.Info() {
+		left += int(min(c.NumPending, 1<<30)) + c.NumAckPending //nolint:gosec // G115: bounded
+	}
+	if err := consumers.Err(); err != nil {
+		return fmt.Errorf("stream %s: %w", StreamExt, err)
+	}
+	if left == 0 {
+		return js.DeleteStream(ctx, StreamExt)
+	}
+	c := s.CachedInfo().Config
+	c.Subjects = []string{"ext-before"}
+	if _, err := js.UpdateStream(ctx, c); err != nil {
+		return fmt.Errorf("stream %s: %w", StreamExt, err)
+	}
+	return nil
 }
 
 // ProvisionAccess makes the grant's durable consumer, or brings it up to date.

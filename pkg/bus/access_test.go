@@ -16,6 +16,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/natsd"
+	federationv1 "github.com/commandcenter/commandcenter/proto-events/federation/v1"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 )
 
@@ -47,6 +48,9 @@ func (x *team) grant(t *testing.T, e *bustest.Env, renew bool) {
 	t.Helper()
 	if err := bus.ProvisionAccess(t.Context(), e.Conn(natsd.UserAdmin), x.access, time.Time{}); err != nil {
 		t.Fatal(err)
+	}
+	if len(x.access.Says) > 0 {
+		e.Team(x.access.Project, x.access.Team)
 	}
 	g, err := natsd.Grant(e.Dir(), x.access.Grant(), renew)
 	if err != nil {
@@ -98,7 +102,7 @@ func TestATeamSaysItsFactsAndHearsWhatItWasGranted(t *testing.T) {
 		t.Fatal(err)
 	}
 	ack, err := js.Publish(t.Context(), "ext.p1.billing.invoice.paid.v1", []byte(`{"total":3}`))
-	if err != nil || ack.Stream != bus.StreamExt {
+	if err != nil || ack.Stream != bus.ExternalStream(1, "billing") {
 		t.Fatalf("publish: %+v %v", ack, err)
 	}
 	live, err := x.SubscribeSync("evt.p1.>")
@@ -214,7 +218,7 @@ func TestATeamCannotReachAnythingElse(t *testing.T) {
 	t.Run("by choosing where the answer goes", func(t *testing.T) {
 		seen := spy(t, e)
 		for _, reply := range []string{
-			"cmd.p1.knowledge.deleteDocument", "evt.p2.knowledge.document.indexed.v1", "ext.p2.billing.invoice.paid.v1", "$JS.API.STREAM.PURGE.EVENTS", "$JS.API.STREAM.DELETE.EXT",
+			"cmd.p1.knowledge.deleteDocument", "evt.p2.knowledge.document.indexed.v1", "ext.p2.billing.invoice.paid.v1", "$JS.API.STREAM.PURGE.EVENTS", "$JS.API.STREAM.DELETE.EXT_p1_billing",
 			"_INBOX_gateway.x", "rsp.gateway.x.y", "job.p1.knowledge.index",
 		} {
 			for subject, body := range map[string]string{
@@ -383,5 +387,34 @@ func TestWhatCannotBeGrantedIsSaid(t *testing.T) {
 	a, err := bus.ParseAccess("x", 1, "billing", []string{"ext.p1.billing.invoice.*.v1"}, []string{"*", "evt.p1.knowledge.document.indexed.v1"})
 	if err != nil || !slices.Equal(a.Says, []string{"invoice.*.v1"}) || slices.Contains(a.Hears, "auth.session.revoked.v1") || !slices.Contains(a.Hears, "knowledge.document.indexed.v1") {
 		t.Errorf("%+v %v", a, err)
+	}
+}
+
+func TestFactsOfTheInstanceAreGrantedByTheirSubjectAlone(t *testing.T) {
+	t.Parallel()
+	const removed = "evt.instance.federation.instance.removed.v1"
+	if _, err := bus.ParseAccess("x", 1, "x", nil, []string{"federation.instance.removed.v1"}); err == nil || !strings.Contains(err.Error(), "evt.instance.") {
+		t.Errorf("by its id: %v", err)
+	}
+	if a, err := bus.ParseAccess("x", 1, "x", nil, []string{"*"}); err != nil || slices.Contains(a.Subjects(), removed) {
+		t.Errorf("with everything of a project: %v %v", a.Subjects(), err)
+	}
+	e := bustest.Start(t, []string{"knowledge"}, bustest.OverTCP())
+	x := grantee(t, e, "watchers", nil, []string{"evt.instance.federation.instance.*", "knowledge.document.indexed.v1"})
+	live, err := x.SubscribeSync("evt.>")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	sayVersions(e, 2, 1)
+	e.Say(&federationv1.InstanceRemoved{InstanceId: "apollo", Version: 3})
+	if m, err := live.NextMsg(bustest.Patience); err != nil || m.Subject != removed {
+		t.Errorf("live: %+v %v", m, err)
+	}
+	m, err := x.consumer(t).Next(jetstream.FetchMaxWait(bustest.Patience))
+	if err != nil || m.Subject() != removed || !strings.Contains(string(m.Data()), "apollo") {
+		t.Errorf("kept: %v %v", m, err)
 	}
 }

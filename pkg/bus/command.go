@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -177,6 +178,7 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 	began := time.Now()
 	p.accepted = began.UTC().Truncate(time.Microsecond) // as a database keeps it
 	m.Header[headerAccepted] = []string{p.accepted.Format(time.RFC3339Nano)}
+	m.Header[headerWait] = []string{strconv.FormatInt(max(0, o.Wait.Milliseconds()), 10)}
 	b.given(t.Service)
 	answer, ack, retried, err := b.give(ctx, m, reply, stored)
 	switch {
@@ -185,13 +187,13 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 	case answer != nil:
 		return p.answered(ctx, answer)
 	}
-	again, err := pubAck(ack)
+	seq, again, err := pubAck(ack)
 	if err != nil {
 		return nil, err
 	}
 	done()
 	if again && !retried {
-		return p.again(ctx)
+		return p.again(ctx, seq)
 	}
 	wait := time.NewTimer(max(0, o.Wait-time.Since(began)))
 	defer wait.Stop()
@@ -201,12 +203,8 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 	case <-ctx.Done():
 	case <-wait.C:
 	}
-	if again { // perhaps of an earlier call, which has been answered
-		if st, err := p.ask(ctx); err != nil {
-			return nil, err
-		} else if st != nil {
-			return p.stored(st)
-		}
+	if again { // perhaps of an earlier call
+		return p.again(ctx, seq)
 	}
 	return p.pending(ctx)
 }
@@ -268,25 +266,26 @@ func (b *Bus) give(ctx context.Context, m *nats.Msg, reply, stored *waiter) (ans
 func unheard(m *nats.Msg) bool { return len(m.Data) == 0 && get(m.Header, "Status") == "503" }
 
 // pubAck reads the stream's acknowledgement.
-func pubAck(m *nats.Msg) (again bool, err error) {
+func pubAck(m *nats.Msg) (seq uint64, again bool, err error) {
 	if unheard(m) {
-		return false, unsent{errs.New(errs.Unavailable, "no stream takes commands: the instance is not provisioned").After(5 * time.Second)}
+		return 0, false, unsent{errs.New(errs.Unavailable, "no stream takes commands: the instance is not provisioned").After(5 * time.Second)}
 	}
 	var ack struct {
 		Error     *jetstream.APIError `json:"error"`
 		Stream    string              `json:"stream"`
+		Seq       uint64              `json:"seq"` // of a duplicate that of the first
 		Duplicate bool                `json:"duplicate"`
 	}
 	if err := json.Unmarshal(m.Data, &ack); err != nil {
-		return false, errs.Newf(errs.Unavailable, "the stream's answer: %w", err)
+		return 0, false, errs.Newf(errs.Unavailable, "the stream's answer: %w", err)
 	}
 	if ack.Error != nil {
-		return false, unsent{publishError(ack.Error, m.Subject)}
+		return 0, false, unsent{publishError(ack.Error, m.Subject)}
 	}
 	if ack.Stream != StreamCommands {
-		return false, errs.Newf(errs.Internal, "a command went to stream %q", ack.Stream)
+		return 0, false, errs.Newf(errs.Internal, "a command went to stream %q", ack.Stream)
 	}
-	return ack.Duplicate, nil
+	return ack.Seq, ack.Duplicate, nil
 }
 
 // pendingCommand is a command that is on the stream.
@@ -316,20 +315,15 @@ func (p *pendingCommand) answered(ctx context.Context, m *nats.Msg) (*Answer, er
 
 // again is for a command that the stream has had before. Its service may have
 // answered, or the caller may have been told to ask later; else another call is
-// waiting for the answer right now.
-func (p *pendingCommand) again(ctx context.Context) (*Answer, error) {
-	st, err := p.ask(ctx)
-	switch {
-	case err != nil:
-		return nil, err
-	case st != nil:
-		return p.stored(st)
+// waiting for the answer right now, or was when its edge died.
+func (p *pendingCommand) again(ctx context.Context, seq uint64) (*Answer, error) {
+	if st, err := p.ask(ctx); st != nil || err != nil {
+		return p.told(st, err)
 	}
-	a, err := p.noted(ctx, time.Time{})
-	if a == nil && err == nil {
-		err = errInHand
+	if a, err := p.noted(ctx, time.Time{}); a != nil || err != nil {
+		return a, err
 	}
-	return a, err
+	return p.adopt(ctx, seq)
 }
 
 // noted is for a key whose call was answered 202 before: the answer of the
@@ -346,12 +340,8 @@ func (p *pendingCommand) noted(ctx context.Context, until time.Time) (*Answer, e
 		return nil, unsent{errOtherBody}
 	}
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, 250*time.Millisecond) {
-		st, err := p.ask(ctx)
-		switch {
-		case err != nil:
-			return nil, err
-		case st != nil:
-			return p.stored(st)
+		if st, err := p.ask(ctx); st != nil || err != nil {
+			return p.told(st, err)
 		}
 		left := time.Until(until)
 		if left <= 0 {
@@ -376,6 +366,14 @@ func (p *pendingCommand) ask(ctx context.Context) (*operationReply, error) {
 		return nil, nil
 	}
 	return st, err
+}
+
+// told is what to make of what ask has returned.
+func (p *pendingCommand) told(st *operationReply, err error) (*Answer, error) {
+	if err != nil {
+		return nil, err
+	}
+	return p.stored(st)
 }
 
 // stored is what the service has stored as this call's answer.

@@ -389,6 +389,28 @@ func TestACommandThatWaitedIsDecidedByTheRightsOfNow(t *testing.T) {
 	}
 }
 
+// So that no service can forget to.
+func TestTheRightsOfNowAreThoseThatTheBusAsksForWhereItsServerAsksNobody(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	conf := w.Config("auth")
+	var b *bus.Bus
+	conf.Recheck = func(_ context.Context, with *bus.Bus, id tenant.Identity, operation string) (tenant.Identity, error) {
+		if with != b || operation != "count" {
+			t.Errorf("recheck of %s by %+v", operation, id)
+		}
+		return id, errs.New(errs.Forbidden, "not a member any more")
+	}
+	b = w.Connect(conf)
+	w.Run(w.serveOn(b, bus.ServerConfig{}, func(context.Context, echoRequest) error { return errs.New(errs.Upstream, "once") }))
+	if _, err := w.give(t, `{}`, bus.CommandOptions{}); errs.KindOf(err) != errs.Forbidden {
+		t.Errorf("error %v", err)
+	}
+	if n := w.counted(t); n != 0 {
+		t.Errorf("%d changes", n)
+	}
+}
+
 func TestALargeCommandKeepsItsBodyUntilItHasRun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

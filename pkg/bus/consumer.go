@@ -66,8 +66,11 @@ const (
 	crashes = 10
 	// ackWithin is how long a worker waits for the server to take a message off.
 	ackWithin = 2 * time.Second
-	// aheadBytes bounds what all messages in hand may weigh.
-	aheadBytes = 64 << 20
+	// aheadBytes bounds what all messages in hand may weigh, fetchedBytes what comes
+	// behind them and was not looked at yet. That many are asked for at a time, and
+	// the next when half of them are taken.
+	aheadBytes   = 56 << 20
+	fetchedBytes = 8 << 20
 )
 
 // Consumer takes the messages of one durable consumer, which the provisioning
@@ -132,7 +135,7 @@ func (c *Consumer) Start(ctx context.Context) error {
 	// Not more at once than is soon taken: what waits in the iterator is not with
 	// another replica, and is not kept alive.
 	pull := min(c.c.Ahead, 256)
-	if c.iter, err = cons.Messages(jetstream.PullMaxMessages(pull), jetstream.PullHeartbeat(2*time.Second), jetstream.PullExpiry(30*time.Second)); err != nil {
+	if c.iter, err = cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(pull, fetchedBytes), jetstream.PullHeartbeat(2*time.Second), jetstream.PullExpiry(30*time.Second)); err != nil {
 		return fmt.Errorf("consumer %s of %s: %w", c.c.Durable, c.c.Stream, err)
 	}
 	// Handlers outlive the context of the start; Stop ends them.
@@ -194,6 +197,7 @@ func (c *Consumer) Stop(ctx context.Context) error {
 	}
 	c.stopOnce.Do(func() {
 		close(c.stopping)
+		c.b.m.queues.remove(c.b, c.c.Stream, c.c.Durable, c.b.service)
 		c.iter.Drain()
 		for _, e := range c.hold.close() {
 			c.giveBack(e.m, 0)
@@ -242,10 +246,22 @@ func (c *Consumer) fetch() {
 			c.b.log.Error("bus.metadata", "consumer", c.c.Durable, "err", err)
 			continue
 		}
-		for _, back := range c.hold.add(&entry{m: m, md: md, lane: laneOf(m.Subject()), size: len(m.Data())}) {
+		for _, back := range c.hold.add(&entry{m: m, md: md, lane: laneOf(m.Subject()), size: weight(m)}) {
 			c.giveBack(back.m, comeBack)
 		}
 	}
+}
+
+// weight is what a message takes in memory, about.
+func weight(m jetstream.Msg) int {
+	n := len(m.Subject()) + len(m.Reply()) + len(m.Data())
+	for k, vs := range m.Headers() {
+		n += len(k)
+		for _, v := range vs {
+			n += len(v)
+		}
+	}
+	return n
 }
 
 // remade is how long a consumer may be missing while a server that has lost it
@@ -311,7 +327,7 @@ func (c *Consumer) one(run context.Context, e *entry) {
 	defer span.End()
 	err := c.suspect(ctx, d)
 	if err == nil {
-		err = c.guarded(ctx, d)
+		err = guarded(ctx, d, c.handle)
 		c.cleared(ctx, d, err)
 	}
 	outcome := c.settle(ctx, e, d, err)
@@ -332,13 +348,13 @@ func (c *Consumer) one(run context.Context, e *entry) {
 }
 
 // guarded turns a panic of the handler into a failure of this message.
-func (c *Consumer) guarded(ctx context.Context, d *Delivery) (err error) {
+func guarded(ctx context.Context, d *Delivery, handle func(context.Context, *Delivery) error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = panicked(r)
 		}
 	}()
-	return c.handle(ctx, d)
+	return handle(ctx, d)
 }
 
 func panicked(r any) error {

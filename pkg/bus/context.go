@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,10 +36,11 @@ type callKey struct{}
 
 type callState struct {
 	call  Call
-	token string          // that came with the call
-	edge  string          // token of an edge, when the call came for a person
-	said  *claims         // of edge
-	id    tenant.Identity // of the call
+	token string                 // that came with the call
+	edge  string                 // token of an edge, when the call came for a person
+	said  *claims                // of edge
+	id    tenant.Identity        // of the call
+	actor atomic.Pointer[string] // see ActedAs
 }
 
 // CallFrom returns the call that ctx answers, the zero Call outside of one.

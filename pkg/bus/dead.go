@@ -177,13 +177,13 @@ func (b *Bus) Redrive(ctx context.Context, seq uint64) error {
 	if err != nil {
 		return err
 	}
-	switch d.Stream {
-	case StreamEvents:
+	switch {
+	case d.Stream == StreamEvents, kindOf(d.Subject) == "ext":
 		if err := b.redriveFact(ctx, d); err != nil {
 			return err
 		}
 		return b.discard(ctx, seq)
-	case StreamJobs:
+	case d.Stream == StreamJobs:
 		return errs.New(errs.Conflict, "this says only that a job may run, and its row says so again by itself: discard it")
 	}
 	h := maps.Clone(d.Header)

@@ -15,11 +15,10 @@ func Quantile(d time.Duration) time.Duration {
 	return t.quantile(.5)
 }
 
-// FactsBeat is how often a reading of facts is told that its consumer is there
-// in these tests: as often as the server allows.
-const FactsBeat = 100 * time.Millisecond
+// A reading of facts is told that its consumer is there as often as the server
+// allows.
+func init() { factsBeat = 100 * time.Millisecond } //nolint:gochecknoinits // before any test reads it
 
-func init() { factsBeat = FactsBeat } //nolint:gochecknoinits // before any test reads it
 // LookUp looks the depth of a service's queue up, and returns when that is done.
 func (b *Bus) LookUp(service string) {
 	d := b.depth(service)

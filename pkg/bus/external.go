@@ -39,25 +39,24 @@ const early = 5 * time.Minute
 // the calls of db join one transaction, which commits with the record of the
 // fact when h returns nil. A fact whose id the team has used before is dropped.
 // What h buries goes to DEAD, with the reason.
-func NewExternal(b *Bus, db *pg.DB, h func(ctx context.Context, x External) error) *Consumer {
+func NewExternal(b *Bus, db *pg.DB, h func(ctx context.Context, x External) error) *Externals {
 	durable := ExternalDurable(b.service)
 	in := &Inbox{b: b, c: InboxConfig{Service: b.service, DB: db}}
-	tries := unended{db, durable}
-	return NewConsumer(b, ConsumerConfig{
-		Stream: StreamExt, Durable: durable, Workers: 4, Share: 2, Line: "external.handled", Began: tries.began, Ended: tries.ended,
-	}, func(ctx context.Context, d *Delivery) error {
+	handle := func(ctx context.Context, d *Delivery) error {
 		x, err := external(d)
 		if err != nil {
 			return Bury(err)
 		}
 		d.Note(slog.String("message_id", x.ID), slog.String("project", x.Project.Token()), slog.String("team", x.Team))
 		ctx = tenant.With(ctx, AsService(b.service, x.Project))
-		again, err := in.once(ctx, durable, Meta{ID: x.Team + "/" + x.ID, Project: x.Project}, func(ctx context.Context) error { return h(ctx, x) })
+		again, err := in.once(ctx, durable, Meta{ID: x.Team + "/" + x.ID, Project: x.Project}, false, func(ctx context.Context) error { return h(ctx, x) })
 		if again {
 			d.outcome = "again"
 		}
 		return err
-	})
+	}
+	b.takers.Store(durable, handle)
+	return newExternals(b, unended{db, durable}, handle)
 }
 
 // external reads ext.<project>.<team>.<noun>.<fact>.v<n>.

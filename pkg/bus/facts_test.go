@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
@@ -95,10 +96,20 @@ func TestASlowReaderOfFactsMissesNone(t *testing.T) {
 	case <-time.After(time.Minute):
 		t.Fatal("the stream does not acknowledge")
 	}
+	// Slower than the consumer beats, which is what is tested: it waits for a beat
+	// that says that the consumer stands still.
+	stalled := make(chan struct{}, 100)
+	if _, err := e.Conn(natsd.UserAdmin).Subscribe("_INBOX_gateway.>", func(m *nats.Msg) {
+		if m.Header.Get("Nats-Consumer-Stalled") != "" {
+			stalled <- struct{}{}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
 	heard := 0
 	at, err := b.Facts(t.Context(), bus.FactFilter{Project: 1}, bus.From{After: kept.Start}, func(bus.Said) bool {
 		if heard++; heard == 1 {
-			<-time.After(2 * bus.FactsBeat) // slower than the consumer beats: what is tested
+			bustest.Await(e, stalled)
 		}
 		return true
 	})

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 )
 
@@ -90,4 +91,23 @@ func TestWhatWaitsHoldsNoWorkerAndIsGivenUpToo(t *testing.T) {
 			t.Errorf("gave back %v", back)
 		}
 	})
+}
+
+// heavy is a message of a stream, as far as its weight goes.
+type heavy struct {
+	jetstream.Msg
+	header nats.Header
+	data   []byte
+}
+
+func (m heavy) Subject() string      { return "cmd.p1.a.b" }
+func (m heavy) Reply() string        { return "$JS.ACK.x" }
+func (m heavy) Headers() nats.Header { return m.header }
+func (m heavy) Data() []byte         { return m.data }
+
+func TestAMessageWeighsItsHeadersToo(t *testing.T) {
+	t.Parallel()
+	if got := weight(heavy{header: nats.Header{"Cc-Identity": {"0123456789"}}, data: make([]byte, 100)}); got != 10+9+11+10+100 {
+		t.Errorf("%d bytes", got)
+	}
 }

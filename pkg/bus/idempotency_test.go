@@ -133,6 +133,64 @@ func TestAKeyNeverCrossesCallersProjectsOrOperations(t *testing.T) {
 	}
 }
 
+// An edge that dies while it waits leaves a command that nobody has noted.
+func TestAKeyWhoseEdgeDiedIsAnsweredWhileTheServiceIsSilent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	edges := w.twoEdges()
+	first, err := edges[0].Command(t.Context(), count, alice, []byte(`{"text":"a"}`), bus.CommandOptions{Key: "k", Wait: -1})
+	if err != nil || !first.Pending {
+		t.Fatalf("%+v, %v", first, err)
+	}
+	notes, err := jetStream(t, w.Conn("admin")).Stream(t.Context(), "KV_"+bus.BucketOperations)
+	if err == nil {
+		err = notes.Purge(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a, err := edges[1].Command(t.Context(), count, alice, []byte(`{"text":"b"}`), bus.CommandOptions{Key: "k", Wait: -1}); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("another body: %+v, %v", a, err)
+	}
+	again, err := edges[1].Command(t.Context(), count, alice, []byte(`{"text":"a"}`), bus.CommandOptions{Key: "k", Wait: -1})
+	if err != nil || !again.Pending || !again.Replayed || again.Committed || again.OperationID != first.OperationID || !again.AcceptedAt.Equal(first.AcceptedAt) {
+		t.Fatalf("again: %+v, %v; first %+v", again, err, first)
+	}
+	if st, err := edges[0].Operation(t.Context(), alice, first.OperationID); err != nil || !st.Pending || !st.AcceptedAt.Equal(first.AcceptedAt) {
+		t.Errorf("the operation: %+v, %v", st, err)
+	}
+	w.Run(w.serve(bus.ServerConfig{}, nil))
+	done, err := edges[1].Command(t.Context(), count, alice, []byte(`{"text":"a"}`), bus.CommandOptions{Key: "k", Wait: bustest.Patience})
+	if err != nil || done.Status != http.StatusCreated || !done.Replayed {
+		t.Errorf("waited for: %+v, %v", done, err)
+	}
+	if n := w.counted(t); n != 1 || w.runs.Load() != 1 {
+		t.Errorf("%d changes, %d runs", n, w.runs.Load())
+	}
+}
+
+// What the stream has handed over, the service alone can tell.
+func TestAKeyWhoseServiceTookItAndFellSilentIsToldToComeBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	s := w.serve(bus.ServerConfig{}, nil)
+	if err := s.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	edges := w.twoEdges()
+	if _, err := edges[0].Command(t.Context(), count, alice, []byte(`{"text":"a"}`), bus.CommandOptions{Key: "k"}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, err := edges[1].Command(t.Context(), count, alice, []byte(`{"text":"a"}`), bus.CommandOptions{Key: "k", Wait: -1})
+	var e *errs.Error
+	if !errors.As(err, &e) || e.Kind != errs.Unavailable || e.RetryAfter <= 0 || bus.Unsent(err) {
+		t.Errorf("%v, want that it is not known, and a time to come back", err)
+	}
+}
+
 // A body that waits in the stream is not overtaken by another one under its
 // key, also when the stream has forgotten the key.
 func TestAnotherBodyNeverRunsInPlaceOfOneThatWaits(t *testing.T) {

@@ -49,6 +49,10 @@ type Inbox struct {
 	c         InboxConfig
 	consumers []*Consumer
 	handlers  map[string]func(ctx context.Context, d *Delivery) error // by type of fact
+	lanes     map[string]heldLane                                     // by durable
+	kick      chan struct{}                                           // a fact was held
+	halt      context.CancelCauseFunc
+	released  chan struct{} // nothing that waited is tried any more
 	err       error
 	failed    chan error
 }
@@ -58,11 +62,12 @@ func NewInbox(b *Bus, c InboxConfig) *Inbox {
 	if c.Service == "" {
 		c.Service = b.service
 	}
-	return &Inbox{b: b, c: c, failed: make(chan error, 1), handlers: map[string]func(context.Context, *Delivery) error{}}
+	return &Inbox{b: b, c: c, failed: make(chan error, 1), handlers: map[string]func(context.Context, *Delivery) error{}, lanes: map[string]heldLane{}, kick: make(chan struct{}, 1)}
 }
 
 // Handle hears every fact of type E, of every project, in the order of the
-// stream. Under ctx the calls of the inbox's DB join one transaction, which
+// stream, project by project: one that cannot be handled now waits in a row, with
+// what follows it in its project, and holds up no other project. Under ctx the calls of the inbox's DB join one transaction, which
 // commits, together with the record of the message, when h returns nil; the
 // caller is the service itself, in the project of the fact. A message that is
 // not a valid E is a dead letter. Handle must be called before Start.
@@ -75,30 +80,39 @@ func Handle[E proto.Message](in *Inbox, h func(ctx context.Context, m Meta, e E)
 	}
 	durable := EventDurable(in.c.Service, d)
 	tries := unended{in.c.DB, durable}
-	handle := func(ctx context.Context, del *Delivery) error {
+	take := func(ctx context.Context, del *Delivery, ordered bool) error {
 		m, e, err := decodeEvent[E](del)
 		if err != nil {
 			return Bury(err)
 		}
 		del.Note(slog.String("message_id", m.ID), slog.String("project", m.Project.Token()), slog.String("type", m.Type))
 		ctx = tenant.With(ctx, AsService(in.c.Service, m.Project))
-		again, err := in.once(ctx, durable, m, func(ctx context.Context) error { return h(ctx, m, e) })
+		again, err := in.once(ctx, durable, m, ordered, func(ctx context.Context) error { return h(ctx, m, e) })
 		if again {
 			del.outcome = "again"
 		}
 		return err
 	}
+	handle := func(ctx context.Context, del *Delivery) error { return take(ctx, del, false) }
 	in.handlers[string(d.Name)] = handle
 	in.b.takers.Store(durable, handle)
-	in.consumers = append(in.consumers, NewConsumer(in.b, ConsumerConfig{
+	var c *Consumer
+	c = NewConsumer(in.b, ConsumerConfig{
 		Stream: StreamEvents, Durable: durable, Workers: 1, Attempts: in.c.Attempts, Patience: in.c.Patience, Backoff: in.c.Backoff, Line: "event.handled",
 		Began: tries.began, Ended: tries.ended,
-	}, handle))
+	}, func(ctx context.Context, del *Delivery) error {
+		if in.c.DB == nil {
+			return handle(ctx, del)
+		}
+		return in.aside(ctx, c.c, del, guarded(ctx, del, func(ctx context.Context, del *Delivery) error { return take(ctx, del, true) }))
+	})
+	in.consumers = append(in.consumers, c)
+	in.lanes[durable] = heldLane{c, handle}
 }
 
 // once runs h and records the message, in one transaction, unless it is
-// recorded already.
-func (in *Inbox) once(ctx context.Context, durable string, m Meta, h func(ctx context.Context) error) (again bool, err error) {
+// recorded already, or ordered and behind one that waits.
+func (in *Inbox) once(ctx context.Context, durable string, m Meta, ordered bool, h func(ctx context.Context) error) (again bool, err error) {
 	if in.c.DB == nil {
 		return false, h(ctx)
 	}
@@ -106,6 +120,9 @@ func (in *Inbox) once(ctx context.Context, durable string, m Meta, h func(ctx co
 	defer unit.Rollback()
 	first := false
 	err = in.c.DB.InTenant(ctx, m.Project, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := unhold(ctx, tx, durable, ordered); err != nil {
+			return err
+		}
 		first, err = outbox.Once(ctx, tx, durable, m.ID)
 		return err
 	})
@@ -113,7 +130,7 @@ func (in *Inbox) once(ctx context.Context, durable string, m Meta, h func(ctx co
 		return false, fmt.Errorf("inbox: %w", err)
 	}
 	if !first {
-		return true, nil
+		return true, unit.Commit(ctx)
 	}
 	if err := h(ctx); err != nil {
 		return false, err
@@ -188,11 +205,31 @@ func (in *Inbox) Start(ctx context.Context) error {
 			}
 		}()
 	}
+	if in.c.DB != nil && len(in.lanes) > 0 {
+		run, halt := context.WithCancelCause(context.WithoutCancel(ctx))
+		in.halt, in.released = halt, make(chan struct{})
+		go func() {
+			defer close(in.released)
+			in.release(run)
+		}()
+	}
 	return nil
 }
 
 // Stop stops to fetch and waits for running handlers until ctx ends.
-func (in *Inbox) Stop(ctx context.Context) error { return stopAll(ctx, in.consumers) }
+func (in *Inbox) Stop(ctx context.Context) error {
+	err := stopAll(ctx, in.consumers)
+	if in.halt == nil {
+		return err
+	}
+	in.halt(errStopped) // what waits is in rows, and is tried again
+	select {
+	case <-in.released:
+		return err
+	case <-ctx.Done():
+		return errors.Join(err, fmt.Errorf("inbox of %s: a handler did not finish: %w", in.c.Service, context.Cause(ctx)))
+	}
+}
 
 func stopAll(ctx context.Context, cs []*Consumer) error {
 	errc := make([]error, len(cs))

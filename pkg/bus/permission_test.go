@@ -208,6 +208,8 @@ func TestNothingBeyondTheContractIsAllowed(t *testing.T) {
 		{"knowledge", "change a stream", publish("$JS.API.STREAM.UPDATE.EVENTS")},
 		{"knowledge", "delete a stream", publish("$JS.API.STREAM.DELETE.EVENTS")},
 		{"knowledge", "purge a stream", publish("$JS.API.STREAM.PURGE.EVENTS")},
+		{"knowledge", "read commands", publish("$JS.API.STREAM.MSG.GET.COMMANDS")},
+		{bustest.Edge, "remove a command", publish("$JS.API.STREAM.MSG.DELETE.COMMANDS")},
 		{bustest.Edge, "take a service's commands", publish("$JS.API.CONSUMER.MSG.NEXT.COMMANDS.cmd-auth")},
 	} {
 		refused(t, env, c.user, c.what, c.do)
@@ -263,7 +265,6 @@ func TestTheStreamsAreWhatThePlanSays(t *testing.T) {
 		bus.StreamEvents:   {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage, PersistMode: jetstream.AsyncPersistMode},
 		bus.StreamJobs:     {Retention: jetstream.WorkQueuePolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage, PersistMode: jetstream.AsyncPersistMode},
 		bus.StreamDead:     {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage},
-		bus.StreamExt:      {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage},
 		bus.StreamSpill:    {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage},
 		bus.StreamBodies:   {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardNew, Storage: jetstream.FileStorage},
 		bus.StreamLive:     {Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, Storage: jetstream.FileStorage, PersistMode: jetstream.AsyncPersistMode},

@@ -33,7 +33,8 @@ type Contract struct {
 	External bool
 	// AllFacts lets it hear and read every fact of every project: an edge.
 	AllFacts bool
-	// Notes lets it write and read what was answered 202: an edge.
+	// Notes lets it write and read what was answered 202, and read a command
+	// whose edge died before it did: an edge.
 	Notes bool
 	// Peers lets its replicas talk among themselves.
 	Peers bool
@@ -85,7 +86,7 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 		if slices.Contains(d.Consumers, service) {
 			takes = true
 			p.durable(StreamEvents, EventDurable(service, d))
-			p.follow(StreamDead, ownLetters(service)) // to take one again
+			p.follow(StreamDead, ownLetters(service, "evt")) // to take one again
 		}
 		p.follow(StreamEvents, filter)
 	}
@@ -101,7 +102,11 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	}
 	if c.External {
 		takes = true
-		p.durable(StreamExt, ExternalDurable(service))
+		// On whatever stream: nothing but a team's has a consumer of that name.
+		p.durable("*", ExternalDurable(service))
+		p.pub("$JS.API.STREAM.NAMES")
+		p.sub("$JS.EVENT.ADVISORY.CONSUMER.CREATED.*." + ExternalDurable(service))
+		p.follow(StreamDead, ownLetters(service, "ext")) // to take one again
 	}
 	if takes {
 		p.pub("dead."+service+".>", "$JS.API.STREAM.INFO."+StreamDead)
@@ -129,7 +134,7 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	}
 	if c.Notes {
 		kv := "KV_" + BucketOperations
-		p.pub("$KV."+BucketOperations+".>", "$JS.API.STREAM.INFO."+kv, "$JS.API.DIRECT.GET."+kv, "$JS.API.DIRECT.GET."+kv+".$KV."+BucketOperations+".>")
+		p.pub("$JS.API.STREAM.MSG.GET."+StreamCommands, "$KV."+BucketOperations+".>", "$JS.API.STREAM.INFO."+kv, "$JS.API.DIRECT.GET."+kv, "$JS.API.DIRECT.GET."+kv+".$KV."+BucketOperations+".>")
 	}
 	if c.Peers {
 		p.pub("peer." + service + ".>")
@@ -137,7 +142,7 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	}
 	if c.DeadLetters {
 		p.pub("$JS.API.STREAM.INFO."+StreamDead, "$JS.API.STREAM.MSG.GET."+StreamDead, "$JS.API.STREAM.MSG.DELETE."+StreamDead,
-			"$JS.API.STREAM.INFO."+StreamCommands, "$JS.API.STREAM.INFO."+StreamExt, "cmd.>", "ext.>", requestSubject(tenant.Instance, "*", askRedrive))
+			"$JS.API.STREAM.INFO."+StreamCommands, "cmd.>", requestSubject(tenant.Instance, "*", askRedrive))
 	}
 	return natsd.UserSpec{Name: service, Pub: p.allow, PubDeny: p.denied, Sub: p.hear, Replies: len(c.Serves) > 0 || c.Peers}
 }

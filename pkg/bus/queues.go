@@ -23,12 +23,12 @@ type queues struct {
 	desc *prometheus.Desc
 
 	mu    sync.Mutex
-	known map[measured]*Bus // the one that asks
+	known map[measured]map[*Bus]struct{} // by whom one can be asked for
 }
 
 func newQueues() *queues {
 	return &queues{
-		known: map[measured]*Bus{},
+		known: map[measured]map[*Bus]struct{}{},
 		desc: prometheus.NewDesc("cc_bus_queue", "Messages that wait for a durable consumer or are being handled. Every process that knows it says the same.",
 			[]string{"service", "consumer"}, nil),
 	}
@@ -37,43 +37,66 @@ func newQueues() *queues {
 func (q *queues) add(b *Bus, stream, durable, service string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.known[measured{service, stream, durable}] = b
+	m := measured{service, stream, durable}
+	if q.known[m] == nil {
+		q.known[m] = map[*Bus]struct{}{}
+	}
+	q.known[m][b] = struct{}{}
+}
+
+func (q *queues) remove(b *Bus, stream, durable, service string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.drop(measured{service, stream, durable}, b)
 }
 
 // forget drops what b asked for.
 func (q *queues) forget(b *Bus) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for one, by := range q.known {
-		if by == b {
-			delete(q.known, one)
-		}
+	for m := range q.known {
+		q.drop(m, b)
+	}
+}
+
+func (q *queues) drop(m measured, b *Bus) {
+	delete(q.known[m], b)
+	if len(q.known[m]) == 0 {
+		delete(q.known, m)
 	}
 }
 
 // Describe is of prometheus.Collector.
 func (q *queues) Describe(ch chan<- *prometheus.Desc) { ch <- q.desc }
 
-// Collect is of prometheus.Collector.
+// Collect is of prometheus.Collector. One consumer may be on several streams.
 func (q *queues) Collect(ch chan<- prometheus.Metric) {
+	asked := map[measured]*Bus{}
 	q.mu.Lock()
-	known := make(map[measured]*Bus, len(q.known))
-	for one, by := range q.known {
-		known[one] = by
+	for m, by := range q.known {
+		for b := range by {
+			asked[m] = b
+		}
 	}
 	q.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), depthWithin)
 	defer cancel()
+	var mu sync.Mutex
+	depths := map[[2]string]uint64{}
 	var asking sync.WaitGroup
-	for one, by := range known {
+	for m, b := range asked {
 		asking.Go(func() {
-			n, err := by.waiting(ctx, one.stream, one.durable)
-			if err == nil {
-				ch <- prometheus.MustNewConstMetric(q.desc, prometheus.GaugeValue, float64(n), one.service, one.durable)
+			if n, err := b.waiting(ctx, m.stream, m.durable); err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				depths[[2]string{m.service, m.durable}] += n
 			}
 		})
 	}
 	asking.Wait()
+	for of, n := range depths {
+		ch <- prometheus.MustNewConstMetric(q.desc, prometheus.GaugeValue, float64(n), of[0], of[1])
+	}
 }
 
 // waiting is how many messages a durable consumer has before it and in hand.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -24,12 +25,13 @@ import (
 const askRedrive = "redriveFact"
 
 type redriveQuery struct {
-	Seq uint64 `json:"seq"` // in DEAD
+	Seq  uint64 `json:"seq"`  // in DEAD
+	Kind string `json:"kind"` // of its subject: evt, or ext; evt when empty
 }
 
 // redriveFact asks the service that gave the fact up to take it now.
 func (b *Bus) redriveFact(ctx context.Context, d *DeadLetter) error {
-	ask, err := json.Marshal(redriveQuery{d.Seq})
+	ask, err := json.Marshal(redriveQuery{d.Seq, kindOf(d.Subject)})
 	if err != nil {
 		return fmt.Errorf("redrive: %w", err)
 	}
@@ -47,7 +49,7 @@ func (s *Server) take(ctx context.Context, data []byte) outcome {
 	if err := json.Unmarshal(data, &q); err != nil {
 		return outcome{err: errs.Newf(errs.Malformed, "redrive: %w", err)}
 	}
-	d, err := s.b.ownLetter(ctx, q.Seq)
+	d, err := s.b.ownLetter(ctx, q.Seq, q.Kind)
 	if err != nil {
 		return outcome{err: err}
 	}
@@ -69,7 +71,10 @@ func (s *Server) take(ctx context.Context, data []byte) outcome {
 
 // ownLetter reads one of the service's own dead letters of facts, by a consumer
 // that can see no others.
-func (b *Bus) ownLetter(ctx context.Context, seq uint64) (*DeadLetter, error) {
+func (b *Bus) ownLetter(ctx context.Context, seq uint64, kind string) (*DeadLetter, error) {
+	if kind != "ext" {
+		kind = "evt"
+	}
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()
 	inbox := b.nc.NewInbox()
@@ -84,7 +89,7 @@ func (b *Bus) ownLetter(ctx context.Context, seq uint64) (*DeadLetter, error) {
 	}()
 	// It hands out one message, which is not acknowledged, and no more.
 	made, err := b.js.CreatePushConsumer(ctx, StreamDead, jetstream.ConsumerConfig{
-		Name: nuid.Next(), FilterSubject: ownLetters(b.service), DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: seq,
+		Name: nuid.Next(), FilterSubject: ownLetters(b.service, kind), DeliverSubject: inbox, DeliverPolicy: jetstream.DeliverByStartSequencePolicy, OptStartSeq: seq,
 		AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 1, MaxDeliver: 1, InactiveThreshold: 2 * time.Second, MemoryStorage: true, Replicas: 1,
 	})
 	if err != nil {
@@ -109,8 +114,15 @@ func (b *Bus) ownLetter(ctx context.Context, seq uint64) (*DeadLetter, error) {
 	return &d, nil
 }
 
-// ownLetters selects the dead letters of a service that are facts.
-func ownLetters(service string) string { return deadSubject(service, "evt.>") }
+// ownLetters selects the dead letters of a service that are facts, of ours or from
+// outside.
+func ownLetters(service, kind string) string { return deadSubject(service, kind+".>") }
+
+// kindOf is the first word of a subject.
+func kindOf(subject string) string {
+	kind, _, _ := strings.Cut(subject, ".")
+	return kind
+}
 
 // streamSeq reads where a dead letter was in its stream; 0 when nobody says.
 func streamSeq(h nats.Header) uint64 {

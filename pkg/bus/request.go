@@ -175,6 +175,9 @@ func (b *Bus) message(ctx context.Context, r *route, subject string, p tenant.Pr
 		h[headerRequestID] = []string{id}
 	}
 	b.prop.Inject(ctx, headerCarrier(h))
+	if err := setOrigin(ctx, h); err != nil {
+		return nil, err
+	}
 	if len(payload) > MaxJSON {
 		name, err := keep(ctx, payload)
 		if err != nil {

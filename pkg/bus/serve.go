@@ -143,7 +143,7 @@ func (s *Server) request(ctx context.Context, j job) (outcome, *claims) {
 	ctx = s.enter(ctx, who, j.header, who.identity(), Call{
 		Service: s.c.Service, Operation: j.op.name, AcceptedAt: j.arrived, RequestID: get(j.header, headerRequestID), Attempt: 1, Caller: who.Issuer,
 	})
-	return s.guarded(ctx, j.op.run, data), who
+	return s.recordRequest(ctx, j, who, s.guarded(ctx, j.op.run, data)), who
 }
 
 // caller verifies who is asking, and that the subject says the same.

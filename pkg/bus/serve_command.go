@@ -134,7 +134,7 @@ func (s *Server) run(ctx context.Context, c *incoming, d *Delivery, id tenant.Id
 		return s.settled(ctx, c, d, id, o)
 	}
 	err := s.c.DB.InTenant(work, c.project, func(ctx context.Context, tx *sqlx.Tx) error {
-		return s.answers.Save(ctx, tx, record(c, id, o))
+		return s.keep(ctx, tx, c, d, id, o)
 	})
 	if err == nil {
 		err = unit.Commit(work)
@@ -153,10 +153,21 @@ func (s *Server) run(ctx context.Context, c *incoming, d *Delivery, id tenant.Id
 	return nil
 }
 
+// keep stores the answer of a command and records the call, once: a second
+// answer is [outbox.ErrAnswered], and undoes both.
+func (s *Server) keep(ctx context.Context, tx *sqlx.Tx, c *incoming, d *Delivery, id tenant.Identity, o outcome) error {
+	if err := s.answers.Save(ctx, tx, record(c, id, o)); err != nil {
+		return err
+	}
+	return s.tell(ctx, tx, c.project, attempt{
+		call: c.id.String(), op: c.op.name, id: id, principal: id.Principal, header: d.Header, accepted: c.accepted, outcome: o,
+	})
+}
+
 // settled keeps a refusal as the command's answer, and gives it.
 func (s *Server) settled(ctx context.Context, c *incoming, d *Delivery, id tenant.Identity, o outcome) error {
 	err := s.c.DB.InTenant(ctx, c.project, func(ctx context.Context, tx *sqlx.Tx) error {
-		return s.answers.Save(ctx, tx, record(c, id, o))
+		return s.keep(ctx, tx, c, d, id, o)
 	})
 	if errors.Is(err, outbox.ErrAnswered) {
 		return s.replayed(ctx, c, d, id)
@@ -200,7 +211,7 @@ func (s *Server) giveUp(ctx context.Context, d *Delivery, cause error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	err = s.c.DB.InTenant(ctx, c.project, func(ctx context.Context, tx *sqlx.Tx) error {
-		return s.answers.Save(ctx, tx, record(c, who.identity(), o))
+		return s.keep(ctx, tx, c, d, who.identity(), o)
 	})
 	if err != nil && !errors.Is(err, outbox.ErrAnswered) {
 		return fmt.Errorf("keep the failure of command %s: %w", c.id, err)

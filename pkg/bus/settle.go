@@ -89,13 +89,18 @@ func (c *Consumer) keep(e *entry, wait time.Duration) {
 	}
 }
 
-// away is how long to wait for what a message needs: longer each time, and as
-// long as the other side asks for, but not above a minute.
+// away is how long to wait for what a message needs.
 func (c *Consumer) away(t *tally, err error) time.Duration {
 	t.waits++
-	n := len(c.c.Backoff)
-	wait := c.c.Backoff[min(t.waits, n)-1]
-	if over := t.waits - n; over > 0 {
+	return awayFor(c.c.Backoff, t.waits, err)
+}
+
+// awayFor is longer each time, and as long as the other side asks for, but not
+// above a minute.
+func awayFor(backoff []time.Duration, waits int, err error) time.Duration {
+	n := len(backoff)
+	wait := backoff[min(waits, n)-1]
+	if over := waits - n; over > 0 {
 		wait += wait * time.Duration(over) / 4
 	}
 	var e *errs.Error

@@ -17,8 +17,6 @@ import (
 type Specs struct {
 	// Services take commands and jobs.
 	Services []string
-	// External takes facts of other teams; empty for nobody.
-	External string
 	// Events are the facts whose consumers are made; usually events.Catalogue().
 	Events []events.Description
 	// Replicas of each stream; 1 when 0, 3 on a cluster.
@@ -37,7 +35,7 @@ const (
 	maxEvents    = 4 << 30
 	maxJobs      = 512 << 20
 	maxDead      = 512 << 20
-	maxExt       = 512 << 20
+	maxExt       = 32 << 20 // of one team of one project
 	maxLive      = 32 << 20
 	maxAnnounced = 8 << 20
 	maxBlobs     = 8 << 30
@@ -52,12 +50,7 @@ const (
 	keepSpill     = 10 * time.Minute
 	keepBodies    = 30 * 24 * time.Hour
 	dedupeWindow  = 2 * time.Minute
-	// Deduplication is stream-wide and silent: a team could swallow what another
-	// says by using its ids. Who takes the facts drops repetitions, team by team.
-	// The server takes no less.
-	dedupeNobody = 100 * time.Millisecond
-
-	ackWait = 30 * time.Second
+	ackWait       = 30 * time.Second
 
 	// maxInFlight is how many commands of a service may be in hands: those of a
 	// project that floods, and those behind them.
@@ -95,10 +88,6 @@ func Streams(s Specs) []jetstream.StreamConfig {
 		{
 			Name: StreamDead, Description: "what was given up", Subjects: []string{"dead.>"}, Storage: disk, Replicas: replicas,
 			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxBytes: maxDead, MaxAge: keepDead, Duplicates: dedupeWindow,
-		},
-		{
-			Name: StreamExt, Description: "facts from outside", Subjects: []string{"ext.>"}, Storage: disk, Replicas: replicas,
-			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxBytes: maxExt, MaxAge: keepEvents, Duplicates: dedupeNobody,
 		},
 		{
 			Name: StreamLive, Description: "progress, for minutes", Subjects: []string{"live.>"}, Storage: light.Storage, PersistMode: light.PersistMode, Replicas: replicas,
@@ -139,23 +128,24 @@ type ConsumerSpec struct {
 	Config jetstream.ConsumerConfig
 }
 
-// Consumers lists every durable consumer of account CC.
+func durable(stream, name, filter string, inFlight int) ConsumerSpec {
+	return ConsumerSpec{stream, jetstream.ConsumerConfig{
+		Durable: name, FilterSubject: filter, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait,
+		// Unlimited: after its last try a message goes to DEAD and is
+		// terminated, by the bus and not by silence.
+		MaxDeliver: -1, MaxAckPending: inFlight, DeliverPolicy: jetstream.DeliverAllPolicy,
+	}}
+}
+
+// Consumers lists every durable consumer of account CC that is not of a team.
 func Consumers(s Specs) []ConsumerSpec {
 	var out []ConsumerSpec
-	add := func(stream, durable, filter string, inFlight int) {
-		out = append(out, ConsumerSpec{stream, jetstream.ConsumerConfig{
-			Durable: durable, FilterSubject: filter, AckPolicy: jetstream.AckExplicitPolicy, AckWait: ackWait,
-			// Unlimited: after its last try a message goes to DEAD and is
-			// terminated, by the bus and not by silence.
-			MaxDeliver: -1, MaxAckPending: inFlight, DeliverPolicy: jetstream.DeliverAllPolicy,
-		}})
+	add := func(stream, name, filter string, inFlight int) {
+		out = append(out, durable(stream, name, filter, inFlight))
 	}
 	for _, service := range s.Services {
 		add(StreamCommands, CommandDurable(service), "cmd.*."+service+".>", maxInFlight)
 		add(StreamJobs, JobDurable(service), "job.*."+service+".>", 256)
-	}
-	if s.External != "" {
-		add(StreamExt, ExternalDurable(s.External), "ext.>", 64)
 	}
 	for _, d := range s.Events {
 		for _, consumer := range d.Consumers {
@@ -188,7 +178,7 @@ func Provision(ctx context.Context, admin *nats.Conn, s Specs) error {
 			return err
 		}
 	}
-	return nil
+	return retire(ctx, js)
 }
 
 // stream creates or updates one. What a stream cannot change in place, its

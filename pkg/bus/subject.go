@@ -16,7 +16,7 @@ const (
 	StreamEvents   = "EVENTS"
 	StreamJobs     = "JOBS"
 	StreamDead     = "DEAD"
-	StreamExt      = "EXT"
+	StreamExt      = "EXT" // facts from outside; each team of each project has one of its own, see [ExternalStream]
 	StreamLive     = "LIVE"
 	StreamSpill    = "SPILL"  // requests and answers too large for a message, for minutes
 	StreamBodies   = "BODIES" // of commands that are too large for a message, until they have run

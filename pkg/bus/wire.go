@@ -16,12 +16,14 @@ import (
 // map is addressed directly, because the canonical form costs an allocation.
 const (
 	headerIdentity  = "Cc-Identity"   // identity token
+	headerOrigin    = "Cc-Origin"     // where a call at the edge came from
 	headerRequestID = "Cc-Request-Id" // of the HTTP call
 	headerTimeout   = "Cc-Timeout"    // milliseconds that the caller waits
 	headerReply     = "Cc-Reply"      // of a command: where its caller waits
 	headerCommand   = "Cc-Command"    // id of a command; it outlives a redrive
 	headerBody      = "Cc-Body"       // fingerprint of a command's body
 	headerAccepted  = "Cc-Accepted"   // when a command was given, also of its answer 202
+	headerWait      = "Cc-Wait"       // milliseconds from then for which its caller waits
 	headerObject    = "Cc-Object"     // name of the object that came with a command
 	headerRedrive   = "Cc-Redrive"    // token of whoever brought a dead letter back
 	headerStatus    = "Cc-Status"     // of an answer

@@ -28,6 +28,7 @@ const (
 	UserAdmin    = "admin"     // everything in CC: creates streams, redrives, tails
 	UserHubAdmin = "hub-admin" // everything in HUB
 	UserSys      = "sys"       // the server's own account, for diagnosis
+	UserWatch    = "watch"     // there, too: may ask how leaf connections are
 )
 
 // UserSpec is one user and what it may do. A subject that no list allows is
@@ -173,6 +174,7 @@ func builtin() []UserSpec {
 		{Name: UserAdmin, Pub: all, Sub: all},
 		{Name: UserHubAdmin, Account: AccountHub, Pub: all, Sub: all},
 		{Name: UserSys, Account: AccountSys, Pub: all, Sub: all},
+		{Name: UserWatch, Account: AccountSys, Pub: []string{askVars, askLeafs}, Sub: []string{"_INBOX_" + UserWatch + ".>"}},
 	}
 }
 

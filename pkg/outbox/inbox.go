@@ -79,6 +79,7 @@ func try(consumer string, delivery int) string { return consumer + "#" + strconv
 func Purge(ctx context.Context, tx *sqlx.Tx, p tenant.Project) error {
 	for _, q := range []string{
 		`DELETE FROM inbox      WHERE project_id = $1`,
+		`DELETE FROM held_facts WHERE project_id = $1`,
 		`DELETE FROM operations WHERE project_id = $1`,
 		`DELETE FROM outbox     WHERE project_id = $1 AND (published_at IS NOT NULL OR parked_at IS NOT NULL)`,
 	} {

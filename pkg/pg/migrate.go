@@ -50,7 +50,7 @@ const (
 // is safe to run twice, from several processes at once, and after a crash in
 // the middle. It goes forward only; a database ahead of the binary is refused
 // with [ErrNewer]. It ends by checking that every table of the schemas is
-// protected or exempt.
+// protected or exempt, and that what is sealed can be sealed anew.
 //
 // adminDSN must be a direct connection of a superuser, or of a role that may
 // create roles and schemas.
@@ -231,7 +231,7 @@ func (m *migrator) version(schema, table string) (version int64, dirty, present 
 }
 
 func (m *migrator) checkProtected(name string) error {
-	rows, err := m.conn.QueryContext(m.ctx, `SELECT relation, fault FROM platform.unprotected($1)`, name)
+	rows, err := m.conn.QueryContext(m.ctx, `SELECT relation, fault FROM platform.unprotected($1) UNION ALL SELECT relation, fault FROM platform.unsealable($1)`, name)
 	if err != nil {
 		return fmt.Errorf("schema %s: check protection: %w", name, err)
 	}

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/invitation"
@@ -32,8 +34,33 @@ type Config struct {
 	InvitationLife time.Duration `config:"invitation_life" usage:"how long an invitation is good whose inviter says nothing"`
 	InvitationURL  string        `config:"invitation_url" usage:"address of the page on which people accept invitations; links to it have the secret after the #"`
 
+	PublicURL string `config:"public_url" usage:"address under which people reach this instance, such as https://cc.example.org; cookies are for TLS alone when it is https"`
+	OIDC      OIDC   `config:"oidc"`
+
 	Password Password `config:"password"`
 	Throttle Throttle `config:"throttle"`
+}
+
+// OIDC is the identity provider by which people may log in; without an issuer
+// there is none.
+type OIDC struct {
+	Issuer           string   `config:"issuer" usage:"address of the OpenID Connect provider; empty for none"`
+	ClientID         string   `config:"client_id" usage:"under which this instance is registered there, with the callback <auth.public_url>/api/v1/auth/oidc/callback"`
+	ClientSecret     string   `config:"client_secret" secret:"true" usage:"secret of the registration; empty for a public client"`
+	ClientSecretFile string   `config:"client_secret_file" usage:"file that holds it, in the place of client_secret"`
+	Scopes           []string `config:"scopes" usage:"what the provider is asked for; openid and email are needed"`
+}
+
+// secret is the secret of the registration.
+func (o OIDC) secret() (string, error) {
+	if o.ClientSecretFile == "" {
+		return o.ClientSecret, nil
+	}
+	text, err := os.ReadFile(o.ClientSecretFile)
+	if err != nil {
+		return "", fmt.Errorf("oidc.client_secret_file: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 // Password is the cost of password hashes (argon2id).
@@ -77,9 +104,11 @@ func DefaultConfig() Config {
 		Registration:   string(user.OpenToAll),
 		InvitationLife: 7 * 24 * time.Hour,
 
+		OIDC: OIDC{Scopes: []string{"openid", "email", "profile"}},
+
 		// The parameters of OWASP's password storage cheat sheet.
 		Password: Password{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, Concurrent: 2, Waiting: 32},
-		Throttle: Throttle{Failures: 5, Window: 15 * time.Minute, Lock: 15 * time.Minute, MaxLock: 15 * time.Minute, Ceiling: 100, CeilingLock: time.Minute},
+		Throttle: Throttle{Failures: 5, Window: 15 * time.Minute, Lock: time.Minute, MaxLock: 15 * time.Minute, Ceiling: 100, CeilingLock: time.Minute},
 	}
 }
 
@@ -116,6 +145,15 @@ func (c Config) Validate() error {
 	bad(slices.Contains(user.Modes(), user.Mode(c.Registration)), "registration: %q, want one of %v", c.Registration, user.Modes())
 	bad(c.InvitationLife >= time.Hour && c.InvitationLife <= invitation.MaxDays*24*time.Hour, "invitation_life: %v, want 1 hour to %d days", c.InvitationLife, invitation.MaxDays)
 	bad(c.InvitationURL == "" || webPage(c.InvitationURL), "invitation_url: %q is no http or https address without fragment", c.InvitationURL)
+	public, err := url.Parse(c.PublicURL)
+	bad(c.PublicURL == "" || err == nil && (public.Scheme == "https" || public.Scheme == "http") && public.Host != "" && strings.Trim(public.Path, "/") == "",
+		"public_url: %q, want http(s)://host", c.PublicURL)
+	if o := c.OIDC; o.Issuer != "" {
+		bad(o.ClientID != "", "oidc.client_id: is empty")
+		bad(c.PublicURL != "", "public_url: is empty, and oidc.issuer is set")
+		bad(slices.Contains(o.Scopes, "openid") && slices.Contains(o.Scopes, "email"), "oidc.scopes: %v, want openid and email", o.Scopes)
+		bad(o.ClientSecret == "" || o.ClientSecretFile == "", "oidc.client_secret: is set, and oidc.client_secret_file too")
+	}
 	p := c.Password
 	bad(p.MemoryKiB >= 8 && p.MemoryKiB <= 1<<20, "password.memory_kib: %d, want 8 to 1048576", p.MemoryKiB)
 	bad(p.Iterations >= 1 && p.Iterations <= 64, "password.iterations: %d, want 1 to 64", p.Iterations)

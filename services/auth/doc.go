@@ -1,7 +1,7 @@
 // Package auth is the service that knows who is who and who may enter where.
 //
-// Owns: users, login attempts, sessions, refresh tokens, signing keys (of the
-// instance); projects, memberships, invitations, service accounts, API keys,
+// Owns: users, their identities elsewhere, login attempts, sessions, refresh
+// tokens, signing keys (of the instance); projects, memberships, invitations, service accounts, API keys,
 // limits of calls, purges (of a project).
 //
 // Hears: platform.v1.ProjectPurged, from every service that keeps rows of
@@ -11,11 +11,11 @@
 // ProjectUpdated, ProjectTransferred, ProjectDeleting, ProjectDeleted,
 // MembershipChanged, MemberJoined, MemberRoleChanged, MemberRemoved,
 // InvitationCreated, InvitationRevoked, SessionRevoked, ApiKeyCreated,
-// ApiKeyRevoked, ServiceAccountChanged, LimitChanged.
+// ApiKeyRevoked, ServiceAccountChanged, SigningKeyRotated, LimitChanged.
 //
 // Serves: the operations of the tags auth, keys, users and projects (requests
 // where a secret travels, commands for other writes); the calls resolveAccess,
-// resolveKey and signingKeys; replay: projects and memberships.
+// resolveKey, resolveBrowser and signingKeys; replay: projects and memberships.
 //
 // The main story, a login and what follows:
 //

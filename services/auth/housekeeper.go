@@ -10,6 +10,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/postgres"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
+	"github.com/commandcenter/commandcenter/services/auth/internal/trail"
 )
 
 // rememberKeys is how long the row of an API key that has ended is kept.
@@ -20,13 +21,14 @@ const keepInvitations = 30 * 24 * time.Hour
 
 // housekeeper looks after the signing keys, removes what has run out, and asks
 // again for purges that nobody confirmed. Every replica has one: each step is
-// safe to run at the same time.
+// safe to run at the same time, and announces how the audit logs end.
 type housekeeper struct {
 	every, remind, forget time.Duration
 
 	keys     *token.Keys
 	store    *postgres.Store
 	deletion project.Deletion
+	audits   trail.Service
 	now      func() time.Time
 	log      *slog.Logger
 
@@ -84,10 +86,11 @@ func (h *housekeeper) round(ctx context.Context) error {
 	removed, sweep := h.store.Sweep(ctx, now, now.Add(-h.forget))
 	ended, keys := postgres.Keys{Store: h.store}.SweepKeys(ctx, now.Add(-rememberKeys))
 	uninvited, invitations := postgres.Invitations{Store: h.store}.Sweep(ctx, now.Add(-keepInvitations))
+	anchored, anchor := h.audits.Anchor(ctx)
 	reminded, remind := h.deletion.Remind(ctx, h.remind)
-	if err := errors.Join(rotate, sweep, keys, invitations, remind); err != nil {
+	if err := errors.Join(rotate, sweep, keys, invitations, anchor, remind); err != nil {
 		return fmt.Errorf("after %v: %w", time.Since(began).Round(time.Millisecond), err)
 	}
-	h.log.DebugContext(ctx, "auth.housekeeping", "removed", removed+ended+uninvited, "reminded", reminded, "ms", time.Since(began).Milliseconds())
+	h.log.DebugContext(ctx, "auth.housekeeping", "removed", removed+ended+uninvited, "anchored", anchored, "reminded", reminded, "ms", time.Since(began).Milliseconds())
 	return nil
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -15,7 +17,9 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/secret"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
+	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/access"
@@ -29,7 +33,9 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
 	"github.com/commandcenter/commandcenter/services/auth/internal/serve"
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
+	"github.com/commandcenter/commandcenter/services/auth/internal/signon"
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
+	"github.com/commandcenter/commandcenter/services/auth/internal/trail"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
 
@@ -45,14 +51,16 @@ var files embed.FS
 // Migrations makes the schema of the service.
 var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations"}
 
-// Deps is what the service is built from. DB, Bus and Secret are needed.
+// Deps is what the service is built from. DB, Bus, Secrets and Secret are needed.
 type Deps struct {
 	DB         *pg.DB
 	Bus        *bus.Bus
 	Log        *slog.Logger          // slog.Default() when nil
 	Registerer prometheus.Registerer // nil keeps no metrics
-	// Secret is the secret of the instance, 32 bytes or more. The key that seals
-	// the signing keys is derived from it.
+	// Secrets seals the signing keys.
+	Secrets *secret.Ring
+	// Secret is the secret of the instance, 32 bytes or more. It opens signing keys
+	// that were sealed before there was a ring.
 	Secret []byte
 	Now    func() time.Time // time.Now when nil
 	// Areas are what scopes of API keys may name: the tags of the HTTP contract.
@@ -83,7 +91,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	store := postgres.New(d.DB)
 	users, sessions, projects := postgres.Users{Store: store}, postgres.Sessions{Store: store}, postgres.Projects{Store: store}
 
-	sealer, err := token.NewSealer(d.Secret)
+	sealer, err := token.NewSealer(d.Secrets, d.Secret)
 	if err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
 	}
@@ -113,13 +121,24 @@ func New(d Deps, c Config) (*app.Module, error) {
 		census.Knowledge = countDocuments(d.Bus)
 	}
 	authenticator := user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Ceiling: ceiling, Now: now}
+	signOn, err := newSignOn(d.Secret, c, users, hasher, now)
+	if err != nil {
+		return nil, fmt.Errorf("auth: %w", err)
+	}
+	rules := session.Rules{Refresh: c.RefreshLife, Longest: c.SessionMax, Grace: c.RefreshGrace}
 	apiKeys, uses := postgres.Keys{Store: store}, &key.Uses{}
 	invitations := invitation.Service{Invitations: postgres.Invitations{Store: store}, Life: c.InvitationLife, Page: c.InvitationURL, Now: now}
+	audits := trail.Service{Log: postgres.Trail{Store: store}, Now: now}
 	handlers := &serve.Handlers{
 		Keys:            key.Keeper{Keys: apiKeys, Now: now, Rules: key.Rules{MaxLife: c.KeyMaxLife, Areas: d.Areas}},
 		ServiceAccounts: key.Accounts{Store: apiKeys, Now: now},
 		KeyReader:       key.Reader{Keys: apiKeys, Uses: uses, Now: now},
 		Directory:       user.Directory{Accounts: users, Now: now},
+		Trail:           audits,
+		Browsers:        session.Browsers{Sessions: sessions, Rules: rules, Now: now},
+		SignOn:          signOn,
+		Rotator:         token.Rotator{Keys: keys, Store: store, Now: now},
+		PublicURL:       c.PublicURL,
 
 		Registrar:     user.Registrar{Passwords: hasher, Accounts: users, Invitations: invitations, Mode: user.Mode(c.Registration), Now: now},
 		Members:       member.Service{Members: postgres.Members{Store: store}, Now: now},
@@ -130,7 +149,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		State:         store,
 		Sessions: session.Service{
 			Sessions: sessions, Tokens: issuer, Now: now,
-			Rules: session.Rules{Refresh: c.RefreshLife, Longest: c.SessionMax, Grace: c.RefreshGrace},
+			Rules: rules,
 			Stolen: func(ctx context.Context, s session.Session) {
 				counts.stolen.Inc()
 				log.WarnContext(ctx, "session.reuse_detected", "session_id", s.ID, "user_id", s.UserID)
@@ -152,20 +171,50 @@ func New(d Deps, c Config) (*app.Module, error) {
 	})
 	handlers.Register(server)
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
-	(&inbox.Handlers{Deletion: deletion}).Register(heard)
+	(&inbox.Handlers{Deletion: deletion, Trail: audits}).Register(heard)
 
+	// Another replica may have replaced the keys: nobody signs with one of before.
+	rotated := bus.Follow(d.Bus, func(ctx context.Context, _ bus.Meta, _ *authv1.SigningKeyRotated) {
+		if err := keys.Refresh(ctx, now()); err != nil {
+			log.ErrorContext(ctx, "auth.signing_keys", "err", err)
+		}
+	})
 	keeper := &housekeeper{
 		every: c.Housekeeping, remind: c.RemindPurge, forget: throttle.Forgets(),
-		keys: keys, store: store, deletion: deletion, now: now, log: log,
+		keys: keys, store: store, deletion: deletion, audits: audits, now: now, log: log,
 	}
 	return &app.Module{
 		Name: Name,
 		// Keys before anyone can log in; the relay last, so that it is the first
 		// to stop and leaves to the next leader what came after.
-		Parts:      []app.Part{keeper, &useNoter{every: noteUses, uses: uses, store: apiKeys, log: log}, server, heard, outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))},
+		Parts:      []app.Part{keeper, &useNoter{every: noteUses, uses: uses, store: apiKeys, log: log}, rotated, server, heard, outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))},
 		Checks:     checks,
 		Operations: serve.Operations(),
 	}, nil
+}
+
+// newSignOn makes the login by an identity provider, where one is set up.
+func newSignOn(secret []byte, c Config, accounts postgres.Users, hasher *password.Hasher, now func() time.Time) (signon.Login, error) {
+	sealer, err := signon.NewSealer(secret)
+	if err != nil {
+		return signon.Login{}, err
+	}
+	l := signon.Login{Sealer: sealer, Accounts: accounts, Passwords: hasher, Open: user.Mode(c.Registration) == user.OpenToAll, Now: now}
+	if c.OIDC.Issuer == "" {
+		return l, nil
+	}
+	client, err := c.OIDC.secret()
+	if err != nil {
+		return signon.Login{}, err
+	}
+	l.Provider = &signon.Provider{
+		HTTP: &http.Client{Timeout: 10 * time.Second},
+		Settings: signon.Settings{
+			Issuer: c.OIDC.Issuer, ClientID: c.OIDC.ClientID, ClientSecret: client, Scopes: c.OIDC.Scopes,
+			Callback: strings.TrimRight(c.PublicURL, "/") + "/api/v1/auth/oidc/callback",
+		},
+	}
+	return l, nil
 }
 
 func newHasher(p Password) (*password.Hasher, error) {

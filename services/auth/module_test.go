@@ -17,6 +17,8 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
+	"github.com/commandcenter/commandcenter/pkg/secret"
+	"github.com/commandcenter/commandcenter/pkg/secret/secrettest"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/auth"
@@ -41,6 +43,9 @@ func TestDefaultsAreValidAndEveryFaultIsReported(t *testing.T) {
 	t.Parallel()
 	if err := auth.DefaultConfig().Validate(); err != nil {
 		t.Error(err)
+	}
+	if th := auth.DefaultConfig().Throttle; th.Lock >= th.MaxLock || th.CeilingLock >= th.MaxLock {
+		t.Errorf("a lock does not grow: %+v", th)
 	}
 	err := auth.Config{TenantHolders: []string{"No Name"}, RefreshGrace: -1}.Validate()
 	for _, key := range []string{
@@ -115,14 +120,15 @@ func TestBootstrapTakesAPasswordThatWasWrittenDownBefore(t *testing.T) {
 func TestNewRefusesWhatCannotWork(t *testing.T) {
 	t.Parallel()
 	env, db := bustest.New(t, "auth"), pgtest.New(t, auth.Migrations)
-	good := auth.Deps{DB: db, Bus: env.Bus("auth"), Secret: make([]byte, 32)}
+	good := auth.Deps{DB: db, Bus: env.Bus("auth"), Secrets: secrettest.Ring(t), Secret: make([]byte, 32)}
 	for name, c := range map[string]struct {
 		d auth.Deps
 		c auth.Config
 	}{
-		"no database":  {auth.Deps{Bus: good.Bus, Secret: good.Secret}, config()},
-		"no bus":       {auth.Deps{DB: db, Secret: good.Secret}, config()},
-		"short secret": {auth.Deps{DB: db, Bus: good.Bus, Secret: []byte("secret")}, config()},
+		"no database":  {auth.Deps{Bus: good.Bus, Secrets: good.Secrets, Secret: good.Secret}, config()},
+		"no bus":       {auth.Deps{DB: db, Secrets: good.Secrets, Secret: good.Secret}, config()},
+		"no ring":      {auth.Deps{DB: db, Bus: good.Bus, Secret: good.Secret}, config()},
+		"short secret": {auth.Deps{DB: db, Bus: good.Bus, Secrets: good.Secrets, Secret: []byte("secret")}, config()},
 		"no settings":  {good, auth.Config{}},
 	} {
 		if _, err := auth.New(c.d, c.c); err == nil {
@@ -155,20 +161,21 @@ func start(t *testing.T, p app.Part) error {
 	return err
 }
 
-func TestReplicasStartTogetherAndAnotherSecretIsRefused(t *testing.T) {
+func TestReplicasStartTogetherAndOtherSealingKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	env, db := bustest.New(t, "auth"), pgtest.New(t, auth.Migrations)
-	module := func(secret string) *app.Module {
+	module := func(ring *secret.Ring) *app.Module {
 		m, err := auth.New(auth.Deps{
-			DB: db, Bus: env.Connect(env.Config("auth")), Secret: []byte(strings.Repeat(secret, 32)), Log: slog.New(slog.DiscardHandler),
+			DB: db, Bus: env.Connect(env.Config("auth")), Secrets: ring, Secret: make([]byte, 32), Log: slog.New(slog.DiscardHandler),
 		}, config())
 		if err != nil {
 			t.Fatal(err)
 		}
 		return m
 	}
+	ring := secrettest.Ring(t)
 	for range 2 {
-		m := module("a")
+		m := module(ring)
 		for _, c := range m.Checks {
 			if c.Name == "auth.signing_keys" && c.Check(t.Context()) == nil {
 				t.Error("healthy before there is a key")
@@ -186,8 +193,8 @@ func TestReplicasStartTogetherAndAnotherSecretIsRefused(t *testing.T) {
 	if n := count(t, db, `SELECT count(*) FROM signing_keys`); n != 1 {
 		t.Errorf("%d keys, want 1", n)
 	}
-	if err := start(t, module("b").Part()); err == nil || !strings.Contains(err.Error(), "another instance secret") {
-		t.Errorf("with another secret: %v", err)
+	if err := start(t, module(secrettest.Ring(t)).Part()); err == nil || !strings.Contains(err.Error(), "do not open with the sealing keys") {
+		t.Errorf("with other keys: %v", err)
 	}
 }
 
@@ -216,7 +223,7 @@ func TestHousekeepingSweepsAndReminds(t *testing.T) {
 	}
 	c := config()
 	c.Housekeeping = 20 * time.Millisecond
-	m, err := auth.New(auth.Deps{DB: db, Bus: env.Bus("auth"), Secret: make([]byte, 32), Log: slog.New(slog.DiscardHandler)}, c)
+	m, err := auth.New(auth.Deps{DB: db, Bus: env.Bus("auth"), Secrets: secrettest.Ring(t), Secret: make([]byte, 32), Log: slog.New(slog.DiscardHandler)}, c)
 	if err != nil {
 		t.Fatal(err)
 	}

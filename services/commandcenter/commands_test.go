@@ -385,3 +385,33 @@ func TestVersionsCompletionsAndExitCodesAreTold(t *testing.T) {
 		t.Errorf("exit-codes: %d %s", code, out)
 	}
 }
+
+// sealedSecrets rotates the sealing keys of a product that runs.
+func sealedSecrets(t *testing.T, p *product) {
+	type sealed struct {
+		Service, Column, Key string
+		Primary              bool
+		Values, Unreadable   int
+	}
+	var before, after, third []sealed
+	p.must(&before, "secrets", "status")
+	if len(before) != 1 || before[0].Service != "auth" || before[0].Values < 1 || !before[0].Primary {
+		t.Fatalf("sealed: %+v", before)
+	}
+	p.must(&after, "secrets", "rotate")
+	if len(after) != 1 || after[0].Key == before[0].Key || after[0].Values != before[0].Values || !after[0].Primary {
+		t.Errorf("%+v after %+v", after, before)
+	}
+	p.must(&after, "secrets", "rotate", "--announce")
+	p.must(&third, "secrets", "rotate")
+	if text, err := os.ReadFile(filepath.Join(p.dir, "keys", "sealing.json")); err != nil || strings.Count(string(text), "keyData") != 2 || third[0].Key == after[0].Key {
+		t.Errorf("%d keys in the ring, %v; %+v", strings.Count(string(text), "keyData"), err, third)
+	}
+	var found []struct{ Part, Status, Detail string }
+	if code, out, errs := p.cc("doctor", "--json"); json.Unmarshal([]byte(out), &found) != nil {
+		t.Errorf("doctor: %d\n%s%s", code, out, errs)
+	}
+	if i := slices.IndexFunc(found, func(f struct{ Part, Status, Detail string }) bool { return f.Part == "secrets" }); i < 0 || found[i].Status != "ok" {
+		t.Errorf("doctor of secrets: %+v", found)
+	}
+}

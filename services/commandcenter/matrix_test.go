@@ -177,7 +177,7 @@ func (m *matrix) verdict(op attackedOp, permission string, who *persona, where p
 // ownRefusals are words of the refusals that operations have for callers who may
 // call them.
 var ownRefusals = map[string]string{
-	"login": "incorrect", "refreshToken": "refresh token", "changePassword": "old password is incorrect", "setLimit": "a superuser has set", "resetLimit": "a superuser has set",
+	"login": "incorrect", "loginBrowser": "incorrect", "finishSignOn": "no identity provider", "beginSignOn": "no identity provider", "refreshToken": "refresh token", "changePassword": "old password is incorrect", "setLimit": "a superuser has set", "resetLimit": "a superuser has set",
 	"listFederatedProjects": "X-API-Key", "updateFederatedProject": "X-API-Key", "getFederatedProject": "X-API-Key", // of instances
 	"getCurrentUserInfo": "a service account is nobody's account",
 }
@@ -185,7 +185,7 @@ var ownRefusals = map[string]string{
 // bodies are sent where what the contract makes up would ask for more than the
 // permission of the operation, or harm what comes after it.
 var bodies = map[string]map[string]any{
-	"updateProject": {"description": "matrix"}, "setLimit": {"limit": "600/second"}, "inviteMember": {"role": "viewer"},
+	"rotateSigningKeys": {"revoke": false}, "updateProject": {"description": "matrix"}, "setLimit": {"limit": "600/second"}, "inviteMember": {"role": "viewer"},
 	"createKey": {"name": "k", "scopes": []string{"knowledge:read"}}, "createServiceAccountKey": {"name": "k", "scopes": []string{"knowledge:read"}},
 }
 

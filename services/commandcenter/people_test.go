@@ -2,8 +2,14 @@ package main_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"strconv"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/cli"
 )
 
 const guestPassword = "correct horse battery staple"
@@ -52,4 +58,47 @@ func lateWrites(t *testing.T, p *product, owner *caller) (ends map[string]string
 		t.Errorf("a write to nobody: %+v", end)
 	}
 	return ends, project
+}
+
+// The default project of who is removed is another: neither the stream nor who
+// takes it up again goes on there.
+func TestWhoIsRemovedFollowsNoLonger(t *testing.T) {
+	t.Parallel()
+	p := here(t, dataDir(t), "--no-sample")
+	owner := p.owner()
+	who, id := p.guest(owner, 1, "guest@example.org", "member")
+	if code, _, errs := runIn(t.Context(), strings.NewReader(guestPassword+"\n"), "login", "--email", "guest@example.org", "--password-stdin", "--data-dir", t.TempDir(), "--server", p.url); code != 0 {
+		t.Fatalf("login: %d %s", code, errs)
+	}
+	followed := &tail{}
+	ended := make(chan int, 1)
+	go func() {
+		ended <- cli.Run(t.Context(), []string{"bus", "events", "--follow", "--data-dir", t.TempDir(), "--server", p.url}, cli.Streams{In: strings.NewReader(""), Out: io.Discard, Err: followed})
+	}()
+	followed.await(t, "Following")
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.url+"/api/v1/events/stream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer "+who.token)
+	res, err := http.DefaultClient.Do(r)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%v %v", res, err)
+	}
+	defer res.Body.Close()
+	owner.json("DELETE", fmt.Sprintf("/api/v1/projects/1/members/%d", id), nil, 204, nil)
+	removed := time.Now()
+	rest, err := io.ReadAll(res.Body)
+	if err != nil || !strings.Contains(string(rest), "event: closed") {
+		t.Errorf("%v: %s", err, rest)
+	}
+	t.Logf("the stream ended %v after the answer", time.Since(removed))
+	select {
+	case code := <-ended:
+		if code == 0 || !strings.Contains(followed.String(), "403") {
+			t.Errorf("following ended with %d: %s", code, followed)
+		}
+	case <-time.After(patience):
+		t.Errorf("it is followed still: %s", followed)
+	}
 }

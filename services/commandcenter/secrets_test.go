@@ -26,6 +26,9 @@ func forms(secret string) [][]byte {
 	return out
 }
 
+// sealing are the keys that seal secrets, in the form of Tink.
+var sealing = regexp.MustCompile(`"keyData":\{[^}]*"value":"([^"]+)"`)
+
 var seed = regexp.MustCompile(`S[UAONX][A-Z2-7]{50,}`) // of an nkey
 
 // TestSecretsLieNowhere plants secrets in a full run and then reads everything
@@ -65,6 +68,15 @@ func TestSecretsLieNowhere(t *testing.T) {
 	p.caller(key.Secret).json("GET", "/api/v1/knowledge/categories", nil, 200, nil)
 	if _, _, _, err := anybody.do("GET", "/api/v1/knowledge/categories?api_key="+key.Secret, "", nil, "X-API-Key", key.Secret); err != nil {
 		t.Fatal(err)
+	}
+	status, h, _, err := anybody.do("POST", "/api/v1/auth/browser", "application/json", []byte(`{"email":"planted@example.org","password":"`+password+`"}`))
+	cookie, bad := http.ParseSetCookie(h.Get("Set-Cookie"))
+	if err != nil || bad != nil || status != 200 {
+		t.Fatalf("%d %v, %v, %v", status, h, err, bad)
+	}
+	planted["the cookie of a browser"] = cookie.Value
+	if status, _, _, err := anybody.do("GET", "/api/v1/auth/me", "", nil, "Cookie", cookie.Name+"="+cookie.Value); err != nil || status != 200 {
+		t.Fatalf("%d, %v", status, err)
 	}
 	owner.json("POST", "/api/v1/knowledge/documents/text", map[string]string{"title": marker, "content": marker, "category": "c"}, 201, nil)
 	// A secret in the wrong place: refused, and not kept.
@@ -148,12 +160,18 @@ func keys(t *testing.T, dir string, planted map[string]string) {
 		if strings.Contains(d.Name(), "secret") {
 			planted[d.Name()] = strings.TrimSpace(string(text))
 		}
+		for _, m := range sealing.FindAllSubmatch(text, -1) {
+			planted["a sealing key"] = string(m[1])
+			if raw, err := base64.StdEncoding.DecodeString(string(m[1])); err == nil && len(raw) >= 32 {
+				planted["the bytes of a sealing key"] = string(raw[len(raw)-32:])
+			}
+		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(planted) == before {
-		t.Errorf("no seeds in %s", dir)
+	if len(planted) == before || planted["the bytes of a sealing key"] == "" {
+		t.Errorf("no seeds or sealing keys in %s", dir)
 	}
 }

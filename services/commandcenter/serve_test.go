@@ -20,7 +20,7 @@ import (
 )
 
 // serving is one `serve` in this process.
-func serving(t *testing.T, dir string, args ...string) *product {
+func serving(t testing.TB, dir string, args ...string) *product {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()

@@ -39,7 +39,7 @@ func TestATeamPublishesADocumentThatIsFound(t *testing.T) {
 	defer nc.Close()
 	const subject = "ext.p1.docs.document.published.v1"
 	for _, data := range []string{`{"title":"Runbook","content":"The frobnicator restarts by the green lever."}`, `{"title":3,"content":"x"}`} {
-		if m, err := nc.Request(subject, []byte(data), patience); err != nil || !strings.Contains(string(m.Data), `"EXT"`) {
+		if m, err := nc.Request(subject, []byte(data), patience); err != nil || !strings.Contains(string(m.Data), `"EXT_p1_docs"`) {
 			t.Fatalf("say: %+v %v", m, err)
 		}
 	}

@@ -84,8 +84,6 @@ func TestNoPromiseIsBrokenWhateverIsKilled(t *testing.T) {
 		report.Slowest = max(report.Slowest, time.Since(at))
 		report.Kills[role]++
 	}
-	p.catchUp()
-	t.Logf("%d processes were started again for %d kills", p.restarts, *tortureRounds)
 	close(x.stop)
 	x.wg.Wait()
 
@@ -94,6 +92,8 @@ func TestNoPromiseIsBrokenWhateverIsKilled(t *testing.T) {
 	<-over
 	<-over
 	report.Verdict, report.Silent, report.Took = torture.Judge(e), x.silent, time.Since(began)
+	p.catchUp()
+	report.Ended = p.ended
 	if len(report.Violations) > 0 {
 		report.Logs = x.keep(dir, report, e)
 		t.Errorf("%d promises were broken", len(report.Violations))
@@ -183,6 +183,7 @@ func (x *crowd) kill(role string) {
 	if was <= 1 { // 0 would be this process and all of its kind
 		x.t.Fatalf("%s is process %d", role, was)
 	}
+	x.p.killed[was] = true
 	for _, pid := range append(descendants(was), was) {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
 			x.t.Fatalf("kill %s: %v", role, err)

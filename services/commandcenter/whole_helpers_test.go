@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/cli"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/torture"
 )
 
 // patience is how long a test waits for what must happen.
@@ -82,19 +83,20 @@ func runIn(ctx context.Context, in io.Reader, args ...string) (code int, stdout,
 
 // product is a running product.
 type product struct {
-	t        testing.TB
-	dir      string
-	url      string
-	nats     string
-	ready    time.Duration // as it says itself
-	restarts int           // of processes, killed or not
-	events   chan map[string]any
-	log      *tail
-	stop     func() // in order, and wait
-	kill     func() // kill -9, and wait; nil in this process
-	pid      int
-	pids     map[string]int // of the processes of --split, as they were first
-	hubs     []string       // what was said of the hub before it was ready
+	t      testing.TB
+	dir    string
+	url    string
+	nats   string
+	ready  time.Duration // as it says itself
+	events chan map[string]any
+	log    *tail
+	stop   func() // in order, and wait
+	kill   func() // kill -9, and wait; nil in this process
+	pid    int
+	pids   map[string]int // of the processes of --split
+	killed map[int]bool   // of them, by a test
+	ended  []torture.Ended
+	hubs   []string // what was said of the hub before it was ready
 }
 
 // tail keeps the end of a log, for when a test fails.
@@ -162,7 +164,7 @@ func begin(t testing.TB, dir string, more ...string) (p *product, stop context.C
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	r, w := io.Pipe()
-	p = &product{t: t, dir: dir, log: &tail{}, events: make(chan map[string]any, 256), pids: map[string]int{}}
+	p = &product{t: t, dir: dir, log: &tail{}, events: make(chan map[string]any, 256), pids: map[string]int{}, killed: map[int]bool{}}
 	code := make(chan int, 1)
 	go func() {
 		c := cli.Run(ctx, upArgs(dir, more...), cli.Streams{In: strings.NewReader(""), Out: w, Err: p.log})
@@ -203,8 +205,13 @@ func apart(t testing.TB, dir string, more ...string) *product {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(bin, upArgs(dir, more...)...) //nolint:noctx // stopped by its own means
-	p := &product{t: t, dir: dir, log: &tail{}, events: make(chan map[string]any, 256), pids: map[string]int{}}
+	return launched(t, dir, exec.Command(bin, upArgs(dir, more...)...)) //nolint:noctx // stopped by its own means
+}
+
+// launched starts the product by a command that becomes it.
+func launched(t testing.TB, dir string, cmd *exec.Cmd) *product {
+	t.Helper()
+	p := &product{t: t, dir: dir, log: &tail{}, events: make(chan map[string]any, 256), pids: map[string]int{}, killed: map[int]bool{}}
 	cmd.Stderr = p.log
 	cmd.Dir = t.TempDir() // not the repository: the sample is the one that was built in
 	out, err := cmd.StdoutPipe()
@@ -307,10 +314,10 @@ func (p *product) note(e map[string]any) {
 	if e["event"] == "process" {
 		role, _ := e["role"].(string)
 		pid, _ := e["pid"].(float64)
-		p.pids[role] = int(pid)
-		if e["again"] == true {
-			p.restarts++
+		if why, again := e["why"].(string); again && !p.killed[p.pids[role]] {
+			p.ended = append(p.ended, torture.Ended{Role: role, Why: why})
 		}
+		p.pids[role] = int(pid)
 	}
 }
 

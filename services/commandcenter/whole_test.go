@@ -116,6 +116,7 @@ func TestTheMainStory(t *testing.T) {
 
 	t.Run("commands", func(t *testing.T) { commands(t, p.in(t)) })
 	t.Run("dead letters", func(t *testing.T) { deadLetters(t, p.in(t), nc) })
+	t.Run("sealed secrets", func(t *testing.T) { sealedSecrets(t, p.in(t)) })
 	t.Run("a second instance is refused", func(t *testing.T) {
 		code, _, errs := run(t, upArgs(dir)...)
 		if code != 8 || !strings.Contains(errs, strconv.Itoa(os.Getpid())) || !strings.Contains(errs, "in use") {

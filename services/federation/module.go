@@ -41,8 +41,8 @@ type Deps struct {
 	// their NATS servers. Service, Log and Heard are filled in here.
 	Neighbours []bus.NeighbourConfig
 	// Joined returns an error when a leaf connection to a hub of others is not
-	// there; nil where the NATS server runs elsewhere, and nobody here knows.
-	Joined     func() error
+	// there; nil where nobody here can know.
+	Joined     func(ctx context.Context) error
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 	// Degraded reports whether this instance works with less than usual, for
@@ -173,11 +173,11 @@ func meet(d Deps) []bus.NeighbourConfig {
 // joinAdvice is what to do when a hub of others does not answer.
 const joinAdvice = ": check the address in hub.join (CC_HUB_JOIN), the credentials, and that the server runs"
 
-func joined(d Deps) error {
+func joined(ctx context.Context, d Deps) error {
 	if d.Joined == nil {
 		return nil
 	}
-	return d.Joined()
+	return d.Joined(ctx)
 }
 
 func checks(d Deps, c Config, neighbours []*bus.Neighbour, catalog *instance.Catalog, collision *instance.Collision) []app.Check {
@@ -187,7 +187,7 @@ func checks(d Deps, c Config, neighbours []*bus.Neighbour, catalog *instance.Cat
 			if d.Hub.Ready(ctx) != nil {
 				return app.Degraded("heartbeats can be neither sent nor heard at the moment; the catalog shows what was last known")
 			}
-			if err := joined(d); err != nil {
+			if err := joined(ctx, d); err != nil {
 				return app.Degraded(err.Error() + joinAdvice)
 			}
 			return nil

@@ -22,10 +22,12 @@ func Permissions() (bus.Contract, error) {
 		return bus.Contract{}, err
 	}
 	c := bus.Contract{
-		Serves:  []string{"health"},
-		Calls:   []string{"auth.signingKeys", "auth.resolveAccess", "auth.resolveKey"},
-		Hears:   events.FollowedBy(name),
-		Objects: true, FollowsLive: true, Notes: true, AllFacts: true, Peers: true,
+		Serves: []string{"health"},
+		Calls:  []string{"auth.signingKeys", "auth.resolveAccess", "auth.resolveKey", "auth.resolveBrowser"},
+		Hears:  events.FollowedBy(name),
+		// Of the requests that it denies; what else any service may say it does not.
+		Publishes: slices.DeleteFunc(events.SaidBy(name), func(d events.Description) bool { return d.Noun != "call" }),
+		Objects:   true, FollowsLive: true, Notes: true, AllFacts: true, Peers: true,
 	}
 	for _, op := range doc.Operations {
 		if op.Delivery == contract.Edge || op.Delivery == contract.Live {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	_ "embed" // the contract
 	"errors"
 	"fmt"
@@ -8,14 +9,17 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 
 	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/authority"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/denial"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/feed"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/inbox"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/limit"
@@ -49,6 +53,14 @@ type Deps struct {
 	Listening func(addr string)
 }
 
+// registerer is nil for no registry, which a nil pointer in the interface is not.
+func registerer(r *prometheus.Registry) prometheus.Registerer {
+	if r == nil {
+		return nil
+	}
+	return r
+}
+
 // New wires the gateway. Its parts hear events first and listen last, so that
 // nobody is answered from a memory that is not kept current.
 func New(d Deps, c Config) (*app.Module, error) {
@@ -69,9 +81,15 @@ func New(d Deps, c Config) (*app.Module, error) {
 	log := d.Log.With("service", name)
 	ring := feed.NewRing(ringFacts, ringBytes)
 	limits := limit.NewShared(counters, d.Bus.Peers("limits"), log, time.Now)
-	deps := serve.Deps{Contract: doc, Limits: limits, Bus: d.Bus, Guard: guard, Ring: ring, Health: health(d.Bus), Log: log}
-	if d.Registry != nil {
-		deps.Registerer, deps.Gatherer = d.Registry, d.Registry
+	denials, err := denial.NewLedger(func(ctx context.Context, m *platformv1.CallRecorded, id uuid.UUID) error {
+		return d.Bus.Say(ctx, m, id, m.GetAcceptedAt().AsTime())
+	}, log, registerer(d.Registry))
+	if err != nil {
+		return nil, fmt.Errorf("gateway: %w", err)
+	}
+	deps := serve.Deps{Denied: denials.Note, Contract: doc, Limits: limits, Bus: d.Bus, Guard: guard, Ring: ring, Health: health(d.Bus), Log: log}
+	if deps.Registerer = registerer(d.Registry); d.Registry != nil {
+		deps.Gatherer = d.Registry
 	}
 	behaviour, err := c.serve()
 	if err != nil {
@@ -89,7 +107,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	// Nobody asks it anything over the bus but how it is; that makes it one of
 	// the services that can be seen there.
 	m.Parts = append(inbox.Followers(d.Bus, guard, edge), bus.NewFeed(d.Bus, ringSeed, ring.Begin, ring.Add), bus.NewServer(d.Bus, bus.ServerConfig{Version: c.Version, Workers: 1, Checks: m.Checks}))
-	m.Parts = append(m.Parts, limits, serve.NewListener(edge, listen, log, d.Listening))
+	m.Parts = append(m.Parts, limits, denials, serve.NewListener(edge, listen, log, d.Listening))
 	for _, op := range doc.Operations {
 		if op.Own() {
 			m.Operations = append(m.Operations, op.ID)

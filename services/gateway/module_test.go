@@ -215,6 +215,9 @@ func TestTheGatewayMayNotDoWhatItsContractDoesNotSay(t *testing.T) {
 	}
 	spec := bus.PermissionsFor("gateway", c)
 	for _, subject := range spec.Pub {
+		if subject == "evt.*.gateway.call.recorded.v1" {
+			continue // of the requests that it denies
+		}
 		if strings.HasPrefix(subject, "evt.") || subject == ">" || strings.HasPrefix(subject, "job.") {
 			t.Errorf("may publish %s", subject)
 		}

@@ -24,12 +24,13 @@ import (
 //	limits              viewer   admin            admin
 //	knowledge           viewer   member           member (own)     a query is a read
 //	events, schemas     viewer   admin            admin            dead letters: admin
+//	the audit log       admin                                      that of the instance: super
 //	federation          viewer   admin            admin            the catalog: whoever is logged in; instances: super
 //	operations          viewer                                     one, by its id: whoever is logged in
 //	the product itself  –                                          health, documentation, metrics
 var permissions = map[string][]string{
 	"public": {
-		"register", "login", "refreshToken",
+		"register", "login", "loginBrowser", "refreshToken", "beginSignOn", "finishSignOn",
 		"listFederatedProjects", "getFederatedProject", "updateFederatedProject", // by the key of an instance
 		"root", "mainHealthCheck", "liveness", "readiness", "detailedHealthCheck", "metrics", "openapi", "docs", "docsAsset", "jwks",
 	},
@@ -49,9 +50,10 @@ var permissions = map[string][]string{
 		"createServiceAccount", "updateServiceAccount", "deleteServiceAccount", "createServiceAccountKey",
 		"shareProject", "unshareProject", "registerEventSchema", "deleteEventSchema",
 		"listDeadLetters", "purgeDeadLetters", "getDeadLetter", "discardDeadLetter", "redriveDeadLetter",
+		"listAudit", "getAuditHead", "exportAudit",
 	},
 	"owner":     {"deleteProject", "transferProject"},
-	"superuser": {"listUsers", "getUser", "deactivateUser", "reactivateUser", "registerInstance", "admitInstance", "removeInstance"},
+	"superuser": {"rotateSigningKeys", "listUsers", "getUser", "deactivateUser", "reactivateUser", "registerInstance", "admitInstance", "removeInstance"},
 }
 
 func TestThePermissionsOfTheContractAreThoseThatWereDecided(t *testing.T) {

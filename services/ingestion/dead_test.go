@@ -62,9 +62,8 @@ func TestAnAdminSeesAndRedrivesWhatWasGivenUpInTheProject(t *testing.T) {
 	}
 	w.Say(&authv1.ProjectDeleting{ProjectId: 2, Version: 9})
 	bustest.Await(w.Env, heard)
-	for len(w.letters(`{"limit":10}`, 2).Items) == 0 { // the last is stored after it was heard
-		continue
-	}
+	// The last is stored after it was heard.
+	bustest.Eventually(w.Env, func() bool { return len(w.letters(`{"limit":10}`, 2).Items) > 0 })
 	all := w.letters(`{"limit":10}`, 1)
 	first := all.Items[0]
 	if len(all.Items) != 3 || all.Next != nil || first.Service != "knowledge" || !strings.Contains(first.Error, "no room") || first.Subject != "evt.p1.auth.project.deleting.v1" {

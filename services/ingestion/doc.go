@@ -11,7 +11,7 @@
 //
 // The main story:
 //
-//  1. A team says a fact with the credentials of its grant; stream EXT keeps it.
+//  1. A team says a fact with the credentials of its grant; a stream of the team keeps it.
 //  2. internal/inbox takes it from the durable consumer: one replica gets it.
 //  3. internal/schema checks it against the form that was registered for its
 //     subject; what does not fit, or was never registered, is a dead letter.

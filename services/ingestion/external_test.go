@@ -3,6 +3,7 @@ package ingestion_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -93,18 +94,15 @@ func (w *world) say(subject, id, data string) {
 // dead waits for the next dead letters of the service.
 func (w *world) dead(n int) []bus.DeadLetter {
 	w.t.Helper()
-	for end := time.Now().Add(bustest.Patience); ; {
-		found, err := w.Bus("gateway").DeadLetters(w.t.Context(), bus.DeadFilter{Service: "ingestion"})
-		if err != nil {
+	var found []bus.DeadLetter
+	bustest.Eventually(w.Env, func() (ok bool) {
+		var err error
+		if found, err = w.Bus("gateway").DeadLetters(w.t.Context(), bus.DeadFilter{Service: "ingestion"}); err != nil {
 			w.t.Fatal(err)
 		}
-		if len(found) >= n {
-			return found
-		}
-		if time.Now().After(end) {
-			w.t.Fatalf("%d dead letters, want %d", len(found), n)
-		}
-	}
+		return len(found) >= n
+	})
+	return found
 }
 
 const subject = "ext.p1.billing.invoice.paid.v1"
@@ -112,6 +110,7 @@ const subject = "ext.p1.billing.invoice.paid.v1"
 func TestAFactThatFitsItsSchemaIsSaidAgainOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	w.Team(1, "billing")
 	w.register()
 	w.say(subject, "inv-1", `{"total":3.5,"who":{"name":"x"}}`)
 	e, m := bustest.Await(w.Env, w.accepted), bustest.Await(w.Env, w.metas)
@@ -133,6 +132,24 @@ func TestAFactThatFitsItsSchemaIsSaidAgainOnce(t *testing.T) {
 	}
 }
 
+func TestNumbersThatAreMoreThanAFloatAreKeptAsTheTeamWroteThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Team(1, "billing")
+	w.register()
+	for data, want := range map[string]string{
+		`{"total":1,"order":9007199254740993}`:                                   `{"order":9007199254740993,"total":1}`,
+		`{"total":1,"order":9007199254740992,"rate":0.1,"tiny":1e-7,"none":0.0}`: "",
+		`{"total":1,"lines":[{"price":12345678901234567.25}]}`:                   `{"lines":[{"price":12345678901234567.25}],"total":1}`,
+		`{"total":1,"far":1e-400}`:                                               `{"far":1e-400,"total":1}`,
+	} {
+		w.say(subject, "", data)
+		if got := bustest.Await(w.Env, w.accepted).GetExactJson(); got != want {
+			t.Errorf("%s: %s, want %s", data, got, want)
+		}
+	}
+}
+
 func TestAFactThatDoesNotFitIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -144,11 +161,16 @@ func TestAFactThatDoesNotFitIsADeadLetter(t *testing.T) {
 		{"ext.p1.sales.invoice.paid.v1", `{"total":1}`, "no schema"},
 		{"ext.p1.billing.invoice.paid.v2", `{"total":1}`, "no schema"},
 		{"ext.p1.billing.invoice", `{"total":1}`, "want ext."},
-		{"ext.instance.billing.invoice.paid.v1", `{"total":1}`, "want a project"},
 	} {
+		word := strings.Split(c.subject, ".")
+		p, err := tenant.ParseToken(word[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Team(p, word[2])
 		w.say(c.subject, "", c.data)
 		found := w.dead(i + 1)
-		if got := found[i]; !strings.Contains(got.Error, c.want) || got.Subject != c.subject || got.Stream != bus.StreamExt {
+		if got := found[i]; !strings.Contains(got.Error, c.want) || got.Subject != c.subject || got.Stream != bus.ExternalStream(p, word[2]) {
 			t.Errorf("%s %s: %+v", c.subject, c.data, got)
 		}
 	}
@@ -176,6 +198,7 @@ func TestASchemaIsRegisteredByAnAdminAndGoneOnceDeleted(t *testing.T) {
 	if a, err := w.command("deleteEventSchema", `{"schema_id":`+id.String()+`}`, tenant.Admin); err != nil || a.Status != 204 {
 		t.Errorf("delete: %+v %v", a, err)
 	}
+	w.Team(1, "billing")
 	w.say(subject, "late", `{"total":1}`)
 	if got := w.dead(1)[0]; !strings.Contains(got.Error, "no schema") {
 		t.Errorf("%+v", got)
@@ -186,6 +209,21 @@ func TestASchemaIsRegisteredByAnAdminAndGoneOnceDeleted(t *testing.T) {
 	}
 	if e := bustest.Await(w.Env, w.accepted); e.GetFactId() != "billing/late" {
 		t.Errorf("redriven: %v", e)
+	}
+}
+
+func TestARedrivenFactWithoutAnIDHasTheNameOfItsPlace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Team(1, "billing")
+	w.say(subject, "", `{"total":1}`)
+	d := w.dead(1)[0]
+	w.register()
+	if err := w.Bus("gateway").Redrive(t.Context(), d.Seq); err != nil {
+		t.Fatal(err)
+	}
+	if e, want := bustest.Await(w.Env, w.accepted), fmt.Sprintf("billing/%d-%d", d.StoredAt.UnixNano(), d.StreamSeq); e.GetFactId() != want {
+		t.Errorf("%s, want %s", e.GetFactId(), want)
 	}
 }
 

@@ -92,7 +92,7 @@ func Start(t testing.TB, services []string, opts ...Option) *Env {
 	// runs it or not.
 	e := &Env{
 		t: t, tcp: o.tcp, buses: map[string]*bus.Bus{}, Registry: prometheus.NewRegistry(), log: slog.New(slog.DiscardHandler),
-		on: o.on, specs: bus.Specs{Services: services, External: "ingestion", Events: events.Catalogue(), Memory: !o.disk},
+		on: o.on, specs: bus.Specs{Services: services, Events: events.Catalogue(), Memory: !o.disk},
 	}
 	if o.log != nil {
 		e.log = slog.New(slog.NewTextHandler(o.log, nil))
@@ -177,6 +177,21 @@ func (e *Env) provision(ctx context.Context, hub []string) {
 	hubAdmin := e.Conn(natsd.UserHubAdmin)
 	defer hubAdmin.Close()
 	if err := bus.ProvisionHub(ctx, hubAdmin, e.on, 1, hub...); err != nil {
+		e.t.Fatalf("bustest: %v", err)
+	}
+}
+
+// Taker is the service that takes what teams say.
+const Taker = "ingestion"
+
+// Team lets a team say facts in the project, as a grant does.
+func (e *Env) Team(p tenant.Project, team string) {
+	e.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	admin := e.Conn(natsd.UserAdmin)
+	defer admin.Close()
+	if err := bus.ProvisionExternal(ctx, admin, Taker, p, team); err != nil {
 		e.t.Fatalf("bustest: %v", err)
 	}
 }

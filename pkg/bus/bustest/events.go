@@ -54,6 +54,22 @@ func (e *Env) SayAs(id string, m proto.Message) {
 	}
 }
 
+// Eventually asks again and again until ok, and fails the test when it never is:
+// for what nobody tells of.
+func Eventually(e *Env, ok func() bool) {
+	e.t.Helper()
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	deadline := time.After(Patience)
+	for !ok() {
+		select {
+		case <-again.C:
+		case <-deadline:
+			e.t.Fatal("bustest: waited in vain")
+		}
+	}
+}
+
 // Await receives from ch, or fails the test when nothing comes.
 func Await[T any](e *Env, ch <-chan T) T {
 	e.t.Helper()

@@ -48,6 +48,7 @@ const (
 
 const (
 	startWithin = 60 * time.Second // after recovery, which may take longer, has begun to show
+	lockWithin  = 15 * time.Second // for the lock of a server that has died to be nobody's
 	stopWithin  = 20 * time.Second // of a server that another process left behind
 )
 
@@ -130,11 +131,12 @@ func start(ctx context.Context, c Config) (*Server, error) {
 }
 
 // launch starts the process and waits until it accepts connections. A server
-// that died together with its program may hold its shared memory for a moment;
-// that is waited for.
+// that died together with its program may hold its shared memory for a moment,
+// and its lock until init has taken note of its death; that is waited for.
 func (s *Server) launch(ctx context.Context, bin binaries, c Config) error {
 	ctx, cancel := context.WithTimeout(ctx, startWithin)
 	defer cancel()
+	locked := time.Now().Add(lockWithin)
 	for {
 		proc, err := startProcess(bin, s.place, c)
 		if err != nil {
@@ -147,7 +149,9 @@ func (s *Server) launch(ctx context.Context, bin binaries, c Config) error {
 			return nil
 		}
 		proc.kill()
-		if !strings.Contains(err.Error(), "shared memory block") {
+		said := err.Error()
+		lock := strings.Contains(said, lockExists) && time.Now().Before(locked)
+		if !lock && !strings.Contains(said, "shared memory block") {
 			return err
 		}
 		select {
@@ -157,6 +161,9 @@ func (s *Server) launch(ctx context.Context, bin binaries, c Config) error {
 		}
 	}
 }
+
+// lockExists is in the words of a server that finds the lock of another process.
+const lockExists = `lock file "postmaster.pid" already exists`
 
 // awaitReady looks at the status that the server writes into its lock file.
 func (s *Server) awaitReady(ctx context.Context, proc *process) error {

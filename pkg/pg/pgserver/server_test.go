@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -131,6 +132,42 @@ func TestAServerThatDiesIsReportedAndStartsAgain(t *testing.T) {
 	if got := query[int](t, s.AdminDSN(), `SELECT n FROM kept`); got != 1 {
 		t.Fatal(got)
 	}
+}
+
+// Who is dead and not yet buried still holds the lock in PostgreSQL's eyes.
+func TestTheLockOfAServerThatIsDeadAndNotYetBuriedIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(publicDir(t), "pg")
+	s := run(t, Config{DataDir: dir, Unsafe: true})
+	must(t, s.Stop(t.Context()))
+	dead := s.place.account.command("/", "/bin/cat")
+	in, err := dead.StdinPipe()
+	must(t, err)
+	must(t, dead.Start()) // as long as nobody waits for it, it is one of the dead
+	must(t, in.Close())
+	must(t, os.WriteFile(filepath.Join(s.place.cluster, "postmaster.pid"), fmt.Appendf(nil, "%d\n%s\n0\n5432\n\n\n0 0\nready\n", dead.Process.Pid, s.place.cluster), 0o600))
+	if os.Geteuid() == 0 {
+		must(t, os.Chown(filepath.Join(s.place.cluster, "postmaster.pid"), s.place.account.uid, s.place.account.gid))
+	}
+	st, err := os.Stat(s.place.logFile)
+	must(t, err)
+	ended := make(chan error, 1)
+	go func() {
+		again, err := Start(t.Context(), Config{DataDir: dir, Unsafe: true})
+		if err == nil {
+			err = again.Stop(t.Context())
+		}
+		ended <- err
+	}()
+	for tick := time.NewTicker(5 * time.Millisecond); !strings.Contains(tail(s.place.logFile, st.Size(), 1<<20), lockExists); {
+		select {
+		case <-tick.C:
+		case err := <-ended:
+			t.Fatalf("before the lock was met: %v", err)
+		}
+	}
+	must(t, dead.Wait())
+	must(t, <-ended)
 }
 
 func TestAnOrdinaryUserRunsItsServerDirectly(t *testing.T) {

@@ -423,6 +423,115 @@ func (x *ResolveKeyResponse) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// Whose browser is this? The cookie itself stays where it came in.
+type ResolveBrowserRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// SHA-256 of the cookie.
+	Hash          []byte `protobuf:"bytes,1,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveBrowserRequest) Reset() {
+	*x = ResolveBrowserRequest{}
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveBrowserRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveBrowserRequest) ProtoMessage() {}
+
+func (x *ResolveBrowserRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveBrowserRequest.ProtoReflect.Descriptor instead.
+func (*ResolveBrowserRequest) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ResolveBrowserRequest) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+// The answer may be kept for a minute: whether the session lives is asked for
+// with the rest, by ResolveAccess.
+type ResolveBrowserResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// UUID; empty when there is no such session, or none any more.
+	SessionId     string `protobuf:"bytes,1,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
+	UserId        int32  `protobuf:"varint,2,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
+	Email         string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ResolveBrowserResponse) Reset() {
+	*x = ResolveBrowserResponse{}
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ResolveBrowserResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ResolveBrowserResponse) ProtoMessage() {}
+
+func (x *ResolveBrowserResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ResolveBrowserResponse.ProtoReflect.Descriptor instead.
+func (*ResolveBrowserResponse) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ResolveBrowserResponse) GetSessionId() string {
+	if x != nil {
+		return x.SessionId
+	}
+	return ""
+}
+
+func (x *ResolveBrowserResponse) GetUserId() int32 {
+	if x != nil {
+		return x.UserId
+	}
+	return 0
+}
+
+func (x *ResolveBrowserResponse) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
 // With which keys are access tokens signed?
 type SigningKeysRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -432,7 +541,7 @@ type SigningKeysRequest struct {
 
 func (x *SigningKeysRequest) Reset() {
 	*x = SigningKeysRequest{}
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[5]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -444,7 +553,7 @@ func (x *SigningKeysRequest) String() string {
 func (*SigningKeysRequest) ProtoMessage() {}
 
 func (x *SigningKeysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[5]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -457,7 +566,7 @@ func (x *SigningKeysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKeysRequest.ProtoReflect.Descriptor instead.
 func (*SigningKeysRequest) Descriptor() ([]byte, []int) {
-	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{5}
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{7}
 }
 
 // The keys that verify access tokens, newest first; an old one stays until the
@@ -471,7 +580,7 @@ type SigningKeysResponse struct {
 
 func (x *SigningKeysResponse) Reset() {
 	*x = SigningKeysResponse{}
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[6]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -483,7 +592,7 @@ func (x *SigningKeysResponse) String() string {
 func (*SigningKeysResponse) ProtoMessage() {}
 
 func (x *SigningKeysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[6]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -496,7 +605,7 @@ func (x *SigningKeysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKeysResponse.ProtoReflect.Descriptor instead.
 func (*SigningKeysResponse) Descriptor() ([]byte, []int) {
-	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{6}
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *SigningKeysResponse) GetKeys() []*SigningKey {
@@ -521,7 +630,7 @@ type SigningKey struct {
 
 func (x *SigningKey) Reset() {
 	*x = SigningKey{}
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[7]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -533,7 +642,7 @@ func (x *SigningKey) String() string {
 func (*SigningKey) ProtoMessage() {}
 
 func (x *SigningKey) ProtoReflect() protoreflect.Message {
-	mi := &file_auth_v1_auth_calls_proto_msgTypes[7]
+	mi := &file_auth_v1_auth_calls_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -546,7 +655,7 @@ func (x *SigningKey) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SigningKey.ProtoReflect.Descriptor instead.
 func (*SigningKey) Descriptor() ([]byte, []int) {
-	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{7}
+	return file_auth_v1_auth_calls_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *SigningKey) GetKid() string {
@@ -612,7 +721,15 @@ const file_auth_v1_auth_calls_proto_rawDesc = "" +
 	"\x12service_account_id\x18\x04 \x01(\x05R\x10serviceAccountId\x12\x16\n" +
 	"\x06scopes\x18\x05 \x03(\tR\x06scopes\x129\n" +
 	"\n" +
-	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"a\n" +
+	"expires_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"~\n" +
+	"\x15ResolveBrowserRequest\x12\x12\n" +
+	"\x04hash\x18\x01 \x01(\fR\x04hash:Q\xd2\xf3\x18M\n" +
+	"\x04auth\x12\x0eresolveBrowser\x1a,commandcenter.auth.v1.ResolveBrowserResponse\"\agateway\"f\n" +
+	"\x16ResolveBrowserResponse\x12\x1d\n" +
+	"\n" +
+	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x17\n" +
+	"\auser_id\x18\x02 \x01(\x05R\x06userId\x12\x14\n" +
+	"\x05email\x18\x03 \x01(\tR\x05email\"a\n" +
 	"\x12SigningKeysRequest:K\xd2\xf3\x18G\n" +
 	"\x04auth\x12\vsigningKeys\x1a)commandcenter.auth.v1.SigningKeysResponse\"\agateway\"L\n" +
 	"\x13SigningKeysResponse\x125\n" +
@@ -636,28 +753,30 @@ func file_auth_v1_auth_calls_proto_rawDescGZIP() []byte {
 	return file_auth_v1_auth_calls_proto_rawDescData
 }
 
-var file_auth_v1_auth_calls_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_auth_v1_auth_calls_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_auth_v1_auth_calls_proto_goTypes = []any{
-	(*ResolveAccessRequest)(nil),  // 0: commandcenter.auth.v1.ResolveAccessRequest
-	(*ResolveAccessResponse)(nil), // 1: commandcenter.auth.v1.ResolveAccessResponse
-	(*ProjectLimit)(nil),          // 2: commandcenter.auth.v1.ProjectLimit
-	(*ResolveKeyRequest)(nil),     // 3: commandcenter.auth.v1.ResolveKeyRequest
-	(*ResolveKeyResponse)(nil),    // 4: commandcenter.auth.v1.ResolveKeyResponse
-	(*SigningKeysRequest)(nil),    // 5: commandcenter.auth.v1.SigningKeysRequest
-	(*SigningKeysResponse)(nil),   // 6: commandcenter.auth.v1.SigningKeysResponse
-	(*SigningKey)(nil),            // 7: commandcenter.auth.v1.SigningKey
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*ResolveAccessRequest)(nil),   // 0: commandcenter.auth.v1.ResolveAccessRequest
+	(*ResolveAccessResponse)(nil),  // 1: commandcenter.auth.v1.ResolveAccessResponse
+	(*ProjectLimit)(nil),           // 2: commandcenter.auth.v1.ProjectLimit
+	(*ResolveKeyRequest)(nil),      // 3: commandcenter.auth.v1.ResolveKeyRequest
+	(*ResolveKeyResponse)(nil),     // 4: commandcenter.auth.v1.ResolveKeyResponse
+	(*ResolveBrowserRequest)(nil),  // 5: commandcenter.auth.v1.ResolveBrowserRequest
+	(*ResolveBrowserResponse)(nil), // 6: commandcenter.auth.v1.ResolveBrowserResponse
+	(*SigningKeysRequest)(nil),     // 7: commandcenter.auth.v1.SigningKeysRequest
+	(*SigningKeysResponse)(nil),    // 8: commandcenter.auth.v1.SigningKeysResponse
+	(*SigningKey)(nil),             // 9: commandcenter.auth.v1.SigningKey
+	(*timestamppb.Timestamp)(nil),  // 10: google.protobuf.Timestamp
 }
 var file_auth_v1_auth_calls_proto_depIdxs = []int32{
-	2, // 0: commandcenter.auth.v1.ResolveAccessResponse.limits:type_name -> commandcenter.auth.v1.ProjectLimit
-	8, // 1: commandcenter.auth.v1.ResolveKeyResponse.expires_at:type_name -> google.protobuf.Timestamp
-	7, // 2: commandcenter.auth.v1.SigningKeysResponse.keys:type_name -> commandcenter.auth.v1.SigningKey
-	8, // 3: commandcenter.auth.v1.SigningKey.not_after:type_name -> google.protobuf.Timestamp
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	2,  // 0: commandcenter.auth.v1.ResolveAccessResponse.limits:type_name -> commandcenter.auth.v1.ProjectLimit
+	10, // 1: commandcenter.auth.v1.ResolveKeyResponse.expires_at:type_name -> google.protobuf.Timestamp
+	9,  // 2: commandcenter.auth.v1.SigningKeysResponse.keys:type_name -> commandcenter.auth.v1.SigningKey
+	10, // 3: commandcenter.auth.v1.SigningKey.not_after:type_name -> google.protobuf.Timestamp
+	4,  // [4:4] is the sub-list for method output_type
+	4,  // [4:4] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_auth_v1_auth_calls_proto_init() }
@@ -671,7 +790,7 @@ func file_auth_v1_auth_calls_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_auth_v1_auth_calls_proto_rawDesc), len(file_auth_v1_auth_calls_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1499,6 +1499,145 @@ func (x *ProjectTransferred) GetTransferredBy() int32 {
 	return 0
 }
 
+// The audit log of a project, or of the instance, reached this entry. Whoever
+// keeps what was said can tell later whether the log was written anew.
+type AuditAnchored struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: the log of the instance.
+	ProjectId int32 `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// Number of the last entry.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// SHA-256 of that entry, in hexadecimal digits.
+	Hash          string `protobuf:"bytes,4,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditAnchored) Reset() {
+	*x = AuditAnchored{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditAnchored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditAnchored) ProtoMessage() {}
+
+func (x *AuditAnchored) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditAnchored.ProtoReflect.Descriptor instead.
+func (*AuditAnchored) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AuditAnchored) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *AuditAnchored) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *AuditAnchored) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+// Access tokens are signed with a new key, before its time: somebody may know the
+// one before. A rotation in time is not said: its key is published first.
+type SigningKeyRotated struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: the keys are of the instance.
+	ProjectId int32 `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// The "kid" of the new key.
+	SigningKeyId string `protobuf:"bytes,2,opt,name=signing_key_id,json=signingKeyId,proto3" json:"signing_key_id,omitempty"`
+	// A key is rotated in once: always 1.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// What was signed before is good for nothing.
+	Revoked       bool `protobuf:"varint,4,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SigningKeyRotated) Reset() {
+	*x = SigningKeyRotated{}
+	mi := &file_auth_v1_auth_events_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SigningKeyRotated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SigningKeyRotated) ProtoMessage() {}
+
+func (x *SigningKeyRotated) ProtoReflect() protoreflect.Message {
+	mi := &file_auth_v1_auth_events_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SigningKeyRotated.ProtoReflect.Descriptor instead.
+func (*SigningKeyRotated) Descriptor() ([]byte, []int) {
+	return file_auth_v1_auth_events_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *SigningKeyRotated) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *SigningKeyRotated) GetSigningKeyId() string {
+	if x != nil {
+		return x.SigningKeyId
+	}
+	return ""
+}
+
+func (x *SigningKeyRotated) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *SigningKeyRotated) GetRevoked() bool {
+	if x != nil {
+		return x.Revoked
+	}
+	return false
+}
+
 var File_auth_v1_auth_events_proto protoreflect.FileDescriptor
 
 const file_auth_v1_auth_events_proto_rawDesc = "" +
@@ -1666,7 +1805,20 @@ const file_auth_v1_auth_events_proto_rawDesc = "" +
 	"\n" +
 	"to_user_id\x18\x05 \x01(\x05R\btoUserId\x12%\n" +
 	"\x0etransferred_by\x18\x06 \x01(\x05R\rtransferredBy:$\xca\xf3\x18 \n" +
-	"\x04auth\x12\aproject\x1a\vtransferred \x018\x01BDZBgithub.com/commandcenter/commandcenter/proto-events/auth/v1;authv1b\x06proto3"
+	"\x04auth\x12\aproject\x1a\vtransferred \x018\x01\"}\n" +
+	"\rAuditAnchored\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x12\n" +
+	"\x04hash\x18\x04 \x01(\tR\x04hash:\x1f\xca\xf3\x18\x1b\n" +
+	"\x04auth\x12\x05audit\x1a\banchored \x018\x01\"\xbf\x01\n" +
+	"\x11SigningKeyRotated\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12$\n" +
+	"\x0esigning_key_id\x18\x02 \x01(\tR\fsigningKeyId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x18\n" +
+	"\arevoked\x18\x04 \x01(\bR\arevoked:1\xca\xf3\x18-\n" +
+	"\x04auth\x12\vsigning_key\x1a\arotated \x012\x04auth2\agatewayBDZBgithub.com/commandcenter/commandcenter/proto-events/auth/v1;authv1b\x06proto3"
 
 var (
 	file_auth_v1_auth_events_proto_rawDescOnce sync.Once
@@ -1680,7 +1832,7 @@ func file_auth_v1_auth_events_proto_rawDescGZIP() []byte {
 	return file_auth_v1_auth_events_proto_rawDescData
 }
 
-var file_auth_v1_auth_events_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_auth_v1_auth_events_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_auth_v1_auth_events_proto_goTypes = []any{
 	(*UserRegistered)(nil),        // 0: commandcenter.auth.v1.UserRegistered
 	(*ProjectCreated)(nil),        // 1: commandcenter.auth.v1.ProjectCreated
@@ -1701,6 +1853,8 @@ var file_auth_v1_auth_events_proto_goTypes = []any{
 	(*MemberRoleChanged)(nil),     // 16: commandcenter.auth.v1.MemberRoleChanged
 	(*MemberRemoved)(nil),         // 17: commandcenter.auth.v1.MemberRemoved
 	(*ProjectTransferred)(nil),    // 18: commandcenter.auth.v1.ProjectTransferred
+	(*AuditAnchored)(nil),         // 19: commandcenter.auth.v1.AuditAnchored
+	(*SigningKeyRotated)(nil),     // 20: commandcenter.auth.v1.SigningKeyRotated
 }
 var file_auth_v1_auth_events_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -1721,7 +1875,7 @@ func file_auth_v1_auth_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_auth_v1_auth_events_proto_rawDesc), len(file_auth_v1_auth_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   19,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

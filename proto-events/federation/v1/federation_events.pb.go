@@ -293,7 +293,7 @@ var File_federation_v1_federation_events_proto protoreflect.FileDescriptor
 
 const file_federation_v1_federation_events_proto_rawDesc = "" +
 	"\n" +
-	"%federation/v1/federation_events.proto\x12\x1bcommandcenter.federation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&options/v1/commandcenter_options.proto\"\xc3\x02\n" +
+	"%federation/v1/federation_events.proto\x12\x1bcommandcenter.federation.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&options/v1/commandcenter_options.proto\"\xc5\x02\n" +
 	"\x15InstanceStatusChanged\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1f\n" +
@@ -303,9 +303,9 @@ const file_federation_v1_federation_events_proto_rawDesc = "" +
 	"\x06status\x18\x04 \x01(\tR\x06status\x12'\n" +
 	"\x0fprevious_status\x18\x05 \x01(\tR\x0epreviousStatus\x12\x17\n" +
 	"\ahub_url\x18\x06 \x01(\tR\x06hubUrl\x12F\n" +
-	"\x11last_heartbeat_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x0flastHeartbeatAt:.\xca\xf3\x18*\n" +
+	"\x11last_heartbeat_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x0flastHeartbeatAt:0\xca\xf3\x18,\n" +
 	"\n" +
-	"federation\x12\binstance\x1a\x0estatus_changed \x018\x01\"\xdd\x01\n" +
+	"federation\x12\binstance\x1a\x0estatus_changed \x018\x01@\x01\"\xdf\x01\n" +
 	"\x12InstanceRegistered\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1f\n" +
@@ -314,19 +314,19 @@ const file_federation_v1_federation_events_proto_rawDesc = "" +
 	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x16\n" +
 	"\x06source\x18\x04 \x01(\tR\x06source\x12\x17\n" +
 	"\ahub_url\x18\x05 \x01(\tR\x06hubUrl\x12\x10\n" +
-	"\x03key\x18\x06 \x01(\tR\x03key:*\xca\xf3\x18&\n" +
+	"\x03key\x18\x06 \x01(\tR\x03key:,\xca\xf3\x18(\n" +
 	"\n" +
 	"federation\x12\binstance\x1a\n" +
-	"registered \x018\x01\"\xac\x01\n" +
+	"registered \x018\x01@\x01\"\xae\x01\n" +
 	"\x0fInstanceRemoved\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1f\n" +
 	"\vinstance_id\x18\x02 \x01(\tR\n" +
 	"instanceId\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason:'\xca\xf3\x18#\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason:)\xca\xf3\x18%\n" +
 	"\n" +
-	"federation\x12\binstance\x1a\aremoved \x018\x01BPZNgithub.com/commandcenter/commandcenter/proto-events/federation/v1;federationv1b\x06proto3"
+	"federation\x12\binstance\x1a\aremoved \x018\x01@\x01BPZNgithub.com/commandcenter/commandcenter/proto-events/federation/v1;federationv1b\x06proto3"
 
 var (
 	file_federation_v1_federation_events_proto_rawDescOnce sync.Once

@@ -44,8 +44,10 @@ type FactAccepted struct {
 	// When it happened: the team's ce-time, or else when it came in.
 	OccurredAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=occurred_at,json=occurredAt,proto3" json:"occurred_at,omitempty"`
 	ReceivedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
-	// What the team said. Whole numbers are exact to 53 bits.
-	Data          *structpb.Struct `protobuf:"bytes,10,opt,name=data,proto3" json:"data,omitempty"`
+	// What the team said. Numbers are those of a 64-bit float: whole ones are exact to 53 bits.
+	Data *structpb.Struct `protobuf:"bytes,10,opt,name=data,proto3" json:"data,omitempty"`
+	// The same as JSON text with every number as the team wrote it, when data cannot say one of them exactly; else empty.
+	ExactJson     string `protobuf:"bytes,11,opt,name=exact_json,json=exactJson,proto3" json:"exact_json,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -150,11 +152,18 @@ func (x *FactAccepted) GetData() *structpb.Struct {
 	return nil
 }
 
+func (x *FactAccepted) GetExactJson() string {
+	if x != nil {
+		return x.ExactJson
+	}
+	return ""
+}
+
 var File_ingestion_v1_ingestion_events_proto protoreflect.FileDescriptor
 
 const file_ingestion_v1_ingestion_events_proto_rawDesc = "" +
 	"\n" +
-	"#ingestion/v1/ingestion_events.proto\x12\x1acommandcenter.ingestion.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&options/v1/commandcenter_options.proto\"\x96\x03\n" +
+	"#ingestion/v1/ingestion_events.proto\x12\x1acommandcenter.ingestion.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&options/v1/commandcenter_options.proto\"\xb5\x03\n" +
 	"\fFactAccepted\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x17\n" +
@@ -169,7 +178,9 @@ const file_ingestion_v1_ingestion_events_proto_rawDesc = "" +
 	"\vreceived_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"receivedAt\x12+\n" +
 	"\x04data\x18\n" +
-	" \x01(\v2\x17.google.protobuf.StructR\x04data:.\xca\xf3\x18*\n" +
+	" \x01(\v2\x17.google.protobuf.StructR\x04data\x12\x1d\n" +
+	"\n" +
+	"exact_json\x18\v \x01(\tR\texactJson:.\xca\xf3\x18*\n" +
 	"\tingestion\x12\x04fact\x1a\baccepted \x01*\tknowledge8\x01BNZLgithub.com/commandcenter/commandcenter/proto-events/ingestion/v1;ingestionv1b\x06proto3"
 
 var (

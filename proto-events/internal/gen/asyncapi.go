@@ -19,6 +19,7 @@ func asyncAPI(facts []events.Description, said *comments) []byte {
 			{"parameters", parameters(d)},
 			{"messages", object{{name, object{{"$ref", "#/components/messages/" + name}}}}},
 			{"x-public", d.Public},
+			{"x-instance", d.Instance},
 			{"x-consumers", names(d.Consumers)},
 			{"x-followers", names(d.Followers)},
 		}
@@ -65,10 +66,10 @@ func asyncAPI(facts []events.Description, said *comments) []byte {
 }
 
 func parameters(d events.Description) object {
-	p := object{{"project", object{
-		{"description", "Token of the project: p42, or instance."},
-		{"examples", list{"p42", "instance"}},
-	}}}
+	p := object{}
+	if !d.Instance {
+		p = append(p, member{"project", object{{"description", "Token of the project: p42, or instance."}, {"examples", list{"p42", "instance"}}}})
+	}
 	if d.Service == events.Any {
 		p = append(p, member{"service", object{{"description", "The service that says it."}, {"examples", list{"knowledge"}}}})
 	}

@@ -47,7 +47,10 @@ type Event struct {
 	Followers []string `protobuf:"bytes,6,rep,name=followers,proto3" json:"followers,omitempty"`
 	// Other teams may be granted it. A fact that is not public never leaves the
 	// account of the instance.
-	Public        bool `protobuf:"varint,7,opt,name=public,proto3" json:"public,omitempty"`
+	Public bool `protobuf:"varint,7,opt,name=public,proto3" json:"public,omitempty"`
+	// It is about the instance and no project: it is said on
+	// evt.instance.<service>.…, and granted by that subject alone.
+	Instance      bool `protobuf:"varint,8,opt,name=instance,proto3" json:"instance,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -127,6 +130,13 @@ func (x *Event) GetFollowers() []string {
 func (x *Event) GetPublic() bool {
 	if x != nil {
 		return x.Public
+	}
+	return false
+}
+
+func (x *Event) GetInstance() bool {
+	if x != nil {
+		return x.Instance
 	}
 	return false
 }
@@ -240,7 +250,7 @@ var File_options_v1_commandcenter_options_proto protoreflect.FileDescriptor
 
 const file_options_v1_commandcenter_options_proto_rawDesc = "" +
 	"\n" +
-	"&options/v1/commandcenter_options.proto\x12\x18commandcenter.options.v1\x1a google/protobuf/descriptor.proto\"\xb7\x01\n" +
+	"&options/v1/commandcenter_options.proto\x12\x18commandcenter.options.v1\x1a google/protobuf/descriptor.proto\"\xd3\x01\n" +
 	"\x05Event\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x12\n" +
 	"\x04noun\x18\x02 \x01(\tR\x04noun\x12\x12\n" +
@@ -248,7 +258,8 @@ const file_options_v1_commandcenter_options_proto_rawDesc = "" +
 	"\aversion\x18\x04 \x01(\x05R\aversion\x12\x1c\n" +
 	"\tconsumers\x18\x05 \x03(\tR\tconsumers\x12\x1c\n" +
 	"\tfollowers\x18\x06 \x03(\tR\tfollowers\x12\x16\n" +
-	"\x06public\x18\a \x01(\bR\x06public\"f\n" +
+	"\x06public\x18\a \x01(\bR\x06public\x12\x1a\n" +
+	"\binstance\x18\b \x01(\bR\binstance\"f\n" +
 	"\x04Call\x12\x18\n" +
 	"\aservice\x18\x01 \x01(\tR\aservice\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +

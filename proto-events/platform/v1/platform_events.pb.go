@@ -12,6 +12,7 @@ import (
 	_ "github.com/commandcenter/commandcenter/proto-events/options/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -89,17 +90,277 @@ func (x *ProjectPurged) GetService() string {
 	return ""
 }
 
+// Somebody asked for a change and was answered, or was denied something. Every
+// server says so of each write by itself, in the transaction of its answer, and
+// the edge of what it refused. Never a body, an answer or a secret.
+type CallRecorded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// 0: the call belongs to no project, or to none of its caller's.
+	ProjectId int32 `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// UUID: the command's, or a random one.
+	CallId string `protobuf:"bytes,2,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
+	// Always 1.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// Who says so: "knowledge"; "gateway" of what never reached a service.
+	Service string `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
+	// Of the HTTP contract; empty for an address that has none.
+	Operation string `protobuf:"bytes,5,opt,name=operation,proto3" json:"operation,omitempty"`
+	// "user:7", "service-account:3", "service:knowledge"; empty for nobody.
+	Principal string `protobuf:"bytes,6,opt,name=principal,proto3" json:"principal,omitempty"`
+	// The API key that the call came with.
+	KeyId string `protobuf:"bytes,7,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// What the call named in its address, and the id of what it made.
+	Target []*CallTarget `protobuf:"bytes,8,rep,name=target,proto3" json:"target,omitempty"`
+	// Of HTTP; 0 when the call was refused or failed.
+	Status int32 `protobuf:"varint,9,opt,name=status,proto3" json:"status,omitempty"`
+	// Kind of the refusal or failure, "forbidden"; empty when there was none.
+	Reason string `protobuf:"bytes,10,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Network address of the caller, as the edge sees it.
+	Address    string                 `protobuf:"bytes,11,opt,name=address,proto3" json:"address,omitempty"`
+	RequestId  string                 `protobuf:"bytes,12,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	TraceId    string                 `protobuf:"bytes,13,opt,name=trace_id,json=traceId,proto3" json:"trace_id,omitempty"`
+	AcceptedAt *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=accepted_at,json=acceptedAt,proto3" json:"accepted_at,omitempty"`
+	// How many calls are told of at once: above 1 for denials that are alike.
+	Count int32 `protobuf:"varint,15,opt,name=count,proto3" json:"count,omitempty"`
+	// Of the last of them.
+	LastAt        *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=last_at,json=lastAt,proto3" json:"last_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallRecorded) Reset() {
+	*x = CallRecorded{}
+	mi := &file_platform_v1_platform_events_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallRecorded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallRecorded) ProtoMessage() {}
+
+func (x *CallRecorded) ProtoReflect() protoreflect.Message {
+	mi := &file_platform_v1_platform_events_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallRecorded.ProtoReflect.Descriptor instead.
+func (*CallRecorded) Descriptor() ([]byte, []int) {
+	return file_platform_v1_platform_events_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *CallRecorded) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *CallRecorded) GetCallId() string {
+	if x != nil {
+		return x.CallId
+	}
+	return ""
+}
+
+func (x *CallRecorded) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *CallRecorded) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+func (x *CallRecorded) GetOperation() string {
+	if x != nil {
+		return x.Operation
+	}
+	return ""
+}
+
+func (x *CallRecorded) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *CallRecorded) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *CallRecorded) GetTarget() []*CallTarget {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *CallRecorded) GetStatus() int32 {
+	if x != nil {
+		return x.Status
+	}
+	return 0
+}
+
+func (x *CallRecorded) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *CallRecorded) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *CallRecorded) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *CallRecorded) GetTraceId() string {
+	if x != nil {
+		return x.TraceId
+	}
+	return ""
+}
+
+func (x *CallRecorded) GetAcceptedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AcceptedAt
+	}
+	return nil
+}
+
+func (x *CallRecorded) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *CallRecorded) GetLastAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LastAt
+	}
+	return nil
+}
+
+// CallTarget is one thing that a call is about.
+type CallTarget struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As in the contract: "document_id".
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Value         string `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallTarget) Reset() {
+	*x = CallTarget{}
+	mi := &file_platform_v1_platform_events_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallTarget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallTarget) ProtoMessage() {}
+
+func (x *CallTarget) ProtoReflect() protoreflect.Message {
+	mi := &file_platform_v1_platform_events_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallTarget.ProtoReflect.Descriptor instead.
+func (*CallTarget) Descriptor() ([]byte, []int) {
+	return file_platform_v1_platform_events_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *CallTarget) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CallTarget) GetValue() string {
+	if x != nil {
+		return x.Value
+	}
+	return ""
+}
+
 var File_platform_v1_platform_events_proto protoreflect.FileDescriptor
 
 const file_platform_v1_platform_events_proto_rawDesc = "" +
 	"\n" +
-	"!platform/v1/platform_events.proto\x12\x19commandcenter.platform.v1\x1a&options/v1/commandcenter_options.proto\"\x84\x01\n" +
+	"!platform/v1/platform_events.proto\x12\x19commandcenter.platform.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&options/v1/commandcenter_options.proto\"\x84\x01\n" +
 	"\rProjectPurged\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x18\n" +
 	"\aservice\x18\x04 \x01(\tR\aservice: \xca\xf3\x18\x1c\n" +
-	"\x01*\x12\aproject\x1a\x06purged \x01*\x04authBLZJgithub.com/commandcenter/commandcenter/proto-events/platform/v1;platformv1b\x06proto3"
+	"\x01*\x12\aproject\x1a\x06purged \x01*\x04auth\"\xb9\x04\n" +
+	"\fCallRecorded\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x17\n" +
+	"\acall_id\x18\x02 \x01(\tR\x06callId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x18\n" +
+	"\aservice\x18\x04 \x01(\tR\aservice\x12\x1c\n" +
+	"\toperation\x18\x05 \x01(\tR\toperation\x12\x1c\n" +
+	"\tprincipal\x18\x06 \x01(\tR\tprincipal\x12\x15\n" +
+	"\x06key_id\x18\a \x01(\tR\x05keyId\x12=\n" +
+	"\x06target\x18\b \x03(\v2%.commandcenter.platform.v1.CallTargetR\x06target\x12\x16\n" +
+	"\x06status\x18\t \x01(\x05R\x06status\x12\x16\n" +
+	"\x06reason\x18\n" +
+	" \x01(\tR\x06reason\x12\x18\n" +
+	"\aaddress\x18\v \x01(\tR\aaddress\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\f \x01(\tR\trequestId\x12\x19\n" +
+	"\btrace_id\x18\r \x01(\tR\atraceId\x12;\n" +
+	"\vaccepted_at\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"acceptedAt\x12\x14\n" +
+	"\x05count\x18\x0f \x01(\x05R\x05count\x123\n" +
+	"\alast_at\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\x06lastAt:\x1f\xca\xf3\x18\x1b\n" +
+	"\x01*\x12\x04call\x1a\brecorded \x01*\x04auth\"6\n" +
+	"\n" +
+	"CallTarget\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05valueBLZJgithub.com/commandcenter/commandcenter/proto-events/platform/v1;platformv1b\x06proto3"
 
 var (
 	file_platform_v1_platform_events_proto_rawDescOnce sync.Once
@@ -113,16 +374,22 @@ func file_platform_v1_platform_events_proto_rawDescGZIP() []byte {
 	return file_platform_v1_platform_events_proto_rawDescData
 }
 
-var file_platform_v1_platform_events_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_platform_v1_platform_events_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_platform_v1_platform_events_proto_goTypes = []any{
-	(*ProjectPurged)(nil), // 0: commandcenter.platform.v1.ProjectPurged
+	(*ProjectPurged)(nil),         // 0: commandcenter.platform.v1.ProjectPurged
+	(*CallRecorded)(nil),          // 1: commandcenter.platform.v1.CallRecorded
+	(*CallTarget)(nil),            // 2: commandcenter.platform.v1.CallTarget
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
 }
 var file_platform_v1_platform_events_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	2, // 0: commandcenter.platform.v1.CallRecorded.target:type_name -> commandcenter.platform.v1.CallTarget
+	3, // 1: commandcenter.platform.v1.CallRecorded.accepted_at:type_name -> google.protobuf.Timestamp
+	3, // 2: commandcenter.platform.v1.CallRecorded.last_at:type_name -> google.protobuf.Timestamp
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_platform_v1_platform_events_proto_init() }
@@ -136,7 +403,7 @@ func file_platform_v1_platform_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_platform_v1_platform_events_proto_rawDesc), len(file_platform_v1_platform_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -3,6 +3,7 @@ package inbox
 import (
 	"context"
 
+	"github.com/commandcenter/commandcenter/pkg/audit"
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
@@ -10,6 +11,12 @@ import (
 // Handlers hears with the nouns of the service.
 type Handlers struct {
 	Deletion confirmer
+	Trail    appender
+}
+
+type appender interface {
+	// Append adds a call to the audit log of p.
+	Append(ctx context.Context, p tenant.Project, e audit.Entry) error
 }
 
 type confirmer interface {
@@ -21,4 +28,5 @@ type confirmer interface {
 // Register binds every event to its handler.
 func (h *Handlers) Register(in *bus.Inbox) {
 	bus.Handle(in, h.onProjectPurged)
+	bus.Handle(in, h.onCallRecorded)
 }

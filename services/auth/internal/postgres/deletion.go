@@ -49,7 +49,7 @@ func (s Projects) Begin(ctx context.Context, id tenant.Project, by int64, holder
 		if err != nil {
 			return err
 		}
-		_, err = finish(ctx, tx, id)
+		_, err = s.finish(ctx, tx, id, now)
 		return err
 	})
 }
@@ -111,15 +111,15 @@ func (s Projects) Confirm(ctx context.Context, id tenant.Project, holder string,
 		if _, err := tx.ExecContext(ctx, q, int64(id), holder, now); err != nil {
 			return fmt.Errorf("confirm purge: %w", err)
 		}
-		done, err = finish(ctx, tx, id)
+		done, err = s.finish(ctx, tx, id, now)
 		return err
 	})
 	return done, err
 }
 
-// finish removes the row of a project that nobody holds anything of, and says
-// so. The caller has locked it.
-func finish(ctx context.Context, tx *sqlx.Tx, id tenant.Project) (done bool, err error) {
+// finish removes the row of a project that nobody holds anything of, its audit
+// log with it, and says so. The caller has locked it.
+func (s Projects) finish(ctx context.Context, tx *sqlx.Tx, id tenant.Project, now time.Time) (done bool, err error) {
 	const q = `
 		DELETE FROM projects p
 		WHERE  p.project_id = $1 AND p.deleted_at IS NOT NULL
@@ -130,6 +130,9 @@ func finish(ctx context.Context, tx *sqlx.Tx, id tenant.Project) (done bool, err
 		return false, nil
 	} else if err != nil {
 		return false, fmt.Errorf("remove project: %w", err)
+	}
+	if err := Trail(s).bury(ctx, id, now); err != nil {
+		return false, err
 	}
 	return true, outbox.Add(ctx, tx, &authv1.ProjectDeleted{ProjectId: id32(id), Version: id32(version + 1)})
 }

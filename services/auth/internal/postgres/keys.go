@@ -7,7 +7,9 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
+	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
 )
@@ -15,7 +17,8 @@ import (
 type keyRow struct {
 	ID          string    `db:"kid"`
 	Public      []byte    `db:"public_key"`
-	Sealed      []byte    `db:"sealed_seed"`
+	Sealed      []byte    `db:"seed"`
+	Legacy      []byte    `db:"sealed_seed"`
 	SignFrom    time.Time `db:"sign_from"`
 	SignUntil   time.Time `db:"sign_until"`
 	VerifyUntil time.Time `db:"verify_until"`
@@ -30,9 +33,9 @@ func (s *Store) SigningKeys(ctx context.Context, now time.Time) (keys []token.Ro
 	return keys, err
 }
 
-// AddSigningKey keeps what next returns, and drops the keys that no longer
+// ChangeSigningKeys keeps what next returns, and drops the keys that no longer
 // verify. Replicas that do it at the same time wait for each other.
-func (s *Store) AddSigningKey(ctx context.Context, now time.Time, next func([]token.Row) (*token.Row, error)) error {
+func (s *Store) ChangeSigningKeys(ctx context.Context, now time.Time, next func([]token.Row) ([]token.Row, error)) error {
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
 		// Readers pass; a second writer does not.
 		if _, err := tx.ExecContext(ctx, `LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE`); err != nil {
@@ -42,26 +45,60 @@ func (s *Store) AddSigningKey(ctx context.Context, now time.Time, next func([]to
 		if err != nil {
 			return err
 		}
-		row, err := next(rows)
-		if err != nil || row == nil {
+		changed, err := next(rows)
+		if err != nil || len(changed) == 0 {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, `DELETE FROM signing_keys WHERE verify_until <= $1`, now); err != nil {
 			return fmt.Errorf("drop old signing keys: %w", err)
 		}
-		const q = `
-			INSERT INTO signing_keys (kid, public_key, sealed_seed, sign_from, sign_until, verify_until)
-			VALUES (:kid, :public_key, :sealed_seed, :sign_from, :sign_until, :verify_until)`
-		if _, err := tx.NamedExecContext(ctx, q, keyRow(*row)); err != nil {
-			return fmt.Errorf("insert signing key: %w", err)
+		for _, row := range changed {
+			if err := keepSigningKey(ctx, tx, row); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
 }
 
+func keepSigningKey(ctx context.Context, tx *sqlx.Tx, row token.Row) error {
+	const q = `
+		INSERT INTO signing_keys (kid, public_key, seed, sealed_seed, sign_from, sign_until, verify_until)
+		VALUES (:kid, :public_key, CAST(:seed AS bytea), :sealed_seed, :sign_from, :sign_until, :verify_until)
+		ON CONFLICT (kid) DO UPDATE SET seed = EXCLUDED.seed, sealed_seed = EXCLUDED.sealed_seed`
+	if _, err := tx.NamedExecContext(ctx, q, keyRow(row)); err != nil {
+		return fmt.Errorf("keep signing key: %w", err)
+	}
+	return nil
+}
+
+// ReplaceSigningKeys keeps next as the one key that signs from now on, and says
+// so.
+func (s *Store) ReplaceSigningKeys(ctx context.Context, now, until time.Time, next token.Row, revoked bool) error {
+	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		if _, err := tx.ExecContext(ctx, `LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+			return fmt.Errorf("lock signing keys: %w", err)
+		}
+		// One that was to sign later has signed nothing.
+		if _, err := tx.ExecContext(ctx, `DELETE FROM signing_keys WHERE sign_from >= $1 OR $2`, now, revoked); err != nil {
+			return fmt.Errorf("drop signing keys: %w", err)
+		}
+		const end = `
+			UPDATE signing_keys SET sign_until = least(sign_until, $1), verify_until = least(verify_until, $2)
+			WHERE  sign_from < $1`
+		if _, err := tx.ExecContext(ctx, end, now, until); err != nil {
+			return fmt.Errorf("end signing keys: %w", err)
+		}
+		if err := keepSigningKey(ctx, tx, next); err != nil {
+			return err
+		}
+		return outbox.Add(ctx, tx, &authv1.SigningKeyRotated{SigningKeyId: next.ID, Version: 1, Revoked: revoked})
+	})
+}
+
 func signingKeys(ctx context.Context, tx *sqlx.Tx, now time.Time) ([]token.Row, error) {
 	const q = `
-		SELECT kid, public_key, sealed_seed, sign_from, sign_until, verify_until
+		SELECT kid, public_key, seed, sealed_seed, sign_from, sign_until, verify_until
 		FROM   signing_keys WHERE verify_until > $1 ORDER BY sign_from DESC, kid`
 	var rows []keyRow
 	if err := tx.SelectContext(ctx, &rows, q, now); err != nil {

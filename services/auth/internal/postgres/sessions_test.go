@@ -13,6 +13,8 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
+
+	"github.com/commandcenter/commandcenter/pkg/secret/secrettest"
 )
 
 func always(v session.Verdict, n session.Next) func(session.Stored) (session.Verdict, session.Next) {
@@ -145,7 +147,7 @@ func TestSweepRemovesWhatHasRunOutAndNothingElse(t *testing.T) {
 func TestReplicasMakeOneKey(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	sealer, err := token.NewSealer(bytes.Repeat([]byte("s"), 32))
+	sealer, err := token.NewSealer(secrettest.Ring(t), bytes.Repeat([]byte("s"), 32))
 	w.must(err)
 	rotation := token.Rotation{Every: 24 * time.Hour, Announce: time.Hour, Keep: time.Hour}
 	refresh := func(at time.Time) []token.Key {

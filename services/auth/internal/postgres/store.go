@@ -9,7 +9,7 @@ import (
 // InstanceTables are the tables without tenant. A test compares the list with
 // the schema.
 func InstanceTables() []string {
-	return []string{"login_attempts", "refresh_tokens", "sessions", "signing_keys", "users"}
+	return []string{"browser_sessions", "login_attempts", "refresh_tokens", "sessions", "signing_keys", "user_identities", "users"}
 }
 
 // Store is the database of the service. It is safe for concurrent use.

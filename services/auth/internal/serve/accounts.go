@@ -29,6 +29,7 @@ func (h *Handlers) register(ctx context.Context, r registerRequest) (createdUser
 	if err != nil {
 		return createdUser{}, err
 	}
+	acted(ctx, u.ID)
 	return createdUser{userResponse(u)}, nil
 }
 
@@ -45,11 +46,7 @@ func (tokens) Headers() map[string]string { return map[string]string{"Cache-Cont
 func (h *Handlers) login(ctx context.Context, r loginRequest) (tokens, error) {
 	pair, err := h.logIn(ctx, r.Body)
 	if h.LoggedIn != nil {
-		outcome := "ok"
-		if err != nil {
-			outcome = string(errs.KindOf(err))
-		}
-		h.LoggedIn(outcome)
+		h.LoggedIn(outcomeOf(err))
 	}
 	if err != nil {
 		return tokens{}, err
@@ -57,12 +54,24 @@ func (h *Handlers) login(ctx context.Context, r loginRequest) (tokens, error) {
 	return tokenPair(pair), nil
 }
 
+// outcomeOf is how a login ended, as it is counted.
+func outcomeOf(err error) string {
+	if err != nil {
+		return string(errs.KindOf(err))
+	}
+	return "ok"
+}
+
 func (h *Handlers) logIn(ctx context.Context, in UserLogin) (session.Pair, error) {
 	u, err := h.Authenticator.Authenticate(ctx, in.Email, in.Password, tenant.From(ctx).Client)
 	if err != nil {
 		return session.Pair{}, err
 	}
-	return h.Sessions.Open(ctx, u.ID, u.Email)
+	pair, err := h.Sessions.Open(ctx, u.ID, u.Email)
+	if err == nil {
+		acted(ctx, u.ID)
+	}
+	return pair, err
 }
 
 type refreshTokenRequest struct {
@@ -74,6 +83,7 @@ func (h *Handlers) refreshToken(ctx context.Context, r refreshTokenRequest) (tok
 	if err != nil {
 		return tokens{}, err
 	}
+	acted(ctx, pair.Holder.UserID)
 	return tokenPair(pair), nil
 }
 

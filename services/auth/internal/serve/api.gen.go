@@ -7,6 +7,30 @@ import (
 	"time"
 )
 
+// Defines values for AuditEntryOutcome.
+const (
+	AuditEntryOutcomeDenied  AuditEntryOutcome = "denied"
+	AuditEntryOutcomeFailed  AuditEntryOutcome = "failed"
+	AuditEntryOutcomeOk      AuditEntryOutcome = "ok"
+	AuditEntryOutcomeRefused AuditEntryOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the AuditEntryOutcome enum.
+func (e AuditEntryOutcome) Valid() bool {
+	switch e {
+	case AuditEntryOutcomeDenied:
+		return true
+	case AuditEntryOutcomeFailed:
+		return true
+	case AuditEntryOutcomeOk:
+		return true
+	case AuditEntryOutcomeRefused:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for InvitationCreateRole.
 const (
 	InvitationCreateRoleAdmin  InvitationCreateRole = "admin"
@@ -91,6 +115,30 @@ func (e ServiceAccountUpdateRole) Valid() bool {
 	}
 }
 
+// Defines values for AuditOutcome.
+const (
+	AuditOutcomeDenied  AuditOutcome = "denied"
+	AuditOutcomeFailed  AuditOutcome = "failed"
+	AuditOutcomeOk      AuditOutcome = "ok"
+	AuditOutcomeRefused AuditOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the AuditOutcome enum.
+func (e AuditOutcome) Valid() bool {
+	switch e {
+	case AuditOutcomeDenied:
+		return true
+	case AuditOutcomeFailed:
+		return true
+	case AuditOutcomeOk:
+		return true
+	case AuditOutcomeRefused:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LimitClass.
 const (
 	Reads  LimitClass = "reads"
@@ -103,6 +151,54 @@ func (e LimitClass) Valid() bool {
 	case Reads:
 		return true
 	case Writes:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListAuditParamsOutcome.
+const (
+	ListAuditParamsOutcomeDenied  ListAuditParamsOutcome = "denied"
+	ListAuditParamsOutcomeFailed  ListAuditParamsOutcome = "failed"
+	ListAuditParamsOutcomeOk      ListAuditParamsOutcome = "ok"
+	ListAuditParamsOutcomeRefused ListAuditParamsOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the ListAuditParamsOutcome enum.
+func (e ListAuditParamsOutcome) Valid() bool {
+	switch e {
+	case ListAuditParamsOutcomeDenied:
+		return true
+	case ListAuditParamsOutcomeFailed:
+		return true
+	case ListAuditParamsOutcomeOk:
+		return true
+	case ListAuditParamsOutcomeRefused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExportAuditParamsOutcome.
+const (
+	ExportAuditParamsOutcomeDenied  ExportAuditParamsOutcome = "denied"
+	ExportAuditParamsOutcomeFailed  ExportAuditParamsOutcome = "failed"
+	ExportAuditParamsOutcomeOk      ExportAuditParamsOutcome = "ok"
+	ExportAuditParamsOutcomeRefused ExportAuditParamsOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the ExportAuditParamsOutcome enum.
+func (e ExportAuditParamsOutcome) Valid() bool {
+	switch e {
+	case ExportAuditParamsOutcomeDenied:
+		return true
+	case ExportAuditParamsOutcomeFailed:
+		return true
+	case ExportAuditParamsOutcomeOk:
+		return true
+	case ExportAuditParamsOutcomeRefused:
 		return true
 	default:
 		return false
@@ -157,6 +253,91 @@ type ApiKeyRotate struct {
 
 // ApiKeyScopes What the key may do, as `<area>:<level>`: the area is a tag of this document or `*`, the level read, write or admin
 type ApiKeyScopes = []string
+
+// AuditEntry defines model for AuditEntry.
+type AuditEntry struct {
+	AcceptedAt time.Time `json:"accepted_at"`
+
+	// Actor `user:7`, `service-account:3`, `service:jobs`; empty for nobody
+	Actor string `json:"actor"`
+
+	// Address Network address of the caller
+	Address string `json:"address"`
+
+	// Count Above 1 for denials that are alike
+	Count int    `json:"count"`
+	Hash  string `json:"hash"`
+
+	// Id Of the call; an operation's is `<service>.<id>`
+	Id string `json:"id"`
+
+	// KeyId The API key that it came with
+	KeyId string `json:"key_id"`
+
+	// LastAt When the last of `count` calls came
+	LastAt time.Time `json:"last_at"`
+
+	// Operation operationId; empty for an address that has none
+	Operation string            `json:"operation"`
+	Outcome   AuditEntryOutcome `json:"outcome"`
+
+	// Prev Hash of the entry before; empty for the first
+	Prev string `json:"prev"`
+
+	// ProjectId Whose log it is; 0 for that of the instance
+	ProjectId int64 `json:"project_id"`
+
+	// Reason Why it was refused, or failed
+	//
+	// Example: forbidden
+	Reason     string    `json:"reason"`
+	RecordedAt time.Time `json:"recorded_at"`
+	RequestId  string    `json:"request_id"`
+
+	// Seq From 1, without gaps
+	Seq int64 `json:"seq"`
+
+	// Service Who recorded it; `gateway` for what no service has seen
+	Service string `json:"service"`
+
+	// Status Of a call that was not refused
+	Status  int           `json:"status"`
+	Target  []AuditTarget `json:"target"`
+	TraceId string        `json:"trace_id"`
+}
+
+// AuditEntryOutcome defines model for AuditEntry.Outcome.
+type AuditEntryOutcome string
+
+// AuditHead defines model for AuditHead.
+type AuditHead struct {
+	Hash      string `json:"hash"`
+	ProjectId int64  `json:"project_id"`
+
+	// Seq 0 for a log without entries
+	Seq int64 `json:"seq"`
+}
+
+// AuditPage defines model for AuditPage.
+type AuditPage struct {
+	Entries []AuditEntry `json:"entries"`
+	Head    AuditHead    `json:"head"`
+
+	// NextAfter The same, oldest first
+	NextAfter *int64 `json:"next_after"`
+
+	// NextBefore Where the next page begins
+	NextBefore *int64 `json:"next_before"`
+}
+
+// AuditTarget defines model for AuditTarget.
+type AuditTarget struct {
+	// Name A path parameter of the operation; `id` for what it made
+	//
+	// Example: document_id
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
 
 // EffectiveLimit defines model for EffectiveLimit.
 type EffectiveLimit struct {
@@ -392,6 +573,21 @@ type SessionResponse struct {
 	UsedAt time.Time `json:"used_at"`
 }
 
+// SigningKeysRotate defines model for SigningKeysRotate.
+type SigningKeysRotate struct {
+	// Revoke Whether what was signed before is to be good for nothing
+	Revoke *bool `json:"revoke,omitempty"`
+}
+
+// SigningKeysRotated defines model for SigningKeysRotated.
+type SigningKeysRotated struct {
+	// Signs The name (kid) of the key that signs
+	Signs string `json:"signs"`
+
+	// Verify Those that verify, newest first
+	Verify []string `json:"verify"`
+}
+
 // Token defines model for Token.
 type Token struct {
 	AccessToken string `json:"access_token"`
@@ -462,6 +658,30 @@ type ValidationProblem = any
 // AccountID defines model for AccountID.
 type AccountID = int64
 
+// AuditActor defines model for AuditActor.
+type AuditActor = string
+
+// AuditAfter defines model for AuditAfter.
+type AuditAfter = int64
+
+// AuditFrom defines model for AuditFrom.
+type AuditFrom = time.Time
+
+// AuditInstance defines model for AuditInstance.
+type AuditInstance = bool
+
+// AuditOperation defines model for AuditOperation.
+type AuditOperation = string
+
+// AuditOutcome defines model for AuditOutcome.
+type AuditOutcome string
+
+// AuditText defines model for AuditText.
+type AuditText = string
+
+// AuditUntil defines model for AuditUntil.
+type AuditUntil = time.Time
+
 // DeadSeq defines model for DeadSeq.
 type DeadSeq = int64
 
@@ -515,6 +735,122 @@ type RateLimited = RateLimitProblem
 
 // Unauthenticated RFC 9457 problem details.
 type Unauthenticated = Problem
+
+// ListAuditParams defines parameters for ListAudit.
+type ListAuditParams struct {
+	// Instance The log of the instance in the place of the project's, for superusers.
+	Instance *AuditInstance `form:"instance,omitempty" json:"instance,omitempty"`
+
+	// Actor Only of this caller, as `user:7`.
+	Actor *AuditActor `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Operation Only of this operationId.
+	Operation *AuditOperation `form:"operation,omitempty" json:"operation,omitempty"`
+
+	// Outcome Only with this outcome.
+	Outcome *ListAuditParamsOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// From Only what was accepted at this time or later.
+	From *AuditFrom `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until Only what was accepted before this time.
+	Until *AuditUntil `form:"until,omitempty" json:"until,omitempty"`
+
+	// Text Only entries in which this stands: in a target, an address, a request id.
+	Text *AuditText `form:"text,omitempty" json:"text,omitempty"`
+
+	// After Only what follows this entry, oldest first; 0 for all of it.
+	After *AuditAfter `form:"after,omitempty" json:"after,omitempty"`
+
+	// Before `next_before` of the page before.
+	Before *int64 `form:"before,omitempty" json:"before,omitempty"`
+
+	// Limit Most entries of the page.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListAuditParamsOutcome defines parameters for ListAudit.
+type ListAuditParamsOutcome string
+
+// ExportAuditParams defines parameters for ExportAudit.
+type ExportAuditParams struct {
+	// Instance The log of the instance in the place of the project's, for superusers.
+	Instance *AuditInstance `form:"instance,omitempty" json:"instance,omitempty"`
+
+	// Actor Only of this caller, as `user:7`.
+	Actor *AuditActor `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Operation Only of this operationId.
+	Operation *AuditOperation `form:"operation,omitempty" json:"operation,omitempty"`
+
+	// Outcome Only with this outcome.
+	Outcome *ExportAuditParamsOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// From Only what was accepted at this time or later.
+	From *AuditFrom `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until Only what was accepted before this time.
+	Until *AuditUntil `form:"until,omitempty" json:"until,omitempty"`
+
+	// Text Only entries in which this stands: in a target, an address, a request id.
+	Text *AuditText `form:"text,omitempty" json:"text,omitempty"`
+
+	// After Only what follows this entry, oldest first; 0 for all of it.
+	After *AuditAfter `form:"after,omitempty" json:"after,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ExportAuditParamsOutcome defines parameters for ExportAudit.
+type ExportAuditParamsOutcome string
+
+// GetAuditHeadParams defines parameters for GetAuditHead.
+type GetAuditHeadParams struct {
+	// Instance The log of the instance in the place of the project's, for superusers.
+	Instance *AuditInstance `form:"instance,omitempty" json:"instance,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// FinishSignOnParams defines parameters for FinishSignOn.
+type FinishSignOnParams struct {
+	// Code What the provider gives for an identity.
+	Code *string `form:"code,omitempty" json:"code,omitempty"`
+
+	// State Which login this is.
+	State *string `form:"state,omitempty" json:"state,omitempty"`
+
+	// Error Why the provider gives nothing.
+	Error *string `form:"error,omitempty" json:"error,omitempty"`
+
+	// CcSignon Where the login stands.
+	CcSignon *string `form:"cc_signon,omitempty" json:"cc_signon,omitempty"`
+
+	// UnderscoreUnderscoreHostCcSignon The same, over TLS.
+	UnderscoreUnderscoreHostCcSignon *string `form:"__Host-cc_signon,omitempty" json:"__Host-cc_signon,omitempty"`
+}
+
+// BeginSignOnParams defines parameters for BeginSignOn.
+type BeginSignOnParams struct {
+	// ReturnTo Path of this server to go to afterwards.
+	ReturnTo *string `form:"return_to,omitempty" json:"return_to,omitempty"`
+}
+
+// RotateSigningKeysParams defines parameters for RotateSigningKeys.
+type RotateSigningKeysParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
 
 // ListKeysParams defines parameters for ListKeys.
 type ListKeysParams struct {
@@ -785,6 +1121,9 @@ type ReactivateUserParams struct {
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
+// LoginBrowserJSONRequestBody defines body for LoginBrowser for application/json ContentType.
+type LoginBrowserJSONRequestBody = UserLogin
+
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = UserLogin
 
@@ -796,6 +1135,9 @@ type RefreshTokenJSONRequestBody = RefreshTokenRequest
 
 // RegisterJSONRequestBody defines body for Register for application/json ContentType.
 type RegisterJSONRequestBody = UserCreate
+
+// RotateSigningKeysJSONRequestBody defines body for RotateSigningKeys for application/json ContentType.
+type RotateSigningKeysJSONRequestBody = SigningKeysRotate
 
 // AcceptInvitationJSONRequestBody defines body for AcceptInvitation for application/json ContentType.
 type AcceptInvitationJSONRequestBody = InvitationAccept

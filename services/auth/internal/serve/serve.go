@@ -17,7 +17,9 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
+	"github.com/commandcenter/commandcenter/services/auth/internal/signon"
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
+	"github.com/commandcenter/commandcenter/services/auth/internal/trail"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
 
@@ -43,6 +45,12 @@ type Handlers struct {
 	ServiceAccounts key.Accounts
 	KeyReader       key.Reader
 	Directory       user.Directory
+	Browsers        session.Browsers
+	SignOn          signon.Login
+	Rotator         token.Rotator
+	PublicURL       string // address under which people reach the instance
+
+	Trail trail.Service
 
 	// LoggedIn, when set, is told how each login ended: "ok", or the kind of the
 	// failure.
@@ -69,7 +77,9 @@ func Operations() []string {
 		"setLimit", "resetLimit",
 		"listKeys", "createKey", "revokeKey", "rotateKey",
 		"listServiceAccounts", "createServiceAccount", "updateServiceAccount", "deleteServiceAccount", "createServiceAccountKey",
+		"loginBrowser", "beginSignOn", "finishSignOn", "rotateSigningKeys",
 		"listUsers", "getUser", "deactivateUser", "reactivateUser",
+		"listAudit", "getAuditHead",
 	}
 }
 
@@ -111,6 +121,14 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Command(s, "deactivateUser", h.deactivateUser)
 	bus.Command(s, "reactivateUser", h.reactivateUser)
 
+	bus.Request(s, "listAudit", h.listAudit)
+	bus.Request(s, "getAuditHead", h.getAuditHead)
+	bus.Command(s, "rotateSigningKeys", h.rotateSigningKeys)
+	bus.Request(s, "loginBrowser", h.loginBrowser)
+	bus.Request(s, "beginSignOn", h.beginSignOn)
+	bus.Request(s, "finishSignOn", h.finishSignOn)
+
+	bus.Internal(s, "resolveBrowser", h.resolveBrowser)
 	bus.Internal(s, "resolveKey", h.resolveKey)
 	bus.Internal(s, "resolveAccess", h.resolveAccess)
 	bus.Internal(s, "signingKeys", h.signingKeys)

@@ -16,6 +16,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
+	"github.com/commandcenter/commandcenter/pkg/secret/secrettest"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	events "github.com/commandcenter/commandcenter/proto-events"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
@@ -73,7 +74,7 @@ func newWorld(t testing.TB, change ...func(*auth.Config)) *world {
 	w.edge = w.env.Bus(bustest.Edge)
 	m, err := auth.New(auth.Deps{
 		DB: w.db, Bus: w.env.Bus("auth"), Log: slog.New(slog.DiscardHandler), Registerer: w.env.Registry,
-		Secret: []byte(strings.Repeat("s", 32)), Now: w.clock.now,
+		Secrets: secrettest.Ring(t), Secret: []byte(strings.Repeat("s", 32)), Now: w.clock.now,
 	}, c)
 	if err != nil {
 		t.Fatal(err)
@@ -86,8 +87,8 @@ func newWorld(t testing.TB, change ...func(*auth.Config)) *world {
 // more.
 func grants() bus.Contract {
 	return bus.Contract{
-		Serves: append(serve.Operations(), "resolveAccess", "resolveKey", "signingKeys"), Calls: []string{"knowledge.countDocuments"},
-		Publishes: events.SaidBy("auth"), Hears: events.ConsumedBy("auth"), TakesCommands: true,
+		Serves: append(serve.Operations(), "resolveAccess", "resolveKey", "resolveBrowser", "signingKeys"), Calls: []string{"knowledge.countDocuments"},
+		Publishes: events.SaidBy("auth"), Hears: append(events.ConsumedBy("auth"), events.FollowedBy("auth")...), TakesCommands: true,
 	}
 }
 

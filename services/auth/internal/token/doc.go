@@ -5,8 +5,8 @@
 // Algorithm and type are pinned where a token is read; the header only says
 // which of our keys to use.
 //
-// The keys are rows that all replicas share, sealed with a key that is derived
-// from the instance secret ([Sealer]). They rotate by overlap: a key is
+// The keys are rows that all replicas share, sealed in the store of secrets
+// ([Sealer]). They rotate by overlap: a key is
 // published some time before it signs, and stays published until the last token
 // that it signed has run out. [Keys.Refresh] makes the next one when its time
 // has come; of replicas that try together, one does.

@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/secret"
 )
 
 // Key is an Ed25519 key with its times.
@@ -30,24 +32,33 @@ func (k Key) signs(now time.Time) bool { return !now.Before(k.SignFrom) && now.B
 type Row struct {
 	ID          string
 	Public      []byte
-	Sealed      []byte // the private seed
+	Sealed      []byte // the private seed, in the store of secrets
+	Legacy      []byte // or as it was sealed before there was that store
 	SignFrom    time.Time
 	SignUntil   time.Time
 	VerifyUntil time.Time
 }
 
 // Sealer hides private keys from whoever reads the database.
-type Sealer struct{ aead cipher.AEAD }
+type Sealer struct {
+	ring   *secret.Ring
+	legacy cipher.AEAD
+}
 
-// ErrSecret says that the keys in the database belong to another secret.
-var ErrSecret = errors.New("the signing keys in the database were sealed with another instance secret: " +
-	"restore the secret file that belongs to this database, or delete the rows of auth.signing_keys, which ends all sessions' access tokens")
+// ErrSecret says that the keys in the database were sealed with other keys than
+// those at hand.
+var ErrSecret = errors.New("the signing keys in the database do not open with the sealing keys and the secret of this instance: " +
+	"restore the files of keys/ that belong to this database, or delete the rows of auth.signing_keys, which ends all sessions' access tokens")
 
 // minSecret is the least length of an instance secret, in bytes.
 const minSecret = 32
 
-// NewSealer derives the sealing key from the instance secret.
-func NewSealer(instanceSecret []byte) (*Sealer, error) {
+// NewSealer seals with the ring. It still opens what was sealed before with a
+// key that is derived from the instance secret.
+func NewSealer(ring *secret.Ring, instanceSecret []byte) (*Sealer, error) {
+	if ring == nil {
+		return nil, errors.New("sealing keys are needed")
+	}
 	if len(instanceSecret) < minSecret {
 		return nil, fmt.Errorf("instance secret: %d bytes, want at least %d", len(instanceSecret), minSecret)
 	}
@@ -63,29 +74,67 @@ func NewSealer(instanceSecret []byte) (*Sealer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make cipher: %w", err)
 	}
-	return &Sealer{aead: aead}, nil
+	return &Sealer{ring: ring, legacy: aead}, nil
 }
 
-// seal binds the seed to its id, so that rows cannot be exchanged.
-func (s *Sealer) seal(id string, seed []byte) ([]byte, error) {
-	nonce := make([]byte, s.aead.NonceSize())
-	if _, err := rand.Read(nonce); err != nil {
-		return nil, fmt.Errorf("read random nonce: %w", err)
+// place is where the seed of a key lies.
+func place(kid string) secret.Place {
+	return secret.Place{Schema: "auth", Table: "signing_keys", Column: "seed", Row: kid}
+}
+
+// seed opens what a row hides.
+func (s *Sealer) seed(r Row) (secret.Value, error) {
+	if r.Sealed != nil {
+		seed, err := s.ring.Open(place(r.ID), r.Sealed)
+		if err != nil {
+			return seed, fmt.Errorf("%w (%w)", ErrSecret, err)
+		}
+		return seed, nil
 	}
-	return s.aead.Seal(nonce, nonce, seed, []byte(id)), nil
+	n := s.legacy.NonceSize()
+	if len(r.Legacy) < n {
+		return secret.Value{}, ErrSecret
+	}
+	seed, err := s.legacy.Open(nil, r.Legacy[:n], r.Legacy[n:], []byte(r.ID))
+	if err != nil {
+		return secret.Value{}, ErrSecret
+	}
+	return secret.NewValue(seed), nil
+}
+
+// moved are the rows of before as they lie in the store of secrets.
+func (s *Sealer) moved(rows []Row) (out []Row, err error) {
+	for _, r := range rows {
+		if r.Legacy == nil {
+			continue
+		}
+		seed, err := s.seed(r)
+		if err != nil {
+			return nil, err
+		}
+		if r.Sealed, err = s.ring.Seal(place(r.ID), seed.Reveal()); err != nil {
+			return nil, err
+		}
+		r.Legacy = nil
+		out = append(out, r)
+	}
+	return out, nil
 }
 
 func (s *Sealer) open(r Row) (Key, error) {
-	n := s.aead.NonceSize()
-	if len(r.Sealed) < n {
-		return Key{}, ErrSecret
+	v, err := s.seed(r)
+	if err != nil {
+		return Key{}, err
 	}
-	seed, err := s.aead.Open(nil, r.Sealed[:n], r.Sealed[n:], []byte(r.ID))
-	if err != nil || len(seed) != ed25519.SeedSize {
+	seed := v.Reveal()
+	if len(seed) != ed25519.SeedSize {
 		return Key{}, ErrSecret
 	}
 	private := ed25519.NewKeyFromSeed(seed)
 	public, _ := private.Public().(ed25519.PublicKey)
+	if !public.Equal(ed25519.PublicKey(r.Public)) {
+		return Key{}, ErrSecret
+	}
 	return Key{
 		ID: r.ID, Public: public, private: private,
 		SignFrom: r.SignFrom, SignUntil: r.SignUntil, VerifyUntil: r.VerifyUntil,
@@ -101,7 +150,7 @@ func (s *Sealer) newRow(from time.Time, signs, verifies time.Duration) (Row, err
 	// The id says nothing but which: a digest of the public key.
 	sum := sha256.Sum256(public)
 	id := base64.RawURLEncoding.EncodeToString(sum[:12])
-	sealed, err := s.seal(id, private.Seed())
+	sealed, err := s.ring.Seal(place(id), private.Seed())
 	if err != nil {
 		return Row{}, err
 	}

@@ -57,10 +57,10 @@ type Keys struct {
 type keyStore interface {
 	// SigningKeys returns the keys that verify at now.
 	SigningKeys(ctx context.Context, now time.Time) ([]Row, error)
-	// AddSigningKey calls next with the keys that verify at now, under a lock that
-	// replicas share, keeps what it returns (nothing for nil), and drops those
-	// that no longer verify.
-	AddSigningKey(ctx context.Context, now time.Time, next func([]Row) (*Row, error)) error
+	// ChangeSigningKeys calls next with the keys that verify at now, under a lock
+	// that replicas share. It keeps the rows that next returns, new ones and such
+	// as are sealed anew; if there are any it drops the keys that no longer verify.
+	ChangeSigningKeys(ctx context.Context, now time.Time, next func([]Row) ([]Row, error)) error
 }
 
 // NewKeys returns an empty ring; [Keys.Refresh] fills it.
@@ -71,20 +71,22 @@ func NewKeys(store keyStore, sealer *Sealer, r Rotation) (*Keys, error) {
 	return &Keys{store: store, sealer: sealer, rotation: r}, nil
 }
 
-// Refresh makes the next key if it is time and reads the ring anew. It returns
-// [ErrSecret] when the rows cannot be opened; the ring then stays as it was.
+// Refresh makes the next key if it is time, brings keys of before into the store
+// of secrets, and reads the ring anew. It returns [ErrSecret] when the rows
+// cannot be opened; the ring then stays as it was.
 func (k *Keys) Refresh(ctx context.Context, now time.Time) error {
-	err := k.store.AddSigningKey(ctx, now, func(rows []Row) (*Row, error) {
+	err := k.store.ChangeSigningKeys(ctx, now, func(rows []Row) ([]Row, error) {
 		from, due := k.rotation.next(rows, now)
-		if !due {
-			return nil, nil
+		changed, err := k.sealer.moved(rows)
+		if err != nil || !due {
+			return changed, err
 		}
 		// A ring that cannot be opened is not papered over with a new key.
 		if _, err := k.openAll(rows); err != nil {
 			return nil, err
 		}
 		row, err := k.sealer.newRow(from, k.rotation.Every, k.rotation.Keep)
-		return &row, err
+		return append(changed, row), err
 	})
 	if err != nil {
 		return fmt.Errorf("rotate signing keys: %w", err)

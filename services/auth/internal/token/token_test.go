@@ -14,6 +14,9 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
+
+	"github.com/commandcenter/commandcenter/pkg/secret"
+	"github.com/commandcenter/commandcenter/pkg/secret/secrettest"
 )
 
 var (
@@ -44,29 +47,31 @@ func (m *memory) good(now time.Time) []Row {
 	return out
 }
 
-func (m *memory) AddSigningKey(_ context.Context, now time.Time, next func([]Row) (*Row, error)) error {
+func (m *memory) ChangeSigningKeys(_ context.Context, now time.Time, next func([]Row) ([]Row, error)) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	row, err := next(m.good(now))
-	if err != nil || row == nil {
+	changed, err := next(m.good(now))
+	if err != nil || len(changed) == 0 {
 		return err
 	}
-	m.rows = append(m.good(now), *row)
+	m.rows = append(slices.DeleteFunc(m.good(now), func(old Row) bool {
+		return slices.ContainsFunc(changed, func(r Row) bool { return r.ID == old.ID })
+	}), changed...)
 	return m.err
 }
 
-func newSealer(t *testing.T, secret string) *Sealer {
+func newSealer(t *testing.T, ring *secret.Ring) *Sealer {
 	t.Helper()
-	s, err := NewSealer([]byte(strings.Repeat(secret, 32)))
+	s, err := NewSealer(ring, make([]byte, 32))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-func newKeys(t *testing.T, m *memory, secret string) *Keys {
+func newKeys(t *testing.T, m *memory, ring *secret.Ring) *Keys {
 	t.Helper()
-	k, err := NewKeys(m, newSealer(t, secret), rotation)
+	k, err := NewKeys(m, newSealer(t, ring), rotation)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +87,7 @@ func refresh(t *testing.T, k *Keys, now time.Time) {
 
 func newIssuer(t *testing.T, now *time.Time) Issuer {
 	t.Helper()
-	k := newKeys(t, &memory{}, "a")
+	k := newKeys(t, &memory{}, secrettest.Ring(t))
 	refresh(t, k, *now)
 	return Issuer{Keys: k, Name: "cc", Audience: "cc-api", Life: 30 * time.Minute, Now: func() time.Time { return *now }}
 }
@@ -205,7 +210,8 @@ func TestForgedTokensAreRefused(t *testing.T) {
 func TestReplicasShareOneRing(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
-	a, b := newKeys(t, m, "a"), newKeys(t, m, "a")
+	ring := secrettest.Ring(t)
+	a, b := newKeys(t, m, ring), newKeys(t, m, ring)
 	var wg sync.WaitGroup
 	for _, k := range []*Keys{a, b} {
 		wg.Go(func() {
@@ -230,7 +236,7 @@ func TestReplicasShareOneRing(t *testing.T) {
 func TestKeysRotateByOverlap(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
-	k := newKeys(t, m, "a")
+	k := newKeys(t, m, secrettest.Ring(t))
 	refresh(t, k, monday)
 	first := k.Published(monday)[0]
 	signerAt := func(now time.Time) string {
@@ -270,7 +276,7 @@ func TestKeysRotateByOverlap(t *testing.T) {
 
 func TestAfterALongSleepThereIsAKeyAtOnce(t *testing.T) {
 	t.Parallel()
-	k := newKeys(t, &memory{}, "a")
+	k := newKeys(t, &memory{}, secrettest.Ring(t))
 	refresh(t, k, monday)
 	later := monday.Add(100 * 24 * time.Hour)
 	if k.Ready(later) == nil {
@@ -282,11 +288,12 @@ func TestAfterALongSleepThereIsAKeyAtOnce(t *testing.T) {
 	}
 }
 
-func TestAnotherSecretIsAnErrorAndMakesNoKey(t *testing.T) {
+func TestAnotherRingIsAnErrorAndMakesNoKey(t *testing.T) {
 	t.Parallel()
+	ring := secrettest.Ring(t)
 	m := &memory{}
-	refresh(t, newKeys(t, m, "a"), monday)
-	other := newKeys(t, m, "b")
+	refresh(t, newKeys(t, m, ring), monday)
+	other := newKeys(t, m, secrettest.Ring(t))
 	for _, now := range []time.Time{monday, monday.Add(rotation.Every - time.Hour)} {
 		if err := other.Refresh(t.Context(), now); !errors.Is(err, ErrSecret) {
 			t.Fatalf("err = %v, want ErrSecret", err)
@@ -296,19 +303,57 @@ func TestAnotherSecretIsAnErrorAndMakesNoKey(t *testing.T) {
 		t.Error("papered over with a new key")
 	}
 	m.rows[0].ID = "exchanged"
-	if err := newKeys(t, m, "a").Refresh(t.Context(), monday); !errors.Is(err, ErrSecret) {
+	if err := newKeys(t, m, ring).Refresh(t.Context(), monday); !errors.Is(err, ErrSecret) {
 		t.Errorf("exchanged row: %v", err)
 	}
 	m.rows[0].Sealed = []byte("short")
-	if err := newKeys(t, m, "a").Refresh(t.Context(), monday); !errors.Is(err, ErrSecret) {
+	if err := newKeys(t, m, ring).Refresh(t.Context(), monday); !errors.Is(err, ErrSecret) {
 		t.Errorf("cut row: %v", err)
+	}
+}
+
+// sealedBefore is a row as it was kept before there was a store of secrets.
+func sealedBefore(t *testing.T, s *Sealer, r Row) Row {
+	t.Helper()
+	seed, err := s.seed(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nonce := make([]byte, s.legacy.NonceSize())
+	r.Sealed, r.Legacy = nil, s.legacy.Seal(nonce, nonce, seed.Reveal(), []byte(r.ID))
+	return r
+}
+
+func TestKeysOfBeforeMoveIntoTheStoreOfSecrets(t *testing.T) {
+	t.Parallel()
+	m, ring := &memory{}, secrettest.Ring(t)
+	k := newKeys(t, m, ring)
+	refresh(t, k, monday)
+	before := m.rows[0]
+	m.rows[0] = sealedBefore(t, k.sealer, before)
+	if err := k.load(t.Context(), monday); err != nil {
+		t.Fatal("a row of before does not open:", err)
+	}
+	refresh(t, newKeys(t, m, ring), monday)
+	if r := m.rows[0]; len(m.rows) != 1 || r.ID != before.ID || r.Legacy != nil || r.Sealed == nil {
+		t.Fatalf("%d rows, %+v", len(m.rows), m.rows)
+	}
+	refresh(t, newKeys(t, m, ring), monday)
+	m.rows[0] = sealedBefore(t, k.sealer, m.rows[0])
+	m.rows[0].Legacy[20] ^= 1
+	if err := k.Refresh(t.Context(), monday); !errors.Is(err, ErrSecret) {
+		t.Errorf("damaged: %v", err)
+	}
+	m.rows[0].Legacy = []byte("short")
+	if err := k.Refresh(t.Context(), monday); !errors.Is(err, ErrSecret) {
+		t.Errorf("cut: %v", err)
 	}
 }
 
 func TestSeedIsNotReadableInTheRow(t *testing.T) {
 	t.Parallel()
 	m := &memory{}
-	k := newKeys(t, m, "a")
+	k := newKeys(t, m, secrettest.Ring(t))
 	refresh(t, k, monday)
 	seed := string((*k.ring.Load())[0].private.Seed())
 	if strings.Contains(string(m.rows[0].Sealed), seed) || strings.Contains(string(m.rows[0].Public), seed) {
@@ -319,7 +364,7 @@ func TestSeedIsNotReadableInTheRow(t *testing.T) {
 func TestFaultsOfTheStoreAreReported(t *testing.T) {
 	t.Parallel()
 	m := &memory{err: errors.New("gone")}
-	k := newKeys(t, m, "a")
+	k := newKeys(t, m, secrettest.Ring(t))
 	if err := k.Refresh(t.Context(), monday); err == nil {
 		t.Error("refresh")
 	}
@@ -333,11 +378,14 @@ func TestFaultsOfTheStoreAreReported(t *testing.T) {
 
 func TestImpossibleSettingsAreRefused(t *testing.T) {
 	t.Parallel()
-	if _, err := NewSealer([]byte("too short")); err == nil {
+	if _, err := NewSealer(secrettest.Ring(t), []byte("too short")); err == nil {
 		t.Error("a short secret")
 	}
+	if _, err := NewSealer(nil, make([]byte, 32)); err == nil {
+		t.Error("no ring")
+	}
 	for _, r := range []Rotation{{}, {Every: time.Hour, Announce: time.Hour, Keep: time.Hour}, {Every: time.Hour, Announce: time.Minute}} {
-		if _, err := NewKeys(&memory{}, newSealer(t, "a"), r); err == nil {
+		if _, err := NewKeys(&memory{}, newSealer(t, secrettest.Ring(t)), r); err == nil {
 			t.Errorf("%+v accepted", r)
 		}
 	}

@@ -139,7 +139,7 @@ func (e *env) examine(ctx context.Context) []finding {
 	}
 	d := datadir.At(e.cfg.DataDir)
 	out = append(out, e.checkDataDir(d), checkDisk(d))
-	for _, check := range []func(context.Context, *datadir.Dir) []finding{e.checkPostgres, checkLeftovers, e.checkBus, e.checkHTTP} {
+	for _, check := range []func(context.Context, *datadir.Dir) []finding{e.checkPostgres, e.checkSecrets, checkLeftovers, e.checkBus, e.checkHTTP} {
 		ctx, cancel := context.WithTimeout(ctx, 8*time.Second)
 		out = append(out, check(ctx, d)...)
 		cancel()

@@ -16,6 +16,7 @@ type eventFlags struct {
 	since                             time.Duration
 	limit                             int
 	internal, follow                  bool
+	project                           *int64 // nil for the one that the server takes
 }
 
 func (e *env) busEvents() *cobra.Command {
@@ -54,6 +55,15 @@ fact that is followed is one line.`,
 }
 
 func (e *env) events(ctx context.Context, s *client.Session, f eventFlags) error {
+	if f.follow {
+		// By its number: the default project may be another when the stream is taken
+		// up again, as when one was removed from it.
+		project, err := thisProject(ctx, s)
+		if err != nil {
+			return err
+		}
+		f.project = &project
+	}
 	past, err := e.history(ctx, s, f)
 	if err != nil {
 		return err
@@ -76,7 +86,8 @@ func (e *env) events(ctx context.Context, s *client.Session, f eventFlags) error
 	}
 	e.say("Following. Ctrl-C ends it.")
 	p := client.FollowEventsParams{
-		Service: some(f.service), Noun: some(f.noun), Fact: some(f.fact), AggregateId: some(f.about), Internal: &f.internal, After: &past.Position,
+		XProjectID: f.project,
+		Service:    some(f.service), Noun: some(f.noun), Fact: some(f.fact), AggregateId: some(f.about), Internal: &f.internal, After: &past.Position,
 	}
 	err = s.Follow(ctx, p, func(x client.Event) error { e.printEvent(x); return nil }, func(err error) { e.say("%s", err) })
 	if errors.Is(err, context.Canceled) {
@@ -90,7 +101,8 @@ func (e *env) history(ctx context.Context, s *client.Session, f eventFlags) (cli
 	all := client.EventPage{Events: []client.Event{}}
 	since := time.Now().Add(-f.since)
 	p := client.ListEventsParams{
-		Service: some(f.service), Noun: some(f.noun), Fact: some(f.fact), AggregateId: some(f.about), Internal: &f.internal, After: some(f.after), Since: &since,
+		XProjectID: f.project,
+		Service:    some(f.service), Noun: some(f.noun), Fact: some(f.fact), AggregateId: some(f.about), Internal: &f.internal, After: some(f.after), Since: &since,
 	}
 	if f.after != "" {
 		p.Since = nil

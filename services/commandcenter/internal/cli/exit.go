@@ -35,7 +35,7 @@ type exitMeaning struct {
 var exitMeanings = []exitMeaning{
 	{exitOK, "done"},
 	{exitFailure, "not done, for a reason that has no code of its own"},
-	{exitUsage, "not understood: a flag, an argument, a setting, or a file that cannot be read"},
+	{exitUsage, "not understood: a flag, argument, setting, or a file that cannot be read"},
 	{exitAuth, "not logged in, or not allowed"},
 	{exitNotFound, "no such thing"},
 	{exitUnavailable, "no answer, or not now: try again"},

@@ -65,7 +65,7 @@ time.`,
 				params.Status = &st
 			}
 			show := func(ctx context.Context) error {
-				list, err := client.Into[client.InstanceList](s.ListInstances(ctx, params))
+				list, err := allInstances(ctx, s, *params)
 				if err != nil {
 					return err
 				}
@@ -100,6 +100,22 @@ func again(ctx context.Context, every time.Duration, show func(ctx context.Conte
 	}
 }
 
+// allInstances reads page after page.
+func allInstances(ctx context.Context, s *client.Session, p client.ListInstancesParams) (all client.InstanceList, err error) {
+	for {
+		skip := len(all.Instances)
+		p.Skip = &skip
+		page, err := client.Into[client.InstanceList](s.ListInstances(ctx, &p))
+		if err != nil {
+			return all, err
+		}
+		all.Instances, all.Total = append(orEmpty(all.Instances), page.Instances...), page.Total
+		if len(page.Instances) == 0 || len(all.Instances) >= page.Total {
+			return all, nil
+		}
+	}
+}
+
 func (e *env) showInstances(list client.InstanceList, watch bool) error {
 	if e.json {
 		e.print(e.Out, list)
@@ -107,6 +123,7 @@ func (e *env) showInstances(list client.InstanceList, watch bool) error {
 	}
 	var text strings.Builder
 	t := newTable(&text, "INSTANCE", "STATUS", "LAST", "MISSED", "JITTER", "CLOCK", "KEY", "VERSION", "ADDRESS")
+	t.width = columns(e.Out) // it is drawn at once
 	counts := map[client.InstanceStatus]int{}
 	for _, i := range list.Instances {
 		counts[i.Status]++
@@ -114,9 +131,6 @@ func (e *env) showInstances(list client.InstanceList, watch bool) error {
 	}
 	if err := t.flush(); err != nil {
 		return err
-	}
-	if n := len(list.Instances); n < list.Total {
-		fmt.Fprintf(&text, "%d of %d; narrow it with --status\n", n, list.Total)
 	}
 	if watch && terminal(e.Out) {
 		e.line("\x1b[H\x1b[2J%s  %d online, %d degraded, %d offline\n", time.Now().Format(time.TimeOnly),
@@ -277,6 +291,9 @@ func (e *env) removeInstance(ctx context.Context, s *client.Session, slug string
 func ago(d time.Duration) string {
 	if d < time.Second {
 		return "now"
+	}
+	if days := int(d.Hours() / 24); days >= 2 {
+		return strconv.Itoa(days) + " days ago"
 	}
 	return d.Round(time.Second).String() + " ago"
 }

@@ -87,6 +87,10 @@ func (e *env) federationShares() *cobra.Command {
 				e.print(e.Out, orEmpty(all))
 				return nil
 			}
+			if len(all) == 0 {
+				e.say("Nothing is shared.")
+				return nil
+			}
 			t := newTable(e.Out, "INSTANCE", "NAME THERE", "SINCE")
 			for _, sh := range all {
 				t.row(sh.Instance, sh.Name, sh.CreatedAt.Local().Format(time.DateTime))
@@ -128,6 +132,9 @@ time. Standard error says who has not answered, and why.`,
 			for n, r := range a.Results {
 				e.line("%s", e.paint(e.Out, bold, fmt.Sprintf("%d. %s  %.2f  %s / %s", n+1, oneLine(r.Title), r.Score, oneLine(r.Instance), oneLine(r.Project))))
 				e.line("   %s", excerpt(r.Content))
+			}
+			if len(a.Results) == 0 {
+				e.say("Nothing found.")
 			}
 			e.say("%s instances answered.", a.Summary)
 			for _, i := range a.Instances {

@@ -6,11 +6,12 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
 
-// federationServer knows more instances than it lists, and removes all but
+// federationServer knows more instances than it lists at a time, and removes all but
 // "nobody". It returns the settings file of who asks it.
 func federationServer(t *testing.T) (config string) {
 	t.Helper()
@@ -18,7 +19,15 @@ func federationServer(t *testing.T) (config string) {
 		w.Header().Set("Content-Type", "application/json")
 		switch {
 		case r.Method == http.MethodGet:
-			fmt.Fprint(w, `{"instances":[{"slug":"north","status":"online","heartbeats":1,"admitted":true,"last_heartbeat_at":"2026-01-02T03:04:05Z"}],"total":2000}`) //nolint:errcheck // a test
+			some := []string{}
+			skip, err := strconv.Atoi(r.URL.Query().Get("skip"))
+			if err != nil {
+				t.Error(err)
+			}
+			for i := skip; i < min(skip+1000, 2001); i++ {
+				some = append(some, fmt.Sprintf(`{"slug":"north-%d","status":"online","heartbeats":1,"admitted":true,"last_heartbeat_at":"2026-01-02T03:04:05Z"}`, i))
+			}
+			fmt.Fprintf(w, `{"instances":[%s],"total":2001}`, strings.Join(some, ",")) //nolint:errcheck // a test
 		case strings.HasSuffix(r.URL.Path, "/nobody"):
 			w.WriteHeader(http.StatusNotFound)
 			fmt.Fprint(w, `{"title":"Not Found","status":404,"detail":"there is no such instance"}`) //nolint:errcheck // a test
@@ -34,11 +43,11 @@ func federationServer(t *testing.T) (config string) {
 	return config
 }
 
-func TestAListOfInstancesThatIsNotAllSaysSo(t *testing.T) {
+func TestInstancesAreListedPageByPage(t *testing.T) {
 	t.Parallel()
 	code, out, errs := cc(t, "", "federation", "status", "--config", federationServer(t))
-	if code != exitOK || !strings.Contains(out, "north") || !strings.Contains(out, "1 of 2000") {
-		t.Errorf("%d %s%s", code, out, errs)
+	if n := strings.Count(out, "\nnorth-"); code != exitOK || n != 2001 || !strings.Contains(out, "north-2000 ") {
+		t.Errorf("%d, %d instances, %s", code, n, errs)
 	}
 }
 

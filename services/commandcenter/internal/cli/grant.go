@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,11 +15,12 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/grants"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
 )
 
 // book is where grants are written down.
 func (e *env) book() grants.Book {
-	return grants.Book{Dir: e.cfg.DataDir, Connect: e.busAs, Now: time.Now}
+	return grants.Book{Dir: e.cfg.DataDir, Connect: e.busAs, Taker: stack.Taker(), Now: time.Now}
 }
 
 func (e *env) busGrant() *cobra.Command {
@@ -39,7 +39,8 @@ besides the address of NATS; it is not kept here.
 
 What to publish is noun.fact.v1 of the team, said on ext.p<project>.<team>.…;
 "*" stands for a word and ">" for all. What to subscribe to is a public fact by
-its id, see EVENTS.md; "*" at the end stands for any rest. A durable consumer keeps
+its id, see EVENTS.md; "*" at the end stands for any rest. What is said of the
+instance and no project is granted by its subject: evt.instance.federation.*. A durable consumer keeps
 what the team has not taken yet: stream EVENTS, JetStream domain commandcenter.
 
 The project has to be there. When it is deleted, its grants are revoked.`,
@@ -79,7 +80,7 @@ The project has to be there. When it is deleted, its grants are revoked.`,
 	fs.DurationVar(&expires, "expires", 0, "how long the grant holds (default: until it is revoked)")
 	fs.DurationVar(&since, "since", 0, "how far back a new consumer begins (default: now)")
 	fs.StringVarP(&out, "out", "o", "", "file for the credentials, readable by you alone (default: NAME.creds)")
-	fs.BoolVar(&renew, "renew", false, "make new credentials and refuse the earlier ones")
+	fs.BoolVar(&renew, "renew", false, "make new credentials, in the place of the earlier ones, which are refused")
 	return ends(c, append(slices.Clone(codesBus), exitNotFound)...)
 }
 
@@ -106,15 +107,7 @@ func (e *env) grant(ctx context.Context, a bus.Access, out string, renew bool, s
 		}{r, out})
 		return nil
 	}
-	for _, s := range r.Publish {
-		e.line("may publish    %s", s)
-	}
-	for _, s := range r.Subscribe {
-		e.line("may subscribe  %s", s)
-	}
-	if r.Consumer != "" {
-		e.line("takes from     stream %s, consumer %s, JetStream domain %s", bus.StreamEvents, r.Consumer, bus.AccessDomain)
-	}
+	e.printRights(r)
 	if written {
 		e.line("credentials    %s", out)
 	} else {
@@ -167,12 +160,25 @@ func (e *env) busRevoke() *cobra.Command {
 
 func (e *env) busList() *cobra.Command {
 	return ends(&cobra.Command{
-		Use: "list", Short: "What was granted to other teams", Args: nargs(0, 0),
-		Example: "  commandcenter bus list\n  commandcenter bus list --json | jq '.[].name'",
-		RunE: func(*cobra.Command, []string) error {
+		Use: "list [NAME]", Short: "What was granted to other teams", Args: nargs(0, 1),
+		Long:    "Lists the grants; with NAME, what that one may publish and subscribe to.",
+		Example: "  commandcenter bus list\n  commandcenter bus list billing\n  commandcenter bus list --json | jq '.[].name'",
+		RunE: func(_ *cobra.Command, args []string) error {
 			all, err := e.book().List()
 			if err != nil {
 				return err
+			}
+			if len(args) == 1 {
+				i := slices.IndexFunc(all, func(r grants.Record) bool { return r.Name == args[0] })
+				if i < 0 {
+					return codedError{fmt.Errorf("%w: %q, see `commandcenter bus list`", grants.ErrNone, args[0]), exitNotFound}
+				}
+				if e.json {
+					e.print(e.Out, all[i])
+				} else {
+					e.printGrant(all[i])
+				}
+				return nil
 			}
 			if e.json {
 				e.print(e.Out, all)
@@ -184,9 +190,31 @@ func (e *env) busList() *cobra.Command {
 			}
 			t := newTable(e.Out, "NAME", "PROJECT", "TEAM", "STATE", "PUBLISHES", "SUBSCRIBES", "CHANGED")
 			for _, r := range all {
-				t.row(r.Name, strconv.FormatInt(r.Project, 10), r.Team, r.State(time.Now()), strings.Join(r.Publish, " "), strings.Join(r.Subscribe, " "), r.ChangedAt.Local().Format(time.DateTime))
+				t.row(r.Name, strconv.FormatInt(r.Project, 10), r.Team, r.State(time.Now()), count(len(r.Publish), "fact"), count(len(r.Subscribe), "fact"), r.ChangedAt.Local().Format(time.DateTime))
 			}
 			return t.flush()
 		},
-	}, codesBus...)
+	}, append(slices.Clone(codesBus), exitNotFound)...)
+}
+
+// printGrant says what a grant is for.
+func (e *env) printGrant(r grants.Record) {
+	e.line("%s  %s, of team %s in project %d", r.Name, r.State(time.Now()), r.Team, r.Project)
+	if r.ExpiresAt != nil {
+		e.line("until          %s", r.ExpiresAt.Local().Format(time.DateTime))
+	}
+	e.printRights(r)
+}
+
+func (e *env) printRights(r grants.Record) {
+	for _, s := range r.Publish {
+		e.line("may publish    %s", s)
+	}
+	for _, s := range r.Subscribe {
+		e.line("may subscribe  %s", s)
+	}
+	if r.Consumer != "" {
+		e.line("takes from     stream %s, consumer %s", bus.StreamEvents, r.Consumer)
+		e.line("               JetStream domain %s", bus.AccessDomain)
+	}
 }

@@ -64,6 +64,11 @@ func (e *env) helpFunc(usual func(*cobra.Command, []string)) func(*cobra.Command
 		// The library says of each switch that it may be given =true or =false.
 		var text bytes.Buffer
 		c.SetOut(&text)
+		width := columns(e.Out)
+		if width < 40 {
+			width = 100
+		}
+		c.SetUsageTemplate(strings.ReplaceAll(c.UsageTemplate(), "Flags.FlagUsages ", fmt.Sprintf("Flags.FlagUsagesWrapped %d ", width)))
 		usual(c, args)
 		c.SetOut(e.Out)
 		const noise = "[=true|false]"

@@ -3,22 +3,13 @@ package cli
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"strings"
-	"time"
-
-	"github.com/nats-io/nats-server/v2/server"
 
 	"github.com/commandcenter/commandcenter/pkg/natsd"
 )
 
 // partHub is the finding about leaf connections.
 const partHub = "leaf connections"
-
-// reply is what a NATS server says of itself.
-type reply[T any] struct {
-	Data T `json:"data"`
-}
 
 // checkLeafs asks the NATS servers, in their own account, which hubs they join
 // and which of those are there: the service that looks after the hub may be
@@ -31,37 +22,11 @@ func (e *env) checkLeafs(ctx context.Context) []finding {
 		return []finding{skip(partHub, unseen+": "+err.Error(), "")}
 	}
 	defer nc.Close()
-	const within = 500 * time.Millisecond
-	wanted, err := gather[reply[server.Varz]](ctx, nc, "$SYS.REQ.SERVER.PING.VARZ", within)
+	l, err := natsd.AskLeafs(ctx, nc)
 	if err != nil {
 		return []finding{skip(partHub, unseen+": "+err.Error(), "")}
 	}
-	made, err := gather[reply[server.Leafz]](ctx, nc, "$SYS.REQ.SERVER.PING.LEAFZ", within)
-	if err != nil || len(wanted) == 0 {
-		return []finding{skip(partHub, unseen+": NATS does not answer for its own account", "")}
-	}
-	var hubs []string
-	for _, w := range wanted {
-		for _, r := range w.Data.LeafNode.Remotes {
-			for _, addr := range r.URLs { // natsd writes one for each
-				if u, err := url.Parse(addr); err == nil {
-					addr = u.Host // the rest may be a secret
-				}
-				hubs = append(hubs, addr)
-			}
-		}
-	}
-	ours, theirs := 0, 0
-	for _, m := range made {
-		for _, l := range m.Data.Leafs {
-			if l.IsSpoke {
-				ours++
-			} else {
-				theirs++
-			}
-		}
-	}
-	return leafFindings(hubs, ours, theirs)
+	return leafFindings(l.Hubs, l.Joined, l.Guests)
 }
 
 // leafFindings judges the hubs that are joined, how many of those are there,

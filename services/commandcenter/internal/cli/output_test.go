@@ -60,3 +60,25 @@ func TestAFailureOfTheCommandIsNotHiddenByOneOfItsOutput(t *testing.T) {
 		}
 	}
 }
+
+func TestATableThatATerminalIsTooNarrowForPutsItsLastColumnBelow(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		width int
+		want  string
+	}{
+		"no terminal":    {0, "NAME   STATE   ID\none    online  0123456789-0123456789\nthree  off\n"},
+		"wide enough":    {80, "NAME   STATE   ID\none    online  0123456789-0123456789\nthree  off\n"},
+		"far too narrow": {10, "NAME   STATE   ID\none    online  0123456789-0123456789\nthree  off\n"},
+		"too narrow":     {20, "NAME   STATE\n  ID\none    online\n  0123456789-0123456789\nthree  off\n"},
+	} {
+		var out bytes.Buffer
+		table := newTable(&out, "NAME", "STATE", "ID")
+		table.width = c.width
+		table.row("one", "online", "0123456789-0123456789")
+		table.row("three", "off", "")
+		if err := table.flush(); err != nil || out.String() != c.want {
+			t.Errorf("%s: %v\n%s", name, err, out.String())
+		}
+	}
+}

@@ -102,6 +102,10 @@ func (e *env) schemaList() *cobra.Command {
 				e.print(e.Out, list)
 				return nil
 			}
+			if len(list.Items) == 0 {
+				e.say("No schemas.")
+				return nil
+			}
 			t := newTable(e.Out, "ID", "SUBJECT", "REGISTERED")
 			for _, x := range list.Items {
 				t.row(strconv.FormatInt(x.Id, 10), x.Subject, x.CreatedAt.Local().Format("2006-01-02 15:04"))

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"slices"
@@ -8,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 )
@@ -83,6 +83,9 @@ func (e *env) search(cmd *cobra.Command, query string, f searchFlags) error {
 	} else {
 		e.printResults(found, f.full)
 	}
+	if len(found) == 0 && !e.json {
+		e.sayWhyNothing(cmd.Context(), s, params.Collection)
+	}
 	// An answer with nothing in it does not say so either: here it is said to
 	// programs too, beside the answer.
 	if used := header.Get("CC-Search-Mode"); used != "" && used != f.mode && (f.mode != "" || used != "hybrid") {
@@ -93,6 +96,39 @@ func (e *env) search(cmd *cobra.Command, query string, f searchFlags) error {
 		fmt.Fprintf(e.Err, "Searched in mode %s: %s\n", used, oneLine(why)) //nolint:errcheck // only talk
 	}
 	return nil
+}
+
+// sayWhyNothing tells of a search without results what may be the reason: that
+// there is nothing to search, or not yet.
+func (e *env) sayWhyNothing(ctx context.Context, s *client.Session, collection *string) {
+	most := 100
+	all, err := client.Into[client.DocumentPage](s.ListDocuments(ctx, &client.ListDocumentsParams{Collection: collection, Limit: &most}))
+	if err != nil {
+		return // the answer itself stands
+	}
+	indexing := 0
+	for _, d := range all.Items {
+		if d.State == client.DocumentStateIndexing {
+			indexing++
+		}
+	}
+	where := "The project"
+	if collection != nil {
+		where = "The collection"
+	}
+	switch {
+	case all.Total == 0:
+		e.say("%s has no documents yet: `commandcenter ingest` puts some in.", where)
+	case indexing > 0:
+		e.say("%s of the latest %d %s still being indexed: search again in a moment.", count(indexing, "document"), len(all.Items), verb(indexing))
+	}
+}
+
+func verb(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
 }
 
 func (e *env) printResults(found []client.KnowledgeSearchResult, full bool) {
@@ -227,10 +263,8 @@ func wrap(s string, width int, keep bool) []string {
 }
 
 func (e *env) width() int {
-	if f := file(e.Out); f != nil {
-		if w, _, err := term.GetSize(int(f.Fd())); err == nil && w > 40 {
-			return min(w, 110)
-		}
+	if w := columns(e.Out); w > 40 {
+		return min(w, 110)
 	}
 	return 100
 }

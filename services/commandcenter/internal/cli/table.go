@@ -3,28 +3,85 @@ package cli
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"unicode/utf8"
+
+	"golang.org/x/term"
 )
 
-// table prints aligned columns.
-type table struct{ w *tabwriter.Writer }
+// table prints aligned columns. The last one is the longest: where a terminal is
+// too narrow for it, it goes on a line of its own.
+type table struct {
+	w     io.Writer
+	width int // of the terminal; 0 is none, and no line is broken
+	rows  [][]string
+}
 
-func newTable(w io.Writer, head ...string) table {
-	t := table{tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)}
+func newTable(w io.Writer, head ...string) *table {
+	t := &table{w: w, width: columns(w)}
 	t.row(head...)
 	return t
 }
 
-func (t table) row(cells ...string) {
+func (t *table) row(cells ...string) {
 	for i, c := range cells {
 		cells[i] = oneLine(c)
 	}
-	fmt.Fprintln(t.w, strings.Join(cells, "\t")) //nolint:errcheck // flush reports it
+	t.rows = append(t.rows, cells)
 }
 
-func (t table) flush() error { return t.w.Flush() }
+func (t *table) flush() error {
+	lines := aligned(t.rows)
+	last := len(t.rows[0]) - 1
+	if last > 0 && t.wide(lines) {
+		rest := make([][]string, len(t.rows))
+		for i, cells := range t.rows {
+			rest[i] = cells[:last]
+		}
+		if short := aligned(rest); !t.wide(short) {
+			lines = short
+			for i, cells := range t.rows {
+				if cells[last] != "" {
+					lines[i] += "\n  " + cells[last]
+				}
+			}
+		}
+	}
+	_, err := io.WriteString(t.w, strings.Join(lines, "\n")+"\n")
+	return err
+}
+
+func (t *table) wide(lines []string) bool {
+	return t.width > 0 && slices.ContainsFunc(lines, func(l string) bool { return utf8.RuneCountInString(l) > t.width })
+}
+
+// aligned are the rows as lines.
+func aligned(rows [][]string) []string {
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)
+	for _, cells := range rows {
+		fmt.Fprintln(w, strings.Join(cells, "\t")) //nolint:errcheck // to memory
+	}
+	_ = w.Flush() // to memory
+	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")
+	for i, l := range lines {
+		lines[i] = strings.TrimRight(l, " ")
+	}
+	return lines
+}
+
+// columns is how wide a terminal is; 0 for what is none.
+func columns(w io.Writer) int {
+	if f := file(w); f != nil {
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil {
+			return n
+		}
+	}
+	return 0
+}
 
 // oneLine keeps text of others from breaking the layout or the terminal.
 func oneLine(s string) string {

@@ -216,14 +216,18 @@ func (d *display) notice(n stack.Notice) {
 	d.env.line("  %s %-11s %s %s", d.env.paint(d.env.Out, green, "✓"), n.Part, n.Detail, d.env.paint(d.env.Out, dim, fmt.Sprintf("%d ms", n.Took.Milliseconds())))
 }
 
-func (d *display) process(role string, pid int, again bool) {
+func (d *display) process(role string, pid int, died error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
 	case d.env.json:
-		d.env.print(d.env.Out, map[string]any{"event": "process", "role": role, "pid": pid, "again": again})
-	case again:
-		d.env.line("  %s %-11s started again as process %d", d.env.paint(d.env.Out, yellow, "!"), role, pid)
+		e := map[string]any{"event": "process", "role": role, "pid": pid, "again": died != nil}
+		if died != nil {
+			e["why"] = died.Error()
+		}
+		d.env.print(d.env.Out, e)
+	case died != nil:
+		d.env.line("  %s %-11s started again as process %d, after %v", d.env.paint(d.env.Out, yellow, "!"), role, pid, died)
 	}
 }
 

@@ -18,6 +18,30 @@ import (
 	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
+// Defines values for AuditEntryOutcome.
+const (
+	AuditEntryOutcomeDenied  AuditEntryOutcome = "denied"
+	AuditEntryOutcomeFailed  AuditEntryOutcome = "failed"
+	AuditEntryOutcomeOk      AuditEntryOutcome = "ok"
+	AuditEntryOutcomeRefused AuditEntryOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the AuditEntryOutcome enum.
+func (e AuditEntryOutcome) Valid() bool {
+	switch e {
+	case AuditEntryOutcomeDenied:
+		return true
+	case AuditEntryOutcomeFailed:
+		return true
+	case AuditEntryOutcomeOk:
+		return true
+	case AuditEntryOutcomeRefused:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ComponentHealthStatus.
 const (
 	ComponentHealthStatusDegraded  ComponentHealthStatus = "degraded"
@@ -306,6 +330,30 @@ func (e ServiceAccountUpdateRole) Valid() bool {
 	}
 }
 
+// Defines values for AuditOutcome.
+const (
+	AuditOutcomeDenied  AuditOutcome = "denied"
+	AuditOutcomeFailed  AuditOutcome = "failed"
+	AuditOutcomeOk      AuditOutcome = "ok"
+	AuditOutcomeRefused AuditOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the AuditOutcome enum.
+func (e AuditOutcome) Valid() bool {
+	switch e {
+	case AuditOutcomeDenied:
+		return true
+	case AuditOutcomeFailed:
+		return true
+	case AuditOutcomeOk:
+		return true
+	case AuditOutcomeRefused:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for LimitClass.
 const (
 	Reads  LimitClass = "reads"
@@ -339,6 +387,54 @@ func (e ListFederatedProjectsParamsStatus) Valid() bool {
 	case ListFederatedProjectsParamsStatusOffline:
 		return true
 	case ListFederatedProjectsParamsStatusOnline:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ListAuditParamsOutcome.
+const (
+	ListAuditParamsOutcomeDenied  ListAuditParamsOutcome = "denied"
+	ListAuditParamsOutcomeFailed  ListAuditParamsOutcome = "failed"
+	ListAuditParamsOutcomeOk      ListAuditParamsOutcome = "ok"
+	ListAuditParamsOutcomeRefused ListAuditParamsOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the ListAuditParamsOutcome enum.
+func (e ListAuditParamsOutcome) Valid() bool {
+	switch e {
+	case ListAuditParamsOutcomeDenied:
+		return true
+	case ListAuditParamsOutcomeFailed:
+		return true
+	case ListAuditParamsOutcomeOk:
+		return true
+	case ListAuditParamsOutcomeRefused:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExportAuditParamsOutcome.
+const (
+	ExportAuditParamsOutcomeDenied  ExportAuditParamsOutcome = "denied"
+	ExportAuditParamsOutcomeFailed  ExportAuditParamsOutcome = "failed"
+	ExportAuditParamsOutcomeOk      ExportAuditParamsOutcome = "ok"
+	ExportAuditParamsOutcomeRefused ExportAuditParamsOutcome = "refused"
+)
+
+// Valid indicates whether the value is a known member of the ExportAuditParamsOutcome enum.
+func (e ExportAuditParamsOutcome) Valid() bool {
+	switch e {
+	case ExportAuditParamsOutcomeDenied:
+		return true
+	case ExportAuditParamsOutcomeFailed:
+		return true
+	case ExportAuditParamsOutcomeOk:
+		return true
+	case ExportAuditParamsOutcomeRefused:
 		return true
 	default:
 		return false
@@ -474,6 +570,91 @@ type ApiKeyRotate struct {
 
 // ApiKeyScopes What the key may do, as `<area>:<level>`: the area is a tag of this document or `*`, the level read, write or admin
 type ApiKeyScopes = []string
+
+// AuditEntry defines model for AuditEntry.
+type AuditEntry struct {
+	AcceptedAt time.Time `json:"accepted_at"`
+
+	// Actor `user:7`, `service-account:3`, `service:jobs`; empty for nobody
+	Actor string `json:"actor"`
+
+	// Address Network address of the caller
+	Address string `json:"address"`
+
+	// Count Above 1 for denials that are alike
+	Count int    `json:"count"`
+	Hash  string `json:"hash"`
+
+	// Id Of the call; an operation's is `<service>.<id>`
+	Id string `json:"id"`
+
+	// KeyId The API key that it came with
+	KeyId string `json:"key_id"`
+
+	// LastAt When the last of `count` calls came
+	LastAt time.Time `json:"last_at"`
+
+	// Operation operationId; empty for an address that has none
+	Operation string            `json:"operation"`
+	Outcome   AuditEntryOutcome `json:"outcome"`
+
+	// Prev Hash of the entry before; empty for the first
+	Prev string `json:"prev"`
+
+	// ProjectId Whose log it is; 0 for that of the instance
+	ProjectId int64 `json:"project_id"`
+
+	// Reason Why it was refused, or failed
+	//
+	// Example: forbidden
+	Reason     string    `json:"reason"`
+	RecordedAt time.Time `json:"recorded_at"`
+	RequestId  string    `json:"request_id"`
+
+	// Seq From 1, without gaps
+	Seq int64 `json:"seq"`
+
+	// Service Who recorded it; `gateway` for what no service has seen
+	Service string `json:"service"`
+
+	// Status Of a call that was not refused
+	Status  int           `json:"status"`
+	Target  []AuditTarget `json:"target"`
+	TraceId string        `json:"trace_id"`
+}
+
+// AuditEntryOutcome defines model for AuditEntry.Outcome.
+type AuditEntryOutcome string
+
+// AuditHead defines model for AuditHead.
+type AuditHead struct {
+	Hash      string `json:"hash"`
+	ProjectId int64  `json:"project_id"`
+
+	// Seq 0 for a log without entries
+	Seq int64 `json:"seq"`
+}
+
+// AuditPage defines model for AuditPage.
+type AuditPage struct {
+	Entries []AuditEntry `json:"entries"`
+	Head    AuditHead    `json:"head"`
+
+	// NextAfter The same, oldest first
+	NextAfter *int64 `json:"next_after"`
+
+	// NextBefore Where the next page begins
+	NextBefore *int64 `json:"next_before"`
+}
+
+// AuditTarget defines model for AuditTarget.
+type AuditTarget struct {
+	// Name A path parameter of the operation; `id` for what it made
+	//
+	// Example: document_id
+	Name  string `json:"name"`
+	Value string `json:"value"`
+}
 
 // ComponentHealth defines model for ComponentHealth.
 type ComponentHealth struct {
@@ -1258,6 +1439,21 @@ type ShareCreate struct {
 	Name *string `json:"name,omitempty"`
 }
 
+// SigningKeysRotate defines model for SigningKeysRotate.
+type SigningKeysRotate struct {
+	// Revoke Whether what was signed before is to be good for nothing
+	Revoke *bool `json:"revoke,omitempty"`
+}
+
+// SigningKeysRotated defines model for SigningKeysRotated.
+type SigningKeysRotated struct {
+	// Signs The name (kid) of the key that signs
+	Signs string `json:"signs"`
+
+	// Verify Those that verify, newest first
+	Verify []string `json:"verify"`
+}
+
 // TextDocument defines model for TextDocument.
 type TextDocument struct {
 	Category     string  `json:"category"`
@@ -1369,6 +1565,30 @@ type ValidationProblem struct {
 
 // AccountID defines model for AccountID.
 type AccountID = int64
+
+// AuditActor defines model for AuditActor.
+type AuditActor = string
+
+// AuditAfter defines model for AuditAfter.
+type AuditAfter = int64
+
+// AuditFrom defines model for AuditFrom.
+type AuditFrom = time.Time
+
+// AuditInstance defines model for AuditInstance.
+type AuditInstance = bool
+
+// AuditOperation defines model for AuditOperation.
+type AuditOperation = string
+
+// AuditOutcome defines model for AuditOutcome.
+type AuditOutcome string
+
+// AuditText defines model for AuditText.
+type AuditText = string
+
+// AuditUntil defines model for AuditUntil.
+type AuditUntil = time.Time
 
 // Collection defines model for Collection.
 type Collection = string
@@ -1485,6 +1705,122 @@ type UpdateFederatedProjectParams struct {
 type GetFederatedProjectParams struct {
 	// XAPIKey The key that the instance was given when it was registered.
 	XAPIKey *XAPIKey `json:"X-API-Key,omitempty"`
+}
+
+// ListAuditParams defines parameters for ListAudit.
+type ListAuditParams struct {
+	// Instance The log of the instance in the place of the project's, for superusers.
+	Instance *AuditInstance `form:"instance,omitempty" json:"instance,omitempty"`
+
+	// Actor Only of this caller, as `user:7`.
+	Actor *AuditActor `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Operation Only of this operationId.
+	Operation *AuditOperation `form:"operation,omitempty" json:"operation,omitempty"`
+
+	// Outcome Only with this outcome.
+	Outcome *ListAuditParamsOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// From Only what was accepted at this time or later.
+	From *AuditFrom `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until Only what was accepted before this time.
+	Until *AuditUntil `form:"until,omitempty" json:"until,omitempty"`
+
+	// Text Only entries in which this stands: in a target, an address, a request id.
+	Text *AuditText `form:"text,omitempty" json:"text,omitempty"`
+
+	// After Only what follows this entry, oldest first; 0 for all of it.
+	After *AuditAfter `form:"after,omitempty" json:"after,omitempty"`
+
+	// Before `next_before` of the page before.
+	Before *int64 `form:"before,omitempty" json:"before,omitempty"`
+
+	// Limit Most entries of the page.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListAuditParamsOutcome defines parameters for ListAudit.
+type ListAuditParamsOutcome string
+
+// ExportAuditParams defines parameters for ExportAudit.
+type ExportAuditParams struct {
+	// Instance The log of the instance in the place of the project's, for superusers.
+	Instance *AuditInstance `form:"instance,omitempty" json:"instance,omitempty"`
+
+	// Actor Only of this caller, as `user:7`.
+	Actor *AuditActor `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Operation Only of this operationId.
+	Operation *AuditOperation `form:"operation,omitempty" json:"operation,omitempty"`
+
+	// Outcome Only with this outcome.
+	Outcome *ExportAuditParamsOutcome `form:"outcome,omitempty" json:"outcome,omitempty"`
+
+	// From Only what was accepted at this time or later.
+	From *AuditFrom `form:"from,omitempty" json:"from,omitempty"`
+
+	// Until Only what was accepted before this time.
+	Until *AuditUntil `form:"until,omitempty" json:"until,omitempty"`
+
+	// Text Only entries in which this stands: in a target, an address, a request id.
+	Text *AuditText `form:"text,omitempty" json:"text,omitempty"`
+
+	// After Only what follows this entry, oldest first; 0 for all of it.
+	After *AuditAfter `form:"after,omitempty" json:"after,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ExportAuditParamsOutcome defines parameters for ExportAudit.
+type ExportAuditParamsOutcome string
+
+// GetAuditHeadParams defines parameters for GetAuditHead.
+type GetAuditHeadParams struct {
+	// Instance The log of the instance in the place of the project's, for superusers.
+	Instance *AuditInstance `form:"instance,omitempty" json:"instance,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// FinishSignOnParams defines parameters for FinishSignOn.
+type FinishSignOnParams struct {
+	// Code What the provider gives for an identity.
+	Code *string `form:"code,omitempty" json:"code,omitempty"`
+
+	// State Which login this is.
+	State *string `form:"state,omitempty" json:"state,omitempty"`
+
+	// Error Why the provider gives nothing.
+	Error *string `form:"error,omitempty" json:"error,omitempty"`
+
+	// CcSignon Where the login stands.
+	CcSignon *string `form:"cc_signon,omitempty" json:"cc_signon,omitempty"`
+
+	// UnderscoreUnderscoreHostCcSignon The same, over TLS.
+	UnderscoreUnderscoreHostCcSignon *string `form:"__Host-cc_signon,omitempty" json:"__Host-cc_signon,omitempty"`
+}
+
+// BeginSignOnParams defines parameters for BeginSignOn.
+type BeginSignOnParams struct {
+	// ReturnTo Path of this server to go to afterwards.
+	ReturnTo *string `form:"return_to,omitempty" json:"return_to,omitempty"`
+}
+
+// RotateSigningKeysParams defines parameters for RotateSigningKeys.
+type RotateSigningKeysParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // PurgeDeadLettersParams defines parameters for PurgeDeadLetters.
@@ -2180,6 +2516,9 @@ type ReactivateUserParams struct {
 // UpdateFederatedProjectJSONRequestBody defines body for UpdateFederatedProject for application/json ContentType.
 type UpdateFederatedProjectJSONRequestBody = FederatedProjectCreate
 
+// LoginBrowserJSONRequestBody defines body for LoginBrowser for application/json ContentType.
+type LoginBrowserJSONRequestBody = UserLogin
+
 // LoginJSONRequestBody defines body for Login for application/json ContentType.
 type LoginJSONRequestBody = UserLogin
 
@@ -2191,6 +2530,9 @@ type RefreshTokenJSONRequestBody = RefreshTokenRequest
 
 // RegisterJSONRequestBody defines body for Register for application/json ContentType.
 type RegisterJSONRequestBody = UserCreate
+
+// RotateSigningKeysJSONRequestBody defines body for RotateSigningKeys for application/json ContentType.
+type RotateSigningKeysJSONRequestBody = SigningKeysRotate
 
 // RegisterEventSchemaJSONRequestBody defines body for RegisterEventSchema for application/json ContentType.
 type RegisterEventSchemaJSONRequestBody = EventSchemaNew
@@ -2430,6 +2772,49 @@ type ClientInterface interface {
 	// Corresponds with GET /api/fed/projects/{slug} (the `GetFederatedProject` operationId).
 	GetFederatedProject(ctx context.Context, slug InstanceSlug, params *GetFederatedProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ListAudit Who did what, to what, from where
+	//
+	// One entry for every write, also for one that was refused or failed, and for every denied request; denials that are alike share one with a
+	// `count`. An entry appears some moments after its call was answered. The entries are a chain: `hash` is the SHA-256 of an entry with
+	// the hash of the one before it, so that nothing can be changed or removed unseen. Newest first, unless `after` is given.
+	//
+	// Corresponds with GET /api/v1/audit (the `ListAudit` operationId).
+	ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportAudit The audit log as a file, oldest entry first
+	//
+	// JSON Lines, an `AuditEntry` each, as far as the log goes when it is asked for. `commandcenter audit verify --file` checks it.
+	//
+	// Corresponds with GET /api/v1/audit/export (the `ExportAudit` operationId).
+	ExportAudit(ctx context.Context, params *ExportAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetAuditHead How the audit log ends now
+	//
+	// The same is said as the fact `auth.audit.anchored.v1` when the log has gone on, so that a log that was written anew can be found out.
+	//
+	// Corresponds with GET /api/v1/audit/head (the `GetAuditHead` operationId).
+	GetAuditHead(ctx context.Context, params *GetAuditHeadParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// LoginBrowserWithBody Log a browser in
+	//
+	// As `login`, for pages of this server: in the place of tokens the answer sets a cookie, which scripts cannot read (`HttpOnly`, `SameSite=Lax`, over TLS
+	// `Secure` and `__Host-`). It counts for calls that come from this server's own pages, or from an origin that the instance allows, event streams too.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/auth/browser (the `LoginBrowser` operationId).
+	LoginBrowserWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// LoginBrowser Log a browser in
+	//
+	// As `login`, for pages of this server: in the place of tokens the answer sets a cookie, which scripts cannot read (`HttpOnly`, `SameSite=Lax`, over TLS
+	// `Secure` and `__Host-`). It counts for calls that come from this server's own pages, or from an origin that the instance allows, event streams too.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/auth/browser (the `LoginBrowser` operationId).
+	LoginBrowser(ctx context.Context, body LoginBrowserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// LoginWithBody Trade credentials for a token pair
 	//
 	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
@@ -2459,6 +2844,22 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/auth/me (the `GetCurrentUserInfo` operationId).
 	GetCurrentUserInfo(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// FinishSignOn Come back from the identity provider
+	//
+	// Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
+	// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
+	// made where everybody may register.
+	//
+	// Corresponds with GET /api/v1/auth/oidc/callback (the `FinishSignOn` operationId).
+	FinishSignOn(ctx context.Context, params *FinishSignOnParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// BeginSignOn Log in by the identity provider
+	//
+	// Sends the browser there (OpenID Connect, code flow with PKCE, state and nonce); 404 when none is set up.
+	//
+	// Corresponds with GET /api/v1/auth/oidc/login (the `BeginSignOn` operationId).
+	BeginSignOn(ctx context.Context, params *BeginSignOnParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ChangePasswordWithBody Change the caller's password
 	//
@@ -2534,6 +2935,26 @@ type ClientInterface interface {
 	//
 	// Corresponds with DELETE /api/v1/auth/sessions/{session_id} (the `EndSession` operationId).
 	EndSession(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RotateSigningKeysWithBody Sign access tokens with a new key, at once
+	//
+	// Keys rotate by themselves; this is for one that somebody may know. Nobody is logged out: tokens that were signed before are good until they run out.
+	// With `revoke` they are good for nothing, at all gateways within seconds, and whoever has a session trades its refresh token for a new pair.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/auth/signing-keys/rotate (the `RotateSigningKeys` operationId).
+	RotateSigningKeysWithBody(ctx context.Context, params *RotateSigningKeysParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// RotateSigningKeys Sign access tokens with a new key, at once
+	//
+	// Keys rotate by themselves; this is for one that somebody may know. Nobody is logged out: tokens that were signed before are good until they run out.
+	// With `revoke` they are good for nothing, at all gateways within seconds, and whoever has a session trades its refresh token for a new pair.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/auth/signing-keys/rotate (the `RotateSigningKeys` operationId).
+	RotateSigningKeys(ctx context.Context, params *RotateSigningKeysParams, body RotateSigningKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// PurgeDeadLetters Remove what was given up in a project for good
 	//
@@ -2929,7 +3350,8 @@ type ClientInterface interface {
 	// GetOperation A write and its outcome
 	//
 	// Visible for 24 hours, to the members of its project; one that belongs to no project, such as the creation of one, to its caller.
-	// With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
+	// Who has given a write and is not in the project any more, since it was left or deleted, sees how it ended, without `answer`.
+	// Of an upload, `answer` is the document with its id: a 202 has none yet. With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
 	//
 	// Corresponds with GET /api/v1/operations/{operation_id} (the `GetOperation` operationId).
 	GetOperation(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2959,7 +3381,7 @@ type ClientInterface interface {
 
 	// DeleteProject Delete a project and everything in it
 	//
-	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
+	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 	//
 	// Corresponds with DELETE /api/v1/projects/{project_id} (the `DeleteProject` operationId).
 	DeleteProject(ctx context.Context, projectId ProjectID, params *DeleteProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3316,6 +3738,99 @@ func (c *Client) GetFederatedProject(ctx context.Context, slug InstanceSlug, par
 	return c.Client.Do(req)
 }
 
+// ListAudit Who did what, to what, from where
+//
+// One entry for every write, also for one that was refused or failed, and for every denied request; denials that are alike share one with a
+// `count`. An entry appears some moments after its call was answered. The entries are a chain: `hash` is the SHA-256 of an entry with
+// the hash of the one before it, so that nothing can be changed or removed unseen. Newest first, unless `after` is given.
+//
+// Corresponds with GET /api/v1/audit (the `ListAudit` operationId).
+func (c *Client) ListAudit(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListAuditRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportAudit The audit log as a file, oldest entry first
+//
+// JSON Lines, an `AuditEntry` each, as far as the log goes when it is asked for. `commandcenter audit verify --file` checks it.
+//
+// Corresponds with GET /api/v1/audit/export (the `ExportAudit` operationId).
+func (c *Client) ExportAudit(ctx context.Context, params *ExportAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportAuditRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetAuditHead How the audit log ends now
+//
+// The same is said as the fact `auth.audit.anchored.v1` when the log has gone on, so that a log that was written anew can be found out.
+//
+// Corresponds with GET /api/v1/audit/head (the `GetAuditHead` operationId).
+func (c *Client) GetAuditHead(ctx context.Context, params *GetAuditHeadParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetAuditHeadRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// LoginBrowserWithBody Log a browser in
+//
+// As `login`, for pages of this server: in the place of tokens the answer sets a cookie, which scripts cannot read (`HttpOnly`, `SameSite=Lax`, over TLS
+// `Secure` and `__Host-`). It counts for calls that come from this server's own pages, or from an origin that the instance allows, event streams too.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/auth/browser (the `LoginBrowser` operationId).
+func (c *Client) LoginBrowserWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewLoginBrowserRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// LoginBrowser Log a browser in
+//
+// As `login`, for pages of this server: in the place of tokens the answer sets a cookie, which scripts cannot read (`HttpOnly`, `SameSite=Lax`, over TLS
+// `Secure` and `__Host-`). It counts for calls that come from this server's own pages, or from an origin that the instance allows, event streams too.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/auth/browser (the `LoginBrowser` operationId).
+func (c *Client) LoginBrowser(ctx context.Context, body LoginBrowserJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewLoginBrowserRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // LoginWithBody Trade credentials for a token pair
 //
 // The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
@@ -3376,6 +3891,42 @@ func (c *Client) Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*ht
 // Corresponds with GET /api/v1/auth/me (the `GetCurrentUserInfo` operationId).
 func (c *Client) GetCurrentUserInfo(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetCurrentUserInfoRequest(c.Server)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// FinishSignOn Come back from the identity provider
+//
+// Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
+// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
+// made where everybody may register.
+//
+// Corresponds with GET /api/v1/auth/oidc/callback (the `FinishSignOn` operationId).
+func (c *Client) FinishSignOn(ctx context.Context, params *FinishSignOnParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewFinishSignOnRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// BeginSignOn Log in by the identity provider
+//
+// Sends the browser there (OpenID Connect, code flow with PKCE, state and nonce); 404 when none is set up.
+//
+// Corresponds with GET /api/v1/auth/oidc/login (the `BeginSignOn` operationId).
+func (c *Client) BeginSignOn(ctx context.Context, params *BeginSignOnParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewBeginSignOnRequest(c.Server, params)
 	if err != nil {
 		return nil, err
 	}
@@ -3541,6 +4092,46 @@ func (c *Client) ListSessions(ctx context.Context, reqEditors ...RequestEditorFn
 // Corresponds with DELETE /api/v1/auth/sessions/{session_id} (the `EndSession` operationId).
 func (c *Client) EndSession(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewEndSessionRequest(c.Server, sessionId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateSigningKeysWithBody Sign access tokens with a new key, at once
+//
+// Keys rotate by themselves; this is for one that somebody may know. Nobody is logged out: tokens that were signed before are good until they run out.
+// With `revoke` they are good for nothing, at all gateways within seconds, and whoever has a session trades its refresh token for a new pair.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/auth/signing-keys/rotate (the `RotateSigningKeys` operationId).
+func (c *Client) RotateSigningKeysWithBody(ctx context.Context, params *RotateSigningKeysParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateSigningKeysRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// RotateSigningKeys Sign access tokens with a new key, at once
+//
+// Keys rotate by themselves; this is for one that somebody may know. Nobody is logged out: tokens that were signed before are good until they run out.
+// With `revoke` they are good for nothing, at all gateways within seconds, and whoever has a session trades its refresh token for a new pair.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/auth/signing-keys/rotate (the `RotateSigningKeys` operationId).
+func (c *Client) RotateSigningKeys(ctx context.Context, params *RotateSigningKeysParams, body RotateSigningKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewRotateSigningKeysRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -4445,7 +5036,8 @@ func (c *Client) ListOperations(ctx context.Context, params *ListOperationsParam
 // GetOperation A write and its outcome
 //
 // Visible for 24 hours, to the members of its project; one that belongs to no project, such as the creation of one, to its caller.
-// With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
+// Who has given a write and is not in the project any more, since it was left or deleted, sees how it ended, without `answer`.
+// Of an upload, `answer` is the document with its id: a 202 has none yet. With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
 //
 // Corresponds with GET /api/v1/operations/{operation_id} (the `GetOperation` operationId).
 func (c *Client) GetOperation(ctx context.Context, operationId string, params *GetOperationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4515,7 +5107,7 @@ func (c *Client) CreateProject(ctx context.Context, params *CreateProjectParams,
 
 // DeleteProject Delete a project and everything in it
 //
-// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
+// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 //
 // Corresponds with DELETE /api/v1/projects/{project_id} (the `DeleteProject` operationId).
 func (c *Client) DeleteProject(ctx context.Context, projectId ProjectID, params *DeleteProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5366,6 +5958,445 @@ func NewGetFederatedProjectRequest(server string, slug InstanceSlug, params *Get
 	return req, nil
 }
 
+// NewListAuditRequest constructs an http.Request for the ListAudit method
+func NewListAuditRequest(server string, params *ListAuditParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Instance != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "instance", *params.Instance, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Actor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor", *params.Actor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Operation != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "operation", *params.Operation, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Outcome != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "outcome", *params.Outcome, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Text != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "text", *params.Text, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Before != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "before", *params.Before, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewExportAuditRequest constructs an http.Request for the ExportAudit method
+func NewExportAuditRequest(server string, params *ExportAuditParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/export")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Instance != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "instance", *params.Instance, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Actor != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor", *params.Actor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Operation != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "operation", *params.Operation, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Outcome != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "outcome", *params.Outcome, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.From != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "from", *params.From, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Until != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "until", *params.Until, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date-time"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Text != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "text", *params.Text, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetAuditHeadRequest constructs an http.Request for the GetAuditHead method
+func NewGetAuditHeadRequest(server string, params *GetAuditHeadParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/audit/head")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Instance != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "instance", *params.Instance, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewLoginBrowserRequest calls the generic LoginBrowser builder with application/json body
+func NewLoginBrowserRequest(server string, body LoginBrowserJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewLoginBrowserRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewLoginBrowserRequestWithBody constructs an http.Request for the LoginBrowser method, with any body, and a specified content type
+func NewLoginBrowserRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/auth/browser")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewLoginRequest calls the generic Login builder with application/json body
 func NewLoginRequest(server string, body LoginJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -5450,6 +6481,170 @@ func NewGetCurrentUserInfoRequest(server string) (*http.Request, error) {
 	queryURL, err := serverURL.Parse(operationPath)
 	if err != nil {
 		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewFinishSignOnRequest constructs an http.Request for the FinishSignOn method
+func NewFinishSignOnRequest(server string, params *FinishSignOnParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/auth/oidc/callback")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Code != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "code", *params.Code, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.State != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "state", *params.State, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Error != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "error", *params.Error, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.CcSignon != nil {
+			var cookieParam0 string
+
+			cookieParam0, err = runtime.StyleParamWithOptions("simple", true, "cc_signon", *params.CcSignon, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationCookie, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			cookie0 := &http.Cookie{
+				Name:  "cc_signon",
+				Value: cookieParam0,
+			}
+			req.AddCookie(cookie0)
+		}
+
+		if params.UnderscoreUnderscoreHostCcSignon != nil {
+			var cookieParam1 string
+
+			cookieParam1, err = runtime.StyleParamWithOptions("simple", true, "__Host-cc_signon", *params.UnderscoreUnderscoreHostCcSignon, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationCookie, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			cookie1 := &http.Cookie{
+				Name:  "__Host-cc_signon",
+				Value: cookieParam1,
+			}
+			req.AddCookie(cookie1)
+		}
+	}
+	return req, nil
+}
+
+// NewBeginSignOnRequest constructs an http.Request for the BeginSignOn method
+func NewBeginSignOnRequest(server string, params *BeginSignOnParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/auth/oidc/login")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ReturnTo != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "return_to", *params.ReturnTo, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
 	}
 
 	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
@@ -5663,6 +6858,72 @@ func NewEndSessionRequest(server string, sessionId string) (*http.Request, error
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewRotateSigningKeysRequest calls the generic RotateSigningKeys builder with application/json body
+func NewRotateSigningKeysRequest(server string, params *RotateSigningKeysParams, body RotateSigningKeysJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewRotateSigningKeysRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewRotateSigningKeysRequestWithBody constructs an http.Request for the RotateSigningKeys method, with any body, and a specified content type
+func NewRotateSigningKeysRequestWithBody(server string, params *RotateSigningKeysParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/auth/signing-keys/rotate")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
 	}
 
 	return req, nil
@@ -10381,6 +11642,55 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/fed/projects/{slug} (the `GetFederatedProject` operationId).
 	GetFederatedProjectWithResponse(ctx context.Context, slug InstanceSlug, params *GetFederatedProjectParams, reqEditors ...RequestEditorFn) (*GetFederatedProjectResponse, error)
 
+	// ListAuditWithResponse Who did what, to what, from where
+	//
+	// One entry for every write, also for one that was refused or failed, and for every denied request; denials that are alike share one with a
+	// `count`. An entry appears some moments after its call was answered. The entries are a chain: `hash` is the SHA-256 of an entry with
+	// the hash of the one before it, so that nothing can be changed or removed unseen. Newest first, unless `after` is given.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit (the `ListAudit` operationId).
+	ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error)
+
+	// ExportAuditWithResponse The audit log as a file, oldest entry first
+	//
+	// JSON Lines, an `AuditEntry` each, as far as the log goes when it is asked for. `commandcenter audit verify --file` checks it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit/export (the `ExportAudit` operationId).
+	ExportAuditWithResponse(ctx context.Context, params *ExportAuditParams, reqEditors ...RequestEditorFn) (*ExportAuditResponse, error)
+
+	// GetAuditHeadWithResponse How the audit log ends now
+	//
+	// The same is said as the fact `auth.audit.anchored.v1` when the log has gone on, so that a log that was written anew can be found out.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/audit/head (the `GetAuditHead` operationId).
+	GetAuditHeadWithResponse(ctx context.Context, params *GetAuditHeadParams, reqEditors ...RequestEditorFn) (*GetAuditHeadResponse, error)
+
+	// LoginBrowserWithBodyWithResponse Log a browser in
+	//
+	// As `login`, for pages of this server: in the place of tokens the answer sets a cookie, which scripts cannot read (`HttpOnly`, `SameSite=Lax`, over TLS
+	// `Secure` and `__Host-`). It counts for calls that come from this server's own pages, or from an origin that the instance allows, event streams too.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/auth/browser (the `LoginBrowser` operationId).
+	LoginBrowserWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginBrowserResponse, error)
+
+	// LoginBrowserWithResponse Log a browser in
+	//
+	// As `login`, for pages of this server: in the place of tokens the answer sets a cookie, which scripts cannot read (`HttpOnly`, `SameSite=Lax`, over TLS
+	// `Secure` and `__Host-`). It counts for calls that come from this server's own pages, or from an origin that the instance allows, event streams too.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/auth/browser (the `LoginBrowser` operationId).
+	LoginBrowserWithResponse(ctx context.Context, body LoginBrowserJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginBrowserResponse, error)
+
 	// LoginWithBodyWithResponse Trade credentials for a token pair
 	//
 	// The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
@@ -10414,6 +11724,26 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/auth/me (the `GetCurrentUserInfo` operationId).
 	GetCurrentUserInfoWithResponse(ctx context.Context, reqEditors ...RequestEditorFn) (*GetCurrentUserInfoResponse, error)
+
+	// FinishSignOnWithResponse Come back from the identity provider
+	//
+	// Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
+	// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
+	// made where everybody may register.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/auth/oidc/callback (the `FinishSignOn` operationId).
+	FinishSignOnWithResponse(ctx context.Context, params *FinishSignOnParams, reqEditors ...RequestEditorFn) (*FinishSignOnResponse, error)
+
+	// BeginSignOnWithResponse Log in by the identity provider
+	//
+	// Sends the browser there (OpenID Connect, code flow with PKCE, state and nonce); 404 when none is set up.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/auth/oidc/login (the `BeginSignOn` operationId).
+	BeginSignOnWithResponse(ctx context.Context, params *BeginSignOnParams, reqEditors ...RequestEditorFn) (*BeginSignOnResponse, error)
 
 	// ChangePasswordWithBodyWithResponse Change the caller's password
 	//
@@ -10495,6 +11825,26 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with DELETE /api/v1/auth/sessions/{session_id} (the `EndSession` operationId).
 	EndSessionWithResponse(ctx context.Context, sessionId string, reqEditors ...RequestEditorFn) (*EndSessionResponse, error)
+
+	// RotateSigningKeysWithBodyWithResponse Sign access tokens with a new key, at once
+	//
+	// Keys rotate by themselves; this is for one that somebody may know. Nobody is logged out: tokens that were signed before are good until they run out.
+	// With `revoke` they are good for nothing, at all gateways within seconds, and whoever has a session trades its refresh token for a new pair.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/auth/signing-keys/rotate (the `RotateSigningKeys` operationId).
+	RotateSigningKeysWithBodyWithResponse(ctx context.Context, params *RotateSigningKeysParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateSigningKeysResponse, error)
+
+	// RotateSigningKeysWithResponse Sign access tokens with a new key, at once
+	//
+	// Keys rotate by themselves; this is for one that somebody may know. Nobody is logged out: tokens that were signed before are good until they run out.
+	// With `revoke` they are good for nothing, at all gateways within seconds, and whoever has a session trades its refresh token for a new pair.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/auth/signing-keys/rotate (the `RotateSigningKeys` operationId).
+	RotateSigningKeysWithResponse(ctx context.Context, params *RotateSigningKeysParams, body RotateSigningKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateSigningKeysResponse, error)
 
 	// PurgeDeadLettersWithResponse Remove what was given up in a project for good
 	//
@@ -10944,7 +12294,8 @@ type ClientWithResponsesInterface interface {
 	// GetOperationWithResponse A write and its outcome
 	//
 	// Visible for 24 hours, to the members of its project; one that belongs to no project, such as the creation of one, to its caller.
-	// With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
+	// Who has given a write and is not in the project any more, since it was left or deleted, sees how it ended, without `answer`.
+	// Of an upload, `answer` is the document with its id: a 202 has none yet. With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -10978,7 +12329,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteProjectWithResponse Delete a project and everything in it
 	//
-	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
+	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11582,6 +12933,273 @@ func (r GetFederatedProjectResponse) ContentType() string {
 	return ""
 }
 
+type ListAuditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditPage
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListAuditResponse) GetJSON200() *AuditPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ListAuditResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListAuditResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListAuditResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListAuditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListAuditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListAuditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ExportAuditResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ExportAuditResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ExportAuditResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExportAuditResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportAuditResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportAuditResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportAuditResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportAuditResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetAuditHeadResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *AuditHead
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetAuditHeadResponse) GetJSON200() *AuditHead {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r GetAuditHeadResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetAuditHeadResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetAuditHeadResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetAuditHeadResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetAuditHeadResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetAuditHeadResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetAuditHeadResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// LoginBrowserResponse429Headers the declared response headers of an HTTP 429 response for LoginBrowser
+type LoginBrowserResponse429Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int
+	RateLimitPolicy    *string
+	RateLimitRemaining *int
+	RateLimitReset     *int
+	RetryAfter         *int
+}
+
+type LoginBrowserResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *MessageResponse
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthenticated
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *RateLimited
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *LoginBrowserResponse429Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r LoginBrowserResponse) GetJSON200() *MessageResponse {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r LoginBrowserResponse) GetApplicationproblemJSON401() *Unauthenticated {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r LoginBrowserResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r LoginBrowserResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r LoginBrowserResponse) GetApplicationproblemJSON429() *RateLimited {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r LoginBrowserResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r LoginBrowserResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r LoginBrowserResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r LoginBrowserResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r LoginBrowserResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // LoginResponse429Headers the declared response headers of an HTTP 429 response for Login
 type LoginResponse429Headers struct {
 	RateLimit          *string
@@ -11781,6 +13399,196 @@ func (r GetCurrentUserInfoResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetCurrentUserInfoResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// FinishSignOnResponse303Headers the declared response headers of an HTTP 303 response for FinishSignOn
+type FinishSignOnResponse303Headers struct {
+	Location *string
+}
+
+// FinishSignOnResponse429Headers the declared response headers of an HTTP 429 response for FinishSignOn
+type FinishSignOnResponse429Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int
+	RateLimitPolicy    *string
+	RateLimitRemaining *int
+	RateLimitReset     *int
+	RetryAfter         *int
+}
+
+type FinishSignOnResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON303 the response for an HTTP 303 `application/json` response
+	JSON303 *MessageResponse
+	// ApplicationproblemJSON401 the response for an HTTP 401 `application/problem+json` response
+	ApplicationproblemJSON401 *Unauthenticated
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *RateLimited
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers303 the parsed response headers for an HTTP 303 response
+	Headers303 *FinishSignOnResponse303Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *FinishSignOnResponse429Headers
+}
+
+// GetJSON303 returns the response for an HTTP 303 `application/json` response
+func (r FinishSignOnResponse) GetJSON303() *MessageResponse {
+	return r.JSON303
+}
+
+// GetApplicationproblemJSON401 returns the response for an HTTP 401 `application/problem+json` response
+func (r FinishSignOnResponse) GetApplicationproblemJSON401() *Unauthenticated {
+	return r.ApplicationproblemJSON401
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r FinishSignOnResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r FinishSignOnResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r FinishSignOnResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r FinishSignOnResponse) GetApplicationproblemJSON429() *RateLimited {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r FinishSignOnResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r FinishSignOnResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r FinishSignOnResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r FinishSignOnResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r FinishSignOnResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// BeginSignOnResponse303Headers the declared response headers of an HTTP 303 response for BeginSignOn
+type BeginSignOnResponse303Headers struct {
+	Location *string
+}
+
+// BeginSignOnResponse429Headers the declared response headers of an HTTP 429 response for BeginSignOn
+type BeginSignOnResponse429Headers struct {
+	RateLimit          *string
+	RateLimitLimit     *int
+	RateLimitPolicy    *string
+	RateLimitRemaining *int
+	RateLimitReset     *int
+	RetryAfter         *int
+}
+
+type BeginSignOnResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON303 the response for an HTTP 303 `application/json` response
+	JSON303 *MessageResponse
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON429 the response for an HTTP 429 `application/problem+json` response
+	ApplicationproblemJSON429 *RateLimited
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers303 the parsed response headers for an HTTP 303 response
+	Headers303 *BeginSignOnResponse303Headers
+	// Headers429 the parsed response headers for an HTTP 429 response
+	Headers429 *BeginSignOnResponse429Headers
+}
+
+// GetJSON303 returns the response for an HTTP 303 `application/json` response
+func (r BeginSignOnResponse) GetJSON303() *MessageResponse {
+	return r.JSON303
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r BeginSignOnResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r BeginSignOnResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON429 returns the response for an HTTP 429 `application/problem+json` response
+func (r BeginSignOnResponse) GetApplicationproblemJSON429() *RateLimited {
+	return r.ApplicationproblemJSON429
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r BeginSignOnResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r BeginSignOnResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r BeginSignOnResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r BeginSignOnResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r BeginSignOnResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -12217,6 +14025,91 @@ func (r EndSessionResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r EndSessionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// RotateSigningKeysResponse200Headers the declared response headers of an HTTP 200 response for RotateSigningKeys
+type RotateSigningKeysResponse200Headers struct {
+	CCDurability *string
+}
+
+// RotateSigningKeysResponse202Headers the declared response headers of an HTTP 202 response for RotateSigningKeys
+type RotateSigningKeysResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type RotateSigningKeysResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SigningKeysRotated
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *RotateSigningKeysResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *RotateSigningKeysResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r RotateSigningKeysResponse) GetJSON200() *SigningKeysRotated {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r RotateSigningKeysResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r RotateSigningKeysResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r RotateSigningKeysResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r RotateSigningKeysResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r RotateSigningKeysResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r RotateSigningKeysResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r RotateSigningKeysResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r RotateSigningKeysResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -17312,6 +19205,85 @@ func (c *ClientWithResponses) GetFederatedProjectWithResponse(ctx context.Contex
 	return ParseGetFederatedProjectResponse(rsp)
 }
 
+// ListAuditWithResponse Who did what, to what, from where
+//
+// One entry for every write, also for one that was refused or failed, and for every denied request; denials that are alike share one with a
+// `count`. An entry appears some moments after its call was answered. The entries are a chain: `hash` is the SHA-256 of an entry with
+// the hash of the one before it, so that nothing can be changed or removed unseen. Newest first, unless `after` is given.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit (the `ListAudit` operationId).
+func (c *ClientWithResponses) ListAuditWithResponse(ctx context.Context, params *ListAuditParams, reqEditors ...RequestEditorFn) (*ListAuditResponse, error) {
+	rsp, err := c.ListAudit(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListAuditResponse(rsp)
+}
+
+// ExportAuditWithResponse The audit log as a file, oldest entry first
+//
+// JSON Lines, an `AuditEntry` each, as far as the log goes when it is asked for. `commandcenter audit verify --file` checks it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit/export (the `ExportAudit` operationId).
+func (c *ClientWithResponses) ExportAuditWithResponse(ctx context.Context, params *ExportAuditParams, reqEditors ...RequestEditorFn) (*ExportAuditResponse, error) {
+	rsp, err := c.ExportAudit(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportAuditResponse(rsp)
+}
+
+// GetAuditHeadWithResponse How the audit log ends now
+//
+// The same is said as the fact `auth.audit.anchored.v1` when the log has gone on, so that a log that was written anew can be found out.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/audit/head (the `GetAuditHead` operationId).
+func (c *ClientWithResponses) GetAuditHeadWithResponse(ctx context.Context, params *GetAuditHeadParams, reqEditors ...RequestEditorFn) (*GetAuditHeadResponse, error) {
+	rsp, err := c.GetAuditHead(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetAuditHeadResponse(rsp)
+}
+
+// LoginBrowserWithBodyWithResponse Log a browser in
+//
+// As `login`, for pages of this server: in the place of tokens the answer sets a cookie, which scripts cannot read (`HttpOnly`, `SameSite=Lax`, over TLS
+// `Secure` and `__Host-`). It counts for calls that come from this server's own pages, or from an origin that the instance allows, event streams too.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/auth/browser (the `LoginBrowser` operationId).
+func (c *ClientWithResponses) LoginBrowserWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*LoginBrowserResponse, error) {
+	rsp, err := c.LoginBrowserWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseLoginBrowserResponse(rsp)
+}
+
+// LoginBrowserWithResponse Log a browser in
+//
+// As `login`, for pages of this server: in the place of tokens the answer sets a cookie, which scripts cannot read (`HttpOnly`, `SameSite=Lax`, over TLS
+// `Secure` and `__Host-`). It counts for calls that come from this server's own pages, or from an origin that the instance allows, event streams too.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/auth/browser (the `LoginBrowser` operationId).
+func (c *ClientWithResponses) LoginBrowserWithResponse(ctx context.Context, body LoginBrowserJSONRequestBody, reqEditors ...RequestEditorFn) (*LoginBrowserResponse, error) {
+	rsp, err := c.LoginBrowser(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseLoginBrowserResponse(rsp)
+}
+
 // LoginWithBodyWithResponse Trade credentials for a token pair
 //
 // The answer is the same for an unknown address and a wrong password. Repeated failures lock the account for the address that they come from; very many, from wherever, lock it for a growing time.
@@ -17368,6 +19340,38 @@ func (c *ClientWithResponses) GetCurrentUserInfoWithResponse(ctx context.Context
 		return nil, err
 	}
 	return ParseGetCurrentUserInfoResponse(rsp)
+}
+
+// FinishSignOnWithResponse Come back from the identity provider
+//
+// Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
+// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
+// made where everybody may register.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/auth/oidc/callback (the `FinishSignOn` operationId).
+func (c *ClientWithResponses) FinishSignOnWithResponse(ctx context.Context, params *FinishSignOnParams, reqEditors ...RequestEditorFn) (*FinishSignOnResponse, error) {
+	rsp, err := c.FinishSignOn(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseFinishSignOnResponse(rsp)
+}
+
+// BeginSignOnWithResponse Log in by the identity provider
+//
+// Sends the browser there (OpenID Connect, code flow with PKCE, state and nonce); 404 when none is set up.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/auth/oidc/login (the `BeginSignOn` operationId).
+func (c *ClientWithResponses) BeginSignOnWithResponse(ctx context.Context, params *BeginSignOnParams, reqEditors ...RequestEditorFn) (*BeginSignOnResponse, error) {
+	rsp, err := c.BeginSignOn(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseBeginSignOnResponse(rsp)
 }
 
 // ChangePasswordWithBodyWithResponse Change the caller's password
@@ -17503,6 +19507,38 @@ func (c *ClientWithResponses) EndSessionWithResponse(ctx context.Context, sessio
 		return nil, err
 	}
 	return ParseEndSessionResponse(rsp)
+}
+
+// RotateSigningKeysWithBodyWithResponse Sign access tokens with a new key, at once
+//
+// Keys rotate by themselves; this is for one that somebody may know. Nobody is logged out: tokens that were signed before are good until they run out.
+// With `revoke` they are good for nothing, at all gateways within seconds, and whoever has a session trades its refresh token for a new pair.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/auth/signing-keys/rotate (the `RotateSigningKeys` operationId).
+func (c *ClientWithResponses) RotateSigningKeysWithBodyWithResponse(ctx context.Context, params *RotateSigningKeysParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RotateSigningKeysResponse, error) {
+	rsp, err := c.RotateSigningKeysWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRotateSigningKeysResponse(rsp)
+}
+
+// RotateSigningKeysWithResponse Sign access tokens with a new key, at once
+//
+// Keys rotate by themselves; this is for one that somebody may know. Nobody is logged out: tokens that were signed before are good until they run out.
+// With `revoke` they are good for nothing, at all gateways within seconds, and whoever has a session trades its refresh token for a new pair.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/auth/signing-keys/rotate (the `RotateSigningKeys` operationId).
+func (c *ClientWithResponses) RotateSigningKeysWithResponse(ctx context.Context, params *RotateSigningKeysParams, body RotateSigningKeysJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateSigningKeysResponse, error) {
+	rsp, err := c.RotateSigningKeys(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseRotateSigningKeysResponse(rsp)
 }
 
 // PurgeDeadLettersWithResponse Remove what was given up in a project for good
@@ -18253,7 +20289,8 @@ func (c *ClientWithResponses) ListOperationsWithResponse(ctx context.Context, pa
 // GetOperationWithResponse A write and its outcome
 //
 // Visible for 24 hours, to the members of its project; one that belongs to no project, such as the creation of one, to its caller.
-// With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
+// Who has given a write and is not in the project any more, since it was left or deleted, sees how it ended, without `answer`.
+// Of an upload, `answer` is the document with its id: a 202 has none yet. With `wait`, or `Prefer: wait=N`, the answer comes when the write has ended, or after that time with `status` pending.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -18311,7 +20348,7 @@ func (c *ClientWithResponses) CreateProjectWithResponse(ctx context.Context, par
 
 // DeleteProjectWithResponse Delete a project and everything in it
 //
-// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 is, like the project, 404 when it is done.
+// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -19061,6 +21098,249 @@ func ParseGetFederatedProjectResponse(rsp *http.Response) (*GetFederatedProjectR
 	return response, nil
 }
 
+// ParseListAuditResponse parses an HTTP response from a ListAuditWithResponse call
+func ParseListAuditResponse(rsp *http.Response) (*ListAuditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListAuditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseExportAuditResponse parses an HTTP response from a ExportAuditWithResponse call
+func ParseExportAuditResponse(rsp *http.Response) (*ExportAuditResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportAuditResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetAuditHeadResponse parses an HTTP response from a GetAuditHeadWithResponse call
+func ParseGetAuditHeadResponse(rsp *http.Response) (*GetAuditHeadResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetAuditHeadResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest AuditHead
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseLoginBrowserResponse parses an HTTP response from a LoginBrowserWithResponse call
+func ParseLoginBrowserResponse(rsp *http.Response) (*LoginBrowserResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &LoginBrowserResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest MessageResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthenticated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 429:
+		var headers LoginBrowserResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseLoginResponse parses an HTTP response from a LoginWithResponse call
 func ParseLoginResponse(rsp *http.Response) (*LoginResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -19252,6 +21532,244 @@ func ParseGetCurrentUserInfoResponse(rsp *http.Response) (*GetCurrentUserInfoRes
 		}
 		response.ApplicationproblemJSONDefault = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseFinishSignOnResponse parses an HTTP response from a FinishSignOnWithResponse call
+func ParseFinishSignOnResponse(rsp *http.Response) (*FinishSignOnResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &FinishSignOnResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 303:
+		var dest MessageResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON303 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 401:
+		var dest Unauthenticated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON401 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 303:
+		var headers FinishSignOnResponse303Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		response.Headers303 = &headers
+	case rsp.StatusCode == 429:
+		var headers FinishSignOnResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseBeginSignOnResponse parses an HTTP response from a BeginSignOnWithResponse call
+func ParseBeginSignOnResponse(rsp *http.Response) (*BeginSignOnResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &BeginSignOnResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 303:
+		var dest MessageResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON303 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 429:
+		var dest RateLimited
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON429 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 303:
+		var headers BeginSignOnResponse303Headers
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		response.Headers303 = &headers
+	case rsp.StatusCode == 429:
+		var headers BeginSignOnResponse429Headers
+		if values := rsp.Header.Values("RateLimit"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Limit"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Limit", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitLimit = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Policy"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Policy", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitPolicy = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Remaining"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Remaining", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitRemaining = &value
+		}
+		if values := rsp.Header.Values("RateLimit-Reset"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "RateLimit-Reset", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RateLimitReset = &value
+		}
+		if values := rsp.Header.Values("Retry-After"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "Retry-After", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.RetryAfter = &value
+		}
+		response.Headers429 = &headers
 	}
 
 	return response, nil
@@ -19709,6 +22227,97 @@ func ParseEndSessionResponse(rsp *http.Response) (*EndSessionResponse, error) {
 		}
 		response.ApplicationproblemJSONDefault = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseRotateSigningKeysResponse parses an HTTP response from a RotateSigningKeysWithResponse call
+func ParseRotateSigningKeysResponse(rsp *http.Response) (*RotateSigningKeysResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &RotateSigningKeysResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SigningKeysRotated
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers RotateSigningKeysResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers RotateSigningKeysResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
 	}
 
 	return response, nil

@@ -140,6 +140,51 @@ func (d *Dir) Secret() ([]byte, error) {
 	return secret, nil
 }
 
+// SealingKeysFile is where the sealing keys of secrets are, when no setting says
+// otherwise.
+func (d *Dir) SealingKeysFile() string { return filepath.Join(d.Keys(), "sealing.json") }
+
+// KeyFile is a file of sealing keys, readable by its owner alone.
+type KeyFile string
+
+// Keys reads the file.
+func (f KeyFile) Keys() ([]byte, error) {
+	text, err := keep(string(f))
+	return []byte(text), err
+}
+
+// Make writes what gen gives when there is no file. Processes that start
+// together agree on what one of them made.
+func (f KeyFile) Make(gen func() ([]byte, error)) error {
+	if _, err := f.Keys(); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	text, err := gen()
+	if err != nil {
+		return err
+	}
+	_, _, err = keepOrMake(string(f), func() string { return string(text) })
+	return err
+}
+
+// Replace changes the file in one durable step, alone among the processes of
+// this machine.
+func (f KeyFile) Replace(next func(text []byte) ([]byte, error)) error {
+	unlock, err := alone(filepath.Dir(string(f)))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	text, err := f.Keys()
+	if err != nil {
+		return err
+	}
+	if text, err = next(text); err != nil {
+		return err
+	}
+	return writeFile(string(f), append(text, '\n'), 0o600)
+}
+
 // ReadOwnerPassword returns the password of the first account.
 func (d *Dir) ReadOwnerPassword() (string, error) {
 	data, err := os.ReadFile(d.OwnerPasswordFile())

@@ -149,3 +149,38 @@ func TestEndpointsAndTheSampleMarkSurviveReopening(t *testing.T) {
 		t.Fatalf("pending %v, err %v", d.SamplePending(), err)
 	}
 }
+
+func TestSealingKeysAreMadeOnceAndReplacedWhole(t *testing.T) {
+	t.Parallel()
+	d, err := Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := KeyFile(d.SealingKeysFile())
+	if err := f.Make(func() ([]byte, error) { return nil, errors.New("no chance") }); err == nil {
+		t.Error("a failure was kept")
+	}
+	for _, text := range []string{"first", "second"} {
+		if err := f.Make(func() ([]byte, error) { return []byte(text), nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Replace(func([]byte) ([]byte, error) { return nil, errors.New("no") }); err == nil {
+		t.Error("no error")
+	}
+	if text, err := f.Keys(); err != nil || string(text) != "first" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if err := f.Replace(func(text []byte) ([]byte, error) { return append(text, " and next"...), nil }); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := f.Keys(); err != nil || string(text) != "first and next" {
+		t.Errorf("%q, %v", text, err)
+	}
+	if st, err := os.Stat(string(f)); err != nil || st.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", st.Mode(), err)
+	}
+	if err := KeyFile(filepath.Join(t.TempDir(), "none")).Replace(func(text []byte) ([]byte, error) { return text, nil }); err == nil {
+		t.Error("a file that is not there was replaced")
+	}
+}

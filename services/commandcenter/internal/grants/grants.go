@@ -13,10 +13,12 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nats-io/jwt/v2"
 	"github.com/nats-io/nats.go"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/natsd"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
 // Record is what is written down of a grant.
@@ -33,6 +35,9 @@ type Record struct {
 	RevokedAt *time.Time `json:"revoked_at"`
 	// Pending is a revocation that no server has been told of yet.
 	Pending *Pending `json:"pending,omitempty"`
+	// Told is a revocation that a server was told of. One that is not ours may
+	// forget it, when it reads an old copy of its configuration again.
+	Told *Pending `json:"told,omitempty"`
 }
 
 // Pending is what a server has to be told.
@@ -60,7 +65,9 @@ type Book struct {
 	Dir string // data directory
 	// Connect opens a connection as one of the instance's own users.
 	Connect func(user string) (*nats.Conn, error)
-	Now     func() time.Time
+	// Taker is the service that takes what teams say.
+	Taker string
+	Now   func() time.Time
 }
 
 func (b Book) file(name string) string {
@@ -166,12 +173,19 @@ func (b Book) Grant(ctx context.Context, a bus.Access, out string, renew bool, s
 	case !errors.Is(err, ErrNone):
 		return r, false, err
 	}
+	// The earlier credentials are refused as soon as there are new ones, which are
+	// kept nowhere else: it must be sure before that they can be written.
+	f, err := place(out, a.Name, renew, r.CreatedAt.Before(now))
+	if err != nil {
+		return r, false, err
+	}
+	defer f.discard()
 	g, err := natsd.Grant(b.Dir, a.Grant(), renew)
 	if err != nil {
 		return r, false, err
 	}
 	if g.Creds != nil {
-		if err := create(out, g.Creds); err != nil {
+		if err := f.put(g.Creds); err != nil {
 			return r, false, err
 		}
 	}
@@ -185,16 +199,125 @@ func (b Book) Grant(ctx context.Context, a bus.Access, out string, renew bool, s
 	if err := b.write(r); err != nil {
 		return r, false, err
 	}
-	return r, g.Creds != nil, errors.Join(b.push(ctx, g), b.asAdmin(func(nc *nats.Conn) error { return bus.ProvisionAccess(ctx, nc, a, since) }))
+	return r, g.Creds != nil, errors.Join(b.push(ctx, g), b.asAdmin(func(nc *nats.Conn) error {
+		return errors.Join(bus.ProvisionAccess(ctx, nc, a, since), b.settle(ctx, nc))
+	}))
 }
 
-func create(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+// Settle gives each team that may say something the stream for it, and removes
+// those of teams that may not, once all in them was handled. admin must be a
+// connection of the provisioning user.
+func (b Book) Settle(ctx context.Context, admin *nats.Conn) error {
+	end, err := b.alone()
 	if err != nil {
-		return fmt.Errorf("credentials: %w; they are not kept anywhere else: grant again with --renew", err)
+		return err
 	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Close())
+	defer end()
+	return b.settle(ctx, admin)
+}
+
+func (b Book) settle(ctx context.Context, admin *nats.Conn) error {
+	all, err := b.List()
+	if err != nil {
+		return err
+	}
+	type team struct {
+		project tenant.Project
+		name    string
+	}
+	says := map[team]bool{}
+	for _, r := range all {
+		t := team{tenant.Project(r.Project), r.Team}
+		says[t] = says[t] || r.RevokedAt == nil && len(r.Publish) > 0
+	}
+	var faulty []error
+	for t, does := range says {
+		if does {
+			err = bus.ProvisionExternal(ctx, admin, b.Taker, t.project, t.name)
+		} else {
+			_, err = bus.RemoveExternal(ctx, admin, t.project, t.name)
+		}
+		faulty = append(faulty, err)
+	}
+	return errors.Join(faulty...)
+}
+
+// credsFile is where credentials will be: beside it a file of this process that
+// can be written.
+type credsFile struct {
+	path    string
+	replace bool
+	temp    *os.File // nil while there is none
+}
+
+// place makes room for the credentials of a grant. New ones take the place of its
+// own earlier ones where renew is asked for, and of nothing else. A grant that is
+// only changed makes none.
+func place(path, name string, renew, changed bool) (*credsFile, error) {
+	f := &credsFile{path: path, replace: renew}
+	if changed && !renew {
+		return f, nil
+	}
+	old, err := os.ReadFile(path)
+	if err == nil && !(renew && of(old) == name) {
+		return nil, fmt.Errorf("credentials: %s: %w and holds none of this grant: name another file with --out; nothing was changed", path, fs.ErrExist)
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		err = f.open()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("credentials: %w; nothing was changed", err)
+	}
+	return f, nil
+}
+
+// of is the grant that credentials belong to; "" when they are none.
+func of(creds []byte) string {
+	token, err := jwt.ParseDecoratedJWT(creds)
+	if err != nil {
+		return ""
+	}
+	c, err := jwt.DecodeUserClaims(token)
+	if err != nil {
+		return ""
+	}
+	return c.Name
+}
+
+func (f *credsFile) open() (err error) {
+	f.temp, err = os.CreateTemp(filepath.Dir(f.path), ".creds-*") // made with mode 0600
+	return err
+}
+
+func (f *credsFile) put(data []byte) error {
+	if f.temp == nil {
+		if err := f.open(); err != nil {
+			return fmt.Errorf("credentials: %w; they are kept nowhere else: grant again with --renew", err)
+		}
+	}
+	_, err := f.temp.Write(data)
+	if err = errors.Join(err, f.temp.Sync()); err == nil {
+		if f.replace {
+			err = os.Rename(f.temp.Name(), f.path)
+		} else {
+			err = os.Link(f.temp.Name(), f.path) // not over a file that came meanwhile
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	left := f.temp.Name()
+	err = errors.Join(err, f.temp.Close())
+	f.temp = nil // they are kept nowhere else
+	return fmt.Errorf("credentials: %w; they are in %s", err, left)
+}
+
+// discard removes what is left of the making.
+func (f *credsFile) discard() {
+	if f.temp != nil {
+		_ = f.temp.Close()
+		_ = os.Remove(f.temp.Name()) // renamed, or linked
+	}
 }
 
 // Revoke ends a grant, on disk first. When no server can be told, it fails, and
@@ -232,11 +355,29 @@ func (b Book) tell(ctx context.Context, r Record) (Record, error) {
 	if err := b.push(ctx, &natsd.Granted{Account: r.Pending.Account, Token: r.Pending.Token}); err != nil {
 		return r, fmt.Errorf("revoked in the keys, but the server that runs was not told; revoke again when it can be reached: %w", err)
 	}
-	if err := b.asAdmin(func(nc *nats.Conn) error { return bus.RemoveAccess(ctx, nc, r.Name) }); err != nil {
+	err := b.asAdmin(func(nc *nats.Conn) error {
+		return errors.Join(bus.RemoveAccess(ctx, nc, r.Name), b.settle(ctx, nc))
+	})
+	if err != nil {
 		return r, err
 	}
-	r.Pending = nil
+	r.Pending, r.Told = nil, r.Pending
 	return r, b.write(r)
+}
+
+// Remind tells a server of every revocation once more.
+func (b Book) Remind(ctx context.Context) error {
+	all, err := b.List()
+	if err != nil {
+		return err
+	}
+	var faulty []error
+	for _, r := range all {
+		if r.RevokedAt != nil && r.Told != nil {
+			faulty = append(faulty, b.push(ctx, &natsd.Granted{Account: r.Told.Account, Token: r.Told.Token}))
+		}
+	}
+	return errors.Join(faulty...)
 }
 
 func (b Book) push(ctx context.Context, g *natsd.Granted) error {

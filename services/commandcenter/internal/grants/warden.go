@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/nats-io/nats.go"
+
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
@@ -159,5 +161,7 @@ func (w *Warden) sweep(ctx context.Context) error {
 		}
 		w.Log.InfoContext(ctx, "grants.revoked", "grant", r.Name, "team", r.Team, "project", r.Project, "reason", "the project is gone")
 	}
+	// A team whose last facts were still to be handled when it was revoked.
+	faults = append(faults, w.Book.asAdmin(func(nc *nats.Conn) error { return w.Book.Settle(ctx, nc) }), w.Book.Remind(ctx))
 	return errors.Join(faults...)
 }

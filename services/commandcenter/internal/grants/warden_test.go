@@ -28,7 +28,7 @@ func TestGrantsOfProjectsThatWentUnheardAreRevokedAtTheStart(t *testing.T) {
 	connect := func(user string) (*nats.Conn, error) {
 		return nats.Connect(e.Server.ClientURL(), nats.UserCredentials(e.Server.Trust.CredsFile(user)))
 	}
-	b := grants.Book{Dir: e.Dir(), Now: time.Now, Connect: connect}
+	b := grants.Book{Dir: e.Dir(), Taker: "ingestion", Now: time.Now, Connect: connect}
 	ends := map[string]<-chan nats.Status{}
 	for name, p := range map[string]tenant.Project{"stays": 1, "went": 2, "goes": 3} {
 		a, err := bus.ParseAccess(name, p, name, []string{"invoice.paid.v1"}, nil)

@@ -178,6 +178,11 @@ func whatIsNamedExists(c *cluster) (out complaints) {
 				out.addf("%s: nobody is told to make the secret %s", w, v.Secret.SecretName)
 			}
 		}
+		for _, name := range projected(pod) {
+			if !slices.Contains(secrets(), name) {
+				out.addf("%s: nobody is told to make the secret %s", w, name)
+			}
+		}
 		for _, s := range c.statefulSets {
 			for _, claim := range s.Spec.VolumeClaimTemplates {
 				volumes[claim.Name] = volumes[claim.Name] || s.Name == w.name
@@ -217,6 +222,21 @@ func whatIsNamedExists(c *cluster) (out complaints) {
 		}
 	}
 	return out
+}
+
+// projected are the secrets of which volumes take a part.
+func projected(pod corev1.PodSpec) (names []string) {
+	for _, v := range pod.Volumes {
+		if v.Projected == nil {
+			continue
+		}
+		for _, source := range v.Projected.Sources {
+			if source.Secret != nil {
+				names = append(names, source.Secret.Name)
+			}
+		}
+	}
+	return names
 }
 
 // behind says what is wrong with what a service stands for.

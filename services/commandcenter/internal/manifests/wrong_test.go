@@ -71,6 +71,13 @@ func wrongs() []wrong {
 		{"what is named exists", "volume", func(c *cluster, _ *product) { c.pod("auth").Volumes = c.pod("auth").Volumes[1:] }},
 		{"what is named exists", "map", func(c *cluster, _ *product) { c.configMaps = c.configMaps[1:] }},
 		{"what is named exists", "secret", func(c *cluster, _ *product) { c.box("auth").EnvFrom[1].SecretRef.Name = "other" }},
+		{"what is named exists", "a part of a secret", func(c *cluster, _ *product) {
+			for _, v := range c.pod("federation").Volumes {
+				if v.Projected != nil {
+					v.Projected.Sources[0].Secret.Name = "other"
+				}
+			}
+		}},
 		{"what is named exists", "selector", func(c *cluster, _ *product) { c.deployment("auth").Spec.Selector.MatchLabels[component] = "other" }},
 		{"what is named exists", "port", func(c *cluster, _ *product) { c.services[0].Spec.Ports[0].TargetPort = intstr.FromString("other") }},
 		{"what is named exists", "pods", func(c *cluster, _ *product) { c.services[0].Spec.Selector = map[string]string{"a": "b"} }},

@@ -36,6 +36,7 @@ type Config struct {
 	OTLP        string `config:"otlp_endpoint" env:"CC_OTLP_ENDPOINT,OTEL_EXPORTER_OTLP_ENDPOINT" flag:"otlp-endpoint" usage:"where traces are sent by OTLP over HTTP, e.g. http://127.0.0.1:4318; empty sends none"`
 	Ops         string `config:"ops" flag:"ops" usage:"address of a listener for /metrics and /health of a process without the gateway; empty opens none"`
 
+	Secrets    Secrets           `config:"secrets"`
 	Gateway    Gateway           `config:"gateway"`
 	Auth       auth.Config       `config:"auth"`
 	Knowledge  knowledge.Config  `config:"knowledge"`
@@ -50,6 +51,13 @@ type Config struct {
 type Log struct {
 	Level  slog.Level `config:"level" flag:"log-level" usage:"debug, info, warn or error"`
 	Format string     `config:"format" flag:"log-format" usage:"json or text, to standard error; auto writes a file below the data directory when a terminal watches"`
+}
+
+// Secrets says where the keys are that seal secrets in the database.
+type Secrets struct {
+	KeyFile string `config:"key_file" usage:"file of the sealing keys, a Tink keyset in JSON; empty takes keys/sealing.json below the data directory, and makes it"`
+	Keys    string `config:"keys" secret:"true" usage:"the sealing keys themselves, in place of a file"`
+	KMS     string `config:"kms" usage:"address of a KMS key that encrypts the sealing keys, for builds with a Tink client for it; empty: they are as they are"`
 }
 
 // Gateway is what concerns the edge. What is not here is as the service has it.

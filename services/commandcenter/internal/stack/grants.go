@@ -42,7 +42,7 @@ func (p *wardenPart) Start(ctx context.Context) error {
 	}
 	w := &grants.Warden{
 		Log: p.env.Log.With("service", "grants"),
-		Book: grants.Book{Dir: p.env.Dir.Path(), Now: time.Now, Connect: func(user string) (*nats.Conn, error) {
+		Book: grants.Book{Dir: p.env.Dir.Path(), Taker: Taker(), Now: time.Now, Connect: func(user string) (*nats.Conn, error) {
 			return p.nats.connect(context.WithoutCancel(ctx), user)
 		}},
 		Connect: func(ctx context.Context) (*bus.Bus, error) {

@@ -19,6 +19,7 @@ import (
 	events "github.com/commandcenter/commandcenter/proto-events"
 	"github.com/commandcenter/commandcenter/services/auth"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/grants"
 	"github.com/commandcenter/commandcenter/services/federation"
 )
 
@@ -132,18 +133,15 @@ func (p *natsPart) provision(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var names []string
-	external := ""
 	for _, s := range services() {
-		if s.external {
-			external = s.name
-		}
 		if !s.edge {
 			names = append(names, s.name)
 		}
 	}
 	return errors.Join(
 		bus.ProvisionHub(ctx, hub, federation.Presence, p.env.Config.Replicas, hubServices()...),
-		bus.Provision(ctx, admin, bus.Specs{Services: names, External: external, Events: events.Catalogue(), AsyncEvents: true, Replicas: p.env.Config.Replicas}),
+		bus.Provision(ctx, admin, bus.Specs{Services: names, Events: events.Catalogue(), AsyncEvents: true, Replicas: p.env.Config.Replicas}),
+		grants.Book{Dir: p.env.Dir.Path(), Taker: Taker(), Now: time.Now}.Settle(ctx, admin),
 	)
 }
 
@@ -285,6 +283,10 @@ func Migrate(ctx context.Context, e *Env) error {
 	}
 	secrets, err := pg.InstanceSecrets(e.Secret)
 	if err != nil {
+		return err
+	}
+	// Made with the rest of the keys, so that they can be handed out together.
+	if _, err := e.Ring(); err != nil {
 		return err
 	}
 	if err := pg.Migrate(ctx, dsn, secrets, Schemas()...); err != nil {

@@ -28,8 +28,9 @@ type process struct {
 	tail []string // of what it wrote to standard error
 }
 
-// launch starts the process of the role.
-func (c *child) launch(again bool) (*process, error) {
+// launch starts the process of the role, in the place of one that has died or as
+// the first.
+func (c *child) launch(died error) (*process, error) {
 	settings := c.settings
 	if c.listens != "" && c.addr != "" {
 		settings = append(slices.Clone(settings), c.listens+"="+c.addr)
@@ -69,7 +70,7 @@ func (c *child) launch(again bool) (*process, error) {
 		close(p.exited)
 	}()
 	if c.split.Started != nil {
-		c.split.Started(c.name, cmd.Process.Pid, again)
+		c.split.Started(c.name, cmd.Process.Pid, died)
 	}
 	return p, nil
 }

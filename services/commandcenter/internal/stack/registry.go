@@ -36,15 +36,7 @@ type service struct {
 // side, the edge last.
 func services() []service {
 	return []service{
-		{name: auth.Name, schema: &auth.Migrations, conns: 12, build: func(b built) (*app.Module, error) {
-			areas, err := areas()
-			if err != nil {
-				return nil, err
-			}
-			return auth.New(auth.Deps{
-				DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Secret: b.env.Secret, Version: b.env.Version, Areas: areas,
-			}, b.env.Config.Auth)
-		}},
+		{name: auth.Name, schema: &auth.Migrations, conns: 12, build: buildAuth},
 		{name: knowledge.Name, schema: &knowledge.Migrations, conns: 16, jobs: true, live: true, files: true, build: buildKnowledge},
 		{name: ingestion.Name, schema: &ingestion.Migrations, conns: 4, external: true, dead: true, build: func(b built) (*app.Module, error) {
 			return ingestion.New(ingestion.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Version: b.env.Version}, b.env.Config.Ingestion)
@@ -70,6 +62,16 @@ func Names() []string {
 		out = append(out, s.name)
 	}
 	return out
+}
+
+// Taker is the service that takes what other teams say.
+func Taker() string {
+	for _, s := range services() {
+		if s.external {
+			return s.name
+		}
+	}
+	return ""
 }
 
 // leads is what a process of a service may lead, on a connection of its own each:

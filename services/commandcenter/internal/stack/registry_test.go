@@ -13,6 +13,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
+	"github.com/commandcenter/commandcenter/pkg/secret"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	events "github.com/commandcenter/commandcenter/proto-events"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
@@ -39,6 +40,7 @@ func TestEveryOperationOfTheContractHasItsHandlerAndNoHandlerLacksAnOperation(t 
 	env := bustest.Start(t, Names(), bustest.WithHub(federation.Presence, hubServices()...))
 	for _, s := range services() {
 		conf := settings.Default()
+		conf.Secrets.Keys = keys(t)
 		conf.Federation.Slug = "us"
 		b := built{env: &Env{Config: conf, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Secret: make([]byte, 32)}, bus: env.Bus(s.name)}
 		b.db = dbs[s.name]
@@ -240,4 +242,13 @@ func TestOnlyWhatIsAllowedCrossesTheBorderOfTheHub(t *testing.T) {
 			}
 		}
 	}
+}
+
+func keys(t *testing.T) string {
+	t.Helper()
+	text, err := secret.NewKeys(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/services/auth"
 	"github.com/commandcenter/commandcenter/services/federation"
 	"github.com/commandcenter/commandcenter/services/gateway"
 	"github.com/commandcenter/commandcenter/services/knowledge"
@@ -24,8 +25,8 @@ type built struct {
 	db  *pg.DB
 	bus *bus.Bus
 	hub *bus.Hub
-	// joined is that of the NATS server of this process, nil without one.
-	joined func() error
+	// joined says how the leaf connections of NATS are, nil where nobody can.
+	joined func(ctx context.Context) error
 }
 
 // servicePart is one service with its connections, which are made at its start
@@ -38,6 +39,7 @@ type servicePart struct {
 	module *app.Module
 	part   app.Part
 	up     atomic.Bool
+	watch  *watcher // of NATS servers elsewhere, for a service that looks after the hub
 	// wait is how long it waits for database and bus, which other processes may
 	// still be starting; 0 when they are here.
 	wait time.Duration
@@ -69,7 +71,7 @@ func (p *servicePart) Start(ctx context.Context) error {
 func (p *servicePart) connect(ctx context.Context) (err error) {
 	p.built = built{env: p.env}
 	if s := p.nats.server; s != nil {
-		p.joined = s.Joined
+		p.joined = func(context.Context) error { return s.Joined() }
 	}
 	defer func() {
 		if err != nil {
@@ -96,6 +98,11 @@ func (p *servicePart) connect(ctx context.Context) (err error) {
 		c.CredsFile, c.Announcing = p.nats.trust.CredsFile(bus.HubUser(p.service.name)), federation.Presence
 		if p.hub, err = bus.ConnectHub(ctx, c); err != nil {
 			return err
+		}
+		if p.nats.server == nil {
+			if p.watch = newWatcher(c.URL, p.nats.trust); p.watch != nil {
+				p.joined = p.watch.joined
+			}
 		}
 	}
 	if p.wait > 0 {
@@ -134,7 +141,7 @@ func (p *servicePart) provisioned(ctx context.Context) error {
 		}
 		name, ok := strings.CutPrefix(subject, "$JS.API.CONSUMER.INFO.")
 		stream, durable, _ := strings.Cut(name, ".")
-		if !ok || durable == "*" {
+		if !ok || durable == "*" || stream == "*" { // the streams of teams come and go
 			continue
 		}
 		if _, err := js.Consumer(ctx, stream, durable); err != nil {
@@ -145,6 +152,9 @@ func (p *servicePart) provisioned(ctx context.Context) error {
 }
 
 func (p *servicePart) disconnect() error {
+	if p.watch != nil {
+		p.watch.close()
+	}
 	if p.hub != nil {
 		p.hub.Close()
 	}
@@ -191,6 +201,20 @@ func (p *servicePart) check() app.Check {
 		}
 		return nil
 	}}
+}
+
+func buildAuth(b built) (*app.Module, error) {
+	ring, err := b.env.Ring()
+	if err != nil {
+		return nil, err
+	}
+	areas, err := areas()
+	if err != nil {
+		return nil, err
+	}
+	return auth.New(auth.Deps{
+		DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Secrets: ring, Secret: b.env.Secret, Version: b.env.Version, Areas: areas,
+	}, b.env.Config.Auth)
 }
 
 func buildFederation(b built) (*app.Module, error) {

@@ -24,8 +24,9 @@ type Split struct {
 	// Logs takes what the processes write to standard error, each line with
 	// the name of the process before it.
 	Logs io.Writer
-	// Started is told of each process, also of one that is started again.
-	Started func(name string, pid int, again bool)
+	// Started is told of each process; of one that is started again with the
+	// reason why the one before it ended.
+	Started func(name string, pid int, died error)
 	// Cluster runs what can be lost more than once: three NATS servers, two
 	// processes of each service.
 	Cluster bool
@@ -112,7 +113,7 @@ func (c *child) Name() string { return c.name }
 // first place is not tried again: the reason is worth more than the tries.
 func (c *child) Start(ctx context.Context) error {
 	began := time.Now()
-	p, err := c.launch(false)
+	p, err := c.launch(nil)
 	if err != nil {
 		return err
 	}
@@ -176,7 +177,8 @@ func (c *child) keep(ctx context.Context) {
 			return
 		case <-c.current.exited:
 		}
-		log.WarnContext(ctx, "split.died", "role", c.name, "pid", c.current.cmd.Process.Pid, "err", c.current.reason())
+		died := c.current.reason()
+		log.WarnContext(ctx, "split.died", "role", c.name, "pid", c.current.cmd.Process.Pid, "err", died)
 		if time.Since(began) > steady {
 			pause = minPause
 		}
@@ -189,7 +191,7 @@ func (c *child) keep(ctx context.Context) {
 				return
 			}
 			pause = min(2*pause, maxPause)
-			next, err := c.launch(true)
+			next, err := c.launch(died)
 			if err != nil {
 				log.ErrorContext(ctx, "split.start", "role", c.name, "err", err)
 				continue

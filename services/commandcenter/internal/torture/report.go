@@ -16,10 +16,17 @@ type Report struct {
 	Took    time.Duration  `json:"took_ns"`
 	Kills   map[string]int `json:"kills"`
 	Slowest time.Duration  `json:"slowest_recovery_ns"`
+	Ended   []Ended        `json:"ended"`   // processes that nobody killed
 	Answers map[string]int `json:"answers"` // by operation and status, every try
 	Silent  int            `json:"silent"`  // tries without an answer
 	Logs    string         `json:"logs,omitempty"`
 	*Verdict
+}
+
+// Ended is a process that ended by itself and was started again.
+type Ended struct {
+	Role string `json:"role"`
+	Why  string `json:"why"`
 }
 
 // Write writes the report for people.
@@ -32,6 +39,10 @@ func (r *Report) Write(w io.Writer) error {
 	}
 	line("torture: %d rounds of kill -9 in %s, seed %d", r.Rounds, r.Took.Round(time.Second), r.Seed)
 	line("  killed          %s; slowest recovery %s", counts(r.Kills), r.Slowest.Round(10*time.Millisecond))
+	line("  ended           %d by themselves", len(r.Ended))
+	for _, e := range r.Ended {
+		line("    %s: %s", e.Role, e.Why)
+	}
 	line("  answers         %s; %d tries without one", counts(r.Answers), r.Silent)
 	line("  written         %s: %d writes done, of %d the end is not known", counts(r.Things), r.Writes, r.Unsure)
 	line("  events          %d in the database, %d in EVENTS (%d of them again), of %d things", r.Events, r.InStream, r.Again, r.Aggregates)

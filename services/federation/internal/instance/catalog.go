@@ -58,6 +58,8 @@ type store interface {
 	// there is no row yet to lock.
 	Claim(ctx context.Context, slug string) error
 	Count(ctx context.Context) (Census, error)
+	// CountKey counts the strangers for whom the key signs.
+	CountKey(ctx context.Context, key string) (int, error)
 	// LeastStranger locks the stranger that goes first: unsigned before signed,
 	// and of those the one that is silent for longest. Rows in hand are passed
 	// over.
@@ -217,7 +219,7 @@ func (c *Catalog) hear(ctx context.Context, hb Heartbeat, find func(context.Cont
 		return nil, err
 	}
 	if !found {
-		if was, err = c.stranger(ctx, hb.Key != ""); errors.Is(err, ErrUnknown) || errors.Is(err, ErrFull) {
+		if was, err = c.stranger(ctx, hb.Key); errors.Is(err, ErrUnknown) || errors.Is(err, ErrFull) {
 			return err, nil
 		} else if err != nil {
 			return nil, err
@@ -269,11 +271,11 @@ func (c *Catalog) noted(slug string) bool {
 }
 
 // stranger is the row of a slug that is heard for the first time.
-func (c *Catalog) stranger(ctx context.Context, signs bool) (Instance, error) {
+func (c *Catalog) stranger(ctx context.Context, key string) (Instance, error) {
 	if c.rules.Unknown == Ignore {
 		return Instance{}, ErrUnknown
 	}
-	return Instance{Source: FromHeartbeat, Admitted: c.rules.Unknown != List}, c.admitStranger(ctx, signs)
+	return Instance{Source: FromHeartbeat, Admitted: c.rules.Unknown != List}, c.admitStranger(ctx, key)
 }
 
 // Next is the sequence of our next heartbeat: above what any replica has sent,

@@ -208,6 +208,14 @@ func (m *memory) Count(context.Context) (Census, error) {
 	}
 	return n, m.failing
 }
+func (m *memory) CountKey(_ context.Context, key string) (n int, err error) {
+	for _, i := range m.rows {
+		if i.Source == FromHeartbeat && i.Key == key {
+			n++
+		}
+	}
+	return n, m.failing
+}
 func (m *memory) LeastStranger(context.Context) (least Instance, found bool, err error) {
 	for _, i := range m.rows {
 		if i.Source != FromHeartbeat {

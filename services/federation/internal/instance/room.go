@@ -12,6 +12,10 @@ const (
 	maxInstances = 2000
 	maxStrangers = 1500
 	maxUnsigned  = 1000
+	// maxOfKey is how many strangers one key may sign for. An instance has a key of
+	// its own, and may have had other names; with it alone nobody fills the places
+	// of others.
+	maxOfKey = 8
 )
 
 // Census counts the rows.
@@ -50,12 +54,20 @@ func (c *Catalog) Room(ctx context.Context) error {
 // admitStranger makes sure that there is room for a stranger: it may take the
 // place of one that is offline and has never signed. A key that was pinned stays,
 // or anybody could take the slug over.
-func (c *Catalog) admitStranger(ctx context.Context, signs bool) error {
+func (c *Catalog) admitStranger(ctx context.Context, key string) error {
+	if key != "" {
+		switch n, err := c.store.CountKey(ctx, key); {
+		case err != nil:
+			return err
+		case n >= maxOfKey:
+			return fmt.Errorf("%w: %d instances that nobody has registered, with one key", ErrFull, n)
+		}
+	}
 	n, err := c.store.Count(ctx)
 	if err != nil {
 		return err
 	}
-	full := n.full(signs)
+	full := n.full(key != "")
 	if full == "" {
 		return nil
 	}

@@ -3,6 +3,7 @@ package instance
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,5 +86,37 @@ func TestOneThatMadePlaceIsNewWhenHeardInTheSameRound(t *testing.T) {
 	}
 	if n := len(m.facts); n != 4 || m.facts[3] != "registered invented-0 heartbeat" || m.rows["invented-0"].Beats != 1 {
 		t.Errorf("said %v, row %+v", m.facts, m.rows["invented-0"])
+	}
+}
+
+func TestOneKeyFillsNoMoreThanItsPlaces(t *testing.T) {
+	t.Parallel()
+	c, m, now := catalog(Rules{Unknown: List})
+	hear := func(slug, key string) error {
+		return c.Hear(t.Context(), Heartbeat{Slug: slug, Key: key, Sent: *now, Heard: *now})
+	}
+	for i := range maxOfKey {
+		if err := hear(fmt.Sprintf("invented-%d", i), keyA); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := hear("one-too-many", keyA); !errors.Is(err, ErrFull) || !strings.Contains(err.Error(), "with one key") {
+		t.Errorf("beyond the bound: %v", err)
+	}
+	if err := hear("another", keyB); err != nil {
+		t.Errorf("another key: %v", err)
+	}
+	*now = now.Add(time.Minute)
+	if err := hear("invented-0", keyA); err != nil {
+		t.Errorf("one that is there: %v", err)
+	}
+	if i := m.rows["invented-0"]; i.Source != FromHeartbeat {
+		t.Errorf("%+v", i)
+	}
+	if _, err := c.Admit(t.Context(), "invented-0", ""); err != nil { // a stranger no more
+		t.Fatal(err)
+	}
+	if err := hear("in-its-place", keyA); err != nil {
+		t.Errorf("a place that is free again: %v", err)
 	}
 }

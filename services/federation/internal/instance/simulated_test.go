@@ -74,6 +74,7 @@ func launch(t *testing.T, n int, w weather) *fleet {
 	part(s.Start, s.Stop)
 	for i := range n {
 		slug, chance := fmt.Sprintf("i%d", i), rand.New(rand.NewPCG(uint64(i), 7)) //nolint:gosec // chance that can be repeated
+		key := digest(fmt.Sprintf("%s%03d", keyA[:len(keyA)-3], i))                // each its own
 		var last int64
 		travel := func(ctx context.Context) error {
 			way := time.NewTimer(time.Duration(chance.Int64N(int64(w.jitter) + 1)))
@@ -93,7 +94,7 @@ func launch(t *testing.T, n int, w weather) *fleet {
 			}
 		}
 		b := &Beat{
-			Always: Heartbeat{Slug: slug, ID: slug}, Key: digest(keyA), Interval: 30 * time.Second, Now: time.Now, Log: log,
+			Always: Heartbeat{Slug: slug, ID: slug}, Key: key, Interval: 30 * time.Second, Now: time.Now, Log: log,
 			Degraded: func(context.Context) bool { return false },
 			Next:     func(context.Context) (int64, error) { last++; return last, nil },
 			Sent:     func(context.Context, Heartbeat) error { return nil },

@@ -191,6 +191,18 @@ func (s *Instances) Count(ctx context.Context) (n instance.Census, err error) {
 	return n, nil
 }
 
+// CountKey returns how many strangers the key signs for.
+func (s *Instances) CountKey(ctx context.Context, key string) (n int, err error) {
+	const q = `SELECT count(*) FROM instances WHERE source = $1 AND sign_key = $2`
+	err = s.run(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		return tx.GetContext(ctx, &n, q, instance.FromHeartbeat, key)
+	})
+	if err != nil {
+		return 0, fmt.Errorf("count instances of a key: %w", err)
+	}
+	return n, nil
+}
+
 // LeastStranger returns the stranger that goes first, and locks it. One that
 // another transaction has in hand is not waited for.
 func (s *Instances) LeastStranger(ctx context.Context) (i instance.Instance, found bool, err error) {

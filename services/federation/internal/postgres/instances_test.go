@@ -85,6 +85,9 @@ func TestInstancesAreKeptAsTheyAre(t *testing.T) {
 	if n, err := s.Count(ctx); n != (instance.Census{All: 2, Strangers: 1, Unsigned: 1}) || err != nil {
 		t.Fatalf("count: %d %v", n, err)
 	}
+	if n, err := s.CountKey(ctx, "nobody's"); n != 0 || err != nil {
+		t.Fatalf("strangers of a key of nobody: %d %v", n, err)
+	}
 	for range 2 { // the second time there is none
 		if err := s.Delete(ctx, "apollo"); err != nil {
 			t.Fatal(err)
@@ -232,10 +235,11 @@ func TestAnUnreachableDatabaseIsAnError(t *testing.T) {
 	_, _, strangerErr := s.LeastStranger(ctx)
 	_, _, keyErr := s.KeyOf(ctx, []byte("x"))
 	_, countErr := s.Count(ctx)
+	_, ofKeyErr := s.CountKey(ctx, "x")
 	_, allErr := s.All(ctx)
 	_, saveErr := s.Save(ctx, instance.Instance{})
 	claimErr := s.Claim(ctx, "x")
-	for _, err := range []error{claimErr, getErr, keyErr, strangerErr, findErr, countErr, allErr, saveErr, s.Delete(ctx, "x")} {
+	for _, err := range []error{claimErr, getErr, keyErr, strangerErr, findErr, countErr, ofKeyErr, allErr, saveErr, s.Delete(ctx, "x")} {
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("err = %v", err)
 		}

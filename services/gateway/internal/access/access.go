@@ -81,6 +81,9 @@ type Authority interface {
 	Standing(ctx context.Context, q Question) (Standing, error)
 	// APIKey returns the live key with this hash, found is false without one.
 	APIKey(ctx context.Context, hash [sha256.Size]byte) (k APIKey, found bool, err error)
+	// Browser returns the session of the cookie with this hash, found is false
+	// without one.
+	Browser(ctx context.Context, hash [sha256.Size]byte) (b Browser, found bool, err error)
 }
 
 // Question is whose standing is wanted.
@@ -95,6 +98,7 @@ type Question struct {
 type Config struct {
 	Issuer, Audience string
 	Keep             time.Duration // of a standing, and of what an API key is
+	Away             time.Duration // of the same while the auth service does not answer
 	KeepKeys         time.Duration // of the key set
 	KeyPause         time.Duration // between two askings for an unknown key
 	Entries          int           // tokens and standings remembered, each
@@ -109,16 +113,17 @@ type Guard struct {
 	tokens    *cache[string, Claims]
 	standings *cache[Question, Standing]
 	apiKeys   *cache[[sha256.Size]byte, *APIKey] // by hash; nil is no key
+	browsers  *cache[[sha256.Size]byte, Browser]
 }
 
 // New returns a guard that asks from. Zero values of c get defaults: 60 s for
-// standings, 5 min for keys, 5 s between askings, 20,000 entries.
+// standings, 15 min while nobody answers, 5 min for keys, 5 s between askings, 20,000 entries.
 func New(from Authority, c Config) (*Guard, error) {
 	if c.Issuer == "" || c.Audience == "" {
 		return nil, errors.New("access: issuer and audience of tokens have to be named")
 	}
 	for d, def := range map[*time.Duration]time.Duration{
-		&c.Keep: time.Minute, &c.KeepKeys: 5 * time.Minute, &c.KeyPause: 5 * time.Second,
+		&c.Keep: time.Minute, &c.Away: 15 * time.Minute, &c.KeepKeys: 5 * time.Minute, &c.KeyPause: 5 * time.Second,
 	} {
 		if *d <= 0 {
 			*d = def
@@ -132,9 +137,10 @@ func New(from Authority, c Config) (*Guard, error) {
 	}
 	g := &Guard{
 		c: c, from: from,
-		tokens:    newCache[string, Claims](c.Entries),
-		standings: newCache[Question, Standing](c.Entries),
-		apiKeys:   newCache[[sha256.Size]byte, *APIKey](c.Entries),
+		tokens:    newCache[string, Claims](c.Entries, 0),
+		standings: newCache[Question, Standing](c.Entries, c.Away),
+		apiKeys:   newCache[[sha256.Size]byte, *APIKey](c.Entries, c.Away),
+		browsers:  newCache[[sha256.Size]byte, Browser](c.Entries, c.Away),
 	}
 	// Who is known in the default project is known where that is named, as in
 	// an operation's id.
@@ -148,7 +154,9 @@ func New(from Authority, c Config) (*Guard, error) {
 }
 
 // Standing returns the standing of the token's user in the project, 0 for the
-// default one. It refuses accounts and sessions that have ended; whether the
+// default one. While the auth service is away it is the last one that is known:
+// whoever changes it is away as well, and what was heard of a change forgets it.
+// It refuses accounts and sessions that have ended; whether the
 // project is the caller's is for the caller of this method to judge.
 func (g *Guard) Standing(ctx context.Context, c Claims, project tenant.Project) (Standing, error) {
 	q := c.asked(project)

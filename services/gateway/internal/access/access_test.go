@@ -31,6 +31,7 @@ type world struct {
 	standing Standing
 	apiKeys  map[[32]byte]APIKey
 	keyFinds int
+	browsers map[[32]byte]Browser
 	hold     chan struct{} // when not nil, a question waits for it
 	held     chan struct{} // told when a question waits
 }
@@ -315,6 +316,62 @@ func TestWithoutTheAuthServiceNobodyNewIsLetIn(t *testing.T) {
 	w.pass(2 * time.Second)
 	if c, err := w.Authenticate(t.Context(), token); err != nil || c.UserID != 7 || c.Session != "s" {
 		t.Errorf("back: %+v %v", c, err)
+	}
+}
+
+func TestWhileTheAuthServiceIsAwayWhatItSaidLastIsGood(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	key := w.issue(APIKey{ID: "a", Project: 1, User: 7})
+	good := func() error {
+		if _, err := w.Authenticate(t.Context(), key.Reveal()); err != nil {
+			return err
+		}
+		s, err := w.ask(1)
+		if err == nil && s.Role != tenant.Member {
+			t.Errorf("%+v", s)
+		}
+		return err
+	}
+	if err := good(); err != nil {
+		t.Fatal(err)
+	}
+	w.set(func() { w.down = true })
+	w.pass(14 * time.Minute)
+	for range 3 {
+		if err := good(); err != nil {
+			t.Errorf("fourteen minutes later: %v", err)
+		}
+	}
+	w.want(2) // and not at every call
+	w.set(func() { w.down, w.standing.Role = false, tenant.Viewer })
+	w.pass(6 * time.Second)
+	if s, err := w.ask(1); err != nil || s.Role != tenant.Viewer {
+		t.Errorf("it is back: %+v, %v", s, err)
+	}
+	w.set(func() { w.down = true })
+	w.pass(16 * time.Minute)
+	if err := good(); errs.KindOf(err) != errs.Unavailable {
+		t.Errorf("sixteen minutes later: %v", err)
+	}
+}
+
+func TestWhoWasForgottenIsNotKnownWhileTheAuthServiceIsAway(t *testing.T) {
+	t.Parallel()
+	for name, forget := range map[string]func(*Guard){
+		"user":    func(g *Guard) { g.ForgetUser(7) },
+		"session": func(g *Guard) { g.ForgetSession("s") },
+		"project": func(g *Guard) { g.ForgetProject(1) },
+	} {
+		w := newWorld(t, nil)
+		if _, err := w.ask(1); err != nil {
+			t.Fatal(err)
+		}
+		w.set(func() { w.down = true })
+		forget(w.Guard)
+		if _, err := w.ask(1); errs.KindOf(err) != errs.Unavailable {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

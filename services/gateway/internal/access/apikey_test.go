@@ -215,3 +215,50 @@ func TestScopesAllowWhatTheyNameAndNothingElse(t *testing.T) {
 		t.Error("levels are not spelt as scopes are")
 	}
 }
+
+func TestTokensOfAKeyThatIsGoneAreNobodys(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, nil)
+	w.addKey("k2")
+	old, other := w.token("k1"), w.token("k2")
+	for _, token := range []string{old, other} {
+		if _, err := w.Authenticate(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.set(func() { delete(w.keys, "k1") })
+	if _, err := w.Authenticate(t.Context(), old); err != nil {
+		t.Errorf("before anybody has said so: %v", err)
+	}
+	w.ForgetKeyring()
+	if _, err := w.Authenticate(t.Context(), old); !errors.Is(err, ErrBadToken) {
+		t.Errorf("afterwards: %v", err)
+	}
+	if _, err := w.Authenticate(t.Context(), other); err != nil {
+		t.Errorf("of the other key: %v", err)
+	}
+
+	// An answer that was under way is of before, and is not kept.
+	hold := make(chan struct{})
+	w.addKey("k3")
+	third := w.token("k3")
+	w.ForgetKeyring()
+	w.set(func() { w.hold = hold })
+	done := make(chan error)
+	go func() {
+		_, err := w.Authenticate(t.Context(), third)
+		done <- err
+	}()
+	<-w.held
+	w.ForgetKeyring()
+	w.set(func() { w.hold = nil })
+	close(hold)
+	if err := <-done; err != nil {
+		t.Errorf("a good token, while the ring was dropped: %v", err)
+	}
+	w.ForgetKeyring()
+	w.set(func() { delete(w.keys, "k3") })
+	if _, err := w.Authenticate(t.Context(), third); !errors.Is(err, ErrBadToken) {
+		t.Errorf("after the race: %v", err)
+	}
+}

@@ -2,17 +2,22 @@ package access
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
 )
 
 // cache keeps answers until a stated time, asks once for all who want the same
 // one at the same moment, and keeps no answer that was asked for before the
-// latest drop.
+// latest drop. What was known before goes on being good for a while when nobody
+// is there to be asked.
 type cache[K comparable, V any] struct {
 	mu      sync.Mutex
 	most    int
-	epoch   uint64 // counts drops
+	away    time.Duration // for which an answer is good in all, while nobody answers
+	epoch   uint64        // counts drops
 	entries map[K]entry[V]
 	flights map[K]*flight[V]
 	also    func(K, V) K // another question that has the same answer; nil without
@@ -21,6 +26,7 @@ type cache[K comparable, V any] struct {
 type entry[V any] struct {
 	v       V
 	expires time.Time
+	end     time.Time // of what it is good for while nobody answers
 }
 
 type flight[V any] struct {
@@ -29,8 +35,8 @@ type flight[V any] struct {
 	err  error
 }
 
-func newCache[K comparable, V any](most int) *cache[K, V] {
-	return &cache[K, V]{most: most, entries: map[K]entry[V]{}, flights: map[K]*flight[V]{}}
+func newCache[K comparable, V any](most int, away time.Duration) *cache[K, V] {
+	return &cache[K, V]{most: most, away: away, entries: map[K]entry[V]{}, flights: map[K]*flight[V]{}}
 }
 
 // find returns what is kept under k and has not expired.
@@ -75,37 +81,64 @@ func (c *cache[K, V]) fly(ctx context.Context, k K, f *flight[V], epoch uint64, 
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	v, expires, err := ask(ctx)
-	f.v, f.err = v, err
 	c.mu.Lock()
 	// A drop starts a new flight for who comes after it.
 	if c.flights[k] == f {
 		delete(c.flights, k)
 	}
-	if err == nil && epoch == c.epoch && now.Before(expires) {
+	e, known := c.entries[k] // not what was dropped meanwhile
+	switch {
+	case known && nobody(err) && now.Before(e.end):
+		e.expires = now.Add(askAgain)
+		c.entries[k] = e
+		v, err = e.v, nil
+	case err == nil && epoch == c.epoch && now.Before(expires):
 		c.keep(k, v, expires, now)
 		if c.also != nil {
 			c.keep(c.also(k, v), v, expires, now)
 		}
 	}
+	f.v, f.err = v, err
 	c.mu.Unlock()
 	close(f.done)
 }
 
-// askWithin bounds one question to the auth service.
-const askWithin = 3 * time.Second
+// askWithin bounds one question to the auth service; askAgain is how soon it is
+// asked again about what it did not answer, so that a silent one does not hold up
+// every call.
+const (
+	askWithin = 3 * time.Second
+	askAgain  = 5 * time.Second
+)
 
-// put keeps v.
-func (c *cache[K, V]) put(k K, v V, expires, now time.Time) {
+// nobody reports whether err says that nobody answered.
+func nobody(err error) bool {
+	kind := errs.KindOf(err)
+	return err != nil && (kind == errs.Unavailable || kind == errs.Timeout || errors.Is(err, context.DeadlineExceeded))
+}
+
+// now is what [cache.putAsOf] compares.
+func (c *cache[K, V]) now() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.keep(k, v, expires, now)
+	return c.epoch
+}
+
+// putAsOf keeps v, which was found at the epoch, unless something was dropped
+// since.
+func (c *cache[K, V]) putAsOf(epoch uint64, k K, v V, expires, now time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if epoch == c.epoch {
+		c.keep(k, v, expires, now)
+	}
 }
 
 func (c *cache[K, V]) keep(k K, v V, expires, now time.Time) {
 	if len(c.entries) >= c.most {
 		c.makeRoom(now)
 	}
-	c.entries[k] = entry[V]{v, expires}
+	c.entries[k] = entry[V]{v, expires, now.Add(c.away)}
 }
 
 // makeRoom drops what has expired, and an eighth of the rest when nothing has.

@@ -7,7 +7,9 @@
 // an event has made untrue. An answer that was under way while something was
 // forgotten is used once and not kept, so that a revocation never loses a race.
 //
-// While the auth service is away, callers that are known stay known until their
-// standing runs out; all others are told to come back. Nobody is let in for
-// lack of an answer.
+// While the auth service is away, callers that are known stay known for
+// [Config.Away] after it was last asked about them, and no longer than their token;
+// all others are told to come back. Nobody is let in for lack of an answer, and
+// nobody stays who was forgotten: nothing changes but by that service, which says
+// so on the bus.
 package access

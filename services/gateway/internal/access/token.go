@@ -48,6 +48,7 @@ func (g *Guard) Authenticate(ctx context.Context, token string) (Claims, error) 
 	if c, ok := g.tokens.find(token, now); ok {
 		return c, nil
 	}
+	epoch := g.tokens.now()
 	var in claims
 	t, err := jwt.ParseWithClaims(token, &in, func(t *jwt.Token) (any, error) { return g.key(ctx, t) },
 		jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
@@ -61,7 +62,7 @@ func (g *Guard) Authenticate(ctx context.Context, token string) (Claims, error) 
 		return Claims{}, ErrBadToken
 	}
 	c := Claims{UserID: user, Email: in.Email, Session: in.Session, Expires: in.ExpiresAt.Time}
-	g.tokens.put(token, c, c.Expires, now)
+	g.tokens.putAsOf(epoch, token, c, c.Expires, now)
 	return c, nil
 }
 
@@ -114,7 +115,8 @@ func (g *Guard) key(ctx context.Context, t *jwt.Token) (any, error) {
 	}
 	now := g.c.Now()
 	k, known, stale := g.keys.find(id, now, g.c)
-	if stale {
+	// Again when the ring was dropped meanwhile: the answer was of before.
+	for try := 0; stale && try < 3; try++ {
 		err := g.keys.refresh(ctx, now, g.from, g.c)
 		switch {
 		case err != nil && !known:
@@ -122,6 +124,7 @@ func (g *Guard) key(ctx context.Context, t *jwt.Token) (any, error) {
 		case err == nil:
 			k, known, _ = g.keys.find(id, now, g.c)
 		}
+		stale = err == nil && g.keys.never()
 	}
 	switch {
 	case !known && g.keys.never():
@@ -140,6 +143,19 @@ type keyring struct {
 	got   time.Time               // when it last came
 	last  error                   // of the last asking
 	now   *flight[map[string]Key] // the asking under way, and all who wait for it
+}
+
+// ForgetKeyring drops the keys of tokens, and what was verified with them.
+func (g *Guard) ForgetKeyring() {
+	g.keys.forget()
+	g.tokens.drop(func(string, Claims) bool { return true })
+}
+
+// forget drops the set. An answer that is under way is of before, and not kept.
+func (r *keyring) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.set, r.asked, r.got, r.now = nil, time.Time{}, time.Time{}, nil
 }
 
 // find looks a key up. stale says that it is time to ask again: the set is old,
@@ -222,9 +238,11 @@ func (r *keyring) ask(ctx context.Context, a *flight[map[string]Key], from Autho
 		}
 	}
 	r.mu.Lock()
-	r.asked, r.last, r.now = c.Now(), err, nil
-	if err == nil {
-		r.set, r.got = set, r.asked
+	if r.now == a { // nobody has said since that it is of before
+		r.asked, r.last, r.now = c.Now(), err, nil
+		if err == nil {
+			r.set, r.got = set, r.asked
+		}
 	}
 	r.mu.Unlock()
 	a.v, a.err = set, err

@@ -82,3 +82,12 @@ func (a Auth) APIKey(ctx context.Context, hash [sha256.Size]byte) (access.APIKey
 	}
 	return k, true, nil
 }
+
+// Browser returns the session of the cookie with this hash.
+func (a Auth) Browser(ctx context.Context, hash [sha256.Size]byte) (access.Browser, bool, error) {
+	res, err := bus.CallInternal[*authv1.ResolveBrowserResponse](ctx, a.Bus, "auth", "resolveBrowser", &authv1.ResolveBrowserRequest{Hash: hash[:]})
+	if err != nil || res.GetSessionId() == "" {
+		return access.Browser{}, false, err
+	}
+	return access.Browser{Session: res.GetSessionId(), User: int64(res.GetUserId()), Email: res.GetEmail()}, true, nil
+}

@@ -96,6 +96,7 @@ type Operation struct {
 
 	PathParams []string // names, in the order of the path
 	params     []param
+	reading    bool // see Reads
 }
 
 // Contract is the compiled file.
@@ -315,10 +316,8 @@ func (o *Operation) check() error {
 }
 
 // Reads reports whether the operation changes nothing: a search is a POST, and a
-// read.
-func (o *Operation) Reads() bool {
-	return o.Method == http.MethodGet || o.Delivery == Request && o.Permission == Viewer
-}
+// read. What the contract does not say so of is a write, and recorded.
+func (o *Operation) Reads() bool { return o.Method == http.MethodGet || o.reading }
 
 // Level is the word of the scope that an API key has to have in the area of the
 // operation: read, write or admin.

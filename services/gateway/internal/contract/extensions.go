@@ -35,6 +35,11 @@ func (o *Operation) extensions(ext map[string]any) error {
 			o.MaxBody, err = number(value)
 		case "x-timeout":
 			o.Timeout, err = duration(value)
+		case "x-reads":
+			if read, ok := value.(bool); !ok || !read {
+				err = errors.New("want true")
+			}
+			o.reading = true
 		case "x-strict-query":
 			var ok bool
 			if o.StrictQuery, ok = value.(bool); !ok {

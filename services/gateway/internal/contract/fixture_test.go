@@ -209,7 +209,6 @@ func TestARuleThatCannotBeKeptIsRefused(t *testing.T) {
 		"two files":          {"n: {type: integer, nullable: true}", "n: {type: string, format: binary}", "more than one file"},
 		"form of a list":     {"schema: {type: object, properties: {name: {type: string}, n: {type: integer}}}", "schema: {type: array, items: {type: string}}", "object"},
 		"object in a query":  {"schema: {type: boolean}", "schema: {type: object}", "objects are not supported"},
-		"cookie":             {"name: If-Match, in: header", "name: If-Match, in: cookie", "not supported"},
 		"style":              {"explode: false, schema", "style: pipeDelimited, schema", "style"},
 		"content":            {"{name: exact, in: query, schema: {type: boolean}}", "{name: exact, in: query, content: {application/json: {schema: {type: boolean}}}}", "content"},
 		"strict by a word":   {"x-timeout: 3s", "x-strict-query: very", "true or false"},

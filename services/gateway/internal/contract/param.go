@@ -26,7 +26,7 @@ const (
 // param is one compiled parameter.
 type param struct {
 	name     string
-	in       string // path, query or header
+	in       string // path, query, header or cookie
 	index    int    // among the path's parameters
 	required bool
 	edge     bool // for the edge alone
@@ -40,7 +40,7 @@ func (c *compiler) param(in *openapi3.Parameter) (param, error) {
 		return p, fmt.Errorf("parameter %s: content is not supported", in.Name)
 	}
 	switch in.In {
-	case openapi3.ParameterInPath, openapi3.ParameterInQuery:
+	case openapi3.ParameterInPath, openapi3.ParameterInQuery, openapi3.ParameterInCookie:
 	case openapi3.ParameterInHeader:
 		p.name = http.CanonicalHeaderKey(in.Name)
 		p.edge = strings.EqualFold(in.Name, HeaderProject) || strings.EqualFold(in.Name, HeaderIdempotency) || strings.EqualFold(in.Name, HeaderPrefer)
@@ -134,6 +134,10 @@ func (p *param) find(v Values) ([]string, bool) {
 		}
 	case openapi3.ParameterInQuery:
 		raw = v.Query[p.name]
+	case openapi3.ParameterInCookie:
+		if c, err := (&http.Request{Header: v.Header}).Cookie(p.name); err == nil {
+			raw = []string{c.Value}
+		}
 	default:
 		raw = v.Header[http.CanonicalHeaderKey(p.name)]
 	}

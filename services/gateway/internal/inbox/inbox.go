@@ -17,6 +17,7 @@ type memory interface {
 	ForgetProject(p tenant.Project)
 	ForgetAccount(id int64)
 	ForgetKey(id string)
+	ForgetKeyring()
 }
 
 // memories are told one after another.
@@ -52,6 +53,12 @@ func (all memories) ForgetKey(id string) {
 	}
 }
 
+func (all memories) ForgetKeyring() {
+	for _, m := range all {
+		m.ForgetKeyring()
+	}
+}
+
 // Followers are all subscriptions of the gateway. What remembers rights is told
 // before what asks for them again.
 func Followers(b *bus.Bus, told ...memory) []app.Part {
@@ -64,6 +71,7 @@ func Followers(b *bus.Bus, told ...memory) []app.Part {
 		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *authv1.ServiceAccountChanged) {
 			m.ForgetAccount(int64(e.GetServiceAccountId()))
 		}),
+		bus.Follow(b, func(context.Context, bus.Meta, *authv1.SigningKeyRotated) { m.ForgetKeyring() }),
 		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *authv1.ApiKeyRevoked) { m.ForgetKey(e.GetKeyId()) }),
 		// The old key of a rotation has an end now, which was not known before.
 		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *authv1.ApiKeyCreated) {

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -25,6 +26,15 @@ var (
 // claims returns what the token of a call says. That costs nobody a question.
 func (s *Edge) claims(ctx context.Context, r *http.Request) (access.Claims, error) {
 	token, err := bearer(r)
+	if errors.Is(err, access.ErrNoToken) && r.Header.Get("Authorization") == "" {
+		cookie, crossed := s.cookieOf(r)
+		if crossed != nil {
+			return access.Claims{}, crossed
+		}
+		if cookie != "" {
+			return s.guard.AuthenticateBrowser(ctx, cookie)
+		}
+	}
 	if err != nil {
 		return access.Claims{}, err
 	}

@@ -50,6 +50,7 @@ type call struct {
 	err     error         // what the caller was refused with
 	pending bool          // answered 202
 	limits  access.Limits // of the project that it works in
+	denied  denied        // for the audit log, should it be
 	long    bool          // an event stream: its duration is not a latency
 }
 
@@ -115,6 +116,7 @@ func (s *Edge) observed(next echo.HandlerFunc) echo.HandlerFunc {
 		if err := next(c); err != nil {
 			k.err = err
 			s.fail(c, k, err)
+			s.noteDenial(c, k, err)
 		}
 		took, status := time.Since(began), c.Response().Status
 		if span.IsRecording() {
@@ -224,7 +226,7 @@ func redactQuery(raw string) string {
 	pairs := strings.Split(short(raw, 2000), "&")
 	for i, p := range pairs {
 		name, value, ok := strings.Cut(p, "=")
-		if ok && (obs.Secret(strings.ToLower(name)) || len(value) > 200) {
+		if ok && (obs.Secret(strings.ToLower(name)) || name == "code" || name == "state" || len(value) > 200) {
 			pairs[i] = name + "=" + obs.Redacted
 		}
 	}

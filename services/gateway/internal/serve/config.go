@@ -9,6 +9,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/denial"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/feed"
 )
 
@@ -19,7 +20,8 @@ type Deps struct {
 	Guard      *access.Guard
 	Ring       *feed.Ring // of what was said last; somebody fills it
 	Health     HealthOf
-	Limits     Limits // nil counts in this process alone
+	Limits     Limits              // nil counts in this process alone
+	Denied     func(denial.Denial) // is told of every denied request; may be nil
 	Log        *slog.Logger
 	Registerer prometheus.Registerer
 	Gatherer   prometheus.Gatherer // for /metrics; nil has none

@@ -70,13 +70,21 @@ func (s *Edge) identify(c echo.Context, k *call, rt *route, path []string) error
 	}
 	want, faulty := s.project(r, op, path)
 	principal := principalOf(claims)
-	if err := s.limit(r.Context(), h, s.classes.in(rt.class, s.guard.Known(claims, want)), principal); err != nil {
+	known := s.guard.Known(claims, want)
+	k.denied = denied{principal: principal, project: known.Project, want: want}
+	if claims.Key != nil {
+		k.denied.key, k.denied.project = claims.Key.ID, claims.Key.Project
+	}
+	if err := s.limit(r.Context(), h, s.classes.in(rt.class, known), principal); err != nil {
 		return err
 	}
 	if faulty != nil {
 		return faulty
 	}
 	who, limits, err := s.caller(r.Context(), op, want, claims, principal)
+	if claims.Key == nil || who.Project != tenant.Instance {
+		k.denied.project = who.Project
+	}
 	if err != nil {
 		return s.unknown(r.Context(), h, k, err)
 	}
@@ -275,10 +283,11 @@ func (s *Edge) call(c echo.Context, op *contract.Operation, who tenant.Identity,
 		timeout = op.Timeout
 	}
 	target := bus.Target{Service: op.Service, Operation: op.ID, Project: who.Project}
+	origin := bus.WithOrigin(r.Context(), s.origin(c, op))
 	var a *bus.Answer
 	var err error
 	if op.Delivery == contract.Request {
-		ctx, cancel := context.WithTimeout(r.Context(), timeout)
+		ctx, cancel := context.WithTimeout(origin, timeout)
 		defer cancel()
 		a, err = s.bus.Request(ctx, target, who, payload)
 		if errs.KindOf(err) == errs.Timeout && ctx.Err() != nil && op.Reads() {
@@ -287,8 +296,10 @@ func (s *Edge) call(c echo.Context, op *contract.Operation, who tenant.Identity,
 			err = errs.New(errs.Unavailable, op.Service+" did not answer in time").After(hungRetry).Because(err)
 		}
 	} else {
-		a, err = s.command(c, op, target, who, payload, timeout)
+		a, err = s.command(origin, c, op, target, who, payload, timeout)
 	}
+	// The service has recorded what it refused, but for what nobody asked for.
+	callOf(c).denied.told = err != nil && !op.Reads() && !who.Anonymous() && (op.Delivery == contract.Request || bus.Settled(err))
 	if err == nil && (!a.Pending || a.Committed) && op.Service == authService && r.Method != http.MethodGet && !who.Anonymous() {
 		// What the caller has just changed about itself holds for its next
 		// call, before the event of it arrives. What waits has changed nothing
@@ -299,7 +310,7 @@ func (s *Edge) call(c echo.Context, op *contract.Operation, who tenant.Identity,
 }
 
 // command delivers a write, and says where its answer is kept.
-func (s *Edge) command(c echo.Context, op *contract.Operation, to bus.Target, who tenant.Identity, payload []byte, timeout time.Duration) (*bus.Answer, error) {
+func (s *Edge) command(ctx context.Context, c echo.Context, op *contract.Operation, to bus.Target, who tenant.Identity, payload []byte, timeout time.Duration) (*bus.Answer, error) {
 	r, h := c.Request(), c.Response().Header()
 	key, err := keyOf(r.Header)
 	if err != nil {
@@ -314,7 +325,7 @@ func (s *Edge) command(c echo.Context, op *contract.Operation, to bus.Target, wh
 			prefer.wait, wait = nil, s.c.CommandWait
 		}
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), wait+timeout)
+	ctx, cancel := context.WithTimeout(ctx, wait+timeout)
 	defer cancel()
 	options := bus.CommandOptions{Key: key, Wait: wait}
 	if wait == 0 {

@@ -51,6 +51,10 @@ var calls = []struct {
 	{"acceptInvitation", "POST", "/api/v1/invitations/accept", `{"token":"cci_x"}`, viewer, 200, 0, `{"body":{"token":"cci_x"}}`},
 	{"setLimit", "PUT", "/api/v1/limits/writes", `{"limit":"100/minute"}`, owner, 200, 1, `{"class":"writes","body":{"limit":"100/minute"}}`},
 	{"resetLimit", "DELETE", "/api/v1/limits/writes", "", owner, 204, 1, `{"class":"writes"}`},
+	{"loginBrowser", "POST", "/api/v1/auth/browser", `{"email":"a@b.io","password":"correct horse"}`, 0, 200, 0, `{"body":{"email":"a@b.io","password":"correct horse"}}`},
+	{"beginSignOn", "GET", "/api/v1/auth/oidc/login?return_to=/docs", "", 0, 303, 0, `{"return_to":"/docs"}`},
+	{"finishSignOn", "GET", "/api/v1/auth/oidc/callback?code=c&state=s&scope=openid", "", 0, 303, 0, `{"code":"c","state":"s"}`},
+	{"rotateSigningKeys", "POST", "/api/v1/auth/signing-keys/rotate", `{"revoke":true}`, superuser, 200, 0, `{"body":{"revoke":true}}`},
 	{"listKeys", "GET", "/api/v1/keys?all=true", "", owner, 200, 1, `{"all":true}`},
 	{"createKey", "POST", "/api/v1/keys", `{"name":"ci","scopes":["knowledge:read"],"user_id":9}`, viewer, 201, 1, `{"body":{"name":"ci","scopes":["knowledge:read"]}}`},
 	{"revokeKey", "DELETE", "/api/v1/keys/6f3c2b1e", "", viewer, 204, 1, `{"key_id":"6f3c2b1e"}`},
@@ -79,6 +83,8 @@ var calls = []struct {
 		`{"body":{"team":"billing","noun":"invoice","fact":"paid","version":1,"schema":{"type":"object"}}}`},
 	{"getEventSchema", "GET", "/api/v1/events/schemas/7", "", viewer, 200, 1, `{"schema_id":7}`},
 	{"deleteEventSchema", "DELETE", "/api/v1/events/schemas/7", "", owner, 204, 1, `{"schema_id":7}`},
+	{"listAudit", "GET", "/api/v1/audit?actor=user:7&outcome=denied&after=0", "", owner, 200, 1, `{"instance":false,"actor":"user:7","outcome":"denied","after":0,"limit":100}`},
+	{"getAuditHead", "GET", "/api/v1/audit/head", "", owner, 200, 1, `{"instance":false}`},
 	{"listDeadLetters", "GET", "/api/v1/dead-letters?service=knowledge", "", owner, 200, 1, `{"service":"knowledge","after":0,"limit":100}`},
 	{"purgeDeadLetters", "DELETE", "/api/v1/dead-letters", "", owner, 200, 1, `{}`},
 	{"getDeadLetter", "GET", "/api/v1/dead-letters/7", "", owner, 200, 1, `{"seq":7}`},
@@ -284,6 +290,33 @@ func TestTheOutcomeOfACommandCanBeAskedFor(t *testing.T) {
 	}
 }
 
+// A write may be the end of its caller's place in the project.
+func TestWhoGaveAWriteIsToldItsEndFromOutsideItsProject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const id = "auth.0198c0de-0000-7000-8000-000000000001"
+	state := &bus.OperationState{ID: id, Operation: "leaveProject", Principal: "user:3", FinishedAt: time.Now(), Answer: &bus.Answer{Status: 200, Body: []byte(`{"name":"secret"}`)}}
+	var asked tenant.Identity
+	w.bus.operation = func(who tenant.Identity, _ string) (*bus.OperationState, error) {
+		asked = who
+		return state, nil
+	}
+	got := w.call("GET", "/api/v1/operations/p9."+id, "", as(w.auth.token(member)))
+	if d := got.json(t); got.status != 200 || d["status"] != "succeeded" || d["http_status"] != 200.0 || d["answer"] != nil {
+		t.Errorf("%d %s", got.status, got.body)
+	}
+	if asked.Project != 9 || asked.Role != tenant.NoRole || asked.Principal != "user:3" {
+		t.Errorf("asked as %+v", asked)
+	}
+	state.Principal = "user:4"
+	if got := w.call("GET", "/api/v1/operations/p9."+id, "", as(w.auth.token(member))); got.status != 404 {
+		t.Errorf("of somebody else: %d", got.status)
+	}
+	if d := w.call("GET", "/api/v1/operations/p9."+id, "", as(w.auth.token(stranger))).json(t); d["answer"] == nil {
+		t.Errorf("inside: %v", d)
+	}
+}
+
 func TestAReplayedAnswerSaysSo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -450,7 +483,7 @@ var edgeStubs = func() string {
 	for id, path := range map[string]string{
 		"root": "/", "mainHealthCheck": "/health", "liveness": "/health/live", "readiness": "/health/ready", "detailedHealthCheck": "/health/detailed",
 		"docs": "/docs", "docsAsset": "/docs/{asset}", "openapi": "/openapi.json", "jwks": "/jwks.json", "metrics": "/metrics", "getOperation": "/operations/{operation_id}", "listOperations": "/operations",
-		"listLimits": "/limits", "listEvents": "/events", "followEvents": "/events/stream",
+		"listLimits": "/limits", "listEvents": "/events", "followEvents": "/events/stream", "exportAudit": "/audit/export",
 	} {
 		b.WriteString("  " + path + ":\n    get:\n      operationId: " + id + "\n")
 		if i := strings.IndexByte(path, '{'); i >= 0 {

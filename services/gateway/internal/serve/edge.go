@@ -30,6 +30,7 @@ func (s *Edge) edgeOperations() map[string]handler {
 		"listLimits":          s.listLimits,
 		"listEvents":          s.listEvents,
 		"followEvents":        s.followEvents,
+		"exportAudit":         s.exportAudit,
 	}
 }
 

@@ -34,7 +34,9 @@ type operations interface {
 }
 
 // getOperation tells how a command went, to everybody in its project; one of
-// the instance, to its caller. To all others there is none.
+// the instance, to its caller. Who gave it is told the end also when it was the
+// end of its own place there, but nothing that the project says. To all others
+// there is none.
 func (s *Edge) getOperation(c echo.Context, _ *contract.Operation, who tenant.Identity, _ []byte) error {
 	ctx, cancel := context.WithTimeout(c.Request().Context(), s.c.RequestTimeout)
 	defer cancel()
@@ -46,6 +48,7 @@ func (s *Edge) getOperation(c echo.Context, _ *contract.Operation, who tenant.Id
 	if service, _, _ := strings.Cut(id, "."); !ok || err != nil || !s.durable[service] {
 		return errNoOperation
 	}
+	outside := false
 	if p != tenant.Instance {
 		claims, err := s.claims(ctx, c.Request())
 		if err != nil {
@@ -55,12 +58,18 @@ func (s *Edge) getOperation(c echo.Context, _ *contract.Operation, who tenant.Id
 		if err != nil {
 			return err
 		}
-		if standing.Project != p {
+		if outside = standing.Project != p; outside && claims.Key != nil {
 			return errNoOperation
 		}
 		who.Project, who.Role = p, standing.Role
+		if outside {
+			who.Role = tenant.NoRole
+		}
 	}
 	state, err := s.bus.Operation(ctx, who, id)
+	if err == nil && outside && state.Principal != who.Principal {
+		return errNoOperation
+	}
 	if err == nil && state.Pending {
 		state, err = s.awaitOperation(c, who, id, state)
 	}
@@ -70,7 +79,11 @@ func (s *Edge) getOperation(c echo.Context, _ *contract.Operation, who tenant.Id
 	if err != nil {
 		return err
 	}
-	return s.writeJSON(c, http.StatusOK, s.outcome(c, full, state))
+	o := s.outcome(c, full, state)
+	if outside {
+		o.Answer = nil
+	}
+	return s.writeJSON(c, http.StatusOK, o)
 }
 
 // Pauses between two askings for an operation that somebody waits for.

@@ -72,3 +72,9 @@ func (s *Edge) ForgetAccount(id int64) {
 func (s *Edge) ForgetKey(id string) {
 	s.rights.doubt(func(w tenant.Identity) bool { return w.Key == id })
 }
+
+// ForgetKeyring does so for all: a stream that a token opened has to show that the
+// token is good still.
+func (s *Edge) ForgetKeyring() {
+	s.rights.doubt(func(tenant.Identity) bool { return true })
+}

@@ -57,6 +57,9 @@ type Edge struct {
 	durable map[string]bool // services that take commands, and so know operations
 	allow   map[string]string
 	origins map[string]bool
+
+	sameOrigin *http.CrossOriginProtection
+
 	limits  Limits
 	classes classes
 
@@ -111,6 +114,9 @@ func New(d Deps, c Config) (*Edge, error) {
 	}
 	for _, o := range c.Origins {
 		s.origins[o] = true
+	}
+	if s.sameOrigin, err = newSameOrigin(c.Origins); err != nil {
+		return nil, fmt.Errorf("edge: allowed origins: %w", err)
 	}
 	if s.docs, err = docAssets(c.App); err != nil {
 		return nil, err

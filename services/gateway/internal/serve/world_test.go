@@ -387,6 +387,13 @@ func (a *fakeAuth) APIKey(_ context.Context, hash [sha256.Size]byte) (access.API
 	return k, found, nil
 }
 
+// Browser is the owner's, with one cookie.
+func (a *fakeAuth) Browser(_ context.Context, hash [sha256.Size]byte) (access.Browser, bool, error) {
+	return access.Browser{Session: "s-1", User: owner}, hash == sha256.Sum256([]byte(ownersCookie)), nil
+}
+
+const ownersCookie = "ccs_owner"
+
 // issue makes a key.
 func (a *fakeAuth) issue(k access.APIKey, scopes ...string) string {
 	a.t.Helper()
@@ -469,6 +476,12 @@ func sample(operation string) *bus.Answer {
 		status, body = 201, `{`+project+`}`
 	case "listSessions":
 		body = `[{"id":"s-1","created_at":"2026-01-02T03:04:05Z","used_at":"2026-01-02T03:04:05Z","expires_at":"2026-01-03T03:04:05Z","current":true}]`
+	case "rotateSigningKeys":
+		body = `{"signs":"k2","verify":["k2","k1"]}`
+	case "loginBrowser":
+		body = `{"message":"in"}`
+	case "beginSignOn", "finishSignOn":
+		status, body = 303, `{"message":"go"}`
 	case "listKeys":
 		body = `[` + keySample + `]`
 	case "createKey", "rotateKey", "createServiceAccountKey":
@@ -522,6 +535,10 @@ func sample(operation string) *bus.Answer {
 		body = `{"id":7,"team":"billing","noun":"invoice","fact":"paid","version":1,"subject":"ext.p1.billing.invoice.paid.v1","schema":{"type":"object"},"registered_by":"user:1","created_at":"2026-01-02T03:04:05Z"}`
 	case "deleteEventSchema":
 		status = 204
+	case "listAudit":
+		body = `{"entries":[],"next_before":null,"next_after":null,"head":{"project_id":1,"seq":0,"hash":""}}`
+	case "getAuditHead":
+		body = `{"project_id":1,"seq":0,"hash":""}`
 	case "listDeadLetters":
 		body = `{"items":[],"next_after":null}`
 	case "purgeDeadLetters":

@@ -1,0 +1,221 @@
+package bus
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
+	"github.com/nats-io/nats.go"
+	"go.opentelemetry.io/otel/trace"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	events "github.com/commandcenter/commandcenter/proto-events"
+	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+)
+
+// Origin is what an edge knows about a call and its service does not.
+type Origin struct {
+	// Writes says that the call is there to change something, so that its service
+	// has to record it. Every command is recorded, whatever this says.
+	Writes  bool    `json:"w,omitempty"`
+	Address string  `json:"a,omitempty"` // of the caller
+	Named   []Named `json:"n,omitempty"` // what the call's address names
+}
+
+// Named is one thing that a call is about.
+type Named struct {
+	Name  string `json:"n"`
+	Value string `json:"v"`
+}
+
+type originKey struct{}
+
+// WithOrigin gives what is asked under ctx its origin. It goes as far as the
+// service that is asked: what that one asks of others is its own doing.
+func WithOrigin(ctx context.Context, o Origin) context.Context {
+	return context.WithValue(ctx, originKey{}, o)
+}
+
+// setOrigin writes the origin of ctx into a message.
+func setOrigin(ctx context.Context, h nats.Header) error {
+	o, ok := ctx.Value(originKey{}).(Origin)
+	if !ok {
+		return nil
+	}
+	text, err := json.Marshal(o)
+	if err != nil {
+		return fmt.Errorf("origin of a call: %w", err)
+	}
+	h[headerOrigin] = []string{string(text)}
+	return nil
+}
+
+// originOf reads it. One that cannot be read is none: it decides nothing but
+// what is recorded.
+func originOf(h nats.Header) (o Origin) {
+	if text := get(h, headerOrigin); text != "" {
+		if err := json.Unmarshal([]byte(text), &o); err != nil {
+			return Origin{}
+		}
+	}
+	return o
+}
+
+// ActedAs says who the caller of a request turned out to be, where that is what
+// the request is about: whoever logs in comes as nobody.
+func ActedAs(ctx context.Context, principal string) {
+	if s, ok := ctx.Value(callKey{}).(*callState); ok {
+		s.actor.Store(&principal)
+	}
+}
+
+// Say publishes a fact of this service, durably: for an edge, which has no
+// database to say it from. The same id twice is one fact.
+func (b *Bus) Say(ctx context.Context, m proto.Message, id uuid.UUID, at time.Time) error {
+	d, err := events.Describe(m)
+	if err != nil {
+		return err
+	}
+	key, err := events.Aggregate(m)
+	if err != nil {
+		return err
+	}
+	header, err := events.Headers(m, id.String(), events.Source("", b.service), at)
+	if err != nil {
+		return err
+	}
+	data, err := events.Marshal(m)
+	if err != nil {
+		return err
+	}
+	_, _, err = b.Publish(ctx, d.By(b.service).Subject(tenant.Project(key.Project).Token()), id.String(), nats.Header(header), data)
+	return err
+}
+
+// Bounds of a record. What is longer is cut: it is named, not kept.
+const (
+	maxNames    = 16
+	maxNamed    = 200 // bytes
+	recordsTake = 5 * time.Second
+)
+
+// attempt is what is recorded about one call.
+type attempt struct {
+	call      string // id of the command, or of the record
+	op        string
+	id        tenant.Identity
+	principal string
+	header    nats.Header
+	accepted  time.Time
+	outcome   outcome
+}
+
+// tell adds the record of a call to the outbox of tx, which commits it together
+// with the answer. No handler has a part in it, so none can forget it.
+func (s *Server) tell(ctx context.Context, tx *sqlx.Tx, p tenant.Project, t attempt) error {
+	o := originOf(t.header)
+	m := &platformv1.CallRecorded{
+		ProjectId: int32(p), CallId: t.call, Version: 1, Service: s.c.Service, Operation: t.op, //nolint:gosec // G115: ids of projects have 31 bits
+		Principal: t.principal, KeyId: t.id.Key, Status: int32(t.outcome.status), Address: Clean(o.Address), //nolint:gosec // G115: a status of HTTP
+		RequestId: Clean(get(t.header, headerRequestID)), AcceptedAt: timestamppb.New(t.accepted), Count: 1,
+	}
+	if sc := trace.SpanContextFromContext(ctx); sc.HasTraceID() {
+		m.TraceId = sc.TraceID().String()
+	}
+	if t.outcome.err != nil {
+		m.Status, m.Reason = 0, string(errs.KindOf(t.outcome.err))
+	}
+	for _, n := range o.Named[:min(len(o.Named), maxNames)] {
+		m.Target = append(m.Target, &platformv1.CallTarget{Name: Clean(n.Name), Value: Clean(n.Value)})
+	}
+	if id := made(t.outcome); id != "" {
+		m.Target = append(m.Target, &platformv1.CallTarget{Name: "id", Value: id})
+	}
+	return outbox.Add(ctx, tx, m, outbox.At(t.accepted))
+}
+
+// Clean is a text as it is recorded: one that every database and every terminal
+// takes, cut to a bound. that every database and every terminal takes.
+func Clean(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	if len(s) > maxNamed {
+		s = strings.ToValidUTF8(s[:maxNamed], "")
+	}
+	return s
+}
+
+// made is the id of what a call has made, "" when its answer tells none. Nothing
+// else of an answer is looked at.
+func made(o outcome) string {
+	if o.err != nil || o.status != 201 && o.status != 202 || len(o.body) > maxLooked {
+		return ""
+	}
+	var answer struct {
+		ID json.RawMessage `json:"id"`
+	}
+	if err := json.Unmarshal(o.body, &answer); err != nil {
+		return "" // a list, or no JSON
+	}
+	var text string
+	if json.Unmarshal(answer.ID, &text) == nil {
+		return Clean(text)
+	}
+	var number json.Number
+	if json.Unmarshal(answer.ID, &number) == nil {
+		return Clean(number.String())
+	}
+	return ""
+}
+
+// maxLooked is the largest answer in which an id is looked for.
+const maxLooked = 64 << 10
+
+// recordRequest records a write that is a request. Its handler has committed
+// already, or refused, so the record has a transaction of its own, before
+// anybody hears the answer; when it cannot be kept, the answer is a failure. What
+// nobody was refused is the edge's to tell, which can count.
+func (s *Server) recordRequest(ctx context.Context, j job, who *claims, o outcome) outcome {
+	if s.c.DB == nil || j.op.delivery != asRequest || !originOf(j.header).Writes {
+		return o
+	}
+	id := who.identity()
+	t := attempt{op: j.op.name, id: id, principal: id.Principal, header: j.header, accepted: j.arrived, outcome: o}
+	if st, ok := ctx.Value(callKey{}).(*callState); ok {
+		if as := st.actor.Load(); as != nil {
+			t.principal = *as
+		}
+	}
+	if t.principal == "" && o.err != nil && errs.KindOf(o.err).Refusal() {
+		return o
+	}
+	call, err := uuid.NewV7()
+	if err != nil {
+		return outcome{err: fmt.Errorf("id of a record: %w", err)}
+	}
+	t.call = call.String()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordsTake)
+	defer cancel()
+	p := tenant.Project(who.Project)
+	err = s.c.DB.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error { return s.tell(ctx, tx, p, t) })
+	if err != nil && o.err == nil {
+		return outcome{err: fmt.Errorf("record %s: %w", j.op.name, err)}
+	}
+	if err != nil {
+		s.b.log.ErrorContext(ctx, "call.record", "operation", j.op.name, "err", err)
+	}
+	return o
+}

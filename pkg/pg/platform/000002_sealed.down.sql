@@ -1,0 +1,2 @@
+DROP FUNCTION IF EXISTS platform.unsealable(name);
+DROP DOMAIN IF EXISTS platform.sealed;

@@ -1,0 +1,2 @@
+// Package secrettest gives tests their sealing keys.
+package secrettest

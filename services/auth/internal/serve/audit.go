@@ -1,0 +1,80 @@
+package serve
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/audit"
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/trail"
+)
+
+type auditRequest struct {
+	Instance  bool          `json:"instance"`
+	Actor     string        `json:"actor"`
+	Operation string        `json:"operation"`
+	Outcome   audit.Outcome `json:"outcome"`
+	Text      string        `json:"text"`
+	From      *time.Time    `json:"from"`
+	Until     *time.Time    `json:"until"`
+	After     *int64        `json:"after"`
+	Before    *int64        `json:"before"`
+	Limit     int           `json:"limit"`
+}
+
+func (h *Handlers) listAudit(ctx context.Context, r auditRequest) (AuditPage, error) {
+	page, err := h.Trail.List(ctx, tenant.From(ctx), r.Instance, trail.Query{
+		Actor: r.Actor, Operation: r.Operation, Outcome: r.Outcome, Text: r.Text,
+		From: r.From, Until: r.Until, After: r.After, Before: r.Before, Limit: r.Limit,
+	})
+	if err != nil {
+		return AuditPage{}, err
+	}
+	out := AuditPage{Entries: make([]AuditEntry, len(page.Entries)), Head: auditHead(page.Head)}
+	for i, e := range page.Entries {
+		out.Entries[i] = auditEntry(e)
+	}
+	if n := len(out.Entries); page.More && n > 0 {
+		next := out.Entries[n-1].Seq
+		if r.After != nil {
+			out.NextAfter = &next
+		} else {
+			out.NextBefore = &next
+		}
+	}
+	return out, nil
+}
+
+func auditEntry(e audit.Entry) AuditEntry {
+	out := AuditEntry{
+		ProjectId: e.Chain, Seq: e.Seq, Id: e.ID, RecordedAt: e.RecordedAt, AcceptedAt: e.AcceptedAt, LastAt: e.LastAt, Count: e.Count,
+		Service: e.Service, Operation: e.Operation, Actor: e.Actor, KeyId: e.KeyID, Outcome: AuditEntryOutcome(e.Outcome()), Status: e.Status,
+		Reason: e.Reason, Address: e.Address, RequestId: e.RequestID, TraceId: e.TraceID, Target: make([]AuditTarget, len(e.Target)),
+		Prev: e.Prev, Hash: e.Hash,
+	}
+	for i, t := range e.Target {
+		out.Target[i] = AuditTarget{Name: t.Name, Value: t.Value}
+	}
+	return out
+}
+
+func auditHead(a audit.Anchor) AuditHead {
+	return AuditHead{ProjectId: a.Chain, Seq: a.Seq, Hash: a.Hash}
+}
+
+// acted says to the audit log who it is that came as nobody.
+func acted(ctx context.Context, userID int64) {
+	bus.ActedAs(ctx, "user:"+strconv.FormatInt(userID, 10))
+}
+
+type auditHeadRequest struct {
+	Instance bool `json:"instance"`
+}
+
+func (h *Handlers) getAuditHead(ctx context.Context, r auditHeadRequest) (AuditHead, error) {
+	head, err := h.Trail.Head(ctx, tenant.From(ctx), r.Instance)
+	return auditHead(head), err
+}

@@ -1,0 +1,116 @@
+package serve
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/session"
+	"github.com/commandcenter/commandcenter/services/auth/internal/signon"
+)
+
+// Names of the cookies. Over TLS the prefix keeps other servers of the domain
+// from setting them.
+const (
+	sessionCookie = "cc_session"
+	flowCookie    = "cc_signon"
+	hostPrefix    = "__Host-"
+)
+
+// sent is an answer that sends a browser on or gives it a cookie.
+type sent struct {
+	MessageResponse
+	status int
+	header map[string]string
+}
+
+// StatusCode is 200, or 303 for a browser that is sent on.
+func (s sent) StatusCode() int { return s.status }
+
+// Headers are where to, and the cookie.
+func (s sent) Headers() map[string]string { return s.header }
+
+// cookie is the text of a Set-Cookie header. Scripts never see it, and other
+// sites cannot have it sent but by a link.
+func (h *Handlers) cookie(name, value string, life time.Duration) string {
+	c := http.Cookie{Name: name, Value: value, Path: "/", MaxAge: int(life.Seconds()), HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: h.secure()} //nolint:gosec // G124: a cookie that needs TLS is none where there is no TLS
+	if c.Secure {
+		c.Name = hostPrefix + name
+	}
+	return c.String()
+}
+
+// secure says that people reach the instance over TLS.
+func (h *Handlers) secure() bool { return strings.HasPrefix(h.PublicURL, "https://") }
+
+func (h *Handlers) loginBrowser(ctx context.Context, r loginRequest) (sent, error) {
+	u, err := h.Authenticator.Authenticate(ctx, r.Body.Email, r.Body.Password, tenant.From(ctx).Client)
+	if err != nil {
+		return sent{}, err
+	}
+	return h.open(ctx, u.ID, http.StatusOK, "")
+}
+
+// open gives a browser a session, and with an address sends it there.
+func (h *Handlers) open(ctx context.Context, userID int64, status int, to string) (sent, error) {
+	c, err := h.Browsers.Open(ctx, userID)
+	if err != nil {
+		return sent{}, err
+	}
+	s := sent{MessageResponse{Message: "Logged in"}, status, map[string]string{"Set-Cookie": h.cookie(sessionCookie, c.Value, c.Life), "Cache-Control": "no-store"}}
+	if to != "" {
+		s.header["Location"] = to
+	}
+	return s, nil
+}
+
+type beginSignOnRequest struct {
+	ReturnTo string `json:"return_to"`
+}
+
+func (h *Handlers) beginSignOn(ctx context.Context, r beginSignOnRequest) (sent, error) {
+	to, cookie, err := h.SignOn.Begin(ctx, r.ReturnTo)
+	if err != nil {
+		return sent{}, err
+	}
+	return sent{MessageResponse{Message: "Log in at your identity provider"}, http.StatusSeeOther, map[string]string{
+		"Location": to, "Set-Cookie": h.cookie(flowCookie, cookie, signon.FlowLife), "Cache-Control": "no-store",
+	}}, nil
+}
+
+type finishSignOnRequest struct {
+	Code   string `json:"code"`
+	State  string `json:"state"`
+	Error  string `json:"error"`
+	Plain  string `json:"cc_signon"`
+	Secure string `json:"__Host-cc_signon"`
+}
+
+func (h *Handlers) finishSignOn(ctx context.Context, r finishSignOnRequest) (sent, error) {
+	a := signon.Answer{Code: r.Code, State: r.State, Error: r.Error, Cookie: r.Plain}
+	if h.secure() {
+		a.Cookie = r.Secure
+	}
+	u, to, err := h.SignOn.Finish(ctx, a)
+	if h.LoggedIn != nil {
+		h.LoggedIn(outcomeOf(err))
+	}
+	if err != nil {
+		return sent{}, err
+	}
+	return h.open(ctx, u.ID, http.StatusSeeOther, to)
+}
+
+// resolveBrowser answers the gateway. That a cookie is none is no failure.
+func (h *Handlers) resolveBrowser(ctx context.Context, r *authv1.ResolveBrowserRequest) (*authv1.ResolveBrowserResponse, error) {
+	var s session.Session
+	s, email, found, err := h.Browsers.Resolve(ctx, r.GetHash())
+	if err != nil || !found {
+		return &authv1.ResolveBrowserResponse{}, err
+	}
+	return &authv1.ResolveBrowserResponse{SessionId: s.ID.String(), UserId: id32(s.UserID), Email: email}, nil
+}

@@ -1,0 +1,40 @@
+package token
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Rotator makes a new signing key before its time: because one may be known to
+// somebody.
+type Rotator struct {
+	Keys  *Keys
+	Store replacer
+	Now   func() time.Time
+}
+
+type replacer interface {
+	// ReplaceSigningKeys keeps next as the one key that signs from now on, and says
+	// so. The others verify until the time, and with revoked they are gone.
+	ReplaceSigningKeys(ctx context.Context, now, until time.Time, next Row, revoked bool) error
+}
+
+// Rotate makes a new key, which signs at once. What the others have signed is
+// good until it runs out, so that nobody is logged out; with revoke it is good for
+// nothing, and whoever has a session trades a refresh token for a new pair. It
+// returns the keys that verify now, newest first.
+func (r Rotator) Rotate(ctx context.Context, revoke bool) ([]Key, error) {
+	now := r.Now()
+	row, err := r.Keys.sealer.newRow(now, r.Keys.rotation.Every, r.Keys.rotation.Keep)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Store.ReplaceSigningKeys(ctx, now, now.Add(r.Keys.rotation.Keep), row, revoke); err != nil {
+		return nil, fmt.Errorf("replace signing keys: %w", err)
+	}
+	if err := r.Keys.load(ctx, now); err != nil {
+		return nil, err
+	}
+	return r.Keys.Published(now), nil
+}

@@ -1,0 +1,2 @@
+DROP TABLE IF EXISTS browser_sessions;
+DROP TABLE IF EXISTS user_identities;

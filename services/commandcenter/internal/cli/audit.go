@@ -1,0 +1,411 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/commandcenter/commandcenter/pkg/audit"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
+)
+
+func (e *env) auditCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "audit",
+		Short: "Who did what, to what, from where",
+		Example: `  commandcenter audit list --outcome denied --since 24h
+  commandcenter audit export --output audit.jsonl
+  commandcenter audit verify`,
+	}
+	e.bind(c, true, "client.server", "client.ca_file", "client.project")
+	return group(c, e.auditList(), e.auditExport(), e.auditVerify())
+}
+
+type auditFlags struct {
+	actor, operation, outcome, text string
+	from, until                     string
+	since                           time.Duration
+	instance                        bool
+	limit                           int
+}
+
+func (f *auditFlags) bind(c *cobra.Command) {
+	fs := c.Flags()
+	fs.StringVar(&f.actor, "actor", "", "only of this caller: user:7")
+	fs.StringVar(&f.operation, "operation", "", "only of this operation: deleteDocument")
+	fs.StringVar(&f.outcome, "outcome", "", "only with this outcome")
+	values(c, "outcome", string(client.ListAuditParamsOutcomeOk), string(client.ListAuditParamsOutcomeDenied), string(client.ListAuditParamsOutcomeRefused), string(client.ListAuditParamsOutcomeFailed))
+	fs.StringVar(&f.text, "text", "", "only entries in which this stands")
+	fs.StringVar(&f.from, "from", "", "only from this time on: 2026-03-02T09:00:00Z")
+	fs.StringVar(&f.until, "until", "", "only before this time")
+	fs.DurationVar(&f.since, "since", 0, "how far to look back, in place of --from")
+	f.whose(c)
+}
+
+// whose lets the log of the instance be chosen.
+func (f *auditFlags) whose(c *cobra.Command) {
+	c.Flags().BoolVar(&f.instance, "instance", false, "the log of the instance, for a superuser")
+}
+
+func (f *auditFlags) params() (p client.ListAuditParams, err error) {
+	p = client.ListAuditParams{Actor: some(f.actor), Operation: some(f.operation), Text: some(f.text), Instance: &f.instance}
+	if f.outcome != "" {
+		o := client.ListAuditParamsOutcome(f.outcome)
+		p.Outcome = &o
+	}
+	if f.since > 0 {
+		from := time.Now().Add(-f.since)
+		p.From = &from
+	}
+	for text, to := range map[string]**time.Time{f.from: &p.From, f.until: &p.Until} {
+		if text == "" {
+			continue
+		}
+		at, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return p, usageError{fmt.Errorf("%q is no time of the form 2026-03-02T09:00:00Z", text)}
+		}
+		*to = &at
+	}
+	return p, nil
+}
+
+func (e *env) auditList() *cobra.Command {
+	var f auditFlags
+	c := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "The latest entries, newest first",
+		Long:    "Every write, also one that was refused, and every denied request. It takes an admin\nof the project; --instance takes a superuser.",
+		Example: "  commandcenter audit list --operation deleteDocument --since 24h\n  commandcenter audit list --outcome denied --json | jq '.entries[].address'",
+		Args:    nargs(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			s, err := e.session()
+			if err != nil {
+				return err
+			}
+			p, err := f.params()
+			if err != nil {
+				return err
+			}
+			all := client.AuditPage{Entries: []client.AuditEntry{}}
+			for {
+				n := min(f.limit-len(all.Entries), 500)
+				p.Limit = &n
+				page, err := client.Into[client.AuditPage](s.ListAudit(cmd.Context(), &p))
+				if err != nil {
+					return err
+				}
+				all.Entries = append(all.Entries, page.Entries...)
+				all.Head, all.NextBefore = page.Head, page.NextBefore
+				if p.Before = page.NextBefore; p.Before == nil || len(all.Entries) >= f.limit {
+					break
+				}
+			}
+			if e.json {
+				e.print(e.Out, all)
+				return nil
+			}
+			return e.auditTable(all)
+		},
+	}
+	f.bind(c)
+	c.Flags().IntVarP(&f.limit, "limit", "n", 50, "most entries")
+	return ends(c, codesClient...)
+}
+
+func (e *env) auditTable(all client.AuditPage) error {
+	t := newTable(e.Out, "ENTRY", "TIME", "ACTOR", "OPERATION", "TARGET", "OUTCOME", "FROM")
+	for _, x := range all.Entries {
+		var target []string
+		for _, n := range x.Target {
+			target = append(target, n.Name+"="+n.Value)
+		}
+		outcome := string(x.Outcome)
+		if x.Reason != "" {
+			outcome += ": " + x.Reason
+		}
+		if x.Count > 1 {
+			outcome += " × " + strconv.Itoa(x.Count)
+		}
+		actor := x.Actor
+		if actor == "" {
+			actor = "nobody"
+		}
+		t.row(strconv.FormatInt(x.Seq, 10), x.AcceptedAt.Local().Format(time.DateTime), actor, x.Operation, oneLine(strings.Join(target, " ")), outcome, x.Address)
+	}
+	if err := t.flush(); err != nil {
+		return err
+	}
+	if all.NextBefore != nil {
+		e.say("There is more: --limit, or a filter.")
+	}
+	return nil
+}
+
+func (e *env) auditExport() *cobra.Command {
+	var f auditFlags
+	var output string
+	c := &cobra.Command{
+		Use:     "export",
+		Short:   "Write the log into a file, oldest entry first",
+		Long:    "Writes JSON Lines, an entry each with its hash. Without a filter the file is whole, and\n`audit verify --file` checks it without a server.",
+		Example: "  commandcenter audit export --output audit.jsonl\n  commandcenter audit export --outcome denied | jq -r .address | sort | uniq -c",
+		Args:    nargs(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			s, err := e.session()
+			if err != nil {
+				return err
+			}
+			p, err := f.params()
+			if err != nil {
+				return err
+			}
+			x := client.ExportAuditParams{Actor: p.Actor, Operation: p.Operation, Text: p.Text, Instance: p.Instance, From: p.From, Until: p.Until}
+			if p.Outcome != nil {
+				o := client.ExportAuditParamsOutcome(*p.Outcome)
+				x.Outcome = &o
+			}
+			resp, err := s.ExportAudit(cmd.Context(), &x)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, resp.Body.Close()) }()
+			if resp.StatusCode != 200 {
+				_, err := client.Into[any](resp, nil)
+				return err
+			}
+			to := e.Out
+			if output != "" && output != "-" {
+				file, err := os.OpenFile(output, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+				if err != nil {
+					return usageError{err}
+				}
+				defer func() { err = errors.Join(err, file.Close()) }()
+				to = file
+			}
+			if _, err := io.Copy(to, resp.Body); err != nil {
+				return fmt.Errorf("the export broke off, and is not whole: %w", err)
+			}
+			return nil
+		},
+	}
+	f.bind(c)
+	c.Flags().StringVarP(&output, "output", "o", "", "the file, which must not exist; standard output without it")
+	return ends(c, codesClient...)
+}
+
+// auditReport is how a verification ended.
+type auditReport struct {
+	Sound   bool          `json:"sound"`
+	Entries int64         `json:"entries"`
+	Last    audit.Anchor  `json:"last"`
+	Anchors int           `json:"anchors"` // that the log has met
+	Faults  []audit.Fault `json:"faults"`
+}
+
+func (e *env) auditVerify() *cobra.Command {
+	var f auditFlags
+	var file, anchors string
+	c := &cobra.Command{
+		Use:   "verify",
+		Short: "Find out whether the log was tampered with",
+		Long: `Reads the log from its first entry and computes every hash here, so that the server
+need not be believed. The result is compared with what the server has announced on
+the stream of events (auth.audit.anchored.v1), as far as that is kept, and with
+--anchors FILE with announcements that were kept elsewhere: JSON Lines of objects
+with project_id, seq and hash, or of the events as "bus events --json --follow"
+writes them. Without such a copy, whoever can change both the database and the
+streams can write the log anew. --file verifies an export, without a server.`,
+		Example: "  commandcenter audit verify\n  commandcenter audit verify --file audit.jsonl --anchors anchors.jsonl",
+		Args:    nargs(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			kept, err := anchorsIn(anchors)
+			if err != nil {
+				return err
+			}
+			report, err := e.verify(cmd.Context(), f.instance, file, kept)
+			if err != nil {
+				return err
+			}
+			if e.json {
+				e.print(e.Out, report)
+			} else {
+				for _, fault := range report.Faults {
+					e.line("%s", fault)
+				}
+			}
+			if !report.Sound {
+				return codedError{fmt.Errorf("the audit log is not as it was written: %d faults", len(report.Faults)), exitRefused}
+			}
+			if !e.json {
+				e.line("Sound: %d entries, %d announcements met. The last hash is %s.", report.Entries, report.Anchors, or(some(report.Last.Hash), "none"))
+			}
+			return nil
+		},
+	}
+	f.whose(c)
+	c.Flags().StringVar(&file, "file", "", "verify this export in place of the server's log")
+	c.Flags().StringVar(&anchors, "anchors", "", "a file with announcements that were kept elsewhere")
+	return ends(c, append([]int{exitRefused}, codesClient...)...)
+}
+
+func (e *env) verify(ctx context.Context, instance bool, file string, kept []audit.Anchor) (auditReport, error) {
+	if file != "" {
+		f, err := os.Open(file)
+		if err != nil {
+			return auditReport{}, usageError{err}
+		}
+		defer func() { _ = f.Close() }() // read only
+		return verifyLines(f, kept, nil)
+	}
+	s, err := e.session()
+	if err != nil {
+		return auditReport{}, err
+	}
+	// What was announced first, then the head, then the log: it only grows, so it
+	// holds whatever was said before it was read.
+	if !instance {
+		said, err := announced(ctx, s)
+		if err != nil {
+			return auditReport{}, err
+		}
+		kept = append(kept, said...)
+	}
+	head, err := client.Into[client.AuditHead](s.GetAuditHead(ctx, &client.GetAuditHeadParams{Instance: &instance}))
+	if err != nil {
+		return auditReport{}, err
+	}
+	resp, err := s.ExportAudit(ctx, &client.ExportAuditParams{Instance: &instance})
+	if err != nil {
+		return auditReport{}, err
+	}
+	if resp.StatusCode != 200 {
+		_, err := client.Into[any](resp, nil)
+		return auditReport{}, err
+	}
+	defer func() { _ = resp.Body.Close() }() // read to its end
+	return verifyLines(resp.Body, kept, &audit.Anchor{Chain: head.ProjectId, Seq: head.Seq, Hash: head.Hash})
+}
+
+// verifyLines verifies JSON Lines. Of the entries behind the head, which came
+// meanwhile, it wants no more than that they follow.
+func verifyLines(r io.Reader, anchors []audit.Anchor, head *audit.Anchor) (auditReport, error) {
+	if head != nil && head.Seq > 0 {
+		anchors = append(anchors, *head)
+	}
+	report := auditReport{Faults: []audit.Fault{}}
+	var v *audit.Verifier
+	lines := bufio.NewScanner(r)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
+			continue
+		}
+		var x audit.Entry
+		if err := json.Unmarshal(lines.Bytes(), &x); err != nil {
+			return report, usageError{fmt.Errorf("line %d is no entry: %w", report.Entries+1, err)}
+		}
+		if v == nil {
+			v = audit.NewVerifier(x.Chain, anchors)
+		}
+		v.Next(x)
+		report.Entries++
+	}
+	if err := lines.Err(); err != nil {
+		return report, fmt.Errorf("the log broke off: %w", err)
+	}
+	if v == nil {
+		chain := int64(0)
+		if len(anchors) > 0 {
+			chain = anchors[0].Chain
+		}
+		v = audit.NewVerifier(chain, anchors)
+	}
+	report.Faults = append(report.Faults, v.End(nil)...)
+	report.Sound, report.Last, report.Anchors = len(report.Faults) == 0, v.Last(), v.Matched()
+	if head != nil && head.Seq > 0 && report.Sound {
+		report.Anchors-- // the head is asked for, and not announced
+	}
+	return report, nil
+}
+
+// announced is what the server has said of the project's log.
+func announced(ctx context.Context, s *client.Session) ([]audit.Anchor, error) {
+	service, noun, fact, limit := "auth", "audit", "anchored", 500
+	p := client.ListEventsParams{Service: &service, Noun: &noun, Fact: &fact, Limit: &limit}
+	var all []audit.Anchor
+	for {
+		page, err := client.Into[client.EventPage](s.ListEvents(ctx, &p))
+		if err != nil {
+			return nil, fmt.Errorf("read what was announced: %w", err)
+		}
+		for _, x := range page.Events {
+			text, err := json.Marshal(x)
+			if err != nil {
+				return nil, err
+			}
+			a, err := anchorOf(text)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, a)
+		}
+		if p.Cursor = page.NextCursor; p.Cursor == nil {
+			return all, nil
+		}
+	}
+}
+
+// anchorOf reads an anchor, or the event that announced it.
+func anchorOf(text []byte) (audit.Anchor, error) {
+	var x struct {
+		audit.Anchor
+		Data *struct {
+			Chain   int64  `json:"project_id"`
+			Version int64  `json:"version"`
+			Hash    string `json:"hash"`
+		} `json:"data"`
+	}
+	if err := json.Unmarshal(text, &x); err != nil {
+		return audit.Anchor{}, usageError{fmt.Errorf("this is no announcement: %w", err)}
+	}
+	if x.Data != nil {
+		x.Anchor = audit.Anchor{Chain: x.Data.Chain, Seq: x.Data.Version, Hash: x.Data.Hash}
+	}
+	if x.Seq < 1 || x.Hash == "" {
+		return audit.Anchor{}, usageError{fmt.Errorf("this is no announcement: %s", oneLine(string(text)))}
+	}
+	return x.Anchor, nil
+}
+
+func anchorsIn(file string) (all []audit.Anchor, err error) {
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	for line := range bytes.Lines(text) {
+		if len(bytes.TrimSpace(line)) == 0 {
+			continue
+		}
+		a, err := anchorOf(line)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, a)
+	}
+	return all, nil
+}

@@ -1,0 +1,78 @@
+package serve_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
+)
+
+func TestACookieCountsFromOurOwnPagesAlone(t *testing.T) {
+	t.Parallel()
+	const friend = "https://friend.example.org"
+	w := newWorld(t, func(c *serve.Config, _ *serve.Deps) { c.Origins = []string{friend} })
+	own := w.server.URL
+	cookie := with("Cookie", "other=1; cc_session="+ownersCookie)
+	for name, c := range map[string]struct {
+		headers []string
+		want    int
+	}{
+		"a page of ours":               {[]string{"Sec-Fetch-Site", "same-origin", "Origin", own}, 200},
+		"an old browser, page of ours": {[]string{"Origin", own}, 200},
+		"somebody typed the address":   {[]string{"Sec-Fetch-Site", "none"}, 200},
+		"a program":                    {nil, 200},
+		"a friend":                     {[]string{"Sec-Fetch-Site", "cross-site", "Origin", friend}, 200},
+		"another site":                 {[]string{"Sec-Fetch-Site", "cross-site", "Origin", "https://evil.example.org"}, 403},
+		"another server of the domain": {[]string{"Sec-Fetch-Site", "same-site", "Origin", "https://evil.localhost"}, 403},
+		"an old browser, another site": {[]string{"Origin", "https://evil.example.org"}, 403},
+		"a page without an origin":     {[]string{"Origin", "null"}, 403},
+	} {
+		for _, call := range []struct{ method, path, body string }{
+			{"GET", "/api/v1/knowledge/categories", ""}, {"POST", "/api/v1/knowledge/query", `{"query":"x"}`},
+		} {
+			changes := []change{cookie}
+			for i := 0; i < len(c.headers); i += 2 {
+				changes = append(changes, with(c.headers[i], c.headers[i+1]))
+			}
+			if got := w.call(call.method, call.path, call.body, changes...); got.status != c.want {
+				t.Errorf("%s %s from %s: %d %s", call.method, call.path, name, got.status, got.body)
+			}
+		}
+	}
+	if who := w.bus.last(t).who; who.UserID != owner || who.Session != "s-1" || who.Key != "" {
+		t.Errorf("called as %+v", who)
+	}
+	for _, bad := range []string{"cc_session=ccs_stranger", "cc_session=", "session=" + ownersCookie, "cc_session=cc_abc"} {
+		if got := w.call("GET", "/api/v1/knowledge/categories", "", with("Cookie", bad)); got.status != 401 {
+			t.Errorf("%s: %d", bad, got.status)
+		}
+	}
+	// What is sent on purpose counts before what a browser adds.
+	if got := w.call("GET", "/api/v1/knowledge/categories", "", cookie, with("Authorization", "Bearer nonsense")); got.status != 401 {
+		t.Errorf("beside a bad token: %d", got.status)
+	}
+	if got := w.call("GET", "/api/v1/knowledge/categories", "", with("Cookie", "__Host-cc_session="+ownersCookie)); got.status != 200 {
+		t.Errorf("over TLS: %d", got.status)
+	}
+}
+
+func TestAnEventStreamMayBeOpenedWithACookieByOurOwnPagesAlone(t *testing.T) {
+	t.Parallel()
+	w := newFactWorld(t, 100)
+	cookie := with("Cookie", "cc_session="+ownersCookie)
+	if got := w.call("HEAD", streamPath, "", cookie, with("Sec-Fetch-Site", "cross-site")); got.status != 403 {
+		t.Errorf("from another site: %d", got.status)
+	}
+	if got := w.call("HEAD", streamPath, "", cookie, with("Sec-Fetch-Site", "same-origin")); got.status != 200 {
+		t.Errorf("from a page of ours: %d", got.status)
+	}
+}
+
+func TestTheCookieOfALoginIsPassedOnAndNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.call("GET", "/api/v1/auth/oidc/callback?code=c&state=s", "", with("Cookie", "cc_session="+ownersCookie+"; cc_signon=flow"))
+	if got := w.bus.last(t).payload; !sameJSON(got, `{"code":"c","state":"s","cc_signon":"flow"}`) || strings.Contains(got, ownersCookie) {
+		t.Errorf("passed on %s", got)
+	}
+}
