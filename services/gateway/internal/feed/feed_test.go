@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -196,5 +197,30 @@ func TestTheRingIsBoundedInBytes(t *testing.T) {
 	}
 	if r.Covers(bus.Position{Created: 7, Seq: 6}) || !r.Covers(bus.Position{Created: 7, Seq: 7}) {
 		t.Error("it holds another number than two")
+	}
+}
+
+// Who has read the stream itself may be ahead of a ring that hears of it later.
+func TestWhatARingHearsAfterItsReaderLosesNobodysPlace(t *testing.T) {
+	t.Parallel()
+	r := feed.NewRing(2, 1<<20)
+	r.Begin(bus.Position{Created: 7})
+	x, err := r.Join(feed.Filter{Project: 1}, bus.Position{Created: 7, Seq: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Leave()
+	for seq := uint64(1); seq <= 6; seq++ {
+		r.Add(said(t, seq, indexed(1, "d")))
+	}
+	found, at, err := x.Next(make([]feed.Fact, 0, 10))
+	if err != nil || !slices.Equal(seqs(found), []uint64{6}) || at.Seq != 6 {
+		t.Errorf("%v at %v, %v", seqs(found), at, err)
+	}
+	for seq := uint64(7); seq <= 9; seq++ { // one more than it holds
+		r.Add(said(t, seq, indexed(1, "d")))
+	}
+	if found, _, err := x.Next(make([]feed.Fact, 0, 10)); !errors.Is(err, feed.ErrBehind) {
+		t.Errorf("one that missed something: %v, %v", seqs(found), err)
 	}
 }

@@ -142,7 +142,10 @@ func (x *Reader) Next(buf []Fact) ([]Fact, bus.Position, error) {
 		return buf, r.end, ErrReset
 	}
 	if x.index < r.dropped {
-		return buf, x.at, ErrBehind
+		if x.at.Seq < r.start.Seq {
+			return buf, x.at, ErrBehind
+		}
+		x.index = r.dropped // what was dropped was shown already: it joined ahead of the ring
 	}
 	for ; x.index-r.dropped < uint64(len(r.facts)); x.index++ {
 		if len(buf) == cap(buf) {
