@@ -349,7 +349,7 @@ func (p *product) awaitReady() {
 func (p *product) cc(args ...string) (code int, stdout, stderr string) {
 	p.t.Helper()
 	args = append(args, "--data-dir", p.dir)
-	if args[0] != "bus" {
+	if args[0] != "bus" && args[0] != "secrets" {
 		args = append(args, "--server", p.url)
 	}
 	return run(p.t, args...)

@@ -128,7 +128,7 @@ func (e *env) checkSecrets(ctx context.Context, d *datadir.Dir) []finding {
 	}
 	s, err := e.offline()
 	if err != nil {
-		return []finding{fail("secrets", err.Error(), "")}
+		return []finding{fail("secrets", err.Error(), "restore "+d.Keys()+" from a back-up, and run doctor again")}
 	}
 	found, err := stack.SurveySecrets(ctx, s)
 	if err != nil {
