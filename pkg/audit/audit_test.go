@@ -68,9 +68,9 @@ func TestEveryTamperingIsFound(t *testing.T) {
 		"a time is changed":             {func(l []audit.Entry) []audit.Entry { l[2].AcceptedAt = monday.Add(time.Microsecond); return l }, "entry 3: was changed"},
 		"a reason is added":             {func(l []audit.Entry) []audit.Entry { l[2].Reason = "forbidden"; return l }, "entry 3: was changed"},
 		"changed, and its hash with it": {func(l []audit.Entry) []audit.Entry { l[2].Actor = "user:8"; l[2].Hash = l[2].Sum(); return l }, "entry 4: does not follow"},
-		"an entry is removed":           {func(l []audit.Entry) []audit.Entry { return slices.Delete(l, 2, 3) }, "entry 3: 1 entries are missing"},
-		"the first one is removed":      {func(l []audit.Entry) []audit.Entry { return l[1:] }, "entry 1: 1 entries are missing"},
-		"two are swapped":               {func(l []audit.Entry) []audit.Entry { l[1], l[2] = l[2], l[1]; return l }, "entry 2: 1 entries are missing"},
+		"an entry is removed":           {func(l []audit.Entry) []audit.Entry { return slices.Delete(l, 2, 3) }, "entry 3: is missing"},
+		"the first one is removed":      {func(l []audit.Entry) []audit.Entry { return l[1:] }, "entry 1: is missing"},
+		"two are swapped":               {func(l []audit.Entry) []audit.Entry { l[1], l[2] = l[2], l[1]; return l }, "entry 2: is missing"},
 		"two are swapped with their numbers": {func(l []audit.Entry) []audit.Entry {
 			l[1], l[2] = l[2], l[1]
 			l[1].Seq, l[2].Seq = 2, 3

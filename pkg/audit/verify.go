@@ -52,8 +52,10 @@ func (v *Verifier) Next(e Entry) {
 	switch {
 	case e.Chain != v.chain:
 		v.fault(want, "belongs to the log of project %d", e.Chain)
+	case e.Seq == want+1:
+		v.fault(want, "is missing")
 	case e.Seq > want:
-		v.fault(want, "%d entries are missing", e.Seq-want)
+		v.fault(want, "is missing, and all up to entry %d (an export with a filter cannot be verified)", e.Seq-1)
 	case e.Seq < want:
 		v.fault(e.Seq, "stands after entry %d", v.last.Seq)
 	case e.Prev != v.last.Hash:

@@ -2,6 +2,7 @@ package access
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -61,5 +62,18 @@ func TestSessionIsAskedForOnlyWhenThereIsOne(t *testing.T) {
 		if _, err := r.Resolve(t.Context(), 7, 0, text); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+func TestAServiceAccountIsAskedForByItsIDAndFaultsSayWhose(t *testing.T) {
+	t.Parallel()
+	a, err := answering(Access{Active: true, Project: 42, Role: tenant.Member}).ResolveAccount(t.Context(), 9, 42)
+	if err != nil || a.Role != tenant.Member || a.Project != 42 {
+		t.Errorf("%+v, %v", a, err)
+	}
+	away := errors.New("away")
+	broken := Resolver{Now: time.Now, Standing: file(func(int64, tenant.Project, *uuid.UUID) (Access, error) { return Access{}, away })}
+	if _, err := broken.ResolveAccount(t.Context(), 9, 42); !errors.Is(err, away) || err.Error() != "resolve access of service account 9: away" {
+		t.Error(err)
 	}
 }

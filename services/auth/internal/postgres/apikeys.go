@@ -214,3 +214,21 @@ func (s Keys) SweepKeys(ctx context.Context, before time.Time) (removed int64, e
 	})
 	return removed, err
 }
+
+// revokeKeys ends the keys of a person, in one project or, for 0, in all, and says
+// so of each.
+func revokeKeys(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64, now time.Time) error {
+	const end = `
+		UPDATE api_keys k SET revoked_at = $2, revoke_reason = $3, version = 2
+		WHERE  k.user_id = $1 AND ($4 = 0 OR k.project_id = $4) AND k.revoked_at IS NULL RETURNING ` + columnsOfKey
+	var keys []apiKeyRow
+	if err := tx.SelectContext(ctx, &keys, end, userID, now, key.Revoked, int64(p)); err != nil {
+		return fmt.Errorf("revoke keys: %w", err)
+	}
+	for _, k := range keys {
+		if err := outbox.Add(ctx, tx, apiKeyRevoked(k, key.Revoked)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -178,6 +178,9 @@ func (s Members) Remove(ctx context.Context, p tenant.Project, by, userID int64,
 				return err
 			}
 		}
+		if err := revokeKeys(ctx, tx, p, userID, now); err != nil { // they would be good again with a new invitation
+			return err
+		}
 		if ended.IsDefault {
 			const move = `
 				UPDATE memberships SET is_default = true

@@ -8,11 +8,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
-	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
-	"github.com/commandcenter/commandcenter/services/auth/internal/key"
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
 	"github.com/commandcenter/commandcenter/services/auth/internal/signon"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
@@ -50,6 +48,15 @@ func (s Users) Link(ctx context.Context, id signon.Identity, hash string, now ti
 		if row.Superuser {
 			return signon.ErrPowerful
 		}
+		// Whoever has the address now may be somebody else than whom it was linked for.
+		var linked bool
+		const taken = `SELECT EXISTS (SELECT FROM user_identities WHERE user_id = $1 AND issuer = $2 AND subject <> $3)`
+		if err := tx.GetContext(ctx, &linked, taken, row.ID, id.Issuer, id.Subject); err != nil {
+			return fmt.Errorf("look for an identity: %w", err)
+		}
+		if linked {
+			return signon.ErrTaken
+		}
 		const link = `INSERT INTO user_identities (issuer, subject, user_id, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING`
 		if _, err := tx.ExecContext(ctx, link, id.Issuer, id.Subject, row.ID, now); err != nil {
 			return fmt.Errorf("link identity: %w", err)
@@ -61,19 +68,7 @@ func (s Users) Link(ctx context.Context, id signon.Identity, hash string, now ti
 		if _, err := revokeAll(ctx, tx, row.ID, uuid.Nil, now, session.PasswordReason); err != nil {
 			return err
 		}
-		const end = `
-			UPDATE api_keys k SET revoked_at = $2, revoke_reason = $3, version = 2
-			WHERE  k.user_id = $1 AND k.revoked_at IS NULL RETURNING ` + columnsOfKey
-		var keys []apiKeyRow
-		if err := tx.SelectContext(ctx, &keys, end, row.ID, now, key.Revoked); err != nil {
-			return fmt.Errorf("revoke keys: %w", err)
-		}
-		for _, k := range keys {
-			if err := outbox.Add(ctx, tx, apiKeyRevoked(k, key.Revoked)); err != nil {
-				return err
-			}
-		}
-		return nil
+		return revokeKeys(ctx, tx, 0, row.ID, now)
 	})
 	if err != nil {
 		return user.User{}, err

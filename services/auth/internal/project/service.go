@@ -107,7 +107,7 @@ func (s Service) Update(ctx context.Context, caller tenant.Identity, id tenant.P
 		if !patch.Owner.Set || *patch.Owner.Value == p.Owner {
 			return out, changed, nil
 		}
-		if !owns(caller, p) {
+		if !owns(caller, p) || caller.Key != "" { // as with transferProject: a stolen key gives nothing away
 			return out, false, ErrForbidden
 		}
 		heir, err := m.ByAddress(*patch.Owner.Value)

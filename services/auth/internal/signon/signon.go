@@ -23,6 +23,7 @@ var (
 	errAway     = errs.New(errs.Unavailable, "the identity provider cannot be reached at the moment").After(5 * time.Second)
 	ErrAddress  = errs.New(errs.Forbidden, "the identity provider does not vouch for an e-mail address of yours")
 	ErrClosed   = errs.New(errs.Forbidden, "there is no account for you here, and not everybody may register")
+	ErrTaken    = errs.New(errs.Forbidden, "the account of your address belongs to somebody else of the identity provider")
 	ErrPowerful = errs.New(errs.Forbidden, "the account of a superuser is not linked by its address")
 )
 
@@ -45,8 +46,8 @@ type accounts interface {
 	// ByIdentity returns the account of an identity, or [user.ErrUnknown].
 	ByIdentity(ctx context.Context, issuer, subject string) (user.User, error)
 	// Link gives the account of the address to the identity: its sessions and keys
-	// end, its hash is replaced. It returns [user.ErrUnknown] without an account, and
-	// [ErrPowerful].
+	// end, its hash is replaced. It returns [user.ErrUnknown] without an account,
+	// [ErrTaken] for one that is linked already, and [ErrPowerful].
 	Link(ctx context.Context, id Identity, hash string, now time.Time) (user.User, error)
 	// Create makes an account, or returns [user.ErrRegistered].
 	Create(ctx context.Context, d user.Draft, now time.Time) (user.User, error)

@@ -246,10 +246,13 @@ streams can write the log anew. --file verifies an export, without a server.`,
 				}
 			}
 			if !report.Sound {
-				return codedError{fmt.Errorf("the audit log is not as it was written: %d faults", len(report.Faults)), exitRefused}
+				return codedError{fmt.Errorf("the audit log is not as it was written: %s", count(len(report.Faults), "fault")), exitRefused}
 			}
 			if !e.json {
 				e.line("Sound: %d entries, %d announcements met. The last hash is %s.", report.Entries, report.Anchors, or(some(report.Last.Hash), "none"))
+				if report.Anchors == 0 {
+					e.line("Nothing was announced of it: entries that were cut off at its end cannot be missed. --anchors names a file with what was.")
+				}
 			}
 			return nil
 		},
@@ -312,9 +315,9 @@ func verifyLines(r io.Reader, anchors []audit.Anchor, head *audit.Anchor) (audit
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
 			continue
 		}
-		var x audit.Entry
-		if err := json.Unmarshal(lines.Bytes(), &x); err != nil {
-			return report, usageError{fmt.Errorf("line %d is no entry: %w", report.Entries+1, err)}
+		x, err := entryOf(lines.Bytes())
+		if err != nil {
+			return report, codedError{fmt.Errorf("line %d is no entry as it was exported: %w", report.Entries+1, err), exitRefused}
 		}
 		if v == nil {
 			v = audit.NewVerifier(x.Chain, anchors)
@@ -365,6 +368,26 @@ func announced(ctx context.Context, s *client.Session) ([]audit.Anchor, error) {
 			return all, nil
 		}
 	}
+}
+
+// entryOf reads an entry and nothing beside it: what no hash covers would be
+// believed with the rest.
+func entryOf(line []byte) (x audit.Entry, err error) {
+	d := json.NewDecoder(bytes.NewReader(line))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&x); err != nil {
+		return x, err
+	}
+	var names map[string]json.RawMessage
+	if err := json.Unmarshal(line, &names); err != nil { // also for what follows the entry
+		return x, err
+	}
+	for name := range names {
+		if name != strings.ToLower(name) { // Go's decoder takes it for the other
+			return x, fmt.Errorf("it has a field %q", name)
+		}
+	}
+	return x, nil
 }
 
 // anchorOf reads an anchor, or the event that announced it.

@@ -120,6 +120,9 @@ the next ` + "`commandcenter login`" + `, not even the owner on the machine of t
 		Example: "  commandcenter logout\n  commandcenter logout --server https://cc.example.org",
 		Args:    nargs(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if os.Getenv("CC_TOKEN") != "" {
+				return usageError{errors.New("CC_TOKEN is set, and a key has no session: unset it to log out")}
+			}
 			s, err := e.session()
 			if err != nil {
 				return err

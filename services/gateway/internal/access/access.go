@@ -20,7 +20,7 @@ var (
 	ErrNoAccount = errs.New(errs.Unauthenticated, "The account does not exist any more")
 	ErrInactive  = errs.New(errs.Forbidden, "The account is inactive")
 	ErrBadKey    = errs.New(errs.Unauthenticated, "The API key is not valid")
-	ErrKeyEnded  = errs.New(errs.Unauthenticated, "The account of the API key does not exist any more or is inactive")
+	ErrKeyEnded  = errs.New(errs.Unauthenticated, "The holder of the API key has left its project, or is switched off or gone")
 	ErrNoProject = errs.New(errs.Forbidden, "The account belongs to no project")
 	errAway      = errs.New(errs.Unavailable, "Access cannot be checked at the moment").After(2 * time.Second)
 )
