@@ -1,18 +1,23 @@
 package postgres_test
 
 import (
+	"crypto/sha256"
 	"errors"
 	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/invitation"
+	"github.com/commandcenter/commandcenter/services/auth/internal/key"
 	"github.com/commandcenter/commandcenter/services/auth/internal/member"
 	"github.com/commandcenter/commandcenter/services/auth/internal/postgres"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
+	"github.com/commandcenter/commandcenter/services/auth/internal/signon"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
 
@@ -358,5 +363,54 @@ func TestWhoIsRemovedFallsBackToAnotherProject(t *testing.T) {
 	no := errors.New("no")
 	if err := w.members().Remove(w.ctx(), p, a.ID, a.ID, monday, func(tenant.Role, tenant.Role) (tenant.Role, error) { return "", no }); !errors.Is(err, no) || w.role(p, a.ID) != tenant.Owner {
 		t.Errorf("refused: %v", err)
+	}
+}
+
+func TestTheKeysOfWhoLeavesEndAndDoNotComeBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, p := w.person("a@example.org")
+	b, elsewhere := w.person("b@example.org")
+	w.join(p, a.ID, b.ID, tenant.Admin, 1)
+	made := func(in tenant.Project, by int64) []byte {
+		k := key.Key{
+			ID: uuid.New(), Project: in, Holder: key.Holder{User: by}, Name: "x", Prefix: "abcdefgh", Scopes: []string{"*:read"}, CreatedBy: by, CreatedAt: monday,
+		}
+		hash := sha256.Sum256(k.ID[:])
+		w.must(w.keys().Add(w.ctx(), k, hash[:]))
+		return hash[:]
+	}
+	ends, others, own := made(p, b.ID), made(p, a.ID), made(elsewhere, b.ID)
+	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, monday, yes("")))
+	w.join(p, a.ID, b.ID, tenant.Viewer, 2)
+	if _, err := w.keys().Find(w.ctx(), ends, monday); !errors.Is(err, key.ErrUnknown) {
+		t.Errorf("removed and back: %v", err)
+	}
+	for name, hash := range map[string][]byte{"of another member": others, "in another project": own} {
+		if _, err := w.keys().Find(w.ctx(), hash, monday); err != nil {
+			t.Errorf("a key %s: %v", name, err)
+		}
+	}
+}
+
+func TestAnAccountThatIsLinkedIsNotForTheNextHolderOfItsAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.person("first@example.org") // a superuser is never linked
+	u, _ := w.person("a@example.org")
+	link := func(issuer, subject string) error {
+		got, err := w.users.Link(w.ctx(), signon.Identity{Issuer: issuer, Subject: subject, Email: "a@example.org", Verified: true}, hash, monday)
+		if err == nil && got.ID != u.ID {
+			t.Errorf("linked to %d", got.ID)
+		}
+		return err
+	}
+	w.must(link("https://id.example.org", "1"))
+	w.must(link("https://id.example.org", "1")) // twice at the same moment
+	if err := link("https://id.example.org", "2"); !errors.Is(err, signon.ErrTaken) {
+		t.Errorf("somebody else: %v", err)
+	}
+	if _, err := w.users.ByIdentity(w.ctx(), "https://id.example.org", "2"); !errors.Is(err, user.ErrUnknown) {
+		t.Errorf("somebody else is known: %v", err)
 	}
 }

@@ -118,6 +118,20 @@ func TestCreatorOwnsTheProject(t *testing.T) {
 	}
 }
 
+func TestAKeyGivesNoProjectAway(t *testing.T) {
+	t.Parallel()
+	who := caller(tenant.Owner)
+	who.Key = "k"
+	d := newDesk()
+	s := Service{Projects: d, Now: now}
+	if _, err := s.Update(t.Context(), who, 42, Patch{Owner: set("al@example.org")}); !errors.Is(err, ErrForbidden) || d.saved > 0 {
+		t.Errorf("%v, saved %d times", err, d.saved)
+	}
+	if _, err := s.Update(t.Context(), who, 42, Patch{Name: set("Beta")}); err != nil || d.saved != 1 {
+		t.Errorf("another name: %v, saved %d times", err, d.saved)
+	}
+}
+
 func TestListIsBounded(t *testing.T) {
 	t.Parallel()
 	s := Service{Projects: newDesk(), Now: now}
