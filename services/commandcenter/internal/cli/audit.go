@@ -371,23 +371,30 @@ func announced(ctx context.Context, s *client.Session) ([]audit.Anchor, error) {
 }
 
 // entryOf reads an entry and nothing beside it: what no hash covers would be
-// believed with the rest.
-func entryOf(line []byte) (x audit.Entry, err error) {
+// believed with the rest. The outcome follows from what is covered.
+func entryOf(line []byte) (audit.Entry, error) {
+	var x struct {
+		audit.Entry
+		Said audit.Outcome `json:"outcome"`
+	}
 	d := json.NewDecoder(bytes.NewReader(line))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&x); err != nil {
-		return x, err
+		return x.Entry, err
 	}
 	var names map[string]json.RawMessage
 	if err := json.Unmarshal(line, &names); err != nil { // also for what follows the entry
-		return x, err
+		return x.Entry, err
 	}
 	for name := range names {
 		if name != strings.ToLower(name) { // Go's decoder takes it for the other
-			return x, fmt.Errorf("it has a field %q", name)
+			return x.Entry, fmt.Errorf("it has a field %q", name)
 		}
 	}
-	return x, nil
+	if x.Said != "" && x.Said != x.Outcome() {
+		return x.Entry, fmt.Errorf("its outcome is %q, which is said to be %q", x.Outcome(), x.Said)
+	}
+	return x.Entry, nil
 }
 
 // anchorOf reads an anchor, or the event that announced it.
