@@ -49,9 +49,13 @@ func (h *Handlers) secure() bool { return strings.HasPrefix(h.PublicURL, "https:
 
 func (h *Handlers) loginBrowser(ctx context.Context, r loginRequest) (sent, error) {
 	u, err := h.Authenticator.Authenticate(ctx, r.Body.Email, r.Body.Password, tenant.From(ctx).Client)
+	if h.LoggedIn != nil {
+		h.LoggedIn(outcomeOf(err))
+	}
 	if err != nil {
 		return sent{}, err
 	}
+	acted(ctx, u.ID)
 	return h.open(ctx, u.ID, http.StatusOK, "")
 }
 
@@ -102,6 +106,7 @@ func (h *Handlers) finishSignOn(ctx context.Context, r finishSignOnRequest) (sen
 	if err != nil {
 		return sent{}, err
 	}
+	acted(ctx, u.ID)
 	return h.open(ctx, u.ID, http.StatusSeeOther, to)
 }
 

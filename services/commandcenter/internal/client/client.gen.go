@@ -3393,7 +3393,7 @@ type ClientInterface interface {
 
 	// UpdateProjectWithBody Change a project
 	//
-	// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
+	// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it, in a session and by no API key. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3402,7 +3402,7 @@ type ClientInterface interface {
 
 	// UpdateProject Change a project
 	//
-	// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
+	// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it, in a session and by no API key. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -5139,7 +5139,7 @@ func (c *Client) GetProject(ctx context.Context, projectId ProjectID, reqEditors
 
 // UpdateProjectWithBody Change a project
 //
-// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
+// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it, in a session and by no API key. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5158,7 +5158,7 @@ func (c *Client) UpdateProjectWithBody(ctx context.Context, projectId ProjectID,
 
 // UpdateProject Change a project
 //
-// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
+// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it, in a session and by no API key. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -12345,7 +12345,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateProjectWithBodyWithResponse Change a project
 	//
-	// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
+	// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it, in a session and by no API key. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12354,7 +12354,7 @@ type ClientWithResponsesInterface interface {
 
 	// UpdateProjectWithResponse Change a project
 	//
-	// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
+	// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it, in a session and by no API key. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -20376,7 +20376,7 @@ func (c *ClientWithResponses) GetProjectWithResponse(ctx context.Context, projec
 
 // UpdateProjectWithBodyWithResponse Change a project
 //
-// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
+// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it, in a session and by no API key. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -20391,7 +20391,7 @@ func (c *ClientWithResponses) UpdateProjectWithBodyWithResponse(ctx context.Cont
 
 // UpdateProjectWithResponse Change a project
 //
-// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
+// Only the fields present are changed. `owner` names the owner by e-mail address, and only the owner may change it, in a session and by no API key. A value other than the present owner's or an active member's address is refused with 422; the owner before becomes an admin.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

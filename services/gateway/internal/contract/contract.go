@@ -96,7 +96,7 @@ type Operation struct {
 
 	PathParams []string // names, in the order of the path
 	params     []param
-	reading    bool // see Reads
+	reads      *bool // as the contract says it, see Reads
 }
 
 // Contract is the compiled file.
@@ -315,9 +315,15 @@ func (o *Operation) check() error {
 	return nil
 }
 
-// Reads reports whether the operation changes nothing: a search is a POST, and a
-// read. What the contract does not say so of is a write, and recorded.
-func (o *Operation) Reads() bool { return o.Method == http.MethodGet || o.reading }
+// Reads reports whether the operation changes nothing. A GET does not, and all else
+// does and is recorded, but for what the contract says: a search is a POST and a
+// read, and who comes back from an identity provider logs in by a GET.
+func (o *Operation) Reads() bool {
+	if o.reads != nil {
+		return *o.reads
+	}
+	return o.Method == http.MethodGet
+}
 
 // Level is the word of the scope that an API key has to have in the area of the
 // operation: read, write or admin.

@@ -36,10 +36,11 @@ func (o *Operation) extensions(ext map[string]any) error {
 		case "x-timeout":
 			o.Timeout, err = duration(value)
 		case "x-reads":
-			if read, ok := value.(bool); !ok || !read {
-				err = errors.New("want true")
+			read, ok := value.(bool)
+			if !ok {
+				err = errors.New("want true or false")
 			}
-			o.reading = true
+			o.reads = &read
 		case "x-strict-query":
 			var ok bool
 			if o.StrictQuery, ok = value.(bool); !ok {
