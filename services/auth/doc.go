@@ -2,18 +2,21 @@
 //
 // Owns: users, their identities elsewhere, login attempts, sessions, refresh
 // tokens, signing keys (of the instance); projects, memberships, invitations, service accounts, API keys,
-// limits of calls, purges (of a project).
+// limits of calls, purges (of a project); the audit logs, of each project and of the
+// instance.
 //
 // Hears: platform.v1.ProjectPurged, from every service that keeps rows of
-// projects.
+// projects; platform.v1.CallRecorded, from every service and the gateway;
+// SigningKeyRotated, from its other replicas.
 //
 // Says: auth.v1.UserRegistered, UserDeactivated, UserReactivated, ProjectCreated,
 // ProjectUpdated, ProjectTransferred, ProjectDeleting, ProjectDeleted,
 // MembershipChanged, MemberJoined, MemberRoleChanged, MemberRemoved,
 // InvitationCreated, InvitationRevoked, SessionRevoked, ApiKeyCreated,
-// ApiKeyRevoked, ServiceAccountChanged, SigningKeyRotated, LimitChanged.
+// ApiKeyRevoked, ServiceAccountChanged, SigningKeyRotated, LimitChanged,
+// AuditAnchored.
 //
-// Serves: the operations of the tags auth, keys, users and projects (requests
+// Serves: the operations of the tags auth, keys, users, projects and audit (requests
 // where a secret travels, commands for other writes); the calls resolveAccess,
 // resolveKey, resolveBrowser and signingKeys; replay: projects and memberships.
 //

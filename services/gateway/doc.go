@@ -2,8 +2,9 @@
 // who may ask.
 //
 //	owns    nothing; the contract is openapi.yaml
-//	hears   auth.session.revoked, auth.membership.changed, auth.limit.changed, auth.project.deleting, auth.project.deleted
-//	says    nothing
+//	hears   what changes who may do what: of auth, session.revoked, user.deactivated and reactivated, membership.changed, key.created and revoked,
+//	        service_account.changed, signing_key.rotated, limit.changed, project.deleting and deleted
+//	says    platform.call.recorded, of what it denied
 //	serves  every operation of openapi.yaml, to HTTP; asks the services over the bus
 //
 // A call is looked up in the contract, named, limited, authenticated, placed in
