@@ -91,7 +91,7 @@ const exportPage = 500
 // neither side holds more than one. It ends where the log ended when it was
 // asked for: what comes meanwhile, the record of nothing else, is the next
 // one's.
-func (s *Edge) exportAudit(c echo.Context, _ *contract.Operation, who tenant.Identity, params []byte) error {
+func (s *Edge) exportAudit(c echo.Context, op *contract.Operation, who tenant.Identity, params []byte) error {
 	r := c.Request()
 	question := map[string]any{}
 	if err := json.Unmarshal(closed(open(params)), &question); err != nil {
@@ -104,7 +104,14 @@ func (s *Edge) exportAudit(c echo.Context, _ *contract.Operation, who tenant.Ide
 	rc := http.NewResponseController(c.Response().Writer)
 	end, begun := int64(-1), false
 	for {
-		page, err := s.auditPage(r.Context(), who, question)
+		var err error
+		if begun { // a long log takes long, and rights may end meanwhile
+			who, err = s.callerNow(r.Context(), r, op, c.ParamValues(), who.Project)
+		}
+		var page auditPage
+		if err == nil {
+			page, err = s.auditPage(r.Context(), who, question)
+		}
 		if err != nil {
 			if !begun {
 				return err
