@@ -35,8 +35,14 @@ func (h *Handlers) resolveAccess(ctx context.Context, r *authv1.ResolveAccessReq
 	return res, nil
 }
 
-func (h *Handlers) signingKeys(context.Context, *authv1.SigningKeysRequest) (*authv1.SigningKeysResponse, error) {
+// signingKeys tells what the database holds: a key that another replica has just
+// revoked would be believed for minutes. A gateway that gets no answer goes on
+// with the keys that it has.
+func (h *Handlers) signingKeys(ctx context.Context, _ *authv1.SigningKeysRequest) (*authv1.SigningKeysResponse, error) {
 	now := h.Issuer.Now()
+	if err := h.Issuer.Keys.Read(ctx, now); err != nil {
+		return nil, err
+	}
 	var out authv1.SigningKeysResponse
 	for _, k := range h.Issuer.Keys.Published(now) {
 		key := &authv1.SigningKey{Kid: k.ID, PublicKey: k.Public}

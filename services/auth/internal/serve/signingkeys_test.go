@@ -49,3 +49,22 @@ func TestSigningKeysAreReplacedAtOnceAndSaySo(t *testing.T) {
 	}
 	w.refresh(refresh).ok(200) // nobody is logged out
 }
+
+func TestAKeyThatAnotherReplicaHasRevokedIsToldNoMore(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	published := func() int {
+		res, err := bus.CallInternal[*authv1.SigningKeysResponse](t.Context(), w.edge, "auth", "signingKeys", &authv1.SigningKeysRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(res.GetKeys())
+	}
+	if n := published(); n != 1 {
+		t.Fatalf("%d keys", n)
+	}
+	w.exec(`DELETE FROM signing_keys`) // and its fact has not come here yet
+	if n := published(); n != 0 {
+		t.Errorf("%d keys are still told", n)
+	}
+}

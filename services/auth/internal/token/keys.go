@@ -91,10 +91,11 @@ func (k *Keys) Refresh(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return fmt.Errorf("rotate signing keys: %w", err)
 	}
-	return k.load(ctx, now)
+	return k.Read(ctx, now)
 }
 
-func (k *Keys) load(ctx context.Context, now time.Time) error {
+// Read reads the ring anew. It returns [ErrSecret] like [Keys.Refresh].
+func (k *Keys) Read(ctx context.Context, now time.Time) error {
 	rows, err := k.store.SigningKeys(ctx, now)
 	if err != nil {
 		return fmt.Errorf("read signing keys: %w", err)

@@ -33,7 +33,7 @@ func (r Rotator) Rotate(ctx context.Context, revoke bool) ([]Key, error) {
 	if err := r.Store.ReplaceSigningKeys(ctx, now, now.Add(r.Keys.rotation.Keep), row, revoke); err != nil {
 		return nil, fmt.Errorf("replace signing keys: %w", err)
 	}
-	if err := r.Keys.load(ctx, now); err != nil {
+	if err := r.Keys.Read(ctx, now); err != nil {
 		return nil, err
 	}
 	return r.Keys.Published(now), nil

@@ -331,7 +331,7 @@ func TestKeysOfBeforeMoveIntoTheStoreOfSecrets(t *testing.T) {
 	refresh(t, k, monday)
 	before := m.rows[0]
 	m.rows[0] = sealedBefore(t, k.sealer, before)
-	if err := k.load(t.Context(), monday); err != nil {
+	if err := k.Read(t.Context(), monday); err != nil {
 		t.Fatal("a row of before does not open:", err)
 	}
 	refresh(t, newKeys(t, m, ring), monday)
@@ -371,7 +371,7 @@ func TestFaultsOfTheStoreAreReported(t *testing.T) {
 	if _, _, err := (Issuer{Keys: k, Now: time.Now}).Issue(t.Context(), 1, "", "", monday); err == nil {
 		t.Error("issue without a key")
 	}
-	if err := k.load(t.Context(), monday); err == nil {
+	if err := k.Read(t.Context(), monday); err == nil {
 		t.Error("load")
 	}
 }
