@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -41,6 +42,9 @@ type callState struct {
 	said  *claims                // of edge
 	id    tenant.Identity        // of the call
 	actor atomic.Pointer[string] // see ActedAs
+
+	mu    sync.Mutex
+	notes []Named // see Noted
 }
 
 // CallFrom returns the call that ctx answers, the zero Call outside of one.
