@@ -35,8 +35,11 @@ type ResolveAccessRequest struct {
 	Session string `protobuf:"bytes,3,opt,name=session,proto3" json:"session,omitempty"`
 	// Asks for this service account in the place of a user.
 	ServiceAccountId int32 `protobuf:"varint,10,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// Asks for the state of this API key (UUID) as well; empty when the caller has
+	// none.
+	KeyId         string `protobuf:"bytes,11,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ResolveAccessRequest) Reset() {
@@ -97,6 +100,13 @@ func (x *ResolveAccessRequest) GetServiceAccountId() int32 {
 	return 0
 }
 
+func (x *ResolveAccessRequest) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
 // The answer is about now: it may be kept for seconds, and is dropped when one
 // of SessionRevoked, MembershipChanged, UserDeactivated, UserReactivated,
 // ServiceAccountChanged, LimitChanged and ProjectDeleting says otherwise.
@@ -115,6 +125,12 @@ type ResolveAccessResponse struct {
 	Role string `protobuf:"bytes,7,opt,name=role,proto3" json:"role,omitempty"`
 	// 0 unless it was asked for and exists.
 	ServiceAccountId int32 `protobuf:"varint,10,opt,name=service_account_id,json=serviceAccountId,proto3" json:"service_account_id,omitempty"`
+	// The key that was asked for, also when there is none of this id (any more).
+	KeyId string `protobuf:"bytes,11,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// It has not ended, is held by whom it was asked for, and is of the project.
+	KeyLive bool `protobuf:"varint,12,opt,name=key_live,json=keyLive,proto3" json:"key_live,omitempty"`
+	// Of a live key, as "<area>:<level>".
+	KeyScopes []string `protobuf:"bytes,13,rep,name=key_scopes,json=keyScopes,proto3" json:"key_scopes,omitempty"`
 	// What the project has set for itself.
 	Limits        []*ProjectLimit `protobuf:"bytes,20,rep,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -205,6 +221,27 @@ func (x *ResolveAccessResponse) GetServiceAccountId() int32 {
 		return x.ServiceAccountId
 	}
 	return 0
+}
+
+func (x *ResolveAccessResponse) GetKeyId() string {
+	if x != nil {
+		return x.KeyId
+	}
+	return ""
+}
+
+func (x *ResolveAccessResponse) GetKeyLive() bool {
+	if x != nil {
+		return x.KeyLive
+	}
+	return false
+}
+
+func (x *ResolveAccessResponse) GetKeyScopes() []string {
+	if x != nil {
+		return x.KeyScopes
+	}
+	return nil
 }
 
 func (x *ResolveAccessResponse) GetLimits() []*ProjectLimit {
@@ -683,15 +720,16 @@ var File_auth_v1_auth_calls_proto protoreflect.FileDescriptor
 
 const file_auth_v1_auth_calls_proto_rawDesc = "" +
 	"\n" +
-	"\x18auth/v1/auth_calls.proto\x12\x15commandcenter.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&options/v1/commandcenter_options.proto\"\xe1\x01\n" +
+	"\x18auth/v1/auth_calls.proto\x12\x15commandcenter.auth.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&options/v1/commandcenter_options.proto\"\xf8\x01\n" +
 	"\x14ResolveAccessRequest\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\x05R\x06userId\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x02 \x01(\x05R\tprojectId\x12\x18\n" +
 	"\asession\x18\x03 \x01(\tR\asession\x12,\n" +
 	"\x12service_account_id\x18\n" +
-	" \x01(\x05R\x10serviceAccountId:I\xd2\xf3\x18E\n" +
-	"\x04auth\x12\rresolveAccess\x1a+commandcenter.auth.v1.ResolveAccessResponse\"\x01*\"\xbd\x02\n" +
+	" \x01(\x05R\x10serviceAccountId\x12\x15\n" +
+	"\x06key_id\x18\v \x01(\tR\x05keyId:I\xd2\xf3\x18E\n" +
+	"\x04auth\x12\rresolveAccess\x1a+commandcenter.auth.v1.ResolveAccessResponse\"\x01*\"\x8e\x03\n" +
 	"\x15ResolveAccessResponse\x12\x17\n" +
 	"\auser_id\x18\x01 \x01(\x05R\x06userId\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x12\x16\n" +
@@ -702,7 +740,11 @@ const file_auth_v1_auth_calls_proto_rawDesc = "" +
 	"project_id\x18\x06 \x01(\x05R\tprojectId\x12\x12\n" +
 	"\x04role\x18\a \x01(\tR\x04role\x12,\n" +
 	"\x12service_account_id\x18\n" +
-	" \x01(\x05R\x10serviceAccountId\x12;\n" +
+	" \x01(\x05R\x10serviceAccountId\x12\x15\n" +
+	"\x06key_id\x18\v \x01(\tR\x05keyId\x12\x19\n" +
+	"\bkey_live\x18\f \x01(\bR\akeyLive\x12\x1d\n" +
+	"\n" +
+	"key_scopes\x18\r \x03(\tR\tkeyScopes\x12;\n" +
 	"\x06limits\x18\x14 \x03(\v2#.commandcenter.auth.v1.ProjectLimitR\x06limits\"l\n" +
 	"\fProjectLimit\x12\x14\n" +
 	"\x05class\x18\x01 \x01(\tR\x05class\x12\x14\n" +

@@ -69,13 +69,13 @@ func (s *shelf) Find(_ context.Context, hash []byte, _ time.Time) (Key, error) {
 	return Key{}, ErrUnknown
 }
 
-func (s *shelf) BoundTo(_ context.Context, id uuid.UUID, _ time.Time) (tenant.Project, error) {
+func (s *shelf) ByID(_ context.Context, id uuid.UUID, _ time.Time) (Key, error) {
 	for _, k := range s.keys {
 		if k.ID == id {
-			return k.Project, nil
+			return k, nil
 		}
 	}
-	return 0, ErrUnknown
+	return Key{}, ErrUnknown
 }
 
 func (s *shelf) Accounts(context.Context, tenant.Project) ([]Account, error) {

@@ -22,8 +22,8 @@ type finder interface {
 	// Find returns the live key with this hash, or [ErrUnknown]. A key of a project
 	// that is being deleted is none.
 	Find(ctx context.Context, hash []byte, now time.Time) (Key, error)
-	// BoundTo returns the project of a live key, or [ErrUnknown].
-	BoundTo(ctx context.Context, id uuid.UUID, now time.Time) (tenant.Project, error)
+	// ByID returns a live key, or [ErrUnknown].
+	ByID(ctx context.Context, id uuid.UUID, now time.Time) (Key, error)
 }
 
 // Resolve returns the live key with this hash, or [ErrUnknown].
@@ -39,15 +39,21 @@ func (r Reader) Resolve(ctx context.Context, hash []byte) (Key, error) {
 
 // Project returns the one project in which the caller's key is good.
 func (r Reader) Project(ctx context.Context, caller tenant.Identity) (tenant.Project, error) {
-	id, err := uuid.Parse(caller.Key)
+	k, err := r.ByID(ctx, caller.Key)
+	return k.Project, err
+}
+
+// ByID returns the live key of this id, or [ErrUnknown].
+func (r Reader) ByID(ctx context.Context, text string) (Key, error) {
+	id, err := uuid.Parse(text)
 	if err != nil {
-		return 0, ErrUnknown
+		return Key{}, ErrUnknown
 	}
-	p, err := r.Keys.BoundTo(ctx, id, r.Now())
+	k, err := r.Keys.ByID(ctx, id, r.Now())
 	if err != nil {
-		return 0, fmt.Errorf("find the project of key %s: %w", id, err)
+		return Key{}, fmt.Errorf("find key %s: %w", id, err)
 	}
-	return p, nil
+	return k, nil
 }
 
 // Uses collects when keys were used, so that a call costs no write.

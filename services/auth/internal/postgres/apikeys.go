@@ -170,17 +170,17 @@ func (s Keys) Find(ctx context.Context, hash []byte, now time.Time) (key.Key, er
 	return row.noun(), err
 }
 
-// BoundTo returns the project of a live key.
-func (s Keys) BoundTo(ctx context.Context, id uuid.UUID, now time.Time) (tenant.Project, error) {
-	const q = `SELECT k.project_id FROM api_keys k WHERE k.key_id = $1 AND ` + liveKey
-	var p int64
-	err := s.db.AcrossProjects(ctx, "find the project of an API key", func(ctx context.Context, tx *sqlx.Tx) error {
-		return tx.GetContext(ctx, &p, q, id, now)
+// ByID returns the live key of this id.
+func (s Keys) ByID(ctx context.Context, id uuid.UUID, now time.Time) (key.Key, error) {
+	const q = `SELECT ` + columnsOfKey + ` FROM api_keys k WHERE k.key_id = $1 AND ` + liveKey
+	var row apiKeyRow
+	err := s.db.AcrossProjects(ctx, "find an API key by its id", func(ctx context.Context, tx *sqlx.Tx) error {
+		return tx.GetContext(ctx, &row, q, id, now)
 	})
 	if pg.NoRows(err) {
-		return 0, key.ErrUnknown
+		return key.Key{}, key.ErrUnknown
 	}
-	return tenant.Project(p), err
+	return row.noun(), err
 }
 
 // Used notes when keys were used, each at most once a minute.

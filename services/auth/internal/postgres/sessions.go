@@ -17,8 +17,11 @@ import (
 )
 
 // Open keeps a new session and its first token.
-func (s Sessions) Open(ctx context.Context, n session.Session, first session.Next) error {
+func (s Sessions) Open(ctx context.Context, n session.Session, version int64, first session.Next) error {
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := unchanged(ctx, tx, n.UserID, version); err != nil {
+			return err
+		}
 		const q = `
 			WITH opened AS (
 				INSERT INTO sessions (id, user_id, created_at, used_at, expires_at)
@@ -30,6 +33,20 @@ func (s Sessions) Open(ctx context.Context, n session.Session, first session.Nex
 		_, err := tx.ExecContext(ctx, q, n.ID, n.UserID, n.CreatedAt, n.ExpiresAt, first.Hash, first.ExpiresAt)
 		return err
 	})
+}
+
+// unchanged keeps the account at the version that who was let in found, for the
+// rest of the transaction: what ends all sessions comes before, and is seen here,
+// or after, and ends the one that is opened.
+func unchanged(ctx context.Context, tx *sqlx.Tx, userID, version int64) error {
+	const q = `SELECT 1 FROM users WHERE id = $1 AND version = $2 AND is_active FOR NO KEY UPDATE`
+	var one int
+	if err := tx.GetContext(ctx, &one, q, userID, version); pg.NoRows(err) {
+		return session.ErrChanged
+	} else if err != nil {
+		return fmt.Errorf("lock user: %w", err)
+	}
+	return nil
 }
 
 type storedRow struct {
@@ -150,16 +167,21 @@ func (s Sessions) Live(ctx context.Context, userID int64, now time.Time) (live [
 }
 
 // RevokeAll ends every live session of the user, says so of each, and returns
-// how many there were.
+// how many there were. The account gets another version, for who is logging in.
 func (s Sessions) RevokeAll(ctx context.Context, userID int64, now time.Time, reason string) (ended int, err error) {
 	err = s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		const next = `UPDATE users SET version = version + 1 WHERE id = $1`
+		if _, err := tx.ExecContext(ctx, next, userID); err != nil {
+			return fmt.Errorf("count the version: %w", err)
+		}
 		ended, err = revokeAll(ctx, tx, userID, uuid.Nil, now, reason)
 		return err
 	})
 	return ended, err
 }
 
-// revokeAll spares the session keep.
+// revokeAll spares the session keep. Its caller has given the account another
+// version before, and so holds its lock.
 func revokeAll(ctx context.Context, tx *sqlx.Tx, userID int64, keep uuid.UUID, now time.Time, reason string) (int, error) {
 	const q = `
 		UPDATE sessions SET revoked_at = $2, revoke_reason = $3

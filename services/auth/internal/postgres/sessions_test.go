@@ -123,7 +123,7 @@ func TestSweepRemovesWhatHasRunOutAndNothingElse(t *testing.T) {
 	u, _ := w.person("jo@example.org")
 	w.session(u.ID)
 	s := session.Session{ID: uuid.New(), UserID: u.ID, CreatedAt: monday, ExpiresAt: monday.Add(3 * time.Hour)}
-	w.must(w.sessions.Open(w.ctx(), s, next(7)))
+	w.must(w.sessions.Open(w.ctx(), s, u.Version, next(7)))
 	keep := func(here, all user.Attempts) (user.Attempts, user.Attempts) {
 		here.Failures, here.WindowFrom = 1, monday
 		return here, here

@@ -61,8 +61,10 @@ func (s Users) Link(ctx context.Context, id signon.Identity, hash string, now ti
 		if _, err := tx.ExecContext(ctx, link, id.Issuer, id.Subject, row.ID, now); err != nil {
 			return fmt.Errorf("link identity: %w", err)
 		}
-		const replace = `UPDATE users SET password_hash = $2, version = version + 1, updated_at = $3 WHERE id = $1`
-		if _, err := tx.ExecContext(ctx, replace, row.ID, hash, now); err != nil {
+		const replace = `
+			UPDATE users SET password_hash = $2, version = version + 1, updated_at = $3 WHERE id = $1
+			RETURNING id, email, full_name, is_active, is_superuser, version, created_at, updated_at, last_login_at`
+		if err := tx.GetContext(ctx, &row, replace, row.ID, hash, now); err != nil {
 			return fmt.Errorf("replace password hash: %w", err)
 		}
 		if _, err := revokeAll(ctx, tx, row.ID, uuid.Nil, now, session.PasswordReason); err != nil {
@@ -78,8 +80,11 @@ func (s Users) Link(ctx context.Context, id signon.Identity, hash string, now ti
 
 // OpenBrowser keeps a new session with the hash of its cookie, and notes the
 // login.
-func (s Sessions) OpenBrowser(ctx context.Context, n session.Session, hash []byte) error {
+func (s Sessions) OpenBrowser(ctx context.Context, n session.Session, version int64, hash []byte) error {
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := unchanged(ctx, tx, n.UserID, version); err != nil {
+			return err
+		}
 		const q = `
 			WITH opened AS (
 				INSERT INTO sessions (id, user_id, created_at, used_at, expires_at) VALUES ($1, $2, $3, $3, $4)

@@ -237,7 +237,8 @@ func saveAttempts(ctx context.Context, tx *sqlx.Tx, key []byte, a user.Attempts,
 }
 
 // LoggedIn forgets the failures of the account and notes the time; rehash, when
-// not empty, replaces the stored hash.
+// not empty, replaces the stored hash, unless the account has changed since: it
+// may be that of a password which is none any more.
 func (s Users) LoggedIn(ctx context.Context, u user.User, client string, now time.Time, rehash string) error {
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
 		for _, key := range [][]byte{addressHash(u.Email), attemptsFrom(u.Email, client)} { // in the order of Failed
@@ -248,9 +249,9 @@ func (s Users) LoggedIn(ctx context.Context, u user.User, client string, now tim
 		}
 		const note = `
 			UPDATE users
-			SET    last_login_at = $2, password_hash = coalesce(nullif($3, ''), password_hash)
+			SET    last_login_at = $2, password_hash = CASE WHEN version = $4 AND $3 <> '' THEN $3 ELSE password_hash END
 			WHERE  id = $1`
-		if _, err := tx.ExecContext(ctx, note, u.ID, now, rehash); err != nil {
+		if _, err := tx.ExecContext(ctx, note, u.ID, now, rehash, u.Version); err != nil {
 			return fmt.Errorf("note login: %w", err)
 		}
 		return nil
@@ -258,13 +259,18 @@ func (s Users) LoggedIn(ctx context.Context, u user.User, client string, now tim
 }
 
 // ChangePassword replaces the hash and ends every session of the user but keep.
-func (s Users) ChangePassword(ctx context.Context, userID int64, hash string, keep uuid.UUID, now time.Time) error {
+func (s Users) ChangePassword(ctx context.Context, u user.User, hash string, keep uuid.UUID, now time.Time) error {
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
-		const q = `UPDATE users SET password_hash = $2, version = version + 1, updated_at = $3 WHERE id = $1`
-		if _, err := tx.ExecContext(ctx, q, userID, hash, now); err != nil {
+		const q = `
+			UPDATE users SET password_hash = $2, version = version + 1, updated_at = $3
+			WHERE  id = $1 AND version = $4 AND is_active RETURNING version`
+		var version int64
+		if err := tx.GetContext(ctx, &version, q, u.ID, hash, now, u.Version); pg.NoRows(err) {
+			return user.ErrChanged
+		} else if err != nil {
 			return fmt.Errorf("replace password hash: %w", err)
 		}
-		_, err := revokeAll(ctx, tx, userID, keep, now, session.PasswordReason)
+		_, err := revokeAll(ctx, tx, u.ID, keep, now, session.PasswordReason)
 		return err
 	})
 }

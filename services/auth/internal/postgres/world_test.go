@@ -74,8 +74,16 @@ func (w *world) session(owner int64) (session.Session, []byte) {
 	s := session.Session{ID: uuid.New(), UserID: owner, CreatedAt: monday, ExpiresAt: monday.Add(time.Hour)}
 	token := append(make([]byte, 0, 32), s.ID[:]...)
 	token = append(token, s.ID[:]...)
-	w.must(w.sessions.Open(w.ctx(), s, session.Next{Hash: token, ExpiresAt: s.ExpiresAt}))
+	w.must(w.sessions.Open(w.ctx(), s, w.version(owner), session.Next{Hash: token, ExpiresAt: s.ExpiresAt}))
 	return s, token
+}
+
+// version is that of the account now.
+func (w *world) version(id int64) int64 {
+	w.Helper()
+	u, err := w.users.Get(w.ctx(), id)
+	w.must(err)
+	return u.Version
 }
 
 // exec changes rows of all projects.

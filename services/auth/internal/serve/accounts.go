@@ -67,11 +67,16 @@ func (h *Handlers) logIn(ctx context.Context, in UserLogin) (session.Pair, error
 	if err != nil {
 		return session.Pair{}, err
 	}
-	pair, err := h.Sessions.Open(ctx, u.ID, u.Email)
+	pair, err := h.Sessions.Open(ctx, letIn(u))
 	if err == nil {
 		acted(ctx, u.ID)
 	}
 	return pair, err
+}
+
+// letIn is what a session is opened for.
+func letIn(u user.User) session.Login {
+	return session.Login{UserID: u.ID, Email: u.Email, Version: u.Version}
 }
 
 type refreshTokenRequest struct {

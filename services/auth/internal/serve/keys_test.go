@@ -264,3 +264,35 @@ func TestKeysGoWithTheirProject(t *testing.T) {
 		}
 	}
 }
+
+func TestTheStateOfAKeyIsToldToWhoeverRunsWhatItGaveLater(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	jo, al := w.member("jo@example.org"), w.member("al@example.org")
+	_, made := w.newKey(jo, reading)
+	id, _ := made["id"].(string)
+	state := func(who tenant.Identity, p tenant.Project, id string) *authv1.ResolveAccessResponse {
+		a, err := bus.CallInternal[*authv1.ResolveAccessResponse](t.Context(), w.env.Bus("knowledge"), "auth", "resolveAccess",
+			&authv1.ResolveAccessRequest{UserId: int32(who.UserID), ProjectId: int32(p), KeyId: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	for _, p := range []tenant.Project{jo.Project, 0} {
+		if a := state(jo, p, id); a.GetKeyId() != id || !a.GetKeyLive() || len(a.GetKeyScopes()) == 0 || !a.GetActive() {
+			t.Errorf("in %d: %v", p, a)
+		}
+	}
+	for name, a := range map[string]*authv1.ResolveAccessResponse{
+		"of another holder": state(al, jo.Project, id), "in another project": state(jo, al.Project, id), "of none": state(jo, jo.Project, "nonsense"),
+	} {
+		if a.GetKeyLive() || a.GetKeyId() == "" || len(a.GetKeyScopes()) != 0 {
+			t.Errorf("%s: %v", name, a)
+		}
+	}
+	w.request("revokeKey", jo, obj{"key_id": id}).ok(204)
+	if a := state(jo, jo.Project, id); a.GetKeyLive() || a.GetKeyId() != id {
+		t.Errorf("revoked: %v", a)
+	}
+}

@@ -56,12 +56,12 @@ func (h *Handlers) loginBrowser(ctx context.Context, r loginRequest) (sent, erro
 		return sent{}, err
 	}
 	acted(ctx, u.ID)
-	return h.open(ctx, u.ID, http.StatusOK, "")
+	return h.open(ctx, letIn(u), http.StatusOK, "")
 }
 
 // open gives a browser a session, and with an address sends it there.
-func (h *Handlers) open(ctx context.Context, userID int64, status int, to string) (sent, error) {
-	c, err := h.Browsers.Open(ctx, userID)
+func (h *Handlers) open(ctx context.Context, who session.Login, status int, to string) (sent, error) {
+	c, err := h.Browsers.Open(ctx, who)
 	if err != nil {
 		return sent{}, err
 	}
@@ -107,7 +107,7 @@ func (h *Handlers) finishSignOn(ctx context.Context, r finishSignOnRequest) (sen
 		return sent{}, err
 	}
 	acted(ctx, u.ID)
-	return h.open(ctx, u.ID, http.StatusSeeOther, to)
+	return h.open(ctx, letIn(u), http.StatusSeeOther, to)
 }
 
 // resolveBrowser answers the gateway. That a cookie is none is no failure.

@@ -26,8 +26,9 @@ type Browsers struct {
 }
 
 type browsers interface {
-	// OpenBrowser keeps a new session with the hash of its cookie.
-	OpenBrowser(ctx context.Context, s Session, hash []byte) error
+	// OpenBrowser keeps a new session with the hash of its cookie, or returns
+	// [ErrChanged] when the account has another version by now.
+	OpenBrowser(ctx context.Context, s Session, version int64, hash []byte) error
 	// Browser returns the live session of a cookie, found is false without one;
 	// used is when its use was last written down.
 	Browser(ctx context.Context, hash []byte, now time.Time) (s Session, email string, used time.Time, found bool, err error)
@@ -41,8 +42,8 @@ type Cookie struct {
 	Life  time.Duration // the longest that its session can last
 }
 
-// Open begins a session of the user.
-func (b Browsers) Open(ctx context.Context, userID int64) (Cookie, error) {
+// Open begins a session of the user, or returns [ErrChanged].
+func (b Browsers) Open(ctx context.Context, who Login) (Cookie, error) {
 	now := b.Now()
 	id, err := uuid.NewRandom()
 	if err != nil {
@@ -53,8 +54,8 @@ func (b Browsers) Open(ctx context.Context, userID int64) (Cookie, error) {
 		return Cookie{}, fmt.Errorf("read random cookie: %w", err)
 	}
 	c := Cookie{Value: cookiePrefix + base64.RawURLEncoding.EncodeToString(secret[:]), Life: b.Rules.Longest}
-	s := Session{ID: id, UserID: userID, CreatedAt: now, ExpiresAt: b.Rules.expiry(now, now)}
-	if err := b.Sessions.OpenBrowser(ctx, s, digest(c.Value)); err != nil {
+	s := Session{ID: id, UserID: who.UserID, CreatedAt: now, ExpiresAt: b.Rules.expiry(now, now)}
+	if err := b.Sessions.OpenBrowser(ctx, s, who.Version, digest(c.Value)); err != nil {
 		return Cookie{}, fmt.Errorf("open session of a browser: %w", err)
 	}
 	return c, nil

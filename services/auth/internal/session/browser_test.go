@@ -19,7 +19,7 @@ type tabs struct {
 	fail    error
 }
 
-func (b *tabs) OpenBrowser(_ context.Context, s Session, hash []byte) error {
+func (b *tabs) OpenBrowser(_ context.Context, s Session, _ int64, hash []byte) error {
 	b.s, b.hash, b.used = s, string(hash), s.CreatedAt
 	return b.fail
 }
@@ -40,7 +40,7 @@ func TestASessionOfABrowserLivesOnWhileItIsUsed(t *testing.T) {
 	t.Parallel()
 	kept, now := &tabs{}, time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	b := Browsers{Sessions: kept, Rules: Rules{Refresh: 24 * time.Hour, Longest: 36 * time.Hour}, Now: func() time.Time { return now }}
-	c, err := b.Open(t.Context(), 7)
+	c, err := b.Open(t.Context(), Login{UserID: 7})
 	if err != nil || !strings.HasPrefix(c.Value, "ccs_") || len(c.Value) != 47 || c.Life != 36*time.Hour || kept.hash != string(digest(c.Value)) {
 		t.Fatalf("%d characters, %v, %v", len(c.Value), c.Life, err)
 	}
@@ -62,7 +62,7 @@ func TestASessionOfABrowserLivesOnWhileItIsUsed(t *testing.T) {
 		}
 	}
 	kept.fail = errors.New("gone")
-	if _, err := b.Open(t.Context(), 7); !errors.Is(err, kept.fail) {
+	if _, err := b.Open(t.Context(), Login{UserID: 7}); !errors.Is(err, kept.fail) {
 		t.Errorf("open: %v", err)
 	}
 	if _, _, _, err := b.Resolve(t.Context(), nil); !errors.Is(err, kept.fail) {

@@ -33,7 +33,7 @@ type own interface {
 	Live(ctx context.Context, userID int64, now time.Time) ([]Live, error)
 	// Revoke ends one and says so; ended is false when there was none.
 	Revoke(ctx context.Context, id uuid.UUID, userID int64, now time.Time, reason string) (ended bool, err error)
-	// RevokeAll ends all and says so of each.
+	// RevokeAll ends all, with the logins that are under way, and says so of each.
 	RevokeAll(ctx context.Context, userID int64, now time.Time, reason string) (ended int, err error)
 }
 
@@ -62,7 +62,7 @@ func (k Keeper) End(ctx context.Context, userID int64, id string) error {
 	return nil
 }
 
-// EndAll ends every session of the user.
+// EndAll ends every session of the user, and every login that is under way.
 func (k Keeper) EndAll(ctx context.Context, userID int64) error {
 	if _, err := k.Sessions.RevokeAll(ctx, userID, k.Now(), LogoutReason); err != nil {
 		return fmt.Errorf("end all sessions: %w", err)

@@ -41,8 +41,9 @@ type Next struct {
 }
 
 type store interface {
-	// Open keeps a new session and its first token.
-	Open(ctx context.Context, s Session, first Next) error
+	// Open keeps a new session and its first token, or returns [ErrChanged] when the
+	// account has another version by now.
+	Open(ctx context.Context, s Session, version int64, first Next) error
 	// Trade finds the token with that hash, locks it and its session, asks
 	// judge, and does in the same transaction what the verdict says: keep next
 	// and mark the old one as traded, or end the session and say so in an event.
@@ -60,8 +61,8 @@ type issuer interface {
 	IsAccess(ctx context.Context, text string) bool
 }
 
-// Open begins a session of the user.
-func (s Service) Open(ctx context.Context, userID int64, email string) (Pair, error) {
+// Open begins a session of the user, or returns [ErrChanged].
+func (s Service) Open(ctx context.Context, who Login) (Pair, error) {
 	now := s.Now()
 	id, err := uuid.NewRandom()
 	if err != nil {
@@ -71,11 +72,11 @@ func (s Service) Open(ctx context.Context, userID int64, email string) (Pair, er
 	if err != nil {
 		return Pair{}, err
 	}
-	fresh := Session{ID: id, UserID: userID, CreatedAt: now, ExpiresAt: s.Rules.expiry(now, now)}
-	if err := s.Sessions.Open(ctx, fresh, Next{Hash: hash, ExpiresAt: fresh.ExpiresAt}); err != nil {
+	fresh := Session{ID: id, UserID: who.UserID, CreatedAt: now, ExpiresAt: s.Rules.expiry(now, now)}
+	if err := s.Sessions.Open(ctx, fresh, who.Version, Next{Hash: hash, ExpiresAt: fresh.ExpiresAt}); err != nil {
 		return Pair{}, fmt.Errorf("open session: %w", err)
 	}
-	return s.pair(ctx, Holder{UserID: userID, Email: email, Session: id}, plain, now)
+	return s.pair(ctx, Holder{UserID: who.UserID, Email: who.Email, Session: id}, plain, now)
 }
 
 // Refresh trades a refresh token for a new pair. It returns [ErrType] for an

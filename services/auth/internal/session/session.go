@@ -20,6 +20,7 @@ var (
 	ErrInvalid = errs.New(errs.Unauthenticated, "invalid or expired refresh token")
 	ErrType    = errs.New(errs.Unauthenticated, "invalid token type")
 	ErrEnded   = errs.New(errs.Unauthenticated, "this session has ended")
+	ErrChanged = errs.New(errs.Unauthenticated, "the account has changed since you were let in: log in again")
 )
 
 // Reasons why a session was revoked, as events say them.
@@ -35,6 +36,15 @@ type Rules struct {
 	Refresh time.Duration // of a refresh token, and of an unused session
 	Longest time.Duration // of a session, however much it is used
 	Grace   time.Duration // within which a token sent twice is no theft
+}
+
+// Login is somebody who was let in, with the version that the account had then.
+// Whatever ends all sessions of an account gives it another: a login that was
+// under way then opens none.
+type Login struct {
+	UserID  int64
+	Email   string
+	Version int64
 }
 
 // Session is one login, from its start to its end.

@@ -92,7 +92,7 @@ type shelf struct {
 	revoke func(id uuid.UUID, userID int64, reason string) (bool, error)
 }
 
-func (s shelf) Open(_ context.Context, n Session, first Next) error { return s.open(n, first) }
+func (s shelf) Open(_ context.Context, n Session, _ int64, first Next) error { return s.open(n, first) }
 
 func (s shelf) Trade(_ context.Context, hash []byte, _ time.Time, judge func(Stored) (Verdict, Next)) (Stored, Verdict, bool, error) {
 	return s.trade(hash, judge)
@@ -119,7 +119,7 @@ func TestOpenKeepsTheHashOfWhatItGives(t *testing.T) {
 	var kept Next
 	var opened Session
 	s := newService(shelf{open: func(n Session, first Next) error { opened, kept = n, first; return nil }}, press{})
-	pair, err := s.Open(t.Context(), 7, "jo@example.org")
+	pair, err := s.Open(t.Context(), Login{UserID: 7, Email: "jo@example.org"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ func TestFaultsAreNoRefusals(t *testing.T) {
 		revoke: func(uuid.UUID, int64, string) (bool, error) { return false, gone },
 	}
 	s := newService(broken, press{})
-	if _, err := s.Open(t.Context(), 7, ""); !errors.Is(err, gone) {
+	if _, err := s.Open(t.Context(), Login{UserID: 7}); !errors.Is(err, gone) {
 		t.Error(err)
 	}
 	if _, err := s.Refresh(t.Context(), token); !errors.Is(err, gone) {
@@ -247,7 +247,7 @@ func TestFaultsAreNoRefusals(t *testing.T) {
 		t.Error(err)
 	}
 	unsigned := newService(shelf{open: func(Session, Next) error { return nil }}, press{err: gone})
-	if _, err := unsigned.Open(t.Context(), 7, ""); !errors.Is(err, gone) {
+	if _, err := unsigned.Open(t.Context(), Login{UserID: 7}); !errors.Is(err, gone) {
 		t.Error(err)
 	}
 }

@@ -37,7 +37,7 @@ type ledger interface {
 	// Failed applies next to both records, under their locks.
 	Failed(ctx context.Context, email, client string, now time.Time, next func(here, all Attempts) (Attempts, Attempts)) error
 	// LoggedIn clears both records and notes the time; rehash, when not empty,
-	// replaces the stored hash.
+	// replaces the stored hash, unless the account has another version by now.
 	LoggedIn(ctx context.Context, u User, client string, now time.Time, rehash string) error
 }
 

@@ -25,8 +25,9 @@ type Changer struct {
 }
 
 type keeper interface {
-	// ChangePassword replaces the hash and ends every session but keep.
-	ChangePassword(ctx context.Context, userID int64, hash string, keep uuid.UUID, now time.Time) error
+	// ChangePassword replaces the hash and ends every session but keep. It returns
+	// [ErrChanged] when the account has another version by now.
+	ChangePassword(ctx context.Context, u User, hash string, keep uuid.UUID, now time.Time) error
 }
 
 // Change gives the account of that address a new password, and ends its
@@ -53,6 +54,6 @@ func (c Changer) Change(ctx context.Context, email, session, old, fresh string) 
 		if err != nil {
 			return fmt.Errorf("hash password: %w", err)
 		}
-		return c.Accounts.ChangePassword(ctx, u.ID, hash, keep, c.Now())
+		return c.Accounts.ChangePassword(ctx, u, hash, keep, c.Now())
 	})
 }

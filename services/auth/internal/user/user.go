@@ -20,6 +20,7 @@ var (
 	ErrLocked     = errs.New(errs.RateLimited, "too many failed logins for this account, try again later")
 	ErrClosed     = errs.New(errs.Forbidden, "this instance takes no registrations")
 	ErrUninvited  = errs.New(errs.Forbidden, "this instance takes registrations by invitation only: send the secret of one as invitation")
+	ErrChanged    = errs.New(errs.Conflict, "the account has changed meanwhile: try again")
 	ErrGone       = errs.New(errs.Unauthenticated, "this account does not exist any more")
 )
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 )
@@ -86,5 +87,48 @@ func TestTheRightsOfACommandThatWaitedAreTheCallersOfNow(t *testing.T) {
 		if !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
+	}
+}
+
+func TestACommandThatWaitedStopsWithTheKeyThatGaveIt(t *testing.T) {
+	t.Parallel()
+	live := func(id string, scopes ...string) *authv1.ResolveAccessResponse {
+		return &authv1.ResolveAccessResponse{Active: true, ProjectId: 7, Role: string(tenant.Owner), KeyId: id, KeyLive: true, KeyScopes: scopes}
+	}
+	for name, c := range map[string]struct {
+		now  *authv1.ResolveAccessResponse
+		op   string
+		want error
+		kind errs.Kind
+	}{
+		"a live one":              {live("k", "knowledge:write"), "deleteDocument", nil, ""},
+		"one for everything":      {live("k", "*:admin"), "deleteDocument", nil, ""},
+		"one that has ended":      {&authv1.ResolveAccessResponse{Active: true, ProjectId: 7, Role: string(tenant.Owner), KeyId: "k"}, "deleteDocument", errKey, errs.Forbidden},
+		"fewer scopes":            {live("k", "knowledge:read"), "deleteDocument", errKey, errs.Forbidden},
+		"scopes elsewhere":        {live("k", "projects:admin"), "deleteDocument", errKey, errs.Forbidden},
+		"an unknown operation":    {live("k", "*:admin"), "noSuchOperation", errKey, errs.Forbidden},
+		"an auth of before":       {live("", "*:admin"), "deleteDocument", nil, errs.Unavailable}, // it comes again
+		"an answer about another": {live("other", "*:admin"), "deleteDocument", nil, errs.Unavailable},
+	} {
+		_, err := keyed(tenant.Identity{UserID: 3, Project: 7, Key: "k"}, c.now, c.op)
+		if c.kind == "" && err != nil || c.kind != "" && errs.KindOf(err) != c.kind || c.want != nil && !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// With a key without an admin scope a superuser is none.
+	now := live("k", "users:write")
+	now.Superuser = true
+	for scope, want := range map[string]bool{"knowledge:write": false, "knowledge:admin": true} {
+		now.KeyScopes = []string{scope}
+		id, err := keyed(tenant.Identity{UserID: 3, Project: 7, Superuser: true, Key: "k"}, now, "deleteDocument")
+		if err == nil {
+			id, err = judge(id, now, permissionOf("deleteDocument"))
+		}
+		if err != nil || id.Superuser != want {
+			t.Errorf("with %s: superuser %v, %v", scope, id.Superuser, err)
+		}
+	}
+	if id, err := keyed(tenant.Identity{UserID: 3}, &authv1.ResolveAccessResponse{}, "deleteDocument"); err != nil || id.UserID != 3 {
+		t.Errorf("without a key: %+v, %v", id, err)
 	}
 }
