@@ -45,7 +45,7 @@ fact that is followed is one line.`,
 	fs.StringVar(&f.noun, "noun", "", "only what is about this: document")
 	fs.StringVar(&f.fact, "fact", "", "only this fact: indexed")
 	fs.StringVar(&f.about, "about", "", "only what is about the thing of this id")
-	fs.DurationVar(&f.since, "since", 24*time.Hour, "how far to look back")
+	lasting(fs, &f.since, "since", 24*time.Hour, "how far to look back")
 	fs.StringVar(&f.after, "after", "", "only what was said after this position, in place of --since")
 	fs.IntVarP(&f.limit, "limit", "n", 100, "most facts of the past")
 	fs.BoolVar(&f.internal, "internal", false, "also facts that are not public; for an admin of the project")

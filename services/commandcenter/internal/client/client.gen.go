@@ -532,7 +532,10 @@ type ApiKey struct {
 
 	// Holder Who calls with it: `user:<id>` or `service-account:<id>`
 	Holder string `json:"holder"`
-	Id     string `json:"id"`
+
+	// HolderName Its e-mail address or name
+	HolderName *string `json:"holder_name,omitempty"`
+	Id         string  `json:"id"`
 
 	// LastUsedAt To about a minute
 	LastUsedAt *time.Time `json:"last_used_at"`
@@ -639,6 +642,9 @@ type AuditHead struct {
 type AuditPage struct {
 	Entries []AuditEntry `json:"entries"`
 	Head    AuditHead    `json:"head"`
+
+	// Names E-mail addresses and names of the actors of the page as they are now, by `actor`; who is gone is not among them. The log does not hold them.
+	Names *map[string]string `json:"names,omitempty"`
 
 	// NextAfter The same, oldest first
 	NextAfter *int64 `json:"next_after"`
@@ -2958,7 +2964,7 @@ type ClientInterface interface {
 
 	// PurgeDeadLetters Remove what was given up in a project for good
 	//
-	// At most 1000 with one call, oldest first; `more` says whether to call again.
+	// At most 1000 with one call, oldest first; `more` says whether to call again. Records of the audit log stay until they are redriven.
 	//
 	// Corresponds with DELETE /api/v1/dead-letters (the `PurgeDeadLetters` operationId).
 	PurgeDeadLetters(ctx context.Context, params *PurgeDeadLettersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -2971,6 +2977,8 @@ type ClientInterface interface {
 	ListDeadLetters(ctx context.Context, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// DiscardDeadLetter Remove one for good
+	//
+	// A record of the audit log is not removed (403). It can be redriven.
 	//
 	// Corresponds with DELETE /api/v1/dead-letters/{seq} (the `DiscardDeadLetter` operationId).
 	DiscardDeadLetter(ctx context.Context, seq DeadSeq, params *DiscardDeadLetterParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4144,7 +4152,7 @@ func (c *Client) RotateSigningKeys(ctx context.Context, params *RotateSigningKey
 
 // PurgeDeadLetters Remove what was given up in a project for good
 //
-// At most 1000 with one call, oldest first; `more` says whether to call again.
+// At most 1000 with one call, oldest first; `more` says whether to call again. Records of the audit log stay until they are redriven.
 //
 // Corresponds with DELETE /api/v1/dead-letters (the `PurgeDeadLetters` operationId).
 func (c *Client) PurgeDeadLetters(ctx context.Context, params *PurgeDeadLettersParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4177,6 +4185,8 @@ func (c *Client) ListDeadLetters(ctx context.Context, params *ListDeadLettersPar
 }
 
 // DiscardDeadLetter Remove one for good
+//
+// A record of the audit log is not removed (403). It can be redriven.
 //
 // Corresponds with DELETE /api/v1/dead-letters/{seq} (the `DiscardDeadLetter` operationId).
 func (c *Client) DiscardDeadLetter(ctx context.Context, seq DeadSeq, params *DiscardDeadLetterParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -11848,7 +11858,7 @@ type ClientWithResponsesInterface interface {
 
 	// PurgeDeadLettersWithResponse Remove what was given up in a project for good
 	//
-	// At most 1000 with one call, oldest first; `more` says whether to call again.
+	// At most 1000 with one call, oldest first; `more` says whether to call again. Records of the audit log stay until they are redriven.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -11865,6 +11875,8 @@ type ClientWithResponsesInterface interface {
 	ListDeadLettersWithResponse(ctx context.Context, params *ListDeadLettersParams, reqEditors ...RequestEditorFn) (*ListDeadLettersResponse, error)
 
 	// DiscardDeadLetterWithResponse Remove one for good
+	//
+	// A record of the audit log is not removed (403). It can be redriven.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -19550,7 +19562,7 @@ func (c *ClientWithResponses) RotateSigningKeysWithResponse(ctx context.Context,
 
 // PurgeDeadLettersWithResponse Remove what was given up in a project for good
 //
-// At most 1000 with one call, oldest first; `more` says whether to call again.
+// At most 1000 with one call, oldest first; `more` says whether to call again. Records of the audit log stay until they are redriven.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -19579,6 +19591,8 @@ func (c *ClientWithResponses) ListDeadLettersWithResponse(ctx context.Context, p
 }
 
 // DiscardDeadLetterWithResponse Remove one for good
+//
+// A record of the audit log is not removed (403). It can be redriven.
 //
 // Returns a wrapper object for the known response body format(s).
 //
