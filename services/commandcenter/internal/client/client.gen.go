@@ -2841,7 +2841,8 @@ type ClientInterface interface {
 
 	// Logout End this session
 	//
-	// Revokes the session of the access token; its refresh token and every access token of the session stop working.
+	// Revokes the session of the access token; its refresh token and every access token of the session stop working. A browser that came by
+	// its cookie is told to forget it.
 	//
 	// Corresponds with POST /api/v1/auth/logout (the `Logout` operationId).
 	Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3879,7 +3880,8 @@ func (c *Client) Login(ctx context.Context, body LoginJSONRequestBody, reqEditor
 
 // Logout End this session
 //
-// Revokes the session of the access token; its refresh token and every access token of the session stop working.
+// Revokes the session of the access token; its refresh token and every access token of the session stop working. A browser that came by
+// its cookie is told to forget it.
 //
 // Corresponds with POST /api/v1/auth/logout (the `Logout` operationId).
 func (c *Client) Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -11721,7 +11723,8 @@ type ClientWithResponsesInterface interface {
 
 	// LogoutWithResponse End this session
 	//
-	// Revokes the session of the access token; its refresh token and every access token of the session stop working.
+	// Revokes the session of the access token; its refresh token and every access token of the session stop working. A browser that came by
+	// its cookie is told to forget it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -19335,7 +19338,8 @@ func (c *ClientWithResponses) LoginWithResponse(ctx context.Context, body LoginJ
 
 // LogoutWithResponse End this session
 //
-// Revokes the session of the access token; its refresh token and every access token of the session stop working.
+// Revokes the session of the access token; its refresh token and every access token of the session stop working. A browser that came by
+// its cookie is told to forget it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
