@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -44,7 +45,7 @@ func Run(ctx context.Context, args []string, s Streams) int {
 	}
 	quiet, err := e.conclude(err)
 	code := exitCode(err)
-	if err != nil && !quiet {
+	if err != nil && !quiet && (code != exitInterrupted || ctx.Err() == nil) { // who pressed Ctrl-C knows
 		e.printError(err, code)
 	}
 	return code
@@ -140,8 +141,13 @@ func (e *env) load(cmd *cobra.Command, _ []string) error {
 			return usageError{err}
 		}
 	}
-	e.loaded, err = config.Load(&e.cfg, config.Source{File: e.file, Required: required, EnvPrefix: settings.EnvPrefix, Flags: cmd.Flags()})
-	if err != nil && cmd.Annotations["broken-config"] == "" {
+	from, mends := config.Source{File: e.file, Required: required, EnvPrefix: settings.EnvPrefix, Flags: cmd.Flags()}, cmd.Annotations["broken-config"] != ""
+	e.loaded, err = config.Load(&e.cfg, from)
+	if mends && errors.Is(err, fs.ErrNotExist) { // it makes the file; flags and environment count all the same
+		from.Required = false
+		e.loaded, err = config.Load(&e.cfg, from)
+	}
+	if err != nil && !mends {
 		return usageError{err}
 	}
 	return nil
