@@ -129,11 +129,19 @@ func (e *env) auditList() *cobra.Command {
 	return ends(c, codesClient...)
 }
 
+// maxTarget is how much of what a call named is shown in a table that is not wide: of
+// ids all, of hashes the beginning.
+const maxTarget = 36
+
 func (e *env) auditTable(all client.AuditPage, wide bool) error {
 	t := newTable(e.Out, "ENTRY", "TIME", "ACTOR", "OPERATION", "TARGET", "OUTCOME", "FROM")
+	names := or(all.Names, nil) // an older server gives none
 	for _, x := range all.Entries {
 		var target []string
 		for _, n := range x.Target {
+			if r := []rune(n.Value); len(r) > maxTarget && !wide {
+				n.Value = string(r[:maxTarget-1]) + "…"
+			}
 			target = append(target, n.Name+"="+n.Value)
 		}
 		outcome := string(x.Outcome)
@@ -143,7 +151,7 @@ func (e *env) auditTable(all client.AuditPage, wide bool) error {
 		if x.Count > 1 {
 			outcome += " × " + strconv.Itoa(x.Count)
 		}
-		actor := called(x.Actor, (*all.Names)[x.Actor], wide)
+		actor := called(x.Actor, names[x.Actor], wide)
 		if actor == "" {
 			actor = "nobody"
 		}
