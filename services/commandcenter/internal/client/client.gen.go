@@ -3250,7 +3250,7 @@ type ClientInterface interface {
 
 	// AddDocumentWithBody Upload a document
 	//
-	// Markdown, plain text, HTML and source code, at most 20 MiB. The answer comes when the text is extracted and cut into
+	// Markdown, plain text, HTML, source code, PDF, Word, PowerPoint, Excel and e-mail, at most 20 MiB. The answer comes when the text is extracted and cut into
 	// chunks: it is then searchable by words, and embeddings follow (`state` is `indexing`). What takes longer is answered 202.
 	// The same file name in the same collection replaces; the same content changes nothing.
 	//
@@ -4799,7 +4799,7 @@ func (c *Client) ListDocuments(ctx context.Context, params *ListDocumentsParams,
 
 // AddDocumentWithBody Upload a document
 //
-// Markdown, plain text, HTML and source code, at most 20 MiB. The answer comes when the text is extracted and cut into
+// Markdown, plain text, HTML, source code, PDF, Word, PowerPoint, Excel and e-mail, at most 20 MiB. The answer comes when the text is extracted and cut into
 // chunks: it is then searchable by words, and embeddings follow (`state` is `indexing`). What takes longer is answered 202.
 // The same file name in the same collection replaces; the same content changes nothing.
 //
@@ -12186,7 +12186,7 @@ type ClientWithResponsesInterface interface {
 
 	// AddDocumentWithBodyWithResponse Upload a document
 	//
-	// Markdown, plain text, HTML and source code, at most 20 MiB. The answer comes when the text is extracted and cut into
+	// Markdown, plain text, HTML, source code, PDF, Word, PowerPoint, Excel and e-mail, at most 20 MiB. The answer comes when the text is extracted and cut into
 	// chunks: it is then searchable by words, and embeddings follow (`state` is `indexing`). What takes longer is answered 202.
 	// The same file name in the same collection replaces; the same content changes nothing.
 	//
@@ -20107,7 +20107,7 @@ func (c *ClientWithResponses) ListDocumentsWithResponse(ctx context.Context, par
 
 // AddDocumentWithBodyWithResponse Upload a document
 //
-// Markdown, plain text, HTML and source code, at most 20 MiB. The answer comes when the text is extracted and cut into
+// Markdown, plain text, HTML, source code, PDF, Word, PowerPoint, Excel and e-mail, at most 20 MiB. The answer comes when the text is extracted and cut into
 // chunks: it is then searchable by words, and embeddings follow (`state` is `indexing`). What takes longer is answered 202.
 // The same file name in the same collection replaces; the same content changes nothing.
 //
