@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
