@@ -158,24 +158,44 @@ func Clean(s string) string {
 	return s
 }
 
-// made is the id of what a call has made, "" when its answer tells none. Nothing
-// else of an answer is looked at.
+// made is the id of what a call has made, "" when its answer tells none: its own,
+// or that of the only thing in it which has one, as of a key beside its secret.
+// Nothing else of an answer is looked at.
 func made(o outcome) string {
 	if o.err != nil || o.status != 201 && o.status != 202 || len(o.body) > maxLooked {
 		return ""
 	}
-	var answer struct {
-		ID json.RawMessage `json:"id"`
-	}
+	var answer map[string]json.RawMessage
 	if err := json.Unmarshal(o.body, &answer); err != nil {
 		return "" // a list, or no JSON
 	}
+	if id, there := answer["id"]; there {
+		return idIn(id)
+	}
+	found := ""
+	for _, v := range answer {
+		var part struct {
+			ID json.RawMessage `json:"id"`
+		}
+		if json.Unmarshal(v, &part) != nil || len(part.ID) == 0 {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = idIn(part.ID)
+	}
+	return found
+}
+
+// idIn reads an id, which is a text or a number.
+func idIn(v json.RawMessage) string {
 	var text string
-	if json.Unmarshal(answer.ID, &text) == nil {
+	if json.Unmarshal(v, &text) == nil {
 		return Clean(text)
 	}
 	var number json.Number
-	if json.Unmarshal(answer.ID, &number) == nil {
+	if json.Unmarshal(v, &number) == nil {
 		return Clean(number.String())
 	}
 	return ""
