@@ -276,8 +276,10 @@ func busServices(t *testing.T, p *product) {
 // deadLetters puts a command on the stream that nobody can run, and follows it
 // to where such messages end.
 func deadLetters(t *testing.T, p *product, nc *nats.Conn) {
-	if err := nc.Publish("cmd.instance.auth.noSuchOperation", []byte("{}")); err != nil {
-		t.Fatal(err)
+	for range 2 {
+		if err := nc.Publish("cmd.instance.auth.noSuchOperation", []byte("{}")); err != nil {
+			t.Fatal(err)
+		}
 	}
 	var letters []struct {
 		Seq      uint64 `json:"seq"`
@@ -290,7 +292,7 @@ func deadLetters(t *testing.T, p *product, nc *nats.Conn) {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	deadline := time.After(patience)
-	for len(letters) == 0 {
+	for len(letters) < 2 {
 		p.must(&letters, "bus", "dead", "list", "--service", "auth")
 		select {
 		case <-tick.C:
@@ -309,10 +311,22 @@ func deadLetters(t *testing.T, p *product, nc *nats.Conn) {
 	if code, out, errs := p.cc("doctor"); code != 0 || !strings.Contains(out, "bus dead list") {
 		t.Errorf("doctor says nothing of it: %d %s%s", code, out, errs)
 	}
-	for _, args := range [][]string{{"list"}, {"discard", seq}} {
-		if code, out, errs := p.cc(append([]string{"bus", "dead"}, args...)...); code != 0 || !strings.Contains(out, seq) {
+	for want, args := range map[string][]string{seq: {"list"}, "  data      {}\n": {"show", seq}} {
+		if code, out, errs := p.cc(append([]string{"bus", "dead"}, args...)...); code != 0 || !strings.Contains(out, want) {
 			t.Errorf("%v: %d %s%s", args, code, out, errs)
 		}
+	}
+	for want, args := range map[string][]string{"Dead letter " + seq + " is removed.\n": {"discard", seq}, "Removed 0 letters.\n": {"purge", "--project", "4711"}} {
+		if code, out, errs := p.cc(append([]string{"bus", "dead"}, args...)...); code != 0 || out != want {
+			t.Errorf("%v: %d %s%s", args, code, out, errs)
+		}
+	}
+	var purged struct{ Removed, Kept int }
+	if p.must(&purged, "bus", "dead", "purge", "--service", "auth"); purged.Removed != 1 || purged.Kept != 0 {
+		t.Errorf("purged %+v of the one that was left", purged)
+	}
+	if code, _, errs := p.cc("bus", "dead", "purge"); code != 2 || !strings.Contains(errs, "--all") {
+		t.Errorf("purge of nobody said whose: %d %s", code, errs)
 	}
 	if code, _, errs := p.cc("bus", "dead", "redrive", seq); code != 4 {
 		t.Errorf("redrive of what is gone: %d %s", code, errs)

@@ -110,15 +110,16 @@ func (h *Handlers) getCurrentUserInfo(ctx context.Context, _ nothing) (UserRespo
 	return userResponse(u), nil
 }
 
-func (h *Handlers) logout(ctx context.Context, _ nothing) (MessageResponse, error) {
+func (h *Handlers) logout(ctx context.Context, _ nothing) (sent, error) {
 	caller, err := person(ctx)
 	if err != nil {
-		return MessageResponse{}, err
+		return sent{}, err
 	}
-	if err := h.Sessions.Close(ctx, caller.UserID, caller.Session); err != nil {
-		return MessageResponse{}, err
+	bye, err := h.farewell(ctx, caller, "Successfully logged out")
+	if err != nil {
+		return sent{}, err
 	}
-	return MessageResponse{Message: "Successfully logged out"}, nil
+	return bye, h.Sessions.Close(ctx, caller.UserID, caller.Session)
 }
 
 func userResponse(u user.User) UserResponse {

@@ -76,6 +76,9 @@ func (e *env) events(ctx context.Context, s *client.Session, f eventFlags) error
 		for _, x := range past.Events {
 			e.printEvent(x)
 		}
+		if len(past.Events) == 0 {
+			e.say("Nothing of that was said.")
+		}
 		if past.NextCursor != nil {
 			e.say("There is more: --limit, or --after %s.", past.Position)
 		}

@@ -153,6 +153,9 @@ func (e *env) memberRole() *cobra.Command {
 		Args:      nargs(2, 2),
 		ValidArgs: roles,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[1] == "owner" {
+				return usageError{fmt.Errorf("a project has one owner: `commandcenter member transfer %s` gives it to that member", args[0])}
+			}
 			return e.inProject(func(ctx context.Context, s *client.Session, project int64) error {
 				m, err := memberNamed(ctx, s, project, args[0])
 				if err != nil {

@@ -2841,7 +2841,8 @@ type ClientInterface interface {
 
 	// Logout End this session
 	//
-	// Revokes the session of the access token; its refresh token and every access token of the session stop working.
+	// Revokes the session of the access token; its refresh token and every access token of the session stop working. A browser that came by
+	// its cookie is told to forget it.
 	//
 	// Corresponds with POST /api/v1/auth/logout (the `Logout` operationId).
 	Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3249,7 +3250,7 @@ type ClientInterface interface {
 
 	// AddDocumentWithBody Upload a document
 	//
-	// Markdown, plain text, HTML and source code, at most 20 MiB. The answer comes when the text is extracted and cut into
+	// Markdown, plain text, HTML, source code, PDF, Word, PowerPoint, Excel and e-mail, at most 20 MiB. The answer comes when the text is extracted and cut into
 	// chunks: it is then searchable by words, and embeddings follow (`state` is `indexing`). What takes longer is answered 202.
 	// The same file name in the same collection replaces; the same content changes nothing.
 	//
@@ -3879,7 +3880,8 @@ func (c *Client) Login(ctx context.Context, body LoginJSONRequestBody, reqEditor
 
 // Logout End this session
 //
-// Revokes the session of the access token; its refresh token and every access token of the session stop working.
+// Revokes the session of the access token; its refresh token and every access token of the session stop working. A browser that came by
+// its cookie is told to forget it.
 //
 // Corresponds with POST /api/v1/auth/logout (the `Logout` operationId).
 func (c *Client) Logout(ctx context.Context, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -4797,7 +4799,7 @@ func (c *Client) ListDocuments(ctx context.Context, params *ListDocumentsParams,
 
 // AddDocumentWithBody Upload a document
 //
-// Markdown, plain text, HTML and source code, at most 20 MiB. The answer comes when the text is extracted and cut into
+// Markdown, plain text, HTML, source code, PDF, Word, PowerPoint, Excel and e-mail, at most 20 MiB. The answer comes when the text is extracted and cut into
 // chunks: it is then searchable by words, and embeddings follow (`state` is `indexing`). What takes longer is answered 202.
 // The same file name in the same collection replaces; the same content changes nothing.
 //
@@ -11721,7 +11723,8 @@ type ClientWithResponsesInterface interface {
 
 	// LogoutWithResponse End this session
 	//
-	// Revokes the session of the access token; its refresh token and every access token of the session stop working.
+	// Revokes the session of the access token; its refresh token and every access token of the session stop working. A browser that came by
+	// its cookie is told to forget it.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12183,7 +12186,7 @@ type ClientWithResponsesInterface interface {
 
 	// AddDocumentWithBodyWithResponse Upload a document
 	//
-	// Markdown, plain text, HTML and source code, at most 20 MiB. The answer comes when the text is extracted and cut into
+	// Markdown, plain text, HTML, source code, PDF, Word, PowerPoint, Excel and e-mail, at most 20 MiB. The answer comes when the text is extracted and cut into
 	// chunks: it is then searchable by words, and embeddings follow (`state` is `indexing`). What takes longer is answered 202.
 	// The same file name in the same collection replaces; the same content changes nothing.
 	//
@@ -19335,7 +19338,8 @@ func (c *ClientWithResponses) LoginWithResponse(ctx context.Context, body LoginJ
 
 // LogoutWithResponse End this session
 //
-// Revokes the session of the access token; its refresh token and every access token of the session stop working.
+// Revokes the session of the access token; its refresh token and every access token of the session stop working. A browser that came by
+// its cookie is told to forget it.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -20103,7 +20107,7 @@ func (c *ClientWithResponses) ListDocumentsWithResponse(ctx context.Context, par
 
 // AddDocumentWithBodyWithResponse Upload a document
 //
-// Markdown, plain text, HTML and source code, at most 20 MiB. The answer comes when the text is extracted and cut into
+// Markdown, plain text, HTML, source code, PDF, Word, PowerPoint, Excel and e-mail, at most 20 MiB. The answer comes when the text is extracted and cut into
 // chunks: it is then searchable by words, and embeddings follow (`state` is `indexing`). What takes longer is answered 202.
 // The same file name in the same collection replaces; the same content changes nothing.
 //

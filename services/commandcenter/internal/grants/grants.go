@@ -46,6 +46,12 @@ type Pending struct {
 	Token   string `json:"token"`
 }
 
+// Shown is what people and programs are shown: what servers were told is of no use to them.
+func (r Record) Shown() Record {
+	r.Told = nil
+	return r
+}
+
 // State is active, expired or revoked.
 func (r Record) State(now time.Time) string {
 	switch {
@@ -259,7 +265,10 @@ func place(path, name string, renew, changed bool) (*credsFile, error) {
 		return f, nil
 	}
 	old, err := os.ReadFile(path)
-	if err == nil && !(renew && of(old) == name) {
+	if err == nil && !renew && of(old) == name {
+		return nil, fmt.Errorf("credentials: %s: %w and holds those that were revoked: --renew writes over them, --out names another file; nothing was changed", path, fs.ErrExist)
+	}
+	if err == nil && of(old) != name {
 		return nil, fmt.Errorf("credentials: %s: %w and holds none of this grant: name another file with --out; nothing was changed", path, fs.ErrExist)
 	}
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
