@@ -75,9 +75,11 @@ func try(consumer string, delivery int) string { return consumer + "#" + strconv
 
 // Purge deletes what the delivery tables keep of the transaction's project:
 // what was heard, what was answered, and what was published. Events that still
-// wait stay, among them the one that says that the project was purged.
+// wait stay, among them the one that says that the project was purged; those that
+// were promised wait from now on.
 func Purge(ctx context.Context, tx *sqlx.Tx, p tenant.Project) error {
 	for _, q := range []string{
+		keepAll,
 		`DELETE FROM inbox      WHERE project_id = $1`,
 		`DELETE FROM held_facts WHERE project_id = $1`,
 		`DELETE FROM operations WHERE project_id = $1`,
