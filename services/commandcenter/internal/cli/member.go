@@ -113,6 +113,9 @@ It takes an admin, and is good while that one may give the role.`,
 		Example: "  commandcenter member invite jo@example.org --role member\n  commandcenter member invite --role viewer --days 1 --json | jq -r .token",
 		Args:    nargs(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if days < 0 {
+				return usageError{fmt.Errorf("--days: %d days are over", days)}
+			}
 			return e.inProject(func(ctx context.Context, s *client.Session, project int64) error {
 				body := client.InvitationCreate{Role: client.InvitationCreateRole(role)}
 				if len(args) > 0 {

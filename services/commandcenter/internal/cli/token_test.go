@@ -56,3 +56,10 @@ func TestOwnershipIsNoRoleToGive(t *testing.T) {
 		t.Errorf("exit code %d, %s", code, errs)
 	}
 }
+
+func TestNobodyIsInvitedUntilYesterday(t *testing.T) {
+	t.Parallel()
+	if code, _, errs := cc(t, "", "member", "invite", "--days", "-1", "--server", "http://127.0.0.1:1"); code != exitUsage || !strings.Contains(errs, "--days") {
+		t.Errorf("exit code %d, %s", code, errs)
+	}
+}

@@ -293,7 +293,7 @@ func (s *Edge) call(c echo.Context, op *contract.Operation, who tenant.Identity,
 		if errs.KindOf(err) == errs.Timeout && ctx.Err() != nil && op.Reads() {
 			// Nothing was changed, so that it can be asked again. What happened to
 			// a write nobody knows: that stays a 504.
-			err = errs.New(errs.Unavailable, op.Service+" did not answer in time").After(hungRetry).Because(err)
+			err = errs.New(errs.Unavailable, op.Service+" does not answer").After(hungRetry).Because(err)
 		}
 	} else {
 		a, err = s.command(origin, c, op, target, who, payload, timeout)
