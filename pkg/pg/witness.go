@@ -30,12 +30,11 @@ func (db *DB) BeforeCommit(ctx context.Context, p tenant.Project, fn func(ctx co
 // seen lets the witness of ctx, if there is one, add to the transaction.
 func (t *transaction) seen(ctx context.Context, db *DB) error {
 	w, ok := ctx.Value(witnessKey{}).(*witness)
-	if !ok || w.db != db || t.broken != nil {
-		return nil
-	}
-	v := visibility{project: w.project}
-	if err := t.call(ctx, db, v, w.see, v.set(db)); err != nil {
-		return fmt.Errorf("before the commit: %w", err)
+	if ok && w.db == db && t.broken == nil {
+		v := visibility{project: w.project}
+		if err := t.call(ctx, db, v, w.see, v.set(db)); err != nil {
+			return fmt.Errorf("before the commit: %w", err)
+		}
 	}
 	return nil
 }
