@@ -125,6 +125,9 @@ func (s *Server) serve(run context.Context, j job) {
 	if o.err != nil {
 		span.SetStatus(codes.Error, statusClass(o))
 	}
+	if who != nil {
+		o.project = tenant.Project(who.Project)
+	}
 	s.respond(ctx, j.reply, o, false)
 	took := time.Since(j.arrived)
 	s.count(j.op, o, took)
@@ -242,7 +245,7 @@ func (s *Server) respond(ctx context.Context, reply string, o outcome, replayed 
 		m.Header[headerReplayed] = []string{"1"}
 	}
 	if len(m.Data) > MaxJSON {
-		name, err := s.b.send(context.WithoutCancel(ctx), kindSpill, asker(reply), m.Data)
+		name, err := s.b.send(context.WithoutCancel(ctx), kindSpill, asker(reply), o.project, m.Data)
 		if err != nil {
 			s.respond(ctx, reply, outcome{err: err}, false)
 			return

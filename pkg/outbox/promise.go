@@ -57,11 +57,6 @@ const keepDue = `
 		RETURNING message_id, project_id, subject, headers, data)
 	INSERT INTO outbox (message_id, project_id, subject, headers, data) SELECT message_id, project_id, subject, headers, data FROM due`
 
-// keepAll does so with all of a project.
-const keepAll = `
-	WITH due AS (DELETE FROM outbox_promises WHERE project_id = $1 RETURNING message_id, project_id, subject, headers, data)
-	INSERT INTO outbox (message_id, project_id, subject, headers, data) SELECT message_id, project_id, subject, headers, data FROM due`
-
 // keepEvery is how often it is looked for promises that are due.
 const keepEvery = 5 * time.Second
 

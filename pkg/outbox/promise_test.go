@@ -59,14 +59,3 @@ func TestAPromiseIsSaidWhenItIsDueAndNotSettled(t *testing.T) {
 		t.Errorf("%d promises are left, want the one that is not due", n)
 	}
 }
-
-func TestWithItsProjectAPromiseIsDue(t *testing.T) {
-	t.Parallel()
-	db := pgtest.New(t, schema)
-	promise(t, db, 1, uuid.New(), true, time.Hour, 1)
-	promise(t, db, 2, uuid.New(), true, time.Hour, 1)
-	must(t, db.InTenant(t.Context(), 1, func(ctx context.Context, tx *sqlx.Tx) error { return outbox.Purge(ctx, tx, 1) }))
-	if p, w := left(t, db, "outbox_promises"), left(t, db, "outbox"); p != 1 || w != 1 {
-		t.Errorf("%d promises and %d events are left", p, w)
-	}
-}
