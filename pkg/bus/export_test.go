@@ -27,3 +27,6 @@ func (b *Bus) LookUp(service string) {
 	d.mu.Unlock()
 	b.lookUp(service, d, before)
 }
+
+// UntilLed asks a cluster until it can answer.
+var UntilLed = untilLed

@@ -53,3 +53,15 @@ func TestWhoLooksAtSecretsMakesNoKeys(t *testing.T) {
 		}
 	}
 }
+
+// TestALengthOfTimeIsNeverNegative: a grant until an hour ago would be one for ever.
+func TestALengthOfTimeIsNeverNegative(t *testing.T) {
+	t.Parallel()
+	for _, words := range [][]string{
+		{"bus", "grant", "docs", "--project", "1", "--publish", "a.b.v1", "--expires", "-1h"}, {"audit", "list", "--since", "-1h"}, {"bus", "events", "--since=-2d"},
+	} {
+		if code, _, errs := cc(t, "", append(words, "--data-dir", t.TempDir())...); code != exitUsage || !strings.Contains(errs, "is no length of time") {
+			t.Errorf("%v: exit code %d, %s", words, code, errs)
+		}
+	}
+}

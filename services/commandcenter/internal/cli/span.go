@@ -23,7 +23,7 @@ func span(text string) (d time.Duration, days int, err error) {
 			return 0, 0, fmt.Errorf("%q is no length of time such as 1d12h", n+"d"+text)
 		}
 	}
-	if d, err = time.ParseDuration(text); err != nil {
+	if d, err = time.ParseDuration(text); err != nil || d < 0 {
 		return 0, 0, fmt.Errorf("%q is no length of time such as 30m, 12h or 2d", text)
 	}
 	return d, days, nil

@@ -3469,8 +3469,8 @@ type ClientInterface interface {
 
 	// SetLimitWithBody Give the project a limit of its own
 	//
-	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-	// replaces it.
+	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+	// What a superuser sets replaces it.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3479,8 +3479,8 @@ type ClientInterface interface {
 
 	// SetLimit Give the project a limit of its own
 	//
-	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-	// replaces it.
+	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+	// What a superuser sets replaces it.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -5150,8 +5150,8 @@ func (c *Client) ResetLimit(ctx context.Context, class LimitClass, params *Reset
 
 // SetLimitWithBody Give the project a limit of its own
 //
-// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-// replaces it.
+// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+// What a superuser sets replaces it.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5170,8 +5170,8 @@ func (c *Client) SetLimitWithBody(ctx context.Context, class LimitClass, params 
 
 // SetLimit Give the project a limit of its own
 //
-// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-// replaces it.
+// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+// What a superuser sets replaces it.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -12521,8 +12521,8 @@ type ClientWithResponsesInterface interface {
 
 	// SetLimitWithBodyWithResponse Give the project a limit of its own
 	//
-	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-	// replaces it.
+	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+	// What a superuser sets replaces it.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12531,8 +12531,8 @@ type ClientWithResponsesInterface interface {
 
 	// SetLimitWithResponse Give the project a limit of its own
 	//
-	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-	// replaces it.
+	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+	// What a superuser sets replaces it.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -20585,8 +20585,8 @@ func (c *ClientWithResponses) ResetLimitWithResponse(ctx context.Context, class 
 
 // SetLimitWithBodyWithResponse Give the project a limit of its own
 //
-// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-// replaces it.
+// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+// What a superuser sets replaces it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -20601,8 +20601,8 @@ func (c *ClientWithResponses) SetLimitWithBodyWithResponse(ctx context.Context, 
 
 // SetLimitWithResponse Give the project a limit of its own
 //
-// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-// replaces it.
+// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+// What a superuser sets replaces it.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -209,7 +209,7 @@ func permit(want contract.Permission, who tenant.Identity) error {
 	if who.Allows(tenant.Role(want)) {
 		return nil
 	}
-	return errForbidden
+	return errs.Newf(errs.Forbidden, "Your role, %s, does not allow this: it takes %s", who.Role, want)
 }
 
 // bearer takes the token out of the Authorization header. An API key may stand
