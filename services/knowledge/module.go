@@ -104,9 +104,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
 	(&inbox.Handlers{
-		Purge: func(ctx context.Context, p tenant.Project, version int, consumer, message string) error {
-			return store.Purge(ctx, p, postgres.Order{Consumer: consumer, Message: message, Version: version})
-		},
+		Purge:  store.Purge,
 		Drop:   library.Drop,
 		Accept: intake.Accept,
 	}).Register(heard)
