@@ -443,7 +443,7 @@ Next:
   1. services/gateway/openapi.yaml: operations with x-service: $name, and
      $dir/internal/serve/oapi.yaml (look at a neighbour's) for their types; make gen
   2. proto-events/$name/v1/${name}_events.proto: what it says; name it among the
-     consumers of ProjectDeleting, purge in inbox/, say ProjectPurged
+     consumers of ProjectDeleting, purge in inbox/ by pkg/purge
   3. services/commandcenter/internal/stack: list the module
   4. docker-compose.yml and deployments/: one more container of the same image
 EOF

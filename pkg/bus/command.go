@@ -158,7 +158,7 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 	}
 	defer done()
 	m, err := b.message(ctx, r, commandSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload, func(ctx context.Context, body []byte) (string, error) {
-		return b.send(ctx, kindBody, t.Service, body)
+		return b.send(ctx, kindBody, t.Service, t.Project, body)
 	})
 	if err != nil {
 		return nil, unsent{err}

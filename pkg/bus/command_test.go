@@ -163,6 +163,26 @@ func TestTheSameKeyRunsOnceAndGetsTheFirstAnswer(t *testing.T) {
 	}
 }
 
+// TestAnAnswerThatIsGivenAgainIsNoWrite: what is recorded is the command, once, and
+// not the question of the edge for what became of it.
+func TestAnAnswerThatIsGivenAgainIsNoWrite(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.Run(w.serve(bus.ServerConfig{}, nil))
+	ctx := bus.WithOrigin(t.Context(), bus.Origin{Writes: true, Address: "192.0.2.1"})
+	for range 3 {
+		if _, err := w.Bus(bustest.Edge).Command(ctx, count, alice, []byte(`{"text":"a"}`), bus.CommandOptions{Key: "k"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var told []string
+	if err := w.db.InTenant(t.Context(), 42, func(ctx context.Context, tx *sqlx.Tx) error {
+		return tx.SelectContext(ctx, &told, `SELECT convert_from(data, 'UTF8')::jsonb ->> 'operation' FROM outbox WHERE subject LIKE '%.call.recorded.v1'`)
+	}); err != nil || len(told) != 1 || told[0] != "count" {
+		t.Errorf("recorded %q, %v", told, err)
+	}
+}
+
 // purgeDedupe makes the stream forget which messages it has had, as time does.
 func (w *world) purgeDedupe(t *testing.T) {
 	t.Helper()

@@ -135,7 +135,7 @@ func (c *Consumer) Start(ctx context.Context) error {
 	// Not more at once than is soon taken: what waits in the iterator is not with
 	// another replica, and is not kept alive.
 	pull := min(c.c.Ahead, 256)
-	if c.iter, err = cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(pull, fetchedBytes), jetstream.PullHeartbeat(2*time.Second), jetstream.PullExpiry(30*time.Second)); err != nil {
+	if c.iter, err = cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(pull, fetchedBytes), jetstream.PullHeartbeat(c.b.beat()), jetstream.PullExpiry(30*time.Second)); err != nil {
 		return fmt.Errorf("consumer %s of %s: %w", c.c.Durable, c.c.Stream, err)
 	}
 	// Handlers outlive the context of the start; Stop ends them.
@@ -160,32 +160,65 @@ func (c *Consumer) Start(ctx context.Context) error {
 }
 
 // How long a cluster may take to say whether the consumer is there: while it
-// elects a leader nobody knows.
+// elects a leader nobody knows, or nobody answers. From leaderSay on the log says
+// what is waited for.
 const (
 	leaderWait  = 20 * time.Second
+	leaderTry   = 3 * time.Second // for one question
 	leaderPause = 250 * time.Millisecond
+	leaderSay   = 2 * time.Second
 )
 
 // find asks for the consumer, again while there is nobody who can tell.
-func (c *Consumer) find(ctx context.Context) (jetstream.Consumer, error) {
-	until := time.Now().Add(leaderWait)
-	for {
-		cons, err := c.b.js.Consumer(ctx, c.c.Stream, c.c.Durable)
-		if !leaderless(err) || time.Now().After(until) {
-			return cons, err
+func (c *Consumer) find(ctx context.Context) (cons jetstream.Consumer, err error) {
+	if c.b.nc.ConnectedClusterName() == "" { // a server alone has no elections
+		return c.b.js.Consumer(ctx, c.c.Stream, c.c.Durable)
+	}
+	log := c.b.log.With("stream", c.c.Stream, "consumer", c.c.Durable)
+	err = untilLed(ctx, log, func(ctx context.Context) error {
+		cons, err = c.b.js.Consumer(ctx, c.c.Stream, c.c.Durable)
+		return err
+	})
+	return cons, err
+}
+
+// untilLed asks a cluster until it can answer, and returns that answer, or the
+// last failure after leaderWait or when ctx ends.
+func untilLed(ctx context.Context, log *slog.Logger, ask func(ctx context.Context) error) error {
+	began := time.Now()
+	for said := false; ; {
+		try, cancel := context.WithTimeout(ctx, leaderTry)
+		err := ask(try)
+		cancel()
+		waited := time.Since(began)
+		if !leaderless(err) || ctx.Err() != nil || waited > leaderWait {
+			return err
+		}
+		if !said && waited >= leaderSay {
+			said = true
+			log.WarnContext(ctx, "bus.leaderless", "waited_ms", waited.Milliseconds(), "at_most_ms", leaderWait.Milliseconds(), "err", err)
 		}
 		select {
 		case <-time.After(leaderPause):
 		case <-ctx.Done():
-			return nil, err
+			return err
 		}
 	}
 }
 
-// leaderless reports whether a cluster cannot answer now.
+// leaderless reports whether a cluster cannot answer now: it says so, its leader
+// is silent, or nobody takes the question.
 func leaderless(err error) bool {
 	var api *jetstream.APIError
-	return errors.As(err, &api) && api.Code == 503
+	if errors.As(err, &api) {
+		return api.Code == 503
+	}
+	for _, silent := range []error{context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse} {
+		if errors.Is(err, silent) {
+			return true
+		}
+	}
+	return false
 }
 
 // Stop stops to fetch, gives back what no handler has begun, and waits for the
@@ -222,13 +255,13 @@ func (c *Consumer) Stop(ctx context.Context) error {
 }
 
 func (c *Consumer) fetch() {
-	for {
+	for missed := 0; ; {
 		m, err := c.iter.Next()
 		if err != nil {
 			if errors.Is(err, jetstream.ErrMsgIteratorClosed) || c.b.nc.IsClosed() {
 				return
 			}
-			if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || c.gone() {
+			if errors.Is(err, jetstream.ErrConsumerDeleted) || errors.Is(err, jetstream.ErrConsumerNotFound) || c.doubtful(&missed) && c.gone() {
 				c.failed <- fmt.Errorf("consumer %s of %s: %w", c.c.Durable, c.c.Stream, err)
 				return
 			}
@@ -241,6 +274,7 @@ func (c *Consumer) fetch() {
 				continue
 			}
 		}
+		missed = 0
 		md, err := m.Metadata()
 		if err != nil {
 			c.b.log.Error("bus.metadata", "consumer", c.c.Durable, "err", err)
@@ -262,6 +296,14 @@ func weight(m jetstream.Msg) int {
 		}
 	}
 	return n
+}
+
+// doubtful reports whether it is time to ask for the consumer after one more
+// failure in a row. On a cluster the first is most often an election, and who
+// asks then takes nothing meanwhile.
+func (c *Consumer) doubtful(missed *int) bool {
+	*missed++
+	return *missed > 1 || c.b.nc.ConnectedClusterName() == ""
 }
 
 // remade is how long a consumer may be missing while a server that has lost it

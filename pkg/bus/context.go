@@ -42,6 +42,7 @@ type callState struct {
 	said  *claims                // of edge
 	id    tenant.Identity        // of the call
 	actor atomic.Pointer[string] // see ActedAs
+	also  atomic.Int64           // see ActedIn
 
 	mu    sync.Mutex
 	notes []Named // see Noted

@@ -120,11 +120,14 @@ func (x *Externals) run(ctx context.Context) {
 
 // look begins to take from the streams that are new.
 func (x *Externals) look(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, leaderWait+goneWithin)
+	ctx, cancel := context.WithTimeout(ctx, 2*leaderWait)
 	defer cancel()
 	var faulty []error
-	names := x.b.js.StreamNames(ctx)
-	for name := range names.Name() {
+	names, err := x.streams(ctx)
+	if err != nil {
+		faulty = append(faulty, fmt.Errorf("facts from outside: %w", err))
+	}
+	for _, name := range names {
 		if name != StreamExt && !strings.HasPrefix(name, StreamExt+"_") {
 			continue
 		}
@@ -138,10 +141,26 @@ func (x *Externals) look(ctx context.Context) error {
 			faulty = append(faulty, err) // a stream whose consumer is about to be made says so when it is
 		}
 	}
-	if err := names.Err(); err != nil {
-		faulty = append(faulty, fmt.Errorf("facts from outside: %w", err))
-	}
 	return errors.Join(faulty...)
+}
+
+// streams are the names of all streams, also where a cluster takes its time to
+// say so.
+func (x *Externals) streams(ctx context.Context) (all []string, err error) {
+	list := func(ctx context.Context) error {
+		all = nil
+		names := x.b.js.StreamNames(ctx)
+		for name := range names.Name() {
+			all = append(all, name)
+		}
+		return names.Err()
+	}
+	if x.b.nc.ConnectedClusterName() == "" {
+		err = list(ctx)
+	} else {
+		err = untilLed(ctx, x.b.log.With("consumer", x.began.durable), list)
+	}
+	return all, err
 }
 
 func (x *Externals) begin(ctx context.Context, stream string) error {

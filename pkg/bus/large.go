@@ -13,11 +13,13 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
 // A body that is too large for its message goes ahead of it in pieces, on
 // subjects "<kind>.<for whom>.<id>.<piece>": permissions see for whom, and so
-// each service reads, and removes, only what is addressed to it. An object
+// each service reads, and removes, only what is addressed to it. The id begins
+// with the project, which a purge goes by. An object
 // store would not do: whoever may read one of its objects may read all.
 const (
 	kindSpill = "spill" // of requests and answers, on StreamSpill
@@ -36,15 +38,15 @@ func largeStream(kind string) string {
 	return StreamSpill
 }
 
-// send stores a body for a service and returns its name:
+// send stores a body of a project for a service and returns its name:
 // "<kind>.<service>.<id>/<pieces>".
-func (b *Bus) send(ctx context.Context, kind, to string, body []byte) (string, error) {
+func (b *Bus) send(ctx context.Context, kind, to string, p tenant.Project, body []byte) (string, error) {
 	if !validToken(to) {
 		return "", errs.Newf(errs.Internal, "a large body for %q, who is nobody", to)
 	}
 	ctx, cancel := b.bounded(ctx)
 	defer cancel()
-	at := kind + "." + to + "." + uuid.NewString()
+	at := kind + "." + to + "." + p.Token() + "-" + uuid.NewString()
 	n := (len(body) + piece - 1) / piece
 	if n > maxPieces {
 		return "", errs.New(errs.TooLarge, "the body is too large")
@@ -59,8 +61,10 @@ func (b *Bus) send(ctx context.Context, kind, to string, body []byte) (string, e
 }
 
 // spillFor stores the body of a request to the service.
-func (b *Bus) spillFor(service string) func(ctx context.Context, body []byte) (string, error) {
-	return func(ctx context.Context, body []byte) (string, error) { return b.send(ctx, kindSpill, service, body) }
+func (b *Bus) spillFor(t Target) func(ctx context.Context, body []byte) (string, error) {
+	return func(ctx context.Context, body []byte) (string, error) {
+		return b.send(ctx, kindSpill, t.Service, t.Project, body)
+	}
 }
 
 // large is a name that [Bus.send] gave.

@@ -40,6 +40,9 @@ type Contract struct {
 	Peers bool
 	// DeadLetters lets it list, redrive and discard dead letters.
 	DeadLetters bool
+	// Purges lets it empty streams of a project that is no more. What a purge
+	// names no permission can see: it may empty them of everything.
+	Purges bool
 }
 
 // PermissionsFor derives the user of a service in account CC. Nothing is
@@ -143,6 +146,9 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	if c.DeadLetters {
 		p.pub("$JS.API.STREAM.INFO."+StreamDead, "$JS.API.STREAM.MSG.GET."+StreamDead, "$JS.API.STREAM.MSG.DELETE."+StreamDead,
 			"$JS.API.STREAM.INFO."+StreamCommands, "cmd.>", requestSubject(tenant.Instance, "*", askRedrive))
+	}
+	if c.Purges {
+		p.pub("$JS.API.STREAM.NAMES", "$JS.API.STREAM.INFO.*", "$JS.API.STREAM.PURGE.*", "$JS.API.DIRECT.GET.*.$O.*.M.>")
 	}
 	return natsd.UserSpec{Name: service, Pub: p.allow, PubDeny: p.denied, Sub: p.hear, Replies: len(c.Serves) > 0 || c.Peers}
 }

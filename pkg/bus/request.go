@@ -124,7 +124,7 @@ func (b *Bus) exchange(ctx context.Context, r *route, t Target, identity tenant.
 	if err := ctx.Err(); err != nil { // nobody waits: nobody needs to work
 		return outcome{}, fmt.Errorf("ask %s: %w", r.audience, context.Cause(ctx))
 	}
-	m, err := b.message(ctx, r, requestSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload, b.spillFor(t.Service))
+	m, err := b.message(ctx, r, requestSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload, b.spillFor(t))
 	if err != nil {
 		return outcome{}, err
 	}

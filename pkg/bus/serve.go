@@ -125,6 +125,9 @@ func (s *Server) serve(run context.Context, j job) {
 	if o.err != nil {
 		span.SetStatus(codes.Error, statusClass(o))
 	}
+	if who != nil {
+		o.project = tenant.Project(who.Project)
+	}
 	s.respond(ctx, j.reply, o, false)
 	took := time.Since(j.arrived)
 	s.count(j.op, o, took)
@@ -143,7 +146,15 @@ func (s *Server) request(ctx context.Context, j job) (outcome, *claims) {
 	ctx = s.enter(ctx, who, j.header, who.identity(), Call{
 		Service: s.c.Service, Operation: j.op.name, AcceptedAt: j.arrived, RequestID: get(j.header, headerRequestID), Attempt: 1, Caller: who.Issuer,
 	})
-	return s.recordRequest(ctx, j, who, s.guarded(ctx, j.op.run, data)), who
+	within, open, err := s.open(ctx, j, who)
+	if err != nil {
+		return outcome{err: err}, who
+	}
+	o := s.guarded(within, j.op.run, data)
+	if open != nil {
+		o = open.end(ctx, o)
+	}
+	return o, who
 }
 
 // caller verifies who is asking, and that the subject says the same.
@@ -234,7 +245,7 @@ func (s *Server) respond(ctx context.Context, reply string, o outcome, replayed 
 		m.Header[headerReplayed] = []string{"1"}
 	}
 	if len(m.Data) > MaxJSON {
-		name, err := s.b.send(context.WithoutCancel(ctx), kindSpill, asker(reply), m.Data)
+		name, err := s.b.send(context.WithoutCancel(ctx), kindSpill, asker(reply), o.project, m.Data)
 		if err != nil {
 			s.respond(ctx, reply, outcome{err: err}, false)
 			return

@@ -230,6 +230,7 @@ func (s *Server) refuse(ctx context.Context, c *incoming, d *Delivery, err error
 
 func (s *Server) reply(ctx context.Context, c *incoming, d *Delivery, o outcome, replayed bool) {
 	s.tried(c, o)
+	o.project = c.project
 	s.respond(ctx, get(d.Header, headerReply), o, replayed)
 }
 

@@ -68,7 +68,7 @@ func (b *Bus) openStream(ctx context.Context, r *route, t Target, identity tenan
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("stream %s: %w", r.audience, context.Cause(ctx))
 	}
-	m, err := b.message(ctx, r, requestSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload, b.spillFor(t.Service))
+	m, err := b.message(ctx, r, requestSubject(t.Project, t.Service, t.Operation), t.Project, identity, payload, b.spillFor(t))
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
 // Headers of this product on messages. Names are written as they are here; the
@@ -108,6 +109,7 @@ type outcome struct {
 	body     []byte
 	err      error
 	accepted time.Time // of a command that was answered 202
+	project  tenant.Project
 }
 
 // stored is the form in which an outcome is kept with a command.

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -292,14 +293,16 @@ func TestSetMakesTheFileAndKeepsOneOfCommentsAlone(t *testing.T) {
 
 func TestABareNumberIsSecondsWhereADurationIsWanted(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]time.Duration{"7": 7 * time.Second, `"7"`: 7 * time.Second, "1m": time.Minute} {
+	for text, want := range map[string]time.Duration{"7": 7 * time.Second, `"7"`: 7 * time.Second, "1m": time.Minute, "30d": 720 * time.Hour, "1d12h": 36 * time.Hour, "+1m": time.Minute} {
 		s := defaults()
 		if _, err := config.Load(&s, config.Source{File: file(t, "in:\n  wait: "+text+"\n")}); err != nil || s.In.Wait != want {
 			t.Errorf("%s: %s, want %s (%v)", text, s.In.Wait, want, err)
 		}
 	}
-	s := defaults()
-	if _, err := config.Load(&s, config.Source{File: file(t, "in:\n  wait: soon\n")}); err == nil {
-		t.Errorf("no duration: %s", s.In.Wait)
+	for _, text := range []string{"soon", "1d-2h", "xd", "30x"} {
+		s := defaults()
+		if _, err := config.Load(&s, config.Source{File: file(t, "in:\n  wait: "+text+"\n")}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("'in.wait' %q is no length of time", text)) {
+			t.Errorf("%s: %s, %v", text, s.In.Wait, err)
+		}
 	}
 }

@@ -13,7 +13,7 @@
 //	  - secret:"true": never shown; so is every key that [obs.Secret] recognises.
 //	  - usage: one line for --help, `config list` and a fresh file.
 //
-// A duration is text such as 1m30s; a bare number is seconds.
+// A duration is text such as 1m30s or 30d; a bare number is seconds.
 //
 // The values in the struct given are the defaults. Unknown keys in the file
 // are errors: a misspelt setting that is silently ignored is worse than a

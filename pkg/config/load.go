@@ -142,24 +142,37 @@ func decode(c *mapstructure.DecoderConfig) {
 	c.TagName = "config"
 	c.WeaklyTypedInput = true
 	c.DecodeHook = mapstructure.ComposeDecodeHookFunc(
-		seconds,
-		mapstructure.StringToTimeDurationHookFunc(),
+		duration,
 		mapstructure.StringToSliceHookFunc(","),
 		mapstructure.TextUnmarshallerHookFunc(),
 	)
 }
 
-// seconds reads a bare number as seconds where a duration is wanted: as a number
-// of nanoseconds, which is what the decoder would take it for, nobody means it.
-func seconds(from, to reflect.Type, value any) (any, error) {
+// duration reads Go's form, in front of which there may be days, as 30d or 1d12h. A
+// bare number is seconds: as a number of nanoseconds, which is what the decoder
+// would take it for, nobody means it.
+func duration(from, to reflect.Type, value any) (any, error) {
 	if to != reflect.TypeFor[time.Duration]() || from == to {
 		return value, nil
 	}
-	n, err := strconv.ParseInt(fmt.Sprint(value), 10, 32)
-	if err != nil {
-		return value, nil //nolint:nilerr // no bare number: read as text such as 30s
+	text := fmt.Sprint(value)
+	if n, err := strconv.ParseInt(text, 10, 32); err == nil {
+		return time.Duration(n) * time.Second, nil
 	}
-	return time.Duration(n) * time.Second, nil
+	days, rest := time.Duration(0), text
+	if n, after, found := strings.Cut(text, "d"); found {
+		if whole, err := strconv.ParseUint(n, 10, 16); err == nil {
+			days, rest = time.Duration(whole)*24*time.Hour, after
+		}
+	}
+	if rest == "" && days > 0 {
+		return days, nil
+	}
+	d, err := time.ParseDuration(rest)
+	if err != nil || days > 0 && d < 0 {
+		return nil, fmt.Errorf("%q is no length of time such as 90s, 12h or 30d", text)
+	}
+	return days + d, nil
 }
 
 // describe strips the decoder's talk from its errors.

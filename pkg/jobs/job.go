@@ -125,15 +125,6 @@ func Enqueue(ctx context.Context, tx *sqlx.Tx, j Job) (uuid.UUID, error) {
 	return j.ID, nil
 }
 
-// Purge deletes all jobs of a project, in a transaction of it. One that runs
-// loses its lease and saves nothing more.
-func Purge(ctx context.Context, tx *sqlx.Tx, p tenant.Project) error {
-	if _, err := tx.ExecContext(ctx, `DELETE FROM jobs WHERE project_id = $1`, int64(p)); err != nil {
-		return fmt.Errorf("purge the jobs of project %d: %w", p, err)
-	}
-	return nil
-}
-
 const columns = `id, project_id, kind, payload, principal, headers, state, priority, progress, total, message, result, error,
 	attempts, max_attempts, cancel_requested, created_at, next_attempt_at, started_at, finished_at, long`
 

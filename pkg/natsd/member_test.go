@@ -3,10 +3,15 @@ package natsd_test
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/commandcenter/commandcenter/pkg/natsd"
@@ -98,6 +103,80 @@ func TestAStreamOfThreeMembersOutlivesTheLossOfOne(t *testing.T) {
 		}
 		return err
 	})
+}
+
+func TestAMemberWhoseDiskWasLostGetsItsCopiesFromTheOthers(t *testing.T) {
+	t.Parallel()
+	c := natsd.Config{NoSync: true}
+	all := members(t, c, nil)
+	js := threeCopies(t, all[0])
+	if _, err := js.Publish(t.Context(), "s.a", []byte("kept")); err != nil {
+		t.Fatal(err)
+	}
+	addr, routes := all[2].RouteAddr(), []string{all[0].RouteAddr(), all[1].RouteAddr(), all[2].RouteAddr()}
+	stop(t, all[2])
+	c.Dir = filepath.Dir(filepath.Dir(all[0].Trust.CredsFile(natsd.UserAdmin)))
+	if err := os.RemoveAll(filepath.Join(c.Dir, "nats", "n3")); err != nil {
+		t.Fatal(err)
+	}
+	c.Addr, c.Member = "127.0.0.1:0", &natsd.Member{Name: "n3", Addr: addr, Routes: routes}
+	start(t, c)
+	until(t, "the copy on the new disk", func(ctx context.Context) error {
+		s, err := js.Stream(ctx, "S")
+		if err != nil {
+			return err
+		}
+		of := s.CachedInfo().Cluster
+		for _, r := range of.Replicas {
+			if !r.Current || r.Offline {
+				return fmt.Errorf("%+v", r)
+			}
+		}
+		if of.Leader == "" || len(of.Replicas) != 2 {
+			return fmt.Errorf("%+v", of)
+		}
+		return nil
+	})
+}
+
+func TestAMemberThatLosesTheOthersSendsItsClientsAwayOnce(t *testing.T) {
+	t.Parallel()
+	all := members(t, natsd.Config{NoSync: true}, nil)
+	until(t, "the others", func(context.Context) error {
+		for _, s := range all {
+			if n := s.Others(); n != 2 {
+				return fmt.Errorf("%d others", n)
+			}
+		}
+		return nil
+	})
+	gone, back := make(chan struct{}, 10), make(chan struct{}, 10)
+	nc, err := nats.Connect(all[0].ClientURL(), nats.UserCredentials(all[0].Trust.CredsFile(natsd.UserAdmin)), nats.MaxReconnects(-1), nats.ReconnectWait(10*time.Millisecond),
+		nats.DisconnectErrHandler(func(*nats.Conn, error) { gone <- struct{}{} }), nats.ReconnectHandler(func(*nats.Conn) { back <- struct{}{} }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(nc.Close)
+	until(t, "a look at the others", func(context.Context) error { // of a majority that was never there nothing is lost
+		if !all[0].Inside() {
+			return errors.New("not yet")
+		}
+		return nil
+	})
+	stop(t, all[1])
+	stop(t, all[2])
+	for _, what := range []chan struct{}{gone, back} {
+		select {
+		case <-what:
+		case <-time.After(waits):
+			t.Fatal("the client was left alone with a member that nobody hears")
+		}
+	}
+	// It knows no other member, and stays.
+	until(t, "a word after the loss", func(context.Context) error { return nc.FlushTimeout(time.Second) })
+	if len(gone) > 0 {
+		t.Error("sent away again")
+	}
 }
 
 func TestMembersShowEachOtherCertificates(t *testing.T) {

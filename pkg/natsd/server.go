@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/jwt/v2"
@@ -76,6 +77,9 @@ type Server struct {
 	addr   string
 	failed chan error
 	stop   sync.Once
+	log    *slog.Logger
+	inside atomic.Bool // a member with a majority
+	watch  func()      // ends the watching of a member, and waits for its end
 }
 
 // Start provisions the trust and returns when the server accepts connections
@@ -108,7 +112,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("nats server: %w", err)
 	}
-	s := &Server{Trust: trust, ns: ns, joins: len(c.Remotes), failed: make(chan error, 1)}
+	s := &Server{Trust: trust, ns: ns, joins: len(c.Remotes), failed: make(chan error, 1), log: c.Log, watch: func() {}}
 	var fatal []string
 	starting := true
 	log := &serverLog{log: c.Log, starting: true}
@@ -167,6 +171,12 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 		ns.Shutdown()
 		ns.WaitForShutdown()
 		return nil, fmt.Errorf("nats store: %w", err)
+	}
+	if c.Member != nil {
+		watch, end := context.WithCancel(context.WithoutCancel(ctx))
+		var over sync.WaitGroup
+		over.Go(func() { s.sendAway(watch, len(c.Member.Routes)) })
+		s.watch = func() { end(); over.Wait() }
 	}
 	return s, nil
 }
@@ -312,7 +322,7 @@ func (s *Server) Stats() (Stats, error) {
 // Stop closes the store in order and ends the server. It waits until that is
 // done or ctx ends. Stopping twice is fine.
 func (s *Server) Stop(ctx context.Context) error {
-	s.stop.Do(s.ns.Shutdown)
+	s.stop.Do(func() { s.watch(); s.ns.Shutdown() })
 	done := make(chan struct{})
 	go func() { defer close(done); s.ns.WaitForShutdown() }()
 	select {

@@ -90,10 +90,6 @@ func TestWhatIsHeldIsTakenInOrderByOneAtATime(t *testing.T) {
 	if h, found := next(1); !found || h.Seq != 6 {
 		t.Errorf("then %+v %v", h, found)
 	}
-	in(1, func(ctx context.Context, tx *sqlx.Tx) error { return outbox.Purge(ctx, tx, 1) })
-	if holding(1) || !holding(2) {
-		t.Error("a purge takes its project's, and no other's")
-	}
 }
 
 func TestSoManyWaitAndNoMore(t *testing.T) {

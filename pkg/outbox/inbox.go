@@ -7,8 +7,6 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
-
-	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
 // Once records in tx that consumer has taken the message, and reports whether
@@ -72,20 +70,3 @@ func Ended(ctx context.Context, tx *sqlx.Tx, consumer, messageID string, deliver
 
 // try is the consumer's name for one of its tries.
 func try(consumer string, delivery int) string { return consumer + "#" + strconv.Itoa(delivery) }
-
-// Purge deletes what the delivery tables keep of the transaction's project:
-// what was heard, what was answered, and what was published. Events that still
-// wait stay, among them the one that says that the project was purged.
-func Purge(ctx context.Context, tx *sqlx.Tx, p tenant.Project) error {
-	for _, q := range []string{
-		`DELETE FROM inbox      WHERE project_id = $1`,
-		`DELETE FROM held_facts WHERE project_id = $1`,
-		`DELETE FROM operations WHERE project_id = $1`,
-		`DELETE FROM outbox     WHERE project_id = $1 AND (published_at IS NOT NULL OR parked_at IS NOT NULL)`,
-	} {
-		if _, err := tx.ExecContext(ctx, q, int64(p)); err != nil {
-			return fmt.Errorf("purge deliveries of project %d: %w", p, err)
-		}
-	}
-	return nil
-}

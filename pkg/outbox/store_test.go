@@ -135,21 +135,3 @@ func TestTheFirstAnswerOfACommandIsKept(t *testing.T) {
 		t.Fatalf("swept %d", n)
 	}
 }
-
-func TestPurgeLeavesWhatStillHasToBeSaid(t *testing.T) {
-	t.Parallel()
-	db := pgtest.New(t, schema)
-	say(t, db, 1, 1)
-	say(t, db, 1, 2)
-	say(t, db, 2, 1)
-	pgtest.Admin(t, db).MustExec(`UPDATE auth.outbox SET published_at = now() WHERE id <> (SELECT max(id) FROM auth.outbox WHERE project_id = 1)`)
-	if _, err := once(t.Context(), db, 1, "a", "m"); err != nil {
-		t.Fatal(err)
-	}
-	must(t, db.InTenant(t.Context(), 1, func(ctx context.Context, tx *sqlx.Tx) error { return outbox.Purge(ctx, tx, 1) }))
-	rows(t, db, "project_id = 1", 1)
-	rows(t, db, "project_id = 2", 1)
-	if first, err := once(t.Context(), db, 1, "a", "m"); err != nil || !first {
-		t.Fatal(first, err)
-	}
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/jmoiron/sqlx"
@@ -253,5 +254,36 @@ func TestServicesCannotReachEachOther(t *testing.T) {
 		if !pg.PolicyViolation(err) {
 			t.Errorf("%s: %v", q, err)
 		}
+	}
+}
+
+// TestAChildCannotPointIntoAnotherProject: the checks of foreign keys look past
+// row security, so that the key itself has to name the project. What is refused
+// reads the same for a row of another project and for none.
+func TestAChildCannotPointIntoAnotherProject(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, pg.Schema{Name: "family", FS: files("000001_family.up.sql", `
+		CREATE TABLE IF NOT EXISTS parents (project_id bigint NOT NULL, id bigint NOT NULL, PRIMARY KEY (project_id, id));
+		CREATE TABLE IF NOT EXISTS children (project_id bigint NOT NULL, parent_id bigint NOT NULL, PRIMARY KEY (project_id, parent_id),
+			CONSTRAINT children_of_parent FOREIGN KEY (project_id, parent_id) REFERENCES parents (project_id, id));
+		SELECT platform.protect('parents'); SELECT platform.protect('children')`)})
+	in := func(p tenant.Project, q string, id int64) error {
+		return db.InTenant(t.Context(), p, func(ctx context.Context, tx *sqlx.Tx) error {
+			_, err := tx.ExecContext(ctx, q, int64(p), id)
+			return err
+		})
+	}
+	const parent, child = `INSERT INTO parents VALUES ($1, $2)`, `INSERT INTO children VALUES ($1, $2)`
+	must(t, in(1, parent, 7))
+	must(t, in(2, parent, 8))
+	must(t, in(1, child, 7))
+	foreign, absent := in(1, child, 8), in(1, child, 9)
+	for _, err := range []error{foreign, absent} {
+		if !pg.ForeignKeyViolation(err, "children_of_parent") {
+			t.Fatalf("a child of nobody: %v", err)
+		}
+	}
+	if f, a := strings.ReplaceAll(foreign.Error(), "8", "N"), strings.ReplaceAll(absent.Error(), "9", "N"); f != a {
+		t.Errorf("a row of another project: %s\nno row:                   %s", f, a)
 	}
 }

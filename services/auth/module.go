@@ -135,6 +135,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		KeyReader:       key.Reader{Keys: apiKeys, Uses: uses, Now: now},
 		Directory:       user.Directory{Accounts: users, Now: now},
 		Trail:           audits,
+		Names:           store,
 		Browsers:        session.Browsers{Sessions: sessions, Rules: rules, Now: now},
 		SignOn:          signOn,
 		Rotator:         token.Rotator{Keys: keys, Store: store, Now: now},

@@ -320,6 +320,16 @@ func TestNothingAcknowledgedIsLostWithOneOfAnything(t *testing.T) {
 	f.mend(away)
 	f.agreeToLead(js)
 
+	alone := f.leader(js)
+	w := f.watchAlone(js, alone)
+	at = time.Now()
+	f.part(alone)
+	parted := l.resumed(at)
+	w.left()
+	f.join(alone)
+	f.agreeToLead(js)
+	w.verify()
+
 	for _, name := range []string{"services-1", "gateway-1"} {
 		f.kill(name)
 		f.start(name)()
@@ -327,7 +337,24 @@ func TestNothingAcknowledgedIsLostWithOneOfAnything(t *testing.T) {
 	}
 	l.end()
 	l.verify(js, sys)
-	t.Logf("%d writes acknowledged, sent again %d times, refused %v; quiet for %s after a kill of the leader, %s after a cut", len(l.promised), l.again, l.refused, killed, cut)
+	t.Logf("%s; quiet for %s after a kill of the leader, %s after a cut, %s after a cut from its peers alone", l.counts(), killed, cut, parted)
+}
+
+// counts says how the writes ended.
+func (l *pressure) counts() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return fmt.Sprintf("%d writes acknowledged, %d of them done (201) and %d to be done (202), sent again %d times, refused %v", len(l.promised), l.done(), len(l.promised)-l.done(), l.again, l.refused)
+}
+
+// done is how many writes were answered 201. l.mu is held.
+func (l *pressure) done() (n int) {
+	for _, answer := range l.promised {
+		if answer == "201" {
+			n++
+		}
+	}
+	return n
 }
 
 // agreeToLead waits until a member is one of the three again.
@@ -350,9 +377,20 @@ func (f *fleet) agreeToLead(js jetstream.JetStream) {
 	})
 }
 
+// losses are the ways in which a NATS server is lost, and comes back.
+var losses = []struct {
+	name       string
+	lose, back func(f *fleet, name string)
+}{
+	{"cut off", (*fleet).cut, (*fleet).mend},
+	{"killed", (*fleet).kill, func(f *fleet, name string) { f.start(name)() }},
+	{"cut from its peers", (*fleet).part, (*fleet).join},
+}
+
 // BenchmarkClusterLoss loses the leader of the commands ten times for as long as
-// CC_TEST_CLUSTER says, in turn by kill -9 and by a cut, and reports how long
-// writes stood still at the gateway that waited longest. Bound: 5 s, the median.
+// CC_TEST_CLUSTER says, in turn by kill -9, by a cut and by a cut from its peers
+// alone, and reports how long writes stood still at the gateway that waited
+// longest. Bound: 5 s, the median.
 func BenchmarkClusterLoss(b *testing.B) {
 	away, err := time.ParseDuration(os.Getenv("CC_TEST_CLUSTER"))
 	if err != nil {
@@ -369,27 +407,18 @@ func BenchmarkClusterLoss(b *testing.B) {
 	var all []time.Duration
 	for b.Loop() {
 		for round := range 10 {
-			name, how := f.leader(js), "killed"
+			name, how := f.leader(js), losses[round%len(losses)]
 			at := time.Now()
-			if round%2 == 0 {
-				f.kill(name)
-			} else {
-				how = "cut off"
-				f.cut(name)
-			}
+			how.lose(f, name)
 			l.resumed(at)
 			<-time.After(time.Until(at.Add(away))) // how long it is away is the test
-			if how == "killed" {
-				f.start(name)()
-			} else {
-				f.mend(name)
-			}
+			how.back(f, name)
 			f.agreeToLead(js)
 			l.mu.Lock()
 			quiet := l.quiet(at, time.Now())
 			l.mu.Unlock()
 			all = append(all, quiet)
-			b.Logf("round %d: %s %s for %s, writes stood still for %s", round+1, name, how, away, quiet.Round(10*time.Millisecond))
+			b.Logf("round %d: %s %s for %s, writes stood still for %s", round+1, name, how.name, away, quiet.Round(10*time.Millisecond))
 		}
 	}
 	l.end()
@@ -397,6 +426,7 @@ func BenchmarkClusterLoss(b *testing.B) {
 	slices.Sort(all)
 	b.ReportMetric(all[len(all)/2].Seconds(), "s-median")
 	b.ReportMetric(all[len(all)-1].Seconds(), "s-longest")
-	b.ReportMetric(float64(len(l.promised)), "acknowledged")
-	b.Logf("%d writes acknowledged, sent again %d times, refused %v", len(l.promised), l.again, l.refused)
+	b.ReportMetric(float64(l.done()), "done")
+	b.ReportMetric(float64(len(l.promised)-l.done()), "to-be-done")
+	b.Log(l.counts())
 }

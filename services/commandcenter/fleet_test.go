@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -27,13 +28,13 @@ type link struct {
 	work sync.WaitGroup
 }
 
-func newLink(t testing.TB, to string) *link {
+func newLink(t testing.TB) *link {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed with the test
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &link{to: to, ln: ln, open: make(chan struct{}), end: make(chan struct{})}
+	l := &link{ln: ln, open: make(chan struct{}), end: make(chan struct{})}
 	close(l.open)
 	l.work.Go(func() {
 		for {
@@ -50,6 +51,13 @@ func newLink(t testing.TB, to string) *link {
 		l.work.Wait()
 	})
 	return l
+}
+
+// leads says where the link leads, before anybody uses it.
+func (l *link) leads(to string) {
+	l.mu.Lock()
+	l.to = to
+	l.mu.Unlock()
 }
 
 func (l *link) addr() string { return l.ln.Addr().String() }
@@ -114,8 +122,8 @@ func (l *link) carry(in net.Conn) {
 	}
 }
 
-// part is one process of a fleet.
-type part struct {
+// process is one of a fleet.
+type process struct {
 	name string
 	args []string
 	env  []string
@@ -130,10 +138,11 @@ type fleet struct {
 	t     testing.TB
 	dir   string
 	log   *tail
-	parts map[string]*part
-	links map[string][]*link // of each NATS server, to everybody
-	urls  []string           // of the gateways
-	nats  string             // without links, for whoever looks on
+	parts map[string]*process
+	ports map[string]*link // of each NATS server, to its clients
+	ways  map[string]*link // from one to another, by both names
+	urls  []string         // of the gateways
+	nats  string           // without links, for whoever looks on
 }
 
 var members = []string{"nats-1", "nats-2", "nats-3"}
@@ -141,7 +150,16 @@ var members = []string{"nats-1", "nats-2", "nats-3"}
 // assemble starts a fleet.
 func assemble(t testing.TB) *fleet {
 	t.Helper()
-	f := &fleet{t: t, dir: dataDir(t), log: &tail{}, parts: map[string]*part{}, links: map[string][]*link{}}
+	f := &fleet{t: t, dir: dataDir(t), log: &tail{}, parts: map[string]*process{}, ports: map[string]*link{}, ways: map[string]*link{}}
+	// The links listen before ports are found that nobody has.
+	for i, name := range members {
+		f.ports[name] = newLink(t)
+		for j, other := range members {
+			if i != j {
+				f.ways[name+" "+other] = newLink(t)
+			}
+		}
+	}
 	ports, err := natsd.FreeRoutes(t.Context(), "127.0.0.1", 2*len(members)+2)
 	if err != nil {
 		t.Fatal(err)
@@ -149,9 +167,8 @@ func assemble(t testing.TB) *fleet {
 	clients, routes, http := ports[:3], ports[3:6], ports[6:]
 	var urls, direct []string
 	for i, name := range members {
-		c := newLink(t, clients[i])
-		f.links[name] = append(f.links[name], c)
-		urls, direct = append(urls, "nats://"+c.addr()), append(direct, "nats://"+clients[i])
+		f.ports[name].leads(clients[i])
+		urls, direct = append(urls, "nats://"+f.ports[name].addr()), append(direct, "nats://"+clients[i])
 	}
 	f.nats = strings.Join(direct, ",")
 	for i, name := range members {
@@ -161,8 +178,8 @@ func assemble(t testing.TB) *fleet {
 				to = append(to, routes[i])
 				continue
 			}
-			l := newLink(t, routes[j])
-			f.links[name], f.links[other] = append(f.links[name], l), append(f.links[other], l)
+			l := f.ways[name+" "+other]
+			l.leads(routes[j])
 			to = append(to, l.addr())
 		}
 		// Port 1 leads nowhere: members meet over the links alone.
@@ -201,7 +218,7 @@ func assemble(t testing.TB) *fleet {
 }
 
 func (f *fleet) add(name string, args []string, env ...string) {
-	f.parts[name] = &part{name: name, args: append(args, "--json", "--data-dir", f.dir, "--log-level", "warn"), env: append(env, "CC_SUPERVISED=1")}
+	f.parts[name] = &process{name: name, args: append(args, "--json", "--data-dir", f.dir, "--log-level", "warn"), env: append(env, "CC_SUPERVISED=1")}
 	f.t.Cleanup(func() { f.end(name) })
 }
 
@@ -277,14 +294,29 @@ func (f *fleet) end(name string) {
 
 // cut takes a NATS server off the network; mend puts it back.
 func (f *fleet) cut(member string) {
-	for _, l := range f.links[member] {
-		l.cut()
-	}
+	f.ports[member].cut()
+	f.part(member)
 }
 
 func (f *fleet) mend(member string) {
-	for _, l := range f.links[member] {
-		l.mend()
+	f.ports[member].mend()
+	f.join(member)
+}
+
+// part cuts a NATS server from the others and from nobody else; join undoes it.
+func (f *fleet) part(member string) {
+	for between, l := range f.ways {
+		if slices.Contains(strings.Fields(between), member) {
+			l.cut()
+		}
+	}
+}
+
+func (f *fleet) join(member string) {
+	for between, l := range f.ways {
+		if slices.Contains(strings.Fields(between), member) {
+			l.mend()
+		}
 	}
 }
 

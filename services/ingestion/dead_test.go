@@ -7,11 +7,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 )
 
 // ask asks the service as somebody of a project.
@@ -112,5 +116,53 @@ func TestAnAdminSeesAndRedrivesWhatWasGivenUpInTheProject(t *testing.T) {
 	}
 	if l := w.letters(`{"limit":10}`, 2); len(l.Items) != 1 {
 		t.Errorf("the other project's: %+v", l)
+	}
+}
+
+// What a service could not write into the audit log waits there until it can: no
+// admin of the project makes it go, who may be whom it is about.
+func TestRecordsOfTheAuditLogAreNotDiscarded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	heard, mend := make(chan string, 20), make(chan struct{})
+	in := bus.NewInbox(w.Bus("auth"), bus.InboxConfig{Service: "auth"})
+	bus.Handle(in, func(_ context.Context, _ bus.Meta, e *platformv1.CallRecorded) error {
+		if e.GetCallId() != "c-1" { // what the calls of this test leave behind
+			return nil
+		}
+		heard <- e.GetCallId()
+		select {
+		case <-mend:
+			return nil
+		default:
+			return bus.Bury(errors.New("no room"))
+		}
+	})
+	knows := bus.NewInbox(w.Bus("knowledge"), bus.InboxConfig{Service: "knowledge"})
+	bus.Handle(knows, func(context.Context, bus.Meta, *authv1.ProjectDeleting) error { return bus.Bury(errors.New("no room")) })
+	w.Run(in, knows, bus.NewServer(w.Bus("auth"), bus.ServerConfig{}))
+	said := &platformv1.CallRecorded{ProjectId: 1, CallId: "c-1", Version: 1, Service: "gateway", Operation: "deleteDocument", Principal: "user:1", Count: 1, AcceptedAt: timestamppb.Now()}
+	if err := w.Bus("gateway").Say(t.Context(), said, uuid.New(), said.GetAcceptedAt().AsTime()); err != nil {
+		t.Fatal(err)
+	}
+	bustest.Await(w.Env, heard)
+	w.Say(&authv1.ProjectDeleting{ProjectId: 1, Version: 1})
+	bustest.Eventually(w.Env, func() bool { return len(w.letters(`{"limit":10}`, 1).Items) == 2 })
+	record := w.letters(`{"limit":10,"service":"auth"}`, 1).Items[0]
+	if _, err := w.command("discardDeadLetter", `{"seq":`+record.Seq.String()+`}`, tenant.Admin); errs.KindOf(err) != errs.Forbidden {
+		t.Errorf("discard: %v", err)
+	}
+	if a, err := w.command("purgeDeadLetters", `{}`, tenant.Owner); err != nil || string(a.Body) != `{"more":false,"removed":1}` {
+		t.Errorf("purge: %+v %v", a, err)
+	}
+	if l := w.letters(`{"limit":10}`, 1); len(l.Items) != 1 || l.Items[0].Seq != record.Seq {
+		t.Errorf("left: %+v", l)
+	}
+	close(mend)
+	if _, err := w.command("redriveDeadLetter", `{"seq":`+record.Seq.String()+`}`, tenant.Admin); err != nil {
+		t.Errorf("redrive: %v", err)
+	}
+	if id := bustest.Await(w.Env, heard); id != "c-1" {
+		t.Errorf("redriven: %s", id)
 	}
 }

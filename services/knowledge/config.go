@@ -15,6 +15,8 @@ type Config struct {
 	Wait          time.Duration `config:"wait" usage:"how long an upload waits for its text to be extracted and cut before it is answered 202"`
 	Extract       time.Duration `config:"extract" usage:"longest extraction of one document"`
 	Extractors    int           `config:"extractors" usage:"extractions at a time"`
+	OCR           string        `config:"ocr" usage:"program that reads pages of PDFs which are pictures, where it is installed; empty reads none"`
+	OCRLanguages  string        `config:"ocr_languages" usage:"languages of such pages, as tesseract names them (eng+deu); empty takes its default"`
 	MaxChunks     int           `config:"max_chunks" usage:"most chunks of one document"`
 	ChunkTokens   int           `config:"chunk_tokens" usage:"tokens of a chunk with its title and headings"`
 	IndexMemoryMB int           `config:"index_memory_mb" usage:"memory for indexes of projects; the least recently used are dropped"`
@@ -32,7 +34,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Model: true, FetchModel: true,
-		Wait: 3 * time.Second, Extract: time.Minute, Extractors: 2, MaxChunks: 30_000, ChunkTokens: 220, IndexMemoryMB: 512, Jobs: 2,
+		Wait: 3 * time.Second, Extract: time.Minute, Extractors: 2, OCR: "tesseract", MaxChunks: 30_000, ChunkTokens: 220, IndexMemoryMB: 512, Jobs: 2,
 		Alpha: 0.5, Fusion: "convex",
 		Housekeeping: 5 * time.Minute, Orphans: 6 * time.Hour, Removals: 7 * 24 * time.Hour,
 	}

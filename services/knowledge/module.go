@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,6 +25,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/chunk"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/encoder"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/extract"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/inbox"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/fusion"
@@ -78,7 +82,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	keeper.store, keeper.library, keeper.model = store, library, name
 
 	intake := document.NewIntake(objects{d.Bus}, model, store, document.Config{
-		Wait: c.Wait, Extract: c.Extract, Cut: chunk.Config{Target: c.ChunkTokens, Chunks: c.MaxChunks},
+		Wait: c.Wait, Extract: c.Extract, Read: reader(c, log), Cut: chunk.Config{Target: c.ChunkTokens, Chunks: c.MaxChunks},
 	}, c.Extractors)
 	engine := search.NewEngine(library, store, model, search.Config{Alpha: c.Alpha, Method: fusion.Method(c.Fusion)})
 
@@ -100,9 +104,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
 	(&inbox.Handlers{
-		Purge: func(ctx context.Context, p tenant.Project, version int, consumer, message string) error {
-			return store.Purge(ctx, p, postgres.Order{Consumer: consumer, Message: message, Version: version})
-		},
+		Purge:  store.Purge,
 		Drop:   library.Drop,
 		Accept: intake.Accept,
 	}).Register(heard)
@@ -130,6 +132,22 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Checks:     checks,
 		Operations: serve.Operations(),
 	}, nil
+}
+
+// reader reads documents with what this machine has.
+func reader(c Config, log *slog.Logger) *extract.Reader {
+	x := extract.Config{OCRLanguages: c.OCRLanguages}
+	if base, err := os.UserCacheDir(); err == nil {
+		x.Cache = filepath.Join(base, "commandcenter", "pdfium")
+	}
+	if c.OCR != "" {
+		path, err := exec.LookPath(c.OCR)
+		if err != nil && c.OCR != DefaultConfig().OCR {
+			log.Warn("extract.ocr", "program", c.OCR, "err", err, "advice", "pages that are pictures are refused; install it, or set ocr of knowledge")
+		}
+		x.OCR = path
+	}
+	return extract.NewReader(x)
 }
 
 // indexing is the handler of the jobs that index a document. After the last

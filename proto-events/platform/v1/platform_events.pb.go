@@ -34,7 +34,10 @@ type ProjectPurged struct {
 	// The version that ProjectDeleting gave.
 	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
 	// Who purged: "knowledge".
-	Service       string `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
+	Service string `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
+	// Every table that has rows of projects, as the catalog of the database lists
+	// them, counted again after the purge.
+	Parts         []*PurgedPart `protobuf:"bytes,5,rep,name=parts,proto3" json:"parts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -90,6 +93,94 @@ func (x *ProjectPurged) GetService() string {
 	return ""
 }
 
+func (x *ProjectPurged) GetParts() []*PurgedPart {
+	if x != nil {
+		return x.Parts
+	}
+	return nil
+}
+
+// PurgedPart is what became of one table.
+type PurgedPart struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "documents".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Rows that were removed; 2147483647 for that many or more.
+	Removed int32 `protobuf:"varint,2,opt,name=removed,proto3" json:"removed,omitempty"`
+	// Rows that were found afterwards: 0, or it is not said that there was a purge.
+	Left int32 `protobuf:"varint,3,opt,name=left,proto3" json:"left,omitempty"`
+	// Rows that stay, and why.
+	Kept          int32  `protobuf:"varint,4,opt,name=kept,proto3" json:"kept,omitempty"`
+	Why           string `protobuf:"bytes,5,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurgedPart) Reset() {
+	*x = PurgedPart{}
+	mi := &file_platform_v1_platform_events_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurgedPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurgedPart) ProtoMessage() {}
+
+func (x *PurgedPart) ProtoReflect() protoreflect.Message {
+	mi := &file_platform_v1_platform_events_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurgedPart.ProtoReflect.Descriptor instead.
+func (*PurgedPart) Descriptor() ([]byte, []int) {
+	return file_platform_v1_platform_events_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *PurgedPart) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *PurgedPart) GetRemoved() int32 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
+func (x *PurgedPart) GetLeft() int32 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *PurgedPart) GetKept() int32 {
+	if x != nil {
+		return x.Kept
+	}
+	return 0
+}
+
+func (x *PurgedPart) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 // Somebody asked for a change and was answered, or was denied something. Every
 // server says so of each write by itself, in the transaction of its answer, and
 // the edge of what it refused. Never a body, an answer or a secret.
@@ -130,7 +221,7 @@ type CallRecorded struct {
 
 func (x *CallRecorded) Reset() {
 	*x = CallRecorded{}
-	mi := &file_platform_v1_platform_events_proto_msgTypes[1]
+	mi := &file_platform_v1_platform_events_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -142,7 +233,7 @@ func (x *CallRecorded) String() string {
 func (*CallRecorded) ProtoMessage() {}
 
 func (x *CallRecorded) ProtoReflect() protoreflect.Message {
-	mi := &file_platform_v1_platform_events_proto_msgTypes[1]
+	mi := &file_platform_v1_platform_events_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -155,7 +246,7 @@ func (x *CallRecorded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRecorded.ProtoReflect.Descriptor instead.
 func (*CallRecorded) Descriptor() ([]byte, []int) {
-	return file_platform_v1_platform_events_proto_rawDescGZIP(), []int{1}
+	return file_platform_v1_platform_events_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *CallRecorded) GetProjectId() int32 {
@@ -282,7 +373,7 @@ type CallTarget struct {
 
 func (x *CallTarget) Reset() {
 	*x = CallTarget{}
-	mi := &file_platform_v1_platform_events_proto_msgTypes[2]
+	mi := &file_platform_v1_platform_events_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -294,7 +385,7 @@ func (x *CallTarget) String() string {
 func (*CallTarget) ProtoMessage() {}
 
 func (x *CallTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_platform_v1_platform_events_proto_msgTypes[2]
+	mi := &file_platform_v1_platform_events_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -307,7 +398,7 @@ func (x *CallTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallTarget.ProtoReflect.Descriptor instead.
 func (*CallTarget) Descriptor() ([]byte, []int) {
-	return file_platform_v1_platform_events_proto_rawDescGZIP(), []int{2}
+	return file_platform_v1_platform_events_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *CallTarget) GetName() string {
@@ -328,13 +419,21 @@ var File_platform_v1_platform_events_proto protoreflect.FileDescriptor
 
 const file_platform_v1_platform_events_proto_rawDesc = "" +
 	"\n" +
-	"!platform/v1/platform_events.proto\x12\x19commandcenter.platform.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&options/v1/commandcenter_options.proto\"\x84\x01\n" +
+	"!platform/v1/platform_events.proto\x12\x19commandcenter.platform.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&options/v1/commandcenter_options.proto\"\xc1\x01\n" +
 	"\rProjectPurged\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x18\n" +
-	"\aservice\x18\x04 \x01(\tR\aservice: \xca\xf3\x18\x1c\n" +
-	"\x01*\x12\aproject\x1a\x06purged \x01*\x04auth\"\xb9\x04\n" +
+	"\aservice\x18\x04 \x01(\tR\aservice\x12;\n" +
+	"\x05parts\x18\x05 \x03(\v2%.commandcenter.platform.v1.PurgedPartR\x05parts: \xca\xf3\x18\x1c\n" +
+	"\x01*\x12\aproject\x1a\x06purged \x01*\x04auth\"t\n" +
+	"\n" +
+	"PurgedPart\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\aremoved\x18\x02 \x01(\x05R\aremoved\x12\x12\n" +
+	"\x04left\x18\x03 \x01(\x05R\x04left\x12\x12\n" +
+	"\x04kept\x18\x04 \x01(\x05R\x04kept\x12\x10\n" +
+	"\x03why\x18\x05 \x01(\tR\x03why\"\xb9\x04\n" +
 	"\fCallRecorded\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x17\n" +
@@ -374,22 +473,24 @@ func file_platform_v1_platform_events_proto_rawDescGZIP() []byte {
 	return file_platform_v1_platform_events_proto_rawDescData
 }
 
-var file_platform_v1_platform_events_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_platform_v1_platform_events_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_platform_v1_platform_events_proto_goTypes = []any{
 	(*ProjectPurged)(nil),         // 0: commandcenter.platform.v1.ProjectPurged
-	(*CallRecorded)(nil),          // 1: commandcenter.platform.v1.CallRecorded
-	(*CallTarget)(nil),            // 2: commandcenter.platform.v1.CallTarget
-	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
+	(*PurgedPart)(nil),            // 1: commandcenter.platform.v1.PurgedPart
+	(*CallRecorded)(nil),          // 2: commandcenter.platform.v1.CallRecorded
+	(*CallTarget)(nil),            // 3: commandcenter.platform.v1.CallTarget
+	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
 }
 var file_platform_v1_platform_events_proto_depIdxs = []int32{
-	2, // 0: commandcenter.platform.v1.CallRecorded.target:type_name -> commandcenter.platform.v1.CallTarget
-	3, // 1: commandcenter.platform.v1.CallRecorded.accepted_at:type_name -> google.protobuf.Timestamp
-	3, // 2: commandcenter.platform.v1.CallRecorded.last_at:type_name -> google.protobuf.Timestamp
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	1, // 0: commandcenter.platform.v1.ProjectPurged.parts:type_name -> commandcenter.platform.v1.PurgedPart
+	3, // 1: commandcenter.platform.v1.CallRecorded.target:type_name -> commandcenter.platform.v1.CallTarget
+	4, // 2: commandcenter.platform.v1.CallRecorded.accepted_at:type_name -> google.protobuf.Timestamp
+	4, // 3: commandcenter.platform.v1.CallRecorded.last_at:type_name -> google.protobuf.Timestamp
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_platform_v1_platform_events_proto_init() }
@@ -403,7 +504,7 @@ func file_platform_v1_platform_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_platform_v1_platform_events_proto_rawDesc), len(file_platform_v1_platform_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   3,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -3,11 +3,13 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/lib/pq"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/commandcenter/commandcenter/pkg/outbox"
@@ -90,4 +92,35 @@ func (s Users) Switch(ctx context.Context, id int64, active bool, by int64, now 
 		return user.User{}, err
 	}
 	return row.noun(), nil
+}
+
+// Names returns how people know principals: the address of a user, the name of a
+// service account of the project. Whoever is gone is not among them.
+func (s *Store) Names(ctx context.Context, p tenant.Project, principals []string) (map[string]string, error) {
+	const q = `
+		SELECT 'user:' || id AS principal, email AS name FROM users WHERE id = ANY ($2)
+		UNION ALL
+		SELECT 'service-account:' || account_id, name FROM service_accounts WHERE project_id = $1 AND account_id = ANY ($3)`
+	ids := map[string][]int64{}
+	for _, who := range principals {
+		kind, text, _ := strings.Cut(who, ":")
+		if id, err := strconv.ParseInt(text, 10, 64); err == nil { // a service has a name already
+			ids[kind] = append(ids[kind], id)
+		}
+	}
+	out := map[string]string{}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	var rows []struct{ Principal, Name string }
+	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		return tx.SelectContext(ctx, &rows, q, int64(p), pq.Int64Array(ids["user"]), pq.Int64Array(ids["service-account"]))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("names of principals: %w", err)
+	}
+	for _, r := range rows {
+		out[r.Principal] = r.Name
+	}
+	return out, nil
 }

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -412,5 +413,26 @@ func TestAnAccountThatIsLinkedIsNotForTheNextHolderOfItsAddress(t *testing.T) {
 	}
 	if _, err := w.users.ByIdentity(w.ctx(), "https://id.example.org", "2"); !errors.Is(err, user.ErrUnknown) {
 		t.Errorf("somebody else is known: %v", err)
+	}
+}
+
+func TestPrincipalsAreKnownByNamesOfTheirProject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	jo, p := w.person("jo@example.org")
+	_, other := w.person("al@example.org")
+	a, err := postgres.Keys{Store: w.store}.CreateAccount(w.ctx(), key.Account{Project: p, Name: "ci", Role: tenant.Viewer, CreatedBy: jo.ID, CreatedAt: monday})
+	w.must(err)
+	person, account := fmt.Sprintf("user:%d", jo.ID), fmt.Sprintf("service-account:%d", a.ID)
+	all := []string{person, account, "user:999", "service:jobs", "", "user:x"}
+	got, err := w.store.Names(w.ctx(), p, all)
+	if err != nil || len(got) != 2 || got[person] != "jo@example.org" || got[account] != "ci" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if got, err := w.store.Names(w.ctx(), other, all); err != nil || len(got) != 1 {
+		t.Errorf("in another project: %v, %v", got, err)
+	}
+	if got, err := w.store.Names(w.ctx(), p, []string{"service:jobs"}); err != nil || len(got) != 0 {
+		t.Errorf("of a service: %v, %v", got, err)
 	}
 }

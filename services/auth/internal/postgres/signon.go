@@ -134,3 +134,10 @@ func (s Sessions) Touch(ctx context.Context, id uuid.UUID, now, expires time.Tim
 		return err
 	})
 }
+
+// ByCookie says whether a session is one of a browser.
+func (s Sessions) ByCookie(ctx context.Context, id uuid.UUID) (is bool, err error) {
+	const q = `SELECT EXISTS (SELECT 1 FROM browser_sessions WHERE session_id = $1)`
+	err = s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error { return tx.GetContext(ctx, &is, q, id) })
+	return is, err
+}

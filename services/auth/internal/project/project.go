@@ -23,7 +23,7 @@ const DefaultName = "Default Project"
 var (
 	ErrNotFound  = errs.New(errs.NotFound, "project not found")
 	ErrExists    = errs.New(errs.Conflict, "a project of this name already exists")
-	ErrHeirHas   = errs.New(errs.Conflict, "the new owner has a project of this name already: give this one another name first")
+	ErrHeirHas   = errs.New(errs.Conflict, "the new owner has a project of this name already: give this one another name first (PATCH /api/v1/projects/{project_id})")
 	ErrLast      = errs.New(errs.Conflict, "this is the owner's last project: create another one before you delete it")
 	ErrForbidden = errs.New(errs.Forbidden, "your role in this project does not allow this")
 )

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 
+	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
@@ -30,6 +31,9 @@ func (h *Handlers) register(ctx context.Context, r registerRequest) (createdUser
 		return createdUser{}, err
 	}
 	acted(ctx, u.ID)
+	if u.Joined != 0 {
+		bus.ActedIn(ctx, u.Joined)
+	}
 	return createdUser{userResponse(u)}, nil
 }
 
@@ -67,11 +71,8 @@ func (h *Handlers) logIn(ctx context.Context, in UserLogin) (session.Pair, error
 	if err != nil {
 		return session.Pair{}, err
 	}
-	pair, err := h.Sessions.Open(ctx, letIn(u))
-	if err == nil {
-		acted(ctx, u.ID)
-	}
-	return pair, err
+	acted(ctx, u.ID)
+	return h.Sessions.Open(ctx, letIn(u))
 }
 
 // letIn is what a session is opened for.
@@ -110,15 +111,16 @@ func (h *Handlers) getCurrentUserInfo(ctx context.Context, _ nothing) (UserRespo
 	return userResponse(u), nil
 }
 
-func (h *Handlers) logout(ctx context.Context, _ nothing) (MessageResponse, error) {
+func (h *Handlers) logout(ctx context.Context, _ nothing) (sent, error) {
 	caller, err := person(ctx)
 	if err != nil {
-		return MessageResponse{}, err
+		return sent{}, err
 	}
-	if err := h.Sessions.Close(ctx, caller.UserID, caller.Session); err != nil {
-		return MessageResponse{}, err
+	bye, err := h.farewell(ctx, caller, "Successfully logged out")
+	if err != nil {
+		return sent{}, err
 	}
-	return MessageResponse{Message: "Successfully logged out"}, nil
+	return bye, h.Sessions.Close(ctx, caller.UserID, caller.Session)
 }
 
 func userResponse(u user.User) UserResponse {

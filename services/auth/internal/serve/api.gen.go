@@ -215,7 +215,10 @@ type ApiKey struct {
 
 	// Holder Who calls with it: `user:<id>` or `service-account:<id>`
 	Holder string `json:"holder"`
-	Id     string `json:"id"`
+
+	// HolderName Its e-mail address or name
+	HolderName *string `json:"holder_name,omitempty"`
+	Id         string  `json:"id"`
 
 	// LastUsedAt To about a minute
 	LastUsedAt *time.Time `json:"last_used_at"`
@@ -322,6 +325,9 @@ type AuditHead struct {
 type AuditPage struct {
 	Entries []AuditEntry `json:"entries"`
 	Head    AuditHead    `json:"head"`
+
+	// Names E-mail addresses and names of the actors of the page as they are now, by `actor`; who is gone is not among them. The log does not hold them.
+	Names *map[string]string `json:"names,omitempty"`
 
 	// NextAfter The same, oldest first
 	NextAfter *int64 `json:"next_after"`

@@ -2,6 +2,8 @@ package serve
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"strconv"
 	"time"
 
@@ -34,9 +36,16 @@ func (h *Handlers) listAudit(ctx context.Context, r auditRequest) (AuditPage, er
 		return AuditPage{}, err
 	}
 	out := AuditPage{Entries: make([]AuditEntry, len(page.Entries)), Head: auditHead(page.Head)}
+	actors := map[string]bool{}
 	for i, e := range page.Entries {
 		out.Entries[i] = auditEntry(e)
+		actors[e.Actor] = true
 	}
+	names, err := h.Names.Names(ctx, tenant.Project(page.Head.Chain), slices.Collect(maps.Keys(actors)))
+	if err != nil {
+		return AuditPage{}, err
+	}
+	out.Names = &names
 	if n := len(out.Entries); page.More && n > 0 {
 		next := out.Entries[n-1].Seq
 		if r.After != nil {

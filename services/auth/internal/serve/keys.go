@@ -27,11 +27,7 @@ func (h *Handlers) listKeys(ctx context.Context, r listKeysRequest) ([]ApiKey, e
 	if err != nil {
 		return nil, err
 	}
-	out := make([]ApiKey, len(keys)) // never null
-	for i, k := range keys {
-		out[i] = apiKey(k)
-	}
-	return out, nil
+	return h.apiKeys(ctx, keys)
 }
 
 // createdKey is the answer 201, which nobody may keep.
@@ -70,7 +66,7 @@ func (h *Handlers) makeKey(ctx context.Context, r createKeyRequest) (createdKey,
 	if err != nil {
 		return createdKey{}, err
 	}
-	return shown(made), nil
+	return h.shown(ctx, made), nil
 }
 
 type keyRequest struct {
@@ -99,11 +95,37 @@ func (h *Handlers) rotateKey(ctx context.Context, r keyRequest) (createdKey, err
 	if err != nil {
 		return createdKey{}, err
 	}
-	return shown(made), nil
+	return h.shown(ctx, made), nil
 }
 
-func shown(s key.Secret) createdKey {
-	return createdKey{ApiKeyCreated{Secret: s.Plain.Reveal(), Key: apiKey(s.Key)}}
+// shown is the only answer that has the secret, so it does not fail for want of
+// a name.
+func (h *Handlers) shown(ctx context.Context, s key.Secret) createdKey {
+	out := createdKey{ApiKeyCreated{Secret: s.Plain.Reveal(), Key: apiKey(s.Key)}}
+	if named, err := h.apiKeys(ctx, []key.Key{s.Key}); err == nil {
+		out.Key = named[0]
+	}
+	return out
+}
+
+// apiKeys are keys, with the names of their holders.
+func (h *Handlers) apiKeys(ctx context.Context, keys []key.Key) ([]ApiKey, error) {
+	holders := make([]string, len(keys))
+	for i, k := range keys {
+		holders[i] = k.Holder.String()
+	}
+	names, err := h.Names.Names(ctx, tenant.From(ctx).Project, holders)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]ApiKey, len(keys)) // never null
+	for i, k := range keys {
+		out[i] = apiKey(k)
+		if name, ok := names[out[i].Holder]; ok {
+			out[i].HolderName = &name
+		}
+	}
+	return out, nil
 }
 
 func apiKey(k key.Key) ApiKey {

@@ -44,7 +44,7 @@ func TestAKeyIsShownOnceAndKeptAsAHash(t *testing.T) {
 	w := newWorld(t)
 	jo := w.member("jo@example.org")
 	secret, key := w.newKey(jo, reading)
-	if key["name"] != "ci" || key["holder"] != jo.Principal || key["created_by"] != jo.Principal || key["project_id"] != float64(jo.Project) ||
+	if key["name"] != "ci" || key["holder_name"] != "jo@example.org" || key["holder"] != jo.Principal || key["created_by"] != jo.Principal || key["project_id"] != float64(jo.Project) ||
 		key["expires_at"] != nil || key["last_used_at"] != nil || !strings.HasPrefix(secret, "cc_"+key["prefix"].(string)+"_") {
 		t.Errorf("made %v", key)
 	}
@@ -57,7 +57,7 @@ func TestAKeyIsShownOnceAndKeptAsAHash(t *testing.T) {
 		t.Errorf("another text is %v", other)
 	}
 	list := w.request("listKeys", jo, nil).ok(200).list
-	if len(list) != 1 || list[0]["id"] != key["id"] || list[0]["secret"] != nil {
+	if len(list) != 1 || list[0]["id"] != key["id"] || list[0]["holder_name"] != "jo@example.org" || list[0]["secret"] != nil {
 		t.Errorf("listed %v", list)
 	}
 	for _, place := range []string{"outbox", "operations", "api_keys"} {

@@ -51,6 +51,7 @@ type Handlers struct {
 	PublicURL       string // address under which people reach the instance
 
 	Trail trail.Service
+	Names names
 
 	// LoggedIn, when set, is told how each login ended: "ok", or the kind of the
 	// failure.
@@ -60,6 +61,12 @@ type Handlers struct {
 type accounts interface {
 	// Get returns an account, or [user.ErrGone].
 	Get(ctx context.Context, id int64) (user.User, error)
+}
+
+type names interface {
+	// Names returns how people know principals, by principal; whoever is gone is
+	// not among them.
+	Names(ctx context.Context, p tenant.Project, principals []string) (map[string]string, error)
 }
 
 type state interface {

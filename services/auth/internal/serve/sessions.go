@@ -31,13 +31,14 @@ func (h *Handlers) endSession(ctx context.Context, r endSessionRequest) (gone, e
 	return gone{}, h.Keeper.End(ctx, caller.UserID, r.SessionID)
 }
 
-func (h *Handlers) endSessions(ctx context.Context, _ nothing) (MessageResponse, error) {
+func (h *Handlers) endSessions(ctx context.Context, _ nothing) (sent, error) {
 	caller, err := person(ctx)
 	if err != nil {
-		return MessageResponse{}, err
+		return sent{}, err
 	}
-	if err := h.Keeper.EndAll(ctx, caller.UserID); err != nil {
-		return MessageResponse{}, err
+	bye, err := h.farewell(ctx, caller, "Logged out everywhere")
+	if err != nil {
+		return sent{}, err
 	}
-	return MessageResponse{Message: "Logged out everywhere"}, nil
+	return bye, h.Keeper.EndAll(ctx, caller.UserID)
 }

@@ -76,6 +76,16 @@ func (h *Handlers) open(ctx context.Context, who session.Login, status int, to s
 	return s, nil
 }
 
+// farewell answers who ends the own session; a browser is told to forget its cookie.
+func (h *Handlers) farewell(ctx context.Context, caller tenant.Identity, message string) (sent, error) {
+	s := sent{MessageResponse{Message: message}, http.StatusOK, map[string]string{}}
+	browser, err := h.Browsers.ByCookie(ctx, caller.Session)
+	if browser {
+		s.header["Set-Cookie"] = h.cookie(sessionCookie, "", -time.Second)
+	}
+	return s, err
+}
+
 type beginSignOnRequest struct {
 	ReturnTo string `json:"return_to"`
 }

@@ -296,3 +296,31 @@ func TestABrowserLogsInByPasswordAndItsSessionLivesOn(t *testing.T) {
 		t.Error("it outlives its end")
 	}
 }
+
+// TestABrowserThatLogsOutForgetsItsCookie, and who came by a token is told nothing of
+// one.
+func TestABrowserThatLogsOutForgetsItsCookie(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	jo := w.member("jo@example.org")
+	for _, op := range []string{"logout", "endSessions"} {
+		in := w.request("loginBrowser", tenant.Identity{Client: "c"}, obj{"body": obj{"email": "jo@example.org", "password": password}}).ok(200)
+		set, err := http.ParseSetCookie(in.header["Set-Cookie"])
+		if err != nil {
+			t.Fatal(err)
+		}
+		tab := jo
+		tab.Session = w.whose(set.Value).GetSessionId()
+		bye, err := http.ParseSetCookie(w.request(op, tab, nil).ok(200).header["Set-Cookie"])
+		if err != nil || bye.Name != set.Name || bye.Value != "" || bye.MaxAge >= 0 || bye.Path != set.Path {
+			t.Errorf("%s: %v, %v", op, bye, err)
+		}
+		if w.whose(set.Value).GetSessionId() != "" {
+			t.Errorf("%s ended nothing", op)
+		}
+		jo.Session, _ = w.verify(w.login("jo@example.org", password).ok(200).str("access_token"))["sid"].(string)
+		if got := w.request(op, jo, nil).ok(200).header["Set-Cookie"]; got != "" {
+			t.Errorf("%s by a token: %s", op, got)
+		}
+	}
+}

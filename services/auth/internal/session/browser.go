@@ -34,6 +34,8 @@ type browsers interface {
 	Browser(ctx context.Context, hash []byte, now time.Time) (s Session, email string, used time.Time, found bool, err error)
 	// Touch writes down that a session is used, and until when it lives then.
 	Touch(ctx context.Context, id uuid.UUID, now, expires time.Time) error
+	// ByCookie says whether a session, live or not, is one of a browser.
+	ByCookie(ctx context.Context, id uuid.UUID) (bool, error)
 }
 
 // Cookie is what a browser is given.
@@ -75,4 +77,18 @@ func (b Browsers) Resolve(ctx context.Context, hash []byte) (s Session, email st
 		}
 	}
 	return s, email, found, nil
+}
+
+// ByCookie says whether a session is one of a browser, which has a cookie to lose
+// when it ends.
+func (b Browsers) ByCookie(ctx context.Context, session string) (bool, error) {
+	id, err := uuid.Parse(session)
+	if err != nil {
+		return false, ErrEnded
+	}
+	is, err := b.Sessions.ByCookie(ctx, id)
+	if err != nil {
+		return false, fmt.Errorf("what kind of session %s is: %w", id, err)
+	}
+	return is, nil
 }

@@ -36,6 +36,8 @@ func (b *tabs) Touch(_ context.Context, id uuid.UUID, now, expires time.Time) er
 	return nil
 }
 
+func (b *tabs) ByCookie(_ context.Context, id uuid.UUID) (bool, error) { return id == b.s.ID, b.fail }
+
 func TestASessionOfABrowserLivesOnWhileItIsUsed(t *testing.T) {
 	t.Parallel()
 	kept, now := &tabs{}, time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
@@ -61,7 +63,18 @@ func TestASessionOfABrowserLivesOnWhileItIsUsed(t *testing.T) {
 			t.Errorf("after %v: found %v, written %d times", step.wait, got, kept.touched)
 		}
 	}
+	for id, want := range map[string]bool{kept.s.ID.String(): true, uuid.NewString(): false} {
+		if is, err := b.ByCookie(t.Context(), id); is != want || err != nil {
+			t.Errorf("session %s: of a browser %t, %v", id, is, err)
+		}
+	}
+	if _, err := b.ByCookie(t.Context(), "none"); !errors.Is(err, ErrEnded) {
+		t.Errorf("no session: %v", err)
+	}
 	kept.fail = errors.New("gone")
+	if _, err := b.ByCookie(t.Context(), kept.s.ID.String()); !errors.Is(err, kept.fail) {
+		t.Errorf("kind: %v", err)
+	}
 	if _, err := b.Open(t.Context(), Login{UserID: 7}); !errors.Is(err, kept.fail) {
 		t.Errorf("open: %v", err)
 	}

@@ -199,13 +199,13 @@ func TestTimesToComeAreReadInDaysToo(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
 	for text, want := range map[string]time.Time{
-		"90d": now.AddDate(0, 0, 90), "12h": now.Add(12 * time.Hour), "1h30m": now.Add(90 * time.Minute), "2027-01-31": time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC),
+		"90d": now.AddDate(0, 0, 90), "1d12h": now.Add(36 * time.Hour), "12h": now.Add(12 * time.Hour), "1h30m": now.Add(90 * time.Minute), "2027-01-31": time.Date(2027, 1, 31, 0, 0, 0, 0, time.UTC),
 	} {
 		if got, err := until(text, now); err != nil || !got.Equal(want) {
 			t.Errorf("%s: %v, %v", text, got, err)
 		}
 	}
-	for _, text := range []string{"", "soon", "0d", "-1h", "-3d", "1.5d", "2027-13-01"} {
+	for _, text := range []string{"", "soon", "0d", "-1h", "-3d", "1.5d", "1d-2h", "d", "2027-13-01"} {
 		if got, err := until(text, now); err == nil {
 			t.Errorf("%q is %v", text, got)
 		}

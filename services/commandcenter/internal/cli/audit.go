@@ -8,8 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +23,7 @@ func (e *env) auditCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "audit",
 		Short: "Who did what, to what, from where",
-		Example: `  commandcenter audit list --outcome denied --since 24h
+		Example: `  commandcenter audit list --outcome denied --since 2d
   commandcenter audit export --output audit.jsonl
   commandcenter audit verify`,
 	}
@@ -48,7 +48,7 @@ func (f *auditFlags) bind(c *cobra.Command) {
 	fs.StringVar(&f.text, "text", "", "only entries in which this stands")
 	fs.StringVar(&f.from, "from", "", "only from this time on: 2026-03-02T09:00:00Z")
 	fs.StringVar(&f.until, "until", "", "only before this time")
-	fs.DurationVar(&f.since, "since", 0, "how far to look back, in place of --from")
+	lasting(fs, &f.since, "since", 0, "how far to look back, in place of --from")
 	f.whose(c)
 }
 
@@ -82,6 +82,7 @@ func (f *auditFlags) params() (p client.ListAuditParams, err error) {
 
 func (e *env) auditList() *cobra.Command {
 	var f auditFlags
+	var wide bool
 	c := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
@@ -98,7 +99,8 @@ func (e *env) auditList() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			all := client.AuditPage{Entries: []client.AuditEntry{}}
+			names := map[string]string{}
+			all := client.AuditPage{Entries: []client.AuditEntry{}, Names: &names}
 			for {
 				n := min(f.limit-len(all.Entries), 500)
 				p.Limit = &n
@@ -108,6 +110,7 @@ func (e *env) auditList() *cobra.Command {
 				}
 				all.Entries = append(all.Entries, page.Entries...)
 				all.Head, all.NextBefore = page.Head, page.NextBefore
+				maps.Copy(names, or(page.Names, nil))
 				if p.Before = page.NextBefore; p.Before == nil || len(all.Entries) >= f.limit {
 					break
 				}
@@ -116,41 +119,13 @@ func (e *env) auditList() *cobra.Command {
 				e.print(e.Out, all)
 				return nil
 			}
-			return e.auditTable(all)
+			return e.auditTable(all, wide)
 		},
 	}
 	f.bind(c)
 	c.Flags().IntVarP(&f.limit, "limit", "n", 50, "most entries")
+	wideFlag(c, &wide)
 	return ends(c, codesClient...)
-}
-
-func (e *env) auditTable(all client.AuditPage) error {
-	t := newTable(e.Out, "ENTRY", "TIME", "ACTOR", "OPERATION", "TARGET", "OUTCOME", "FROM")
-	for _, x := range all.Entries {
-		var target []string
-		for _, n := range x.Target {
-			target = append(target, n.Name+"="+n.Value)
-		}
-		outcome := string(x.Outcome)
-		if x.Reason != "" {
-			outcome += ": " + x.Reason
-		}
-		if x.Count > 1 {
-			outcome += " × " + strconv.Itoa(x.Count)
-		}
-		actor := x.Actor
-		if actor == "" {
-			actor = "nobody"
-		}
-		t.row(strconv.FormatInt(x.Seq, 10), x.AcceptedAt.Local().Format(time.DateTime), actor, x.Operation, oneLine(strings.Join(target, " ")), outcome, x.Address)
-	}
-	if err := t.flush(); err != nil {
-		return err
-	}
-	if all.NextBefore != nil {
-		e.say("There is more: --limit, or a filter.")
-	}
-	return nil
 }
 
 func (e *env) auditExport() *cobra.Command {

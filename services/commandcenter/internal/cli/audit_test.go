@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"errors"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -40,5 +41,60 @@ func TestAnExportHoldsEntriesAndNothingThatNoHashCovers(t *testing.T) {
 		if !errors.As(err, &coded) || coded.code != exitRefused {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+func TestTheLogIsListedByNamesAndLooksBackInDays(t *testing.T) {
+	t.Parallel()
+	const page = `{"entries":[
+		{"project_id":1,"seq":2,"id":"c","accepted_at":"2026-01-02T03:04:05Z","operation":"leaveProject","actor":"user:7","outcome":"ok","count":1},
+		{"project_id":1,"seq":1,"id":"b","accepted_at":"2026-01-02T03:04:05Z","operation":"addDocument","actor":"service-account:3","outcome":"ok","count":1}],
+		"next_before":null,"next_after":null,"head":{"project_id":1,"seq":2,"hash":"x"},"names":{"user:7":"jo@example.org"}}`
+	s, run := tell(t, map[string]string{
+		"GET /api/v1/audit": page,
+		"GET /api/v1/keys":  `[{"id":"k-1","name":"ci","prefix":"cc_x","scopes":["*:read"],"holder":"user:7","holder_name":"jo@example.org"}]`,
+	})
+	before := time.Now()
+	code, out, errs := run("", "audit", "list", "--since", "2d")
+	if code != exitOK || !strings.Contains(out, "jo@example.org") || strings.Contains(out, "user:7") || !strings.Contains(out, "service-account:3") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+	_, query, _ := strings.Cut(s.last(), "?")
+	asked, err := url.ParseQuery(query)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from, err := time.Parse(time.RFC3339, asked.Get("from"))
+	if back := before.Sub(from); err != nil || back < 48*time.Hour-time.Second || back > 48*time.Hour+time.Second {
+		t.Errorf("looks back %v, %v: %s", back, err, s.last())
+	}
+	for _, words := range [][]string{{"audit", "list", "--wide"}, {"key", "list", "--wide"}} {
+		if _, out, _ := run("", words...); !strings.Contains(out, "jo@example.org (user:7)") {
+			t.Errorf("%v: %s", words, out)
+		}
+	}
+	if _, out, _ := run("", "key", "list"); !strings.Contains(out, "jo@example.org") || strings.Contains(out, "user:7") {
+		t.Errorf("keys: %s", out)
+	}
+	if _, out, _ := run("", "audit", "list", "--json"); !strings.Contains(out, `"actor":"user:7"`) {
+		t.Errorf("in JSON: %s", out)
+	}
+	if code, _, errs := run("", "audit", "list", "--since", "soon"); code != exitUsage || !strings.Contains(errs, "2d") {
+		t.Errorf("soon: %d %s", code, errs)
+	}
+}
+
+// TestTheLogOfAnOlderServerIsListed, which names nobody; and a hash is shown by its
+// beginning, so that the table stays one.
+func TestTheLogOfAnOlderServerIsListed(t *testing.T) {
+	t.Parallel()
+	hash := strings.Repeat("0123456789abcdef", 4)
+	_, run := tell(t, map[string]string{"GET /api/v1/audit": `{"entries":[{"project_id":0,"seq":1,"id":"b","accepted_at":"2026-01-02T03:04:05Z","operation":"purgeAudit",
+		"actor":"service:auth","outcome":"ok","count":1,"target":[{"name":"last_hash","value":"` + hash + `"}]}],"next_before":null,"next_after":null,"head":{"project_id":0,"seq":1,"hash":"x"}}`})
+	if code, out, errs := run("", "audit", "list", "--instance"); code != exitOK || !strings.Contains(out, "service:auth") || strings.Contains(out, hash) || !strings.Contains(out, "last_hash="+hash[:35]+"… ") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+	if _, out, _ := run("", "audit", "list", "--instance", "--wide"); !strings.Contains(out, hash) {
+		t.Errorf("wide: %s", out)
 	}
 }

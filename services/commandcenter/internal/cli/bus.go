@@ -92,7 +92,7 @@ a pattern that begins with a wildcard does not match them.`,
 			return e.tail(cmd.Context(), nc, subject, since, count, func(m message) { e.printMessage(m, headers) })
 		},
 	}
-	c.Flags().DurationVar(&since, "since", 0, "begin in the past, for what a stream keeps: 1h, 30m")
+	lasting(c.Flags(), &since, "since", 0, "begin in the past, for what a stream keeps: 1h, 30m")
 	c.Flags().BoolVar(&headers, "headers", false, "print headers too")
 	c.Flags().IntVar(&count, "count", 0, "end after so many messages")
 	return ends(c, exitAuth, exitNotFound, exitUnavailable, exitRefused)
@@ -136,7 +136,7 @@ func (e *env) tail(ctx context.Context, nc *nats.Conn, subject string, since tim
 				return err
 			}
 		case <-ctx.Done():
-			return nil
+			return context.Cause(ctx)
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"path/filepath"
 	"sort"
@@ -254,10 +255,20 @@ func (e *env) checkLogin(ctx context.Context, s *client.Session) finding {
 			why = "`commandcenter login`"
 		}
 		return warn("login", "not logged in at "+s.Server(), why)
+	case errors.Is(err, client.ErrTokenRefused):
+		return fail("login", err.Error(), "make a key with `commandcenter key create`, or unset CC_TOKEN")
+	case s.ByToken() && forbidden(err):
+		// It was recognised: it is the key of a program, or its scopes leave out whose it is.
+		return fine("login", "CC_TOKEN is accepted, and does not say whose account it is: "+err.Error())
 	case err != nil:
 		f := fail("login", err.Error(), "commandcenter login")
 		f.component = true
 		return f
 	}
 	return fine("login", me.Email)
+}
+
+func forbidden(err error) bool {
+	var api *client.APIError
+	return errors.As(err, &api) && api.Status == http.StatusForbidden
 }

@@ -2,23 +2,28 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
 func (e *env) busDead() *cobra.Command {
 	return group(&cobra.Command{
 		Use:     "dead",
-		Short:   "Messages that were given up: list, show, redrive, discard",
+		Short:   "Messages that were given up: list, show, redrive, discard, purge",
 		Example: "  commandcenter bus dead list\n  commandcenter bus dead show 17\n  commandcenter bus dead redrive 17",
-	}, e.deadList(), e.deadShow(), e.deadDo("redrive", "Have one tried again by what gave it up", (*bus.Bus).Redrive), e.deadDo("discard", "Remove one for good", (*bus.Bus).Discard))
+	}, e.deadList(), e.deadShow(), e.deadDo("redrive", "Have one tried again by what gave it up", "is handled or on its way", (*bus.Bus).Redrive),
+		e.deadDo("discard", "Remove one for good", "is removed", (*bus.Bus).Discard), e.deadPurge())
 }
 
 // letter is a dead letter as it is printed.
@@ -83,21 +88,49 @@ func (e *env) deadList() *cobra.Command {
 func (e *env) deadShow() *cobra.Command {
 	return ends(&cobra.Command{
 		Use: "show SEQ", Short: "One dead letter with everything in it", Args: nargs(1, 1),
-		Example: "  commandcenter bus dead show 17 | jq .error",
+		Example: "  commandcenter bus dead show 17\n  commandcenter bus dead show 17 --json | jq .error",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.withLetter(cmd.Context(), args[0], func(ctx context.Context, b *bus.Bus, seq uint64) error {
 				d, err := b.DeadLetter(ctx, seq)
 				if err != nil {
 					return err
 				}
-				e.print(e.Out, readLetter(*d, true))
+				if l := readLetter(*d, true); e.json {
+					e.print(e.Out, l)
+				} else {
+					e.printLetter(l)
+				}
 				return nil
 			})
 		},
 	}, append(slices.Clone(codesBus), exitNotFound)...)
 }
 
-func (e *env) deadDo(verb, short string, do func(b *bus.Bus, ctx context.Context, seq uint64) error) *cobra.Command {
+func (e *env) printLetter(l letter) {
+	e.line("%s", e.paint(e.Out, bold, oneLine(l.Subject)))
+	row := func(label, text string) {
+		for line := range strings.Lines(text) {
+			e.line("  %-9s %s", label, oneLine(strings.TrimSuffix(line, "\n")))
+			label = ""
+		}
+	}
+	row("given up", fmt.Sprintf("%s by %s (%s), tried %s", l.DiedAt.Local().Format(time.DateTime), l.Service, l.Consumer, times(l.Attempts)))
+	row("stored", l.StoredAt.Local().Format(time.DateTime))
+	row("error", l.Error)
+	for _, name := range slices.Sorted(maps.Keys(l.Headers)) {
+		row("header", name+": "+strings.Join(l.Headers[name], ", "))
+	}
+	row("data", l.Data)
+}
+
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return strconv.Itoa(n) + " times"
+}
+
+func (e *env) deadDo(verb, short, done string, do func(b *bus.Bus, ctx context.Context, seq uint64) error) *cobra.Command {
 	return ends(&cobra.Command{
 		Use: verb + " SEQ", Short: short, Args: nargs(1, 1),
 		Example: "  commandcenter bus dead " + verb + " 17",
@@ -110,11 +143,76 @@ func (e *env) deadDo(verb, short string, do func(b *bus.Bus, ctx context.Context
 					e.print(e.Out, map[string]any{"seq": seq, "done": verb})
 					return nil
 				}
-				e.line("Dead letter %d: %s done.", seq, verb)
+				e.line("Dead letter %d %s.", seq, done)
 				return nil
 			})
 		},
 	}, append(slices.Clone(codesBus), exitNotFound)...)
+}
+
+func (e *env) deadPurge() *cobra.Command {
+	var f bus.DeadFilter
+	var project int64
+	var all bool
+	c := &cobra.Command{
+		Use: "purge", Short: "Remove many for good",
+		Long: `Removes the dead letters of a service, of a project, or all. Those that the audit
+log is made of stay: redrive them.`,
+		Example: "  commandcenter bus dead purge --service ingestion --project 42\n  commandcenter bus dead purge --all",
+		Args:    nargs(0, 0),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if project > 0 {
+				p := tenant.Project(project)
+				f.Project = &p
+			}
+			if !all && f.Service == "" && f.Project == nil {
+				return usageError{errors.New("say whose: --service, --project or --all")}
+			}
+			return e.withBus(cmd.Context(), func(ctx context.Context, b *bus.Bus) error {
+				gone, kept, err := purge(ctx, b, f)
+				if err != nil {
+					return fmt.Errorf("after %s: %w", count(gone, "letter"), err)
+				}
+				if e.json {
+					e.print(e.Out, map[string]any{"removed": gone, "kept": kept})
+					return nil
+				}
+				e.line("Removed %s.", count(gone, "letter"))
+				if kept > 0 {
+					e.say("%s of the audit log stayed: redrive them.", count(kept, "record"))
+				}
+				return nil
+			})
+		},
+	}
+	c.Flags().StringVar(&f.Service, "service", "", "only those that this service gave up")
+	c.Flags().Int64Var(&project, "project", 0, "only those of this project")
+	c.Flags().BoolVar(&all, "all", false, "all of the instance")
+	c.MarkFlagsMutuallyExclusive("all", "service")
+	c.MarkFlagsMutuallyExclusive("all", "project")
+	return ends(c, codesBus...)
+}
+
+// purge removes what the filter matches, apart from records of the audit log.
+func purge(ctx context.Context, b *bus.Bus, f bus.DeadFilter) (gone, kept int, err error) {
+	f.Limit = 1000
+	for {
+		found, err := b.DeadLetters(ctx, f)
+		if err != nil || len(found) == 0 {
+			return gone, kept, err
+		}
+		for _, d := range found {
+			f.After = d.Seq
+			if strings.HasSuffix(d.Subject, ".call.recorded.v1") && strings.HasPrefix(d.Subject, "evt.") {
+				kept++
+				continue
+			}
+			if err := b.Discard(ctx, d.Seq); err != nil && errs.KindOf(err) != errs.NotFound {
+				return gone, kept, err
+			}
+			gone++
+		}
+	}
 }
 
 func (e *env) withLetter(ctx context.Context, arg string, fn func(ctx context.Context, b *bus.Bus, seq uint64) error) error {

@@ -89,7 +89,7 @@ func exitCode(err error) int {
 		return exitRefused
 	case errors.Is(err, app.ErrSignal), errors.Is(err, context.Canceled):
 		return exitInterrupted
-	case errors.Is(err, client.ErrNotLoggedIn):
+	case errors.Is(err, client.ErrNotLoggedIn), errors.Is(err, client.ErrTokenRefused):
 		return exitAuth
 	case errors.As(err, &gone), errors.As(err, &absent), errors.Is(err, context.DeadlineExceeded):
 		return exitUnavailable

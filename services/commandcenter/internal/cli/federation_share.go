@@ -2,7 +2,8 @@ package cli
 
 import (
 	"fmt"
-	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -129,10 +130,7 @@ time. Standard error says who has not answered, and why.`,
 				e.print(e.Out, a)
 				return nil
 			}
-			for n, r := range a.Results {
-				e.line("%s", e.paint(e.Out, bold, fmt.Sprintf("%d. %s  %.2f  %s / %s", n+1, oneLine(r.Title), r.Score, oneLine(r.Instance), oneLine(r.Project))))
-				e.line("   %s", excerpt(r.Content))
-			}
+			e.printFound(a.Results)
 			if len(a.Results) == 0 {
 				e.say("Nothing found.")
 			}
@@ -151,11 +149,26 @@ time. Standard error says who has not answered, and why.`,
 	return ends(c, codesClient...)
 }
 
-// excerpt is the beginning of a passage, on one line.
-func excerpt(s string) string {
-	r := []rune(oneLine(s))
-	if len(r) <= 200 {
-		return string(r)
+// printFound shows passages as `search` does, with where each is from.
+func (e *env) printFound(found []client.FederatedResult) {
+	width := e.width()
+	for i, r := range found {
+		title := oneLine(r.Title)
+		within, content := leadingHeadings(r.Content)
+		if h := heading(r.HeadingPath, within, title); h != "" {
+			title += e.paint(e.Out, dim, " › "+h)
+		}
+		e.line("%s %s  %s", e.paint(e.Out, bold, fmt.Sprintf("%2d.", i+1)), e.paint(e.Out, bold, title), e.paint(e.Out, green, strconv.FormatFloat(r.Score, 'f', 3, 64)))
+		about := []string{oneLine(r.Instance) + " / " + oneLine(r.Project)}
+		if f := or(r.SourceFile, ""); f != "" && f != r.Title {
+			about = append(about, oneLine(f))
+		}
+		e.line("    %s", e.paint(e.Out, dim, strings.Join(append(about, oneLine(r.Category)), " · ")))
+		for _, l := range wrap(snippet(content, 3*(width-4)), width-4, false) {
+			e.line("    %s", l)
+		}
+		if i < len(found)-1 {
+			e.line("")
+		}
 	}
-	return string(slices.Concat(r[:200], []rune("…")))
 }

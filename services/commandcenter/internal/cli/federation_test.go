@@ -18,6 +18,8 @@ func federationServer(t *testing.T) (config string) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		switch {
+		case strings.HasSuffix(r.URL.Path, "/search"):
+			fmt.Fprint(w, `{"summary":"1 of 1","instances":[],"results":[{"title":"Levers","heading_path":["Levers","Green"],"content":"Pull\n\n   the \u001b[31mgreen lever.","score":0.7,"instance":"south","project":"Handbook","category":"docs","source_file":"levers.md"}]}`) //nolint:errcheck // a test
 		case r.Method == http.MethodGet:
 			some := []string{}
 			skip, err := strconv.Atoi(r.URL.Query().Get("skip"))
@@ -64,5 +66,13 @@ func TestSeveralInstancesAreRemovedAndItIsSaidHowToKeepThemOut(t *testing.T) {
 	code, out, errs = cc(t, "", "federation", "remove", "north", "nobody", "--config", config)
 	if code != exitNotFound || !strings.Contains(out, "north is removed.") || !strings.Contains(errs, "nobody: there is no such instance") {
 		t.Errorf("one of nobody: %d %s%s", code, out, errs)
+	}
+}
+
+func TestWhatOthersFindIsShownAsOnesOwn(t *testing.T) {
+	t.Parallel()
+	code, out, errs := cc(t, "", "federation", "search", "lever", "--config", federationServer(t))
+	if want := " 1. Levers › Green  0.700\n    south / Handbook · levers.md · docs\n    Pull the [31mgreen lever.\n"; code != exitOK || out != want {
+		t.Errorf("%d %q %s", code, out, errs)
 	}
 }

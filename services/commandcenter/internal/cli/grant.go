@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/grants"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
 )
@@ -21,6 +23,15 @@ import (
 // book is where grants are written down.
 func (e *env) book() grants.Book {
 	return grants.Book{Dir: e.cfg.DataDir, Connect: e.busAs, Taker: stack.Taker(), Now: time.Now}
+}
+
+// knownBook is the book of an instance whose keys are here: what is not written
+// down in another directory may well have been granted.
+func (e *env) knownBook() (grants.Book, error) {
+	if _, err := os.Stat(filepath.Join(datadir.At(e.cfg.DataDir).Keys(), "operator.jwt")); err != nil {
+		return grants.Book{}, codedError{fmt.Errorf("no keys of an instance, so nobody knows here what was granted: %w; name the data directory of the instance with --data-dir", err), exitAuth}
+	}
+	return e.book(), nil
 }
 
 func (e *env) busGrant() *cobra.Command {
@@ -40,8 +51,9 @@ besides the address of NATS; it is not kept here.
 What to publish is noun.fact.v1 of the team, said on ext.p<project>.<team>.…;
 "*" stands for a word and ">" for all. What to subscribe to is a public fact by
 its id, see EVENTS.md; "*" at the end stands for any rest. What is said of the
-instance and no project is granted by its subject: evt.instance.federation.*. A durable consumer keeps
-what the team has not taken yet: stream EVENTS, JetStream domain commandcenter.
+instance and no project is granted by its subject: evt.instance.federation.*.
+A durable consumer keeps what the team has not taken yet: stream EVENTS, JetStream
+domain commandcenter.
 
 The project has to be there. When it is deleted, its grants are revoked.`,
 		Example: `  commandcenter bus grant billing --project 42 --publish invoice.paid.v1 --subscribe "knowledge.document.*"
@@ -77,8 +89,8 @@ The project has to be there. When it is deleted, its grants are revoked.`,
 	fs.StringVar(&team, "team", "", "name under which the team says facts (default: NAME)")
 	fs.StringSliceVar(&says, "publish", nil, "facts that the team may say: noun.fact.v1")
 	fs.StringSliceVar(&hears, "subscribe", nil, "public facts that the team may hear, by id")
-	fs.DurationVar(&expires, "expires", 0, "how long the grant holds (default: until it is revoked)")
-	fs.DurationVar(&since, "since", 0, "how far back a new consumer begins (default: now)")
+	lasting(fs, &expires, "expires", 0, "how long the grant holds (default: until it is revoked)")
+	lasting(fs, &since, "since", 0, "how far back a new consumer begins (default: now)")
 	fs.StringVarP(&out, "out", "o", "", "file for the credentials, readable by you alone (default: NAME.creds)")
 	fs.BoolVar(&renew, "renew", false, "make new credentials, in the place of the earlier ones, which are refused")
 	return ends(c, append(slices.Clone(codesBus), exitNotFound)...)
@@ -104,7 +116,7 @@ func (e *env) grant(ctx context.Context, a bus.Access, out string, renew bool, s
 		e.print(e.Out, struct {
 			grants.Record
 			Credentials string `json:"credentials"`
-		}{r, out})
+		}{r.Shown(), out})
 		return nil
 	}
 	e.printRights(r)
@@ -112,6 +124,9 @@ func (e *env) grant(ctx context.Context, a bus.Access, out string, renew bool, s
 		e.line("credentials    %s", out)
 	} else {
 		e.line("credentials    those that were given out")
+	}
+	if len(a.Says) > 0 {
+		e.say("What it says is acknowledged in any case, and a dead letter until its schema is there: `commandcenter bus schema register %s.%s FILE`.", a.Team, a.Says[0])
 	}
 	return nil
 }
@@ -141,7 +156,11 @@ func (e *env) busRevoke() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, cancel := context.WithTimeout(cmd.Context(), 15*time.Second)
 			defer cancel()
-			r, err := e.book().Revoke(ctx, args[0])
+			book, err := e.knownBook()
+			if err != nil {
+				return err
+			}
+			r, err := book.Revoke(ctx, args[0])
 			if errors.Is(err, grants.ErrNone) {
 				return codedError{fmt.Errorf("%w, see `commandcenter bus list`", err), exitNotFound}
 			}
@@ -149,7 +168,7 @@ func (e *env) busRevoke() *cobra.Command {
 				return err
 			}
 			if e.json {
-				e.print(e.Out, r)
+				e.print(e.Out, r.Shown())
 				return nil
 			}
 			e.line("Revoked %s.", r.Name)
@@ -164,9 +183,16 @@ func (e *env) busList() *cobra.Command {
 		Long:    "Lists the grants; with NAME, what that one may publish and subscribe to.",
 		Example: "  commandcenter bus list\n  commandcenter bus list billing\n  commandcenter bus list --json | jq '.[].name'",
 		RunE: func(_ *cobra.Command, args []string) error {
-			all, err := e.book().List()
+			book, err := e.knownBook()
 			if err != nil {
 				return err
+			}
+			all, err := book.List()
+			if err != nil {
+				return err
+			}
+			for i := range all {
+				all[i] = all[i].Shown()
 			}
 			if len(args) == 1 {
 				i := slices.IndexFunc(all, func(r grants.Record) bool { return r.Name == args[0] })

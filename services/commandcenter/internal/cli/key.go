@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -36,7 +35,7 @@ in CC_TOKEN. Making and ending keys takes a login, and no key does for it.`,
 }
 
 func (e *env) keyList() *cobra.Command {
-	var all bool
+	var all, wide bool
 	c := &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
@@ -58,12 +57,14 @@ func (e *env) keyList() *cobra.Command {
 			}
 			t := newTable(e.Out, "NAME", "PREFIX", "HOLDER", "SCOPES", "EXPIRES", "LAST USED", "ID")
 			for _, k := range keys {
-				t.row(k.Name, k.Prefix, k.Holder, strings.Join(k.Scopes, " "), day(k.ExpiresAt, "never"), day(k.LastUsedAt, "never"), k.Id)
+				holder := called(k.Holder, or(k.HolderName, ""), wide)
+				t.row(k.Name, k.Prefix, holder, strings.Join(k.Scopes, " "), day(k.ExpiresAt, "never"), day(k.LastUsedAt, "never"), k.Id)
 			}
 			return t.flush()
 		},
 	}
 	c.Flags().BoolVar(&all, "all", false, "the keys of everybody in the project; takes an admin")
+	wideFlag(c, &wide)
 	return ends(c, codesClient...)
 }
 
@@ -122,16 +123,11 @@ func until(text string, now time.Time) (time.Time, error) {
 	if at, err := time.ParseInLocation(time.DateOnly, text, now.Location()); err == nil {
 		return at, nil
 	}
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		if n, err := strconv.Atoi(days); err == nil && n > 0 {
-			return now.AddDate(0, 0, n), nil
-		}
-	}
-	d, err := time.ParseDuration(text)
-	if err != nil || d <= 0 {
+	d, days, err := span(text)
+	if err != nil || d <= 0 && days <= 0 {
 		return time.Time{}, fmt.Errorf("%q is neither a time such as 12h or 90d nor a day such as 2027-01-31", text)
 	}
-	return now.Add(d), nil
+	return now.AddDate(0, 0, days).Add(d), nil
 }
 
 // showKey prints a new key: the secret to standard output, so that it can be
@@ -146,7 +142,7 @@ func (e *env) showKey(resp *http.Response, err error) error {
 		return nil
 	}
 	k := made.Key
-	e.say("Key %s of %s in project %d for %s, until %s. It is not shown again.", k.Name, k.Holder, k.ProjectId, strings.Join(k.Scopes, " "), day(k.ExpiresAt, "it is revoked"))
+	e.say("Key %s of %s in project %d for %s, until %s. It is not shown again.", k.Name, or(k.HolderName, k.Holder), k.ProjectId, strings.Join(k.Scopes, " "), day(k.ExpiresAt, "it is revoked"))
 	e.line("%s", made.Secret)
 	return nil
 }
@@ -203,7 +199,7 @@ func (e *env) keyRotate() *cobra.Command {
 			return e.showKey(s.RotateKey(cmd.Context(), k.Id, &client.RotateKeyParams{}, client.ApiKeyRotate{OverlapSeconds: &seconds}))
 		},
 	}
-	c.Flags().DurationVar(&overlap, "overlap", 0, "how much longer the old one works, up to a week")
+	lasting(c.Flags(), &overlap, "overlap", 0, "how much longer the old one works, up to a week")
 	return ends(c, codesOne...)
 }
 

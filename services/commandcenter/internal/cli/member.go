@@ -113,6 +113,9 @@ It takes an admin, and is good while that one may give the role.`,
 		Example: "  commandcenter member invite jo@example.org --role member\n  commandcenter member invite --role viewer --days 1 --json | jq -r .token",
 		Args:    nargs(0, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if days < 0 {
+				return usageError{fmt.Errorf("--days: %d days are over", days)}
+			}
 			return e.inProject(func(ctx context.Context, s *client.Session, project int64) error {
 				body := client.InvitationCreate{Role: client.InvitationCreateRole(role)}
 				if len(args) > 0 {
@@ -153,6 +156,9 @@ func (e *env) memberRole() *cobra.Command {
 		Args:      nargs(2, 2),
 		ValidArgs: roles,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[1] == "owner" {
+				return usageError{fmt.Errorf("a project has one owner: `commandcenter member transfer %s` gives it to that member", args[0])}
+			}
 			return e.inProject(func(ctx context.Context, s *client.Session, project int64) error {
 				m, err := memberNamed(ctx, s, project, args[0])
 				if err != nil {

@@ -2,6 +2,9 @@ package cli
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -97,6 +100,10 @@ func (e *env) reconcile(ctx context.Context, look bool) error {
 // offline is what a command needs that looks into the database and runs nothing.
 func (e *env) offline() (*stack.Env, error) {
 	d := datadir.At(e.cfg.DataDir)
+	// Only a start makes it: one that was made here would fit no database.
+	if _, err := os.Stat(filepath.Join(d.Keys(), "secret")); err != nil {
+		return nil, codedError{fmt.Errorf("no secret of an instance: %w; name the data directory of the instance with --data-dir", err), exitAuth}
+	}
 	secret, err := d.Secret()
 	if err != nil {
 		return nil, codedError{err, exitAuth}

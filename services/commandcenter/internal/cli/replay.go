@@ -39,7 +39,7 @@ what is deleted nothing is told.`,
 		ValidArgsFunction: cobra.FixedCompletions(stack.Names(), cobra.ShellCompDirectiveNoFileComp),
 	}
 	c.Flags().Int64Var(&project, "of", 0, "only this project, by id; 0 is all")
-	c.Flags().DurationVar(&since, "since", 0, "only what has changed in this time: 24h; memberships are told always")
+	lasting(c.Flags(), &since, "since", 0, "only what has changed in this time: 24h; memberships are told always")
 	return ends(c, codesBus...)
 }
 

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -119,14 +120,14 @@ func (e *env) schemaList() *cobra.Command {
 
 func (e *env) schemaDelete() *cobra.Command {
 	return ends(&cobra.Command{
-		Use: "delete ID", Short: "Take no more facts of this form", Args: nargs(1, 1),
-		Example: "  commandcenter bus schema delete 3",
+		Use: "delete ID|FACT", Short: "Take no more facts of this form", Args: nargs(1, 1),
+		Example: "  commandcenter bus schema delete 3\n  commandcenter bus schema delete billing.invoice.paid.v1",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := strconv.ParseInt(args[0], 10, 64)
-			if err != nil {
-				return usageError{fmt.Errorf("schema %q: want a number, see `commandcenter bus schema list`", args[0])}
-			}
 			s, err := e.session()
+			if err != nil {
+				return err
+			}
+			id, err := schemaNamed(cmd.Context(), s, args[0])
 			if err != nil {
 				return err
 			}
@@ -142,4 +143,23 @@ func (e *env) schemaDelete() *cobra.Command {
 			return nil
 		},
 	}, append(slices.Clone(codesClient), exitNotFound)...)
+}
+
+// schemaNamed finds a schema by its number, by the name under which it was
+// registered, or by its subject.
+func schemaNamed(ctx context.Context, s *client.Session, name string) (int64, error) {
+	if id, err := strconv.ParseInt(name, 10, 64); err == nil {
+		return id, nil
+	}
+	list, err := client.Into[client.EventSchemaList](s.ListEventSchemas(ctx, &client.ListEventSchemasParams{}))
+	if err != nil {
+		return 0, err
+	}
+	for _, x := range list.Items {
+		// ext.p1.billing.invoice.paid.v1 is registered as billing.invoice.paid.v1.
+		if _, fact, ok := strings.Cut(strings.TrimPrefix(x.Subject, "ext."), "."); ok && (fact == name || x.Subject == name) {
+			return x.Id, nil
+		}
+	}
+	return 0, codedError{fmt.Errorf("no schema %q: see `commandcenter bus schema list`", name), exitNotFound}
 }

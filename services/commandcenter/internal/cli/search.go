@@ -173,6 +173,8 @@ func heading(path any, within []string, title string) string {
 	switch p := path.(type) {
 	case string:
 		parts = strings.Split(p, " > ")
+	case []string:
+		parts = slices.Clone(p)
 	case []any:
 		for _, v := range p {
 			parts = append(parts, fmt.Sprint(v))

@@ -18,13 +18,24 @@ import (
 // from the data directory, which has written down where it is, else what would
 // run with these settings.
 func (e *env) server() string {
-	if e.cfg.Client.Server != "" || e.names("http") {
+	if e.cfg.Client.Server != "" {
 		return e.cfg.ServerURL()
 	}
-	if url := datadir.At(e.cfg.DataDir).Endpoint(datadir.EndpointHTTP); url != "" {
-		return url
+	own := datadir.At(e.cfg.DataDir).Endpoint(datadir.EndpointHTTP)
+	// An address says nothing of TLS, and what runs there may be our own.
+	if own == "" || e.names("http") && address(own) != address(e.cfg.ServerURL()) {
+		return e.cfg.ServerURL()
 	}
-	return e.cfg.ServerURL()
+	return own
+}
+
+// address is host and port of a server.
+func address(server string) string {
+	u, err := url.Parse(server)
+	if err != nil {
+		return server
+	}
+	return u.Host
 }
 
 // names reports whether a flag or the environment names an address that can be

@@ -13,6 +13,24 @@ import (
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
 )
 
+// TestAnAddressThatIsNamedIsCalledAsItSpeaks: that it speaks TLS is not said by host
+// and port.
+func TestAnAddressThatIsNamedIsCalledAsItSpeaks(t *testing.T) {
+	t.Parallel()
+	d, err := datadir.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Publish(datadir.EndpointHTTP, "https://127.0.0.1:1"); err != nil {
+		t.Fatal(err)
+	}
+	for http, want := range map[string]string{"127.0.0.1:1": "https://127.0.0.1:1", "127.0.0.1:2": "http://127.0.0.1:2"} {
+		if _, out, _ := cc(t, "", "doctor", "--json", "--http", http, "--data-dir", d.Path()); !strings.Contains(out, "no answer from "+want+":") {
+			t.Errorf("--http %s: want %s\n%s", http, want, out)
+		}
+	}
+}
+
 func TestClientsTalkToWhatRunsFromTheDataDirectory(t *testing.T) { // not parallel: the environment
 	named, running, filed := listen(t), listen(t), listen(t)
 	host := func(l *listener) string { return strings.TrimPrefix(l.URL, "http://") }

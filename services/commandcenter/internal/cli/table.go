@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"unicode/utf8"
 
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 )
 
@@ -117,4 +118,20 @@ func orEmpty[T any](s []T) []T {
 		return []T{}
 	}
 	return s
+}
+
+// called is how people know a principal; with wide, its id as well, which is
+// what filters and the log itself say.
+func called(principal, name string, wide bool) string {
+	switch {
+	case name == "":
+		return principal
+	case wide:
+		return name + " (" + principal + ")"
+	}
+	return name
+}
+
+func wideFlag(c *cobra.Command, wide *bool) {
+	c.Flags().BoolVar(wide, "wide", false, "ids beside names, and nothing cut short")
 }

@@ -199,7 +199,7 @@ func TestTheOwnerOfThisMachineNeedsNoLogin(t *testing.T) {
 	if _, err := me(t, srv.session(t, Config{Local: local})); !errors.Is(err, ErrNotLoggedIn) {
 		t.Fatalf("a wrong password in the data directory: %v", err)
 	}
-	if _, err := me(t, srv.session(t, Config{Token: "nonsense"})); !errors.Is(err, ErrNotLoggedIn) {
+	if _, err := me(t, srv.session(t, Config{Token: "nonsense"})); !errors.Is(err, ErrTokenRefused) || errors.Is(err, ErrNotLoggedIn) || !strings.Contains(err.Error(), "(HTTP 401)") {
 		t.Fatalf("a token that is not accepted: %v", err)
 	}
 	srv.valid.Store("given", true)
@@ -444,6 +444,10 @@ func TestErrorsSayWhatIsWrong(t *testing.T) {
 		if got := problem(&http.Response{StatusCode: 422}, []byte(body)).Error(); got != want {
 			t.Errorf("%s: %q, want %q", body, got, want)
 		}
+	}
+	later := problem(&http.Response{StatusCode: 429, Header: http.Header{"Retry-After": {"557"}}}, []byte(`{"detail":"Rate limit exceeded: 5 per 1 hour"}`))
+	if got, want := later.Error(), "Rate limit exceeded: 5 per 1 hour (HTTP 429); try again in 9m17s"; got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 	if got := (&APIError{Status: 500, Title: "T", RequestID: "q7"}).Error(); !strings.Contains(got, "q7") {
 		t.Errorf("a fault without its request id: %q", got)

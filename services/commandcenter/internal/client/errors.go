@@ -8,18 +8,25 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 )
 
 // ErrNotLoggedIn says that nobody is known to the server by what we have.
 var ErrNotLoggedIn = errors.New("not logged in: run `commandcenter login`")
 
+// ErrTokenRefused says that the server does not accept the token that was given
+// in the settings. A login would not help: the token goes before it.
+var ErrTokenRefused = errors.New("the server does not accept the token in CC_TOKEN (client.token): give another one, or none to use your login")
+
 // APIError is a refusal or a fault that the server reported.
 type APIError struct {
-	Status    int
-	Title     string
-	Detail    string // one line; the fields at fault for a validation error
-	RequestID string // for the server's log
+	Status     int
+	Title      string
+	Detail     string        // one line; the fields at fault for a validation error
+	RequestID  string        // for the server's log
+	RetryAfter time.Duration // after which it may go better; 0 when the server does not say
 }
 
 func (e *APIError) Error() string {
@@ -34,7 +41,11 @@ func (e *APIError) Error() string {
 	if e.RequestID != "" && e.Status >= http.StatusInternalServerError {
 		s += ", request " + e.RequestID
 	}
-	return s + ")"
+	s += ")"
+	if e.RetryAfter > 0 {
+		s += "; try again in " + e.RetryAfter.String()
+	}
+	return s
 }
 
 // UnreachableError says that the server did not answer at all.
@@ -104,6 +115,9 @@ func intoWithStatus[T any](resp *http.Response, err error) (T, int, error) {
 // proxy in between.
 func problem(resp *http.Response, body []byte) error {
 	e := &APIError{Status: resp.StatusCode}
+	if n, err := strconv.Atoi(resp.Header.Get("Retry-After")); err == nil && n > 0 {
+		e.RetryAfter = time.Duration(n) * time.Second
+	}
 	var p struct {
 		Title     string          `json:"title"`
 		Detail    json.RawMessage `json:"detail"`

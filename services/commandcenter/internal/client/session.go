@@ -160,12 +160,15 @@ func (s *Session) Logout(ctx context.Context) error {
 	if known || s.cfg.Token != "" {
 		var apiErr *APIError
 		_, err = Into[MessageResponse](s.Client.Logout(ctx))
-		if errors.As(err, &apiErr) && apiErr.Status == http.StatusUnauthorized || errors.Is(err, ErrNotLoggedIn) {
+		if errors.As(err, &apiErr) && apiErr.Status == http.StatusUnauthorized || errors.Is(err, ErrNotLoggedIn) || errors.Is(err, ErrTokenRefused) {
 			err = nil
 		}
 	}
 	return errors.Join(err, s.update(ctx, func(c *Credentials) error { *c = Credentials{LoggedOut: true}; return nil }))
 }
+
+// ByToken says that a token was given in the settings, which goes before any login.
+func (s *Session) ByToken() bool { return s.cfg.Token != "" }
 
 // Authenticate makes sure that there is a token to send, so that who is about
 // to send much learns at once when there is none.
@@ -177,10 +180,7 @@ func (s *Session) Authenticate(ctx context.Context) error {
 // token returns a bearer token. stale is one that the server has just refused;
 // "" when there is none.
 func (s *Session) token(ctx context.Context, stale string) (string, error) {
-	if s.cfg.Token != "" {
-		if stale == s.cfg.Token {
-			return "", fmt.Errorf("the token given is not accepted: %w", ErrNotLoggedIn)
-		}
+	if s.ByToken() {
 		return s.cfg.Token, nil
 	}
 	s.mu.Lock()

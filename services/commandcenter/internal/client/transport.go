@@ -32,6 +32,11 @@ func (s *Session) do(r *http.Request) (*http.Response, error) {
 	if err != nil || resp.StatusCode != http.StatusUnauthorized {
 		return resp, err
 	}
+	if s.ByToken() {
+		// What was refused says why: it is no key, has run out, or its holder is gone.
+		_, refused := Into[struct{}](resp, nil)
+		return nil, fmt.Errorf("%w: %w", ErrTokenRefused, refused)
+	}
 	fresh, err := s.token(r.Context(), token)
 	if err != nil {
 		return nil, errors.Join(err, discard(resp))

@@ -46,6 +46,12 @@ type Pending struct {
 	Token   string `json:"token"`
 }
 
+// Shown is what people and programs are shown: what servers were told is of no use to them.
+func (r Record) Shown() Record {
+	r.Told = nil
+	return r
+}
+
 // State is active, expired or revoked.
 func (r Record) State(now time.Time) string {
 	switch {
@@ -259,7 +265,10 @@ func place(path, name string, renew, changed bool) (*credsFile, error) {
 		return f, nil
 	}
 	old, err := os.ReadFile(path)
-	if err == nil && !(renew && of(old) == name) {
+	if err == nil && !renew && of(old) == name {
+		return nil, fmt.Errorf("credentials: %s: %w and holds those that were revoked: --renew writes over them, --out names another file; nothing was changed", path, fs.ErrExist)
+	}
+	if err == nil && of(old) != name {
 		return nil, fmt.Errorf("credentials: %s: %w and holds none of this grant: name another file with --out; nothing was changed", path, fs.ErrExist)
 	}
 	if err == nil || errors.Is(err, fs.ErrNotExist) {
@@ -365,17 +374,28 @@ func (b Book) tell(ctx context.Context, r Record) (Record, error) {
 	return r, b.write(r)
 }
 
-// Remind tells a server of every revocation once more.
+// Remind tells a server of every revocation once more, those apart that have
+// expired meanwhile.
 func (b Book) Remind(ctx context.Context) error {
 	all, err := b.List()
 	if err != nil {
 		return err
 	}
+	now := b.Now()
+	all = slices.DeleteFunc(all, func(r Record) bool {
+		return r.RevokedAt == nil || r.Told == nil || r.ExpiresAt != nil && r.ExpiresAt.Before(now)
+	})
+	if len(all) == 0 {
+		return nil
+	}
+	sys, err := b.Connect(natsd.UserSys)
+	if err != nil {
+		return err
+	}
+	defer sys.Close()
 	var faulty []error
 	for _, r := range all {
-		if r.RevokedAt != nil && r.Told != nil {
-			faulty = append(faulty, b.push(ctx, &natsd.Granted{Account: r.Told.Account, Token: r.Told.Token}))
-		}
+		faulty = append(faulty, natsd.Push(ctx, sys, &natsd.Granted{Account: r.Told.Account, Token: r.Told.Token}))
 	}
 	return errors.Join(faulty...)
 }

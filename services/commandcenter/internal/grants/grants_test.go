@@ -107,6 +107,9 @@ func TestAGrantIsWrittenDownAndItsCredentialsAreGivenOutOnce(t *testing.T) {
 	if err := own(); !errors.Is(err, jetstream.ErrStreamNotFound) {
 		t.Errorf("its stream, which was empty: %v", err)
 	}
+	if _, _, err := b.Grant(t.Context(), a, out, false, time.Time{}); !errors.Is(err, os.ErrExist) || !strings.Contains(err.Error(), "--renew") {
+		t.Errorf("granted anew over what was revoked: %v", err)
+	}
 	if err := b.Remind(t.Context()); err != nil {
 		t.Error(err)
 	}
@@ -114,7 +117,7 @@ func TestAGrantIsWrittenDownAndItsCredentialsAreGivenOutOnce(t *testing.T) {
 	if err := b.Remind(t.Context()); !errors.Is(err, nats.ErrNoServers) {
 		t.Errorf("reminding nobody: %v", err)
 	}
-	if all, err := b.List(); err != nil || len(all) != 1 || all[0].RevokedAt == nil {
+	if all, err := b.List(); err != nil || len(all) != 1 || all[0].RevokedAt == nil || all[0].Told == nil || all[0].Shown().Told != nil {
 		t.Errorf("%+v %v", all, err)
 	}
 	if _, err := b.Revoke(t.Context(), "nobody"); !errors.Is(err, grants.ErrNone) {

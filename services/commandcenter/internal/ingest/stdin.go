@@ -17,8 +17,8 @@ func Stdin(r io.Reader, name string) (File, error) {
 		return File{}, errors.New("standard input is empty")
 	case len(data) > MaxSize:
 		return File{}, fmt.Errorf("standard input is larger than %d MiB", MaxSize>>20)
-	case Binary(data):
-		return File{}, errors.New("standard input is binary: only text is read")
+	case Binary(name, data):
+		return File{}, errors.New("standard input is binary, and not a PDF or what its name promises: give --name with its extension (report.docx)")
 	}
 	return Bytes(name, data), nil
 }

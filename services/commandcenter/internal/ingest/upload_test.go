@@ -241,6 +241,9 @@ func TestStandardInputIsBounded(t *testing.T) {
 	if _, err := Stdin(strings.NewReader("a\x00b"), "x.md"); err == nil {
 		t.Error("a binary was accepted")
 	}
+	if _, err := Stdin(strings.NewReader("%PDF-1.7\x00"), "stdin"); err != nil {
+		t.Error(err)
+	}
 	if _, err := Stdin(io.LimitReader(zeros{}, MaxSize+1), "x.md"); err == nil {
 		t.Error("too much was accepted")
 	}

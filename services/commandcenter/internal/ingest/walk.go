@@ -33,7 +33,7 @@ type Skipped struct {
 var extensions = func() map[string]string {
 	m := map[string]string{}
 	for kind, list := range map[string]string{
-		"documentation": "md markdown mdown mdx txt text rst adoc asciidoc org html htm xhtml tex",
+		"documentation": "md markdown mdown mdx txt text rst adoc asciidoc org html htm xhtml tex pdf eml docx docm dotx pptx pptm ppsx xlsx xlsm",
 		"code": "go py pyi js jsx mjs cjs ts tsx java kt kts scala groovy rb rs c h cc cpp cxx hpp hh hxx cs fs vb swift m mm php pl pm lua " +
 			"r jl dart ex exs erl hrl hs clj cljs lisp el ml mli zig nim v sol sql sh bash zsh fish ps1 bat cmd proto graphql gql " +
 			"css scss sass less vue svelte yaml yml toml ini cfg conf json jsonc xml tf hcl nix cmake mk gradle bzl",
@@ -260,7 +260,7 @@ func candidate(name string, st fs.FileInfo, open func() (*os.File, error)) (f Fi
 	case st.Size() > MaxSize:
 		return f, reasonLarge
 	}
-	binary, err := looksBinary(open)
+	binary, err := looksBinary(name, open)
 	if err != nil {
 		return f, reason(err)
 	}
@@ -270,8 +270,8 @@ func candidate(name string, st fs.FileInfo, open func() (*os.File, error)) (f Fi
 	return File{Name: name, Size: st.Size(), Open: func() (io.ReadCloser, error) { return open() }}, ""
 }
 
-// looksBinary is git's test: a zero byte near the beginning.
-func looksBinary(open func() (*os.File, error)) (bool, error) {
+// looksBinary applies Binary to the beginning of a file.
+func looksBinary(name string, open func() (*os.File, error)) (bool, error) {
 	f, err := open()
 	if err != nil {
 		return false, err
@@ -282,11 +282,22 @@ func looksBinary(open func() (*os.File, error)) (bool, error) {
 	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return false, err
 	}
-	return Binary(head[:n]), nil
+	return Binary(name, head[:n]), nil
 }
 
-// Binary reports whether text begins like something that is none.
-func Binary(text []byte) bool { return bytes.IndexByte(text[:min(len(text), 8000)], 0) >= 0 }
+// containers are extensions of documents that the server reads although they are
+// not text.
+var containers = map[string]bool{".docx": true, ".docm": true, ".dotx": true, ".pptx": true, ".pptm": true, ".ppsx": true, ".xlsx": true, ".xlsm": true}
+
+// Binary reports whether a file of this name begins like something that is no
+// document: git's test, a zero byte near the beginning, save for the formats of
+// documents that are not text.
+func Binary(name string, head []byte) bool {
+	if bytes.HasPrefix(head, []byte("%PDF-")) || (bytes.HasPrefix(head, []byte("PK\x03\x04")) && containers[strings.ToLower(filepath.Ext(name))]) {
+		return false
+	}
+	return bytes.IndexByte(head[:min(len(head), 8000)], 0) >= 0
+}
 
 // reason is the innermost cause: the path is known already.
 func reason(err error) string { return cause(err).Error() }

@@ -257,7 +257,7 @@ func adminDSN(e *Env) string {
 }
 
 // errNoDatabase says that nobody has said where the database is.
-var errNoDatabase = errors.New("no database: give --database-url, or start one with `commandcenter serve postgres`")
+var errNoDatabase = errors.New("no database: name the data directory of an instance that runs with --data-dir, give --database-url, or start one with `commandcenter serve postgres`")
 
 // AwaitDatabase waits for the database that somebody else runs, if there is
 // one, and returns why it does not let us in.

@@ -19,7 +19,12 @@ var ErrKeysGiven = errors.New("the sealing keys come from the setting secrets.ke
 
 // Ring opens the sealing keys of the instance; the file is made when there is
 // none and no setting names one.
-func (e *Env) Ring() (*secret.Ring, error) {
+func (e *Env) Ring() (*secret.Ring, error) { return e.ring(true) }
+
+// ring opens the sealing keys; make says whether to make a file that is not there.
+// Who only looks makes none: it would open nothing, and hide that the one that
+// belongs to the database is lost.
+func (e *Env) ring(make bool) (*secret.Ring, error) {
 	master, err := secret.Master(e.Config.Secrets.KMS)
 	if err != nil {
 		return nil, fmt.Errorf("secrets.kms: %w", err)
@@ -32,7 +37,7 @@ func (e *Env) Ring() (*secret.Ring, error) {
 		return r, nil
 	}
 	file := e.keyFile()
-	if e.Config.Secrets.KeyFile == "" {
+	if make && e.Config.Secrets.KeyFile == "" {
 		if err := file.Make(func() ([]byte, error) { return secret.NewKeys(master) }); err != nil {
 			return nil, fmt.Errorf("sealing keys: %w", err)
 		}
@@ -112,7 +117,10 @@ func RotateSecrets(ctx context.Context, e *Env, only bool) ([]Sealed, error) {
 }
 
 func eachSealed(ctx context.Context, e *Env, run func(context.Context, *pg.DB, *secret.Ring) ([]secret.Count, error)) ([]Sealed, error) {
-	ring, err := e.Ring()
+	if adminDSN(e) == "" {
+		return nil, errNoDatabase
+	}
+	ring, err := e.ring(false)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	events "github.com/commandcenter/commandcenter/proto-events"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
@@ -11,9 +12,8 @@ import (
 
 // Facts hears facts of this instance.
 type Facts struct {
-	// Purge removes everything of a project, and says so. consumer and message
-	// name the order among what was heard.
-	Purge func(ctx context.Context, p tenant.Project, version int, consumer, message string) error
+	// Purge removes everything of a project, and says so.
+	Purge func(ctx context.Context, p tenant.Project, o purge.Order) error
 }
 
 // Register registers every subscription of the service with in.
@@ -24,5 +24,7 @@ func (f Facts) projectDeleting(ctx context.Context, m bus.Meta, e *authv1.Projec
 	if err != nil {
 		return bus.Drop(err)
 	}
-	return f.Purge(ctx, m.Project, int(e.GetVersion()), bus.EventDurable("federation", d), m.ID)
+	return f.Purge(ctx, m.Project, purge.Order{
+		Service: "federation", Consumer: bus.EventDurable("federation", d), Message: m.ID, Version: e.GetVersion(),
+	})
 }

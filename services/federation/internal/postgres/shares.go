@@ -7,10 +7,9 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
-	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 	"github.com/commandcenter/commandcenter/services/federation/internal/share"
 )
 
@@ -105,19 +104,7 @@ func (s *Shares) Delete(ctx context.Context, p tenant.Project, instance string) 
 	return found, nil
 }
 
-// Purge removes what is kept of a project, and says so. consumer and message
-// name the order, which is carried out once.
-func (s *Shares) Purge(ctx context.Context, p tenant.Project, version int, consumer, message string) error {
-	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM shares WHERE project_id = $1`, int64(p)); err != nil {
-			return fmt.Errorf("purge project %d: %w", p, err)
-		}
-		if err := outbox.Purge(ctx, tx, p); err != nil {
-			return err
-		}
-		if _, err := outbox.Once(ctx, tx, consumer, message); err != nil {
-			return err
-		}
-		return outbox.Add(ctx, tx, &platformv1.ProjectPurged{ProjectId: int32(p), Version: int32(version), Service: "federation"}) //nolint:gosec // G115: both are int4
-	})
+// Purge removes what is kept of a project, and says so.
+func (s *Shares) Purge(ctx context.Context, p tenant.Project, o purge.Order) error {
+	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error { return purge.Obey(ctx, tx, p, o) })
 }

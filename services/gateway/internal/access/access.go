@@ -13,7 +13,7 @@ import (
 
 // The refusals of this package.
 var (
-	ErrNoToken   = errs.New(errs.Unauthenticated, "Not authenticated: send Authorization: Bearer <access token>")
+	ErrNoToken   = errs.New(errs.Unauthenticated, "Not authenticated: send Authorization: Bearer with an access token or an API key")
 	ErrBadToken  = errs.New(errs.Unauthenticated, "The access token is not valid")
 	ErrExpired   = errs.New(errs.Unauthenticated, "The access token has expired")
 	ErrSession   = errs.New(errs.Unauthenticated, "The session has ended")

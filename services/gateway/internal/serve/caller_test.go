@@ -3,6 +3,7 @@ package serve_test
 import (
 	"context"
 	"crypto/ed25519"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -165,6 +166,9 @@ func TestEveryOperationTakesThePermissionOfTheContract(t *testing.T) {
 			allowed := op.Permission != contract.Superuser && rank[op.Permission] <= r.rank
 			if allowed != (got.status < 400) || !allowed && got.status != 403 {
 				t.Errorf("%s as %s: %d", c.op, r.role, got.status)
+			}
+			if want := fmt.Sprintf("Your role, %s, does not allow this: it takes %s", r.role, op.Permission); !allowed && op.Permission != contract.Superuser && !strings.Contains(got.body, want) {
+				t.Errorf("%s as %s: %s", c.op, r.role, got.body)
 			}
 		}
 	}

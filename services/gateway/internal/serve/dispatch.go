@@ -34,7 +34,7 @@ func (s *Edge) answer(rt *route, deliver handler) echo.HandlerFunc {
 		}
 		path, err := pathValues(c)
 		if err != nil {
-			return err
+			return s.noRoute(c, err)
 		}
 		if err := s.identify(c, k, rt, path); err != nil {
 			return err
@@ -187,6 +187,11 @@ func (s *Edge) deliver(c echo.Context, op *contract.Operation, who tenant.Identi
 	if err != nil {
 		return err
 	}
+	if op.ID == setLimit {
+		if err := s.classes.within(who, payload); err != nil {
+			return err
+		}
+	}
 	return s.ask(c, op, who, payload)
 }
 
@@ -293,7 +298,7 @@ func (s *Edge) call(c echo.Context, op *contract.Operation, who tenant.Identity,
 		if errs.KindOf(err) == errs.Timeout && ctx.Err() != nil && op.Reads() {
 			// Nothing was changed, so that it can be asked again. What happened to
 			// a write nobody knows: that stays a 504.
-			err = errs.New(errs.Unavailable, op.Service+" did not answer in time").After(hungRetry).Because(err)
+			err = errs.New(errs.Unavailable, op.Service+" does not answer").After(hungRetry).Because(err)
 		}
 	} else {
 		a, err = s.command(origin, c, op, target, who, payload, timeout)

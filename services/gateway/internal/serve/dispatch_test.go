@@ -164,8 +164,8 @@ func TestAReadOfASilentServiceIsAskedAgainAndAWriteIsNot(t *testing.T) {
 	w := newWorld(t, func(c *serve.Config, _ *serve.Deps) { c.RequestTimeout = 10 * time.Millisecond })
 	w.bus.request = nil
 	token := w.auth.token(owner)
-	if got := w.call("GET", "/api/v1/knowledge/collections", "", as(token)); got.status != 503 || got.header.Get("Retry-After") != "5" {
-		t.Errorf("a read: %d, Retry-After %q", got.status, got.header.Get("Retry-After"))
+	if got := w.call("GET", "/api/v1/knowledge/collections", "", as(token)); got.status != 503 || got.header.Get("Retry-After") != "5" || !strings.Contains(got.body, `"knowledge does not answer"`) {
+		t.Errorf("a read: %d, Retry-After %q, %s", got.status, got.header.Get("Retry-After"), got.body)
 	}
 	if got := w.call("POST", "/api/v1/knowledge/query", `{"query":"x"}`, as(token)); got.status != 503 {
 		t.Errorf("a search: %d", got.status)
@@ -483,7 +483,7 @@ var edgeStubs = func() string {
 	for id, path := range map[string]string{
 		"root": "/", "mainHealthCheck": "/health", "liveness": "/health/live", "readiness": "/health/ready", "detailedHealthCheck": "/health/detailed",
 		"docs": "/docs", "docsAsset": "/docs/{asset}", "openapi": "/openapi.json", "jwks": "/jwks.json", "metrics": "/metrics", "getOperation": "/operations/{operation_id}", "listOperations": "/operations",
-		"listLimits": "/limits", "listEvents": "/events", "followEvents": "/events/stream", "exportAudit": "/audit/export",
+		"listLimits": "/limits", "listEvents": "/events", "followEvents": "/events/stream", "exportAudit": "/audit/export", "callTool": "/mcp",
 	} {
 		b.WriteString("  " + path + ":\n    get:\n      operationId: " + id + "\n")
 		if i := strings.IndexByte(path, '{'); i >= 0 {

@@ -8,6 +8,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	events "github.com/commandcenter/commandcenter/proto-events"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
@@ -22,9 +23,8 @@ type Handlers struct {
 	Read func(ctx context.Context, p tenant.Project, n schema.Name, data []byte) (map[string]any, error)
 	// Say says that a fact was accepted, in the transaction of ctx.
 	Say func(ctx context.Context, p tenant.Project, e *ingestionv1.FactAccepted) error
-	// Purge removes everything of a project, and says so. consumer and message
-	// name the order among what was heard, which is to be remembered.
-	Purge      func(ctx context.Context, p tenant.Project, version int, consumer, message string) error
+	// Purge removes everything of a project, and says so.
+	Purge      func(ctx context.Context, p tenant.Project, o purge.Order) error
 	Registerer prometheus.Registerer
 
 	facts *prometheus.CounterVec
@@ -46,7 +46,9 @@ func (h *Handlers) Subscriptions(b *bus.Bus, db *pg.DB, service string) ([]app.P
 		if err != nil {
 			return bus.Drop(err)
 		}
-		return h.Purge(ctx, m.Project, int(e.GetVersion()), bus.EventDurable(service, d), m.ID)
+		return h.Purge(ctx, m.Project, purge.Order{
+			Service: service, Consumer: bus.EventDurable(service, d), Message: m.ID, Version: e.GetVersion(),
+		})
 	})
 	return []app.Part{in, bus.NewExternal(b, db, h.external)}, nil
 }

@@ -10,10 +10,9 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
-	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
-	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 
 	"github.com/commandcenter/commandcenter/services/ingestion/internal/schema"
 )
@@ -138,21 +137,9 @@ func (s *Store) Delete(ctx context.Context, p tenant.Project, id int64) error {
 	return wrap(err, fmt.Sprintf("delete schema %d", id))
 }
 
-// Purge removes everything of a project, and says so. Of what was heard only
-// the order itself is remembered.
-func (s *Store) Purge(ctx context.Context, p tenant.Project, version int, consumer, message string) error {
-	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
-		if _, err := tx.ExecContext(ctx, `DELETE FROM schemas WHERE project_id = $1`, int64(p)); err != nil {
-			return err
-		}
-		if err := outbox.Purge(ctx, tx, p); err != nil {
-			return err
-		}
-		if _, err := outbox.Once(ctx, tx, consumer, message); err != nil {
-			return err
-		}
-		return outbox.Add(ctx, tx, &platformv1.ProjectPurged{ProjectId: int32(p), Version: int32(version), Service: "ingestion"}) //nolint:gosec // G115: both are int4
-	})
+// Purge removes everything of a project, and says so.
+func (s *Store) Purge(ctx context.Context, p tenant.Project, o purge.Order) error {
+	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error { return purge.Obey(ctx, tx, p, o) })
 	return wrap(err, "purge project "+p.Token())
 }
 

@@ -24,7 +24,17 @@ const (
 	purgeTime  = 3 * time.Second
 )
 
-var errNoDead = errs.New(errs.NotFound, "Dead letter not found")
+// The refusals of this file.
+var (
+	errNoDead = errs.New(errs.NotFound, "Dead letter not found")
+	errRecord = errs.New(errs.Forbidden, "this is a record of the audit log, which is not for those to remove whom it is about: redrive it")
+)
+
+// isRecord says whether a message is what the audit log is made of.
+func isRecord(subject string) bool {
+	w := strings.Split(subject, ".")
+	return len(w) == 6 && w[0] == "evt" && w[3] == "call" && w[4] == "recorded"
+}
 
 func showDead(d bus.DeadLetter, whole bool) DeadLetter {
 	x := DeadLetter{
@@ -112,6 +122,9 @@ func (h *Handlers) discardDead(ctx context.Context, r oneDead) (struct{}, error)
 	if err != nil {
 		return struct{}{}, err
 	}
+	if isRecord(d.Subject) {
+		return struct{}{}, errRecord
+	}
 	return struct{}{}, h.Dead.Discard(ctx, d.Seq)
 }
 
@@ -120,26 +133,35 @@ type purgeDead struct {
 }
 
 // purgeDead removes as many as time allows; what is left is for another call.
-func (h *Handlers) purgeDead(ctx context.Context, r purgeDead) (DeadLettersPurged, error) {
+// Records of the audit log stay, and are no reason for one.
+func (h *Handlers) purgeDead(ctx context.Context, r purgeDead) (out DeadLettersPurged, err error) {
 	who, err := admin(ctx)
 	if err != nil {
-		return DeadLettersPurged{}, err
+		return out, err
 	}
 	until := h.Now().Add(purgeTime)
-	found, err := h.Dead.DeadLetters(ctx, bus.DeadFilter{Service: r.Service, Project: &who.Project, Limit: mostPurged})
-	if err != nil {
-		return DeadLettersPurged{}, err
-	}
-	out := DeadLettersPurged{More: len(found) == mostPurged}
-	for _, d := range found {
-		if h.Now().After(until) {
-			out.More = true
-			break
+	f := bus.DeadFilter{Service: r.Service, Project: &who.Project, Limit: mostPurged}
+	for {
+		found, err := h.Dead.DeadLetters(ctx, f)
+		if err != nil {
+			return out, err
 		}
-		if err := h.Dead.Discard(ctx, d.Seq); err != nil && errs.KindOf(err) != errs.NotFound {
-			return DeadLettersPurged{}, err
+		for _, d := range found {
+			f.After = d.Seq
+			switch {
+			case isRecord(d.Subject):
+				continue
+			case out.Removed == mostPurged || h.Now().After(until):
+				out.More = true
+				return out, nil
+			}
+			if err := h.Dead.Discard(ctx, d.Seq); err != nil && errs.KindOf(err) != errs.NotFound {
+				return out, err
+			}
+			out.Removed++
 		}
-		out.Removed++
+		if len(found) < mostPurged {
+			return out, nil
+		}
 	}
-	return out, nil
 }

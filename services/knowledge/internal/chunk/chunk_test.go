@@ -43,7 +43,7 @@ func read(t testing.TB, name, src string) *extract.Text {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := extract.Extract(t.Context(), f, name, []byte(src))
+	x, err := extract.NewReader(extract.Config{}).Extract(t.Context(), f, name, []byte(src))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +318,7 @@ func FuzzCutLosesNothing(f *testing.F) {
 		if err != nil {
 			return
 		}
-		x, err := extract.Extract(t.Context(), format, name, []byte(src))
+		x, err := extract.NewReader(extract.Config{}).Extract(t.Context(), format, name, []byte(src))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -55,6 +55,7 @@ type Config struct {
 	Inline  int           // most chunks that are saved while the caller waits; 2000
 	Large   int           // bytes from which a document is large; 1 MiB
 	Cut     chunk.Config
+	Read    *extract.Reader // of all formats; one with its defaults
 }
 
 func (c Config) withDefaults() Config {
@@ -69,6 +70,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Large <= 0 {
 		c.Large = 1 << 20
+	}
+	if c.Read == nil {
+		c.Read = extract.NewReader(extract.Config{})
 	}
 	return c
 }
@@ -268,7 +272,7 @@ func (in *Intake) chunks(ctx context.Context, d Document, data []byte) (title st
 			}
 			done <- r
 		}()
-		r.title, r.chunks, r.err = cut(ctx, d, data, in.count.Counter(), in.c.Cut)
+		r.title, r.chunks, r.err = in.cut(ctx, d, data, in.count.Counter())
 	}()
 	select {
 	case r := <-done:
@@ -278,15 +282,15 @@ func (in *Intake) chunks(ctx context.Context, d Document, data []byte) (title st
 	}
 }
 
-func cut(ctx context.Context, d Document, data []byte, count chunk.Counter, c chunk.Config) (string, []Chunk, error) {
-	x, err := extract.Extract(ctx, d.Format, d.Source, data)
+func (in *Intake) cut(ctx context.Context, d Document, data []byte, count chunk.Counter) (string, []Chunk, error) {
+	x, err := in.c.Read.Extract(ctx, d.Format, d.Source, data)
 	if err != nil {
 		return "", nil, err
 	}
 	if d.Titled || x.Title == "" {
 		x.Title = d.Title
 	}
-	cs, err := chunk.Cut(ctx, x, count, c)
+	cs, err := chunk.Cut(ctx, x, count, in.c.Cut)
 	if err != nil {
 		return "", nil, err
 	}

@@ -50,8 +50,7 @@ func TestWhatIsNotTextIsRefused(t *testing.T) {
 		kind       errs.Kind
 		says       string
 	}{
-		{"paper.pdf", "%PDF-1.7", errs.Unsupported, "Markdown"},
-		{"paper", "%PDF-1.7", errs.Unsupported, "PDF"},
+		{"paper.pages", "PK\x03\x04", errs.Unsupported, "Markdown"},
 		{"a.md", "a\x00b", errs.Unsupported, "offset 1"},
 		{"a.docx", "PK", errs.Unsupported, "Word"},
 		{"a", "PK\x03\x04", errs.Unsupported, "ZIP"},
@@ -85,7 +84,7 @@ func blocks(t testing.TB, name, src string) *extract.Text {
 	if err != nil {
 		t.Fatal(err)
 	}
-	x, err := extract.Extract(t.Context(), f, name, []byte(src))
+	x, err := reader.Extract(t.Context(), f, name, []byte(src))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -227,7 +226,7 @@ func FuzzNoTextIsLost(f *testing.F) {
 			if err != nil {
 				return
 			}
-			x, err := extract.Extract(t.Context(), format, name, []byte(src))
+			x, err := reader.Extract(t.Context(), format, name, []byte(src))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -303,7 +302,7 @@ func TestExtractStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for _, f := range []extract.Format{{Kind: extract.Markdown}, {Kind: extract.HTML}, {Kind: extract.Plain}, {Kind: extract.Code, Language: "go"}} {
-		if _, err := extract.Extract(ctx, f, "a", []byte("x")); !errors.Is(err, context.Canceled) {
+		if _, err := reader.Extract(ctx, f, "a", []byte("x")); !errors.Is(err, context.Canceled) {
 			t.Errorf("%v: error %v", f, err)
 		}
 	}

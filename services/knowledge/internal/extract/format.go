@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"mime"
+	"net/mail"
 	"path"
 	"strings"
 	"unicode/utf8"
@@ -20,7 +21,30 @@ const (
 	Plain    Kind = "text"
 	HTML     Kind = "html"
 	Code     Kind = "code"
+	Word     Kind = "docx"
+	Slides   Kind = "pptx"
+	Sheet    Kind = "xlsx"
+	PDF      Kind = "pdf"
+	Mail     Kind = "email"
 )
+
+// name is the kind in the words of an error message.
+func (k Kind) name() string {
+	switch k {
+	case Word:
+		return "a Word document"
+	case Slides:
+		return "a PowerPoint presentation"
+	case Sheet:
+		return "an Excel workbook"
+	case PDF:
+		return "a PDF document"
+	case Mail:
+		return "an e-mail message"
+	case Markdown, Plain, HTML, Code:
+	}
+	return "text"
+}
 
 // Format says how a document is to be read.
 type Format struct {
@@ -35,6 +59,17 @@ func (f Format) ContentType() string {
 		return "text/markdown"
 	case HTML:
 		return "text/html"
+	case Word:
+		return "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+	case Slides:
+		return "application/vnd.openxmlformats-officedocument.presentationml.presentation"
+	case Sheet:
+		return "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+	case PDF:
+		return "application/pdf"
+	case Mail:
+		return "message/rfc822"
+	case Plain:
 	case Code:
 		if f.Language == "json" {
 			return "application/json"
@@ -45,7 +80,7 @@ func (f Format) ContentType() string {
 }
 
 // Accepted is the list of readable types in the words of an error message.
-const Accepted = "Markdown (.md), plain text (.txt), HTML (.html) and source code in UTF-8"
+const Accepted = "Markdown (.md), plain text (.txt), HTML (.html) and source code in UTF-8, PDF, Word (.docx), PowerPoint (.pptx), Excel (.xlsx) and e-mail (.eml)"
 
 // Refusals of [Detect]. Both are final: the same bytes are refused again.
 var (
@@ -62,7 +97,7 @@ func unsupported(name, why string) error {
 // binaries are extensions whose files are never text, with the word that the
 // refusal uses.
 var binaries = map[string]string{
-	"pdf": "PDF", "doc": "Word", "docx": "Word", "xls": "Excel", "xlsx": "Excel", "ppt": "PowerPoint", "pptx": "PowerPoint",
+	"doc": "Word in its format before 2007", "xls": "Excel in its format before 2007", "ppt": "PowerPoint in its format before 2007", "xlsb": "Excel's binary format",
 	"odt": "OpenDocument", "epub": "EPUB", "zip": "a ZIP archive", "gz": "a gzip archive", "tar": "a tar archive", "7z": "an archive", "rar": "an archive",
 	"png": "an image", "jpg": "an image", "jpeg": "an image", "gif": "an image", "webp": "an image", "ico": "an image", "bmp": "an image", "tiff": "an image",
 	"mp3": "audio", "wav": "audio", "ogg": "audio", "mp4": "video", "mov": "video", "webm": "video",
@@ -72,9 +107,9 @@ var binaries = map[string]string{
 
 // magics are first bytes of formats that are not text.
 var magics = []struct{ prefix, name string }{
-	{"%PDF-", "PDF"}, {"PK\x03\x04", "a ZIP archive or an office document"}, {"\x1f\x8b", "a gzip archive"},
+	{"PK\x03\x04", "a ZIP archive"}, {"\x1f\x8b", "a gzip archive"},
 	{"\x89PNG", "an image"}, {"\xff\xd8\xff", "an image"}, {"GIF8", "an image"}, {"\x7fELF", "a program"},
-	{"\xd0\xcf\x11\xe0", "an office document"}, {"\xff\xfe", "text in UTF-16"}, {"\xfe\xff", "text in UTF-16"},
+	{"\xd0\xcf\x11\xe0", "an office document in the format before 2007, or one protected by a password"}, {"\xff\xfe", "text in UTF-16"}, {"\xfe\xff", "text in UTF-16"},
 }
 
 // Detect chooses the format of a document from its file name, the media type
@@ -88,6 +123,9 @@ func Detect(name, declared string, data []byte) (Format, error) {
 		return Format{}, errEmpty
 	}
 	ext := extension(name)
+	if f, ok, err := container(name, ext, declared, data); ok || err != nil {
+		return f, err
+	}
 	if what, ok := binaries[ext]; ok {
 		return Format{}, unsupported(name, "it is "+what)
 	}
@@ -110,6 +148,32 @@ func Detect(name, declared string, data []byte) (Format, error) {
 		return f, nil
 	}
 	return sniff(declared, data), nil
+}
+
+// container detects the formats that are not text. Their bytes decide; a name
+// that promises one of them over other bytes is refused, for it would be read
+// as something that its sender does not mean.
+func container(name, ext, declared string, data []byte) (Format, bool, error) {
+	named := map[string]Kind{"pdf": PDF, "docx": Word, "docm": Word, "dotx": Word, "pptx": Slides, "pptm": Slides, "ppsx": Slides, "xlsx": Sheet, "xlsm": Sheet, "eml": Mail}[ext]
+	var found Kind
+	switch {
+	// Readers of PDF look for its mark in the first kilobyte (ISO 32000, annex H).
+	case named == PDF && bytes.Contains(data[:min(len(data), 1024)], []byte("%PDF-")), bytes.HasPrefix(data, []byte("%PDF-")):
+		found = PDF
+	case bytes.HasPrefix(data, []byte("PK\x03\x04")):
+		found = officeKind(data)
+	case ext == "eml", ext == "" && strings.HasPrefix(declared, "message/rfc822"):
+		if _, err := mail.ReadMessage(bytes.NewReader(data)); err == nil {
+			found = Mail
+		}
+	}
+	if named != "" && named != found {
+		if bytes.HasPrefix(data, []byte("\xd0\xcf\x11\xe0")) {
+			return Format{}, false, unsupported(name, "it is protected by a password, or in the format before 2007")
+		}
+		return Format{}, false, unsupported(name, "its content is not "+named.name())
+	}
+	return Format{Kind: found}, found != "", nil
 }
 
 var bom = []byte("\xef\xbb\xbf")

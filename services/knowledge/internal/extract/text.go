@@ -40,27 +40,57 @@ type Text struct {
 // treated as text of the level above.
 const MaxPath = 8
 
+// Config is what a [Reader] may use beside memory. The zero value uses nothing.
+type Config struct {
+	Cache        string // directory for compiled code of the reader of PDFs; "" for none
+	OCR          string // path of tesseract, which reads pictures of pages; "" for none
+	OCRLanguages string // as in its option -l; "" for its default
+}
+
+// Reader reads documents of all formats. It is safe for concurrent use.
+type Reader struct {
+	c      Config
+	pdfium *sandbox
+}
+
+// NewReader returns a reader, which holds nothing before it has read its first
+// PDF.
+func NewReader(c Config) *Reader { return &Reader{c: c, pdfium: &sandbox{}} }
+
 // Extract reads data, whose format [Detect] found. name gives the title to a
 // document that states none.
 //
 // It stops with ctx's error when ctx ends; the formats whose parsers cannot be
-// interrupted are linear in the length of data.
-func Extract(ctx context.Context, f Format, name string, data []byte) (*Text, error) {
+// interrupted are linear in the length of data, and in what it unpacks to.
+//
+// Errors: errs.Invalid for what is damaged or protected, errs.TooLarge for what
+// unpacks to more than is read, errs.Unsupported for pages that are pictures
+// where there is no OCR.
+func (r *Reader) Extract(ctx context.Context, f Format, name string, data []byte) (*Text, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	src := normalise(string(data))
 	t := &Text{Format: f}
 	var err error
 	switch f.Kind {
 	case Markdown:
-		err = t.markdown(ctx, src)
+		err = t.markdown(ctx, normalise(string(data)))
 	case HTML:
-		err = t.html(ctx, src)
+		err = t.html(ctx, normalise(string(data)))
 	case Code:
-		err = t.code(ctx, src)
+		err = t.code(ctx, normalise(string(data)))
+	case Word:
+		err = t.word(ctx, data)
+	case Slides:
+		err = t.slides(ctx, data)
+	case Sheet:
+		err = t.sheets(ctx, data)
+	case PDF:
+		err = t.pdf(ctx, r, data)
+	case Mail:
+		err = t.mail(ctx, r, data, 0)
 	default:
-		err = t.plain(ctx, src)
+		err = t.plain(ctx, normalise(string(data)))
 	}
 	if err != nil {
 		return nil, err

@@ -5,6 +5,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	events "github.com/commandcenter/commandcenter/proto-events"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
@@ -14,9 +15,8 @@ import (
 
 // Handlers hear facts. All fields are needed.
 type Handlers struct {
-	// Purge removes everything of a project, and says so. consumer and message
-	// name the order among what was heard, which is to be remembered.
-	Purge func(ctx context.Context, p tenant.Project, version int, consumer, message string) error
+	// Purge removes everything of a project, and says so.
+	Purge func(ctx context.Context, p tenant.Project, o purge.Order) error
 	Drop  func(tenant.Project) // forgets what is in memory of a project
 	// Accept takes a document in.
 	Accept func(ctx context.Context, s document.Submission) (document.Document, error)
@@ -33,7 +33,8 @@ func (h *Handlers) projectDeleting(ctx context.Context, m bus.Meta, e *authv1.Pr
 	if err != nil {
 		return bus.Drop(err)
 	}
-	if err := h.Purge(ctx, m.Project, int(e.GetVersion()), bus.EventDurable("knowledge", d), m.ID); err != nil {
+	o := purge.Order{Service: "knowledge", Consumer: bus.EventDurable("knowledge", d), Message: m.ID, Version: e.GetVersion()}
+	if err := h.Purge(ctx, m.Project, o); err != nil {
 		return err
 	}
 	pg.OnCommit(ctx, func() { h.Drop(m.Project) })

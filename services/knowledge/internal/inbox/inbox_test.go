@@ -12,6 +12,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 	ingestionv1 "github.com/commandcenter/commandcenter/proto-events/ingestion/v1"
@@ -29,14 +30,14 @@ func TestDeletedProjectIsPurgedAndThenForgotten(t *testing.T) {
 	fail <- errors.New("not now")
 	in := bus.NewInbox(env.Bus("knowledge"), bus.InboxConfig{Service: "knowledge", DB: pgtest.New(t, knowledge.Migrations)})
 	(&inbox.Handlers{
-		Purge: func(_ context.Context, p tenant.Project, version int, consumer, message string) error {
+		Purge: func(_ context.Context, p tenant.Project, o purge.Order) error {
 			select {
 			case err := <-fail:
 				heard <- "failed"
 				return err
 			default:
 			}
-			heard <- fmt.Sprintf("purge %d v%d by %s of %s", p, version, message, consumer)
+			heard <- fmt.Sprintf("purge %d v%d by %s of %s", p, o.Version, o.Message, o.Consumer)
 			return nil
 		},
 		Drop: func(p tenant.Project) { heard <- fmt.Sprintf("drop %d", p) },

@@ -10,11 +10,10 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
-	"github.com/commandcenter/commandcenter/pkg/jobs"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
-	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
 )
 
@@ -49,17 +48,9 @@ func (s *Store) Delete(ctx context.Context, p tenant.Project, id int64, may func
 	})
 }
 
-// Order is who was told to purge, by which message, for which version of the
-// project.
-type Order struct {
-	Consumer, Message string
-	Version           int
-}
-
 // Purge removes everything of a project and closes it: nothing is accepted
-// for it any more. It says so by ProjectPurged. Of what was heard only the
-// order itself is remembered, so that it is not carried out twice.
-func (s *Store) Purge(ctx context.Context, p tenant.Project, o Order) error {
+// for it any more. It says so.
+func (s *Store) Purge(ctx context.Context, p tenant.Project, o purge.Order) error {
 	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
 		const shut = `
 			INSERT INTO generations (project_id, generation, closed) VALUES ($1, 1, true)
@@ -67,27 +58,8 @@ func (s *Store) Purge(ctx context.Context, p tenant.Project, o Order) error {
 		if _, err := tx.ExecContext(ctx, shut, int64(p)); err != nil {
 			return fmt.Errorf("close project %d: %w", p, err)
 		}
-		for _, q := range []string{
-			`INSERT INTO trash (project_id, bucket, name, due_at) SELECT project_id, bucket, name, now() FROM blobs WHERE project_id = $1 AND name <> ''
-			 ON CONFLICT (bucket, name) DO NOTHING`,
-			`DELETE FROM documents WHERE project_id = $1`,
-			`DELETE FROM blobs WHERE project_id = $1`,
-			`DELETE FROM removals WHERE project_id = $1`,
-		} {
-			if _, err := tx.ExecContext(ctx, q, int64(p)); err != nil {
-				return fmt.Errorf("purge project %d: %w", p, err)
-			}
-		}
-		if err := jobs.Purge(ctx, tx, p); err != nil {
-			return err
-		}
-		if err := outbox.Purge(ctx, tx, p); err != nil {
-			return err
-		}
-		if _, err := outbox.Once(ctx, tx, o.Consumer, o.Message); err != nil {
-			return err
-		}
-		return outbox.Add(ctx, tx, &platformv1.ProjectPurged{ProjectId: int32(p), Version: int32(o.Version), Service: "knowledge"})
+		// Objects go with the streams, by their names: there is no trash to note.
+		return purge.Obey(ctx, tx, p, o, purge.Rule{Table: "generations", Stay: "closed", Why: "the mark that nothing is accepted for it any more"})
 	})
 }
 

@@ -270,7 +270,7 @@ func TestUnreadableUploadsAreRefused(t *testing.T) {
 	w := newWorld(t)
 	me := member(1)
 	cat := obj{"category": "docs"}
-	w.upload(me, "a.pdf", "application/pdf", "%PDF-1.4", nil, cat).refused(errs.Unsupported, "Markdown (.md)")
+	w.upload(me, "a.pdf", "application/pdf", "no PDF", nil, cat).refused(errs.Unsupported, "Markdown (.md)")
 	w.upload(me, "a.txt", "", "a\x00b", nil, cat).refused(errs.Unsupported, "binary")
 	w.upload(me, "a.txt", "", "caf\xe9", nil, cat).refused(errs.Invalid, "UTF-8")
 	w.upload(me, "a.txt", "", "  ", nil, cat).refused(errs.Invalid, "empty")

@@ -1,0 +1,84 @@
+package extract
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"image"
+	"image/png"
+	"io"
+	"os/exec"
+	"strings"
+)
+
+const (
+	ocrPages = 500     // most pages of one document that are read by OCR
+	ocrDPI   = 200     // at which they are drawn
+	ocrText  = 1 << 20 // most bytes of text of a page
+)
+
+// ocr reads pages that are pictures with tesseract, a process of its own that
+// ends with ctx. Without it there are no lines and no error.
+func (r *Reader) ocr(ctx context.Context, p *pages, at []int) ([]line, error) {
+	if r.c.OCR == "" || len(at) == 0 {
+		return nil, nil
+	}
+	if len(at) > ocrPages {
+		return nil, tooMuch(fmt.Sprintf("%d pages that are pictures; %d are read", len(at), ocrPages))
+	}
+	var out []line
+	for _, i := range at {
+		var text string
+		err := p.picture(i, ocrDPI, func(img image.Image) (err error) {
+			text, err = r.read(ctx, img)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+		// Paragraphs are set apart by empty lines; a position keeps them so.
+		y := 0.0
+		for l := range strings.Lines(text) {
+			y--
+			if l = strings.TrimSpace(l); l == "" {
+				y--
+				continue
+			}
+			out = append(out, line{page: i + 1, text: l, top: 12 * (y + 1), bottom: 12 * y, size: 10})
+		}
+	}
+	return out, nil
+}
+
+func (r *Reader) read(ctx context.Context, img image.Image) (string, error) {
+	var in bytes.Buffer
+	if err := png.Encode(&in, img); err != nil {
+		return "", fmt.Errorf("draw a page: %w", err)
+	}
+	args := []string{"stdin", "stdout"}
+	if r.c.OCRLanguages != "" {
+		args = append(args, "-l", r.c.OCRLanguages)
+	}
+	c := exec.CommandContext(ctx, r.c.OCR, args...)
+	c.Env = []string{"OMP_THREAD_LIMIT=1", "PATH=/usr/bin:/bin"}
+	c.Stdin = &in
+	out, err := c.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := c.Start(); err != nil {
+		return "", fmt.Errorf("start OCR: %w", err)
+	}
+	text, err := io.ReadAll(io.LimitReader(out, ocrText))
+	_, _ = io.Copy(io.Discard, out)
+	if ended := c.Wait(); err == nil {
+		err = ended
+	}
+	if ctx.Err() != nil {
+		return "", ctx.Err()
+	}
+	if err != nil {
+		return "", fmt.Errorf("OCR: %w", err)
+	}
+	return strings.ToValidUTF8(string(text), ""), nil
+}
