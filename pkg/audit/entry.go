@@ -59,7 +59,7 @@ func (o Outcome) Reasons() []string {
 	case Denied:
 		return []string{"unauthenticated", "forbidden", "rate_limited"}
 	case Failed:
-		return []string{"internal", "upstream", "unavailable", "timeout"}
+		return []string{"internal", "upstream", "unavailable", "timeout", "interrupted"}
 	}
 	return nil
 }

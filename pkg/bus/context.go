@@ -41,6 +41,7 @@ type callState struct {
 	said  *claims                // of edge
 	id    tenant.Identity        // of the call
 	actor atomic.Pointer[string] // see ActedAs
+	also  atomic.Int64           // see ActedIn
 }
 
 // CallFrom returns the call that ctx answers, the zero Call outside of one.

@@ -78,6 +78,14 @@ func ActedAs(ctx context.Context, principal string) {
 	}
 }
 
+// ActedIn says that a request came into a project, which is recorded there as
+// well: whoever accepts an invitation comes from outside.
+func ActedIn(ctx context.Context, p tenant.Project) {
+	if s, ok := ctx.Value(callKey{}).(*callState); ok {
+		s.also.Store(int64(p))
+	}
+}
+
 // Say publishes a fact of this service, durably: for an edge, which has no
 // database to say it from. The same id twice is one fact.
 func (b *Bus) Say(ctx context.Context, m proto.Message, id uuid.UUID, at time.Time) error {
@@ -122,6 +130,10 @@ type attempt struct {
 // tell adds the record of a call to the outbox of tx, which commits it together
 // with the answer. No handler has a part in it, so none can forget it.
 func (s *Server) tell(ctx context.Context, tx *sqlx.Tx, p tenant.Project, t attempt) error {
+	return outbox.Add(ctx, tx, s.recordOf(ctx, p, t), outbox.At(t.accepted))
+}
+
+func (s *Server) recordOf(ctx context.Context, p tenant.Project, t attempt) *platformv1.CallRecorded {
 	o := originOf(t.header)
 	m := &platformv1.CallRecorded{
 		ProjectId: int32(p), CallId: t.call, Version: 1, Service: s.c.Service, Operation: t.op, //nolint:gosec // G115: ids of projects have 31 bits
@@ -140,11 +152,11 @@ func (s *Server) tell(ctx context.Context, tx *sqlx.Tx, p tenant.Project, t atte
 	if id := made(t.outcome); id != "" {
 		m.Target = append(m.Target, &platformv1.CallTarget{Name: "id", Value: id})
 	}
-	return outbox.Add(ctx, tx, m, outbox.At(t.accepted))
+	return m
 }
 
 // Clean is a text as it is recorded: one that every database and every terminal
-// takes, cut to a bound. that every database and every terminal takes.
+// takes, cut to a bound.
 func Clean(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -158,24 +170,44 @@ func Clean(s string) string {
 	return s
 }
 
-// made is the id of what a call has made, "" when its answer tells none. Nothing
-// else of an answer is looked at.
+// made is the id of what a call has made, "" when its answer tells none: its own,
+// or that of the only thing in it which has one, as of a key beside its secret.
+// Nothing else of an answer is looked at.
 func made(o outcome) string {
 	if o.err != nil || o.status != 201 && o.status != 202 || len(o.body) > maxLooked {
 		return ""
 	}
-	var answer struct {
-		ID json.RawMessage `json:"id"`
-	}
+	var answer map[string]json.RawMessage
 	if err := json.Unmarshal(o.body, &answer); err != nil {
 		return "" // a list, or no JSON
 	}
+	if id, there := answer["id"]; there {
+		return idIn(id)
+	}
+	found := ""
+	for _, v := range answer {
+		var part struct {
+			ID json.RawMessage `json:"id"`
+		}
+		if json.Unmarshal(v, &part) != nil || len(part.ID) == 0 {
+			continue
+		}
+		if found != "" {
+			return ""
+		}
+		found = idIn(part.ID)
+	}
+	return found
+}
+
+// idIn reads an id, which is a text or a number.
+func idIn(v json.RawMessage) string {
 	var text string
-	if json.Unmarshal(answer.ID, &text) == nil {
+	if json.Unmarshal(v, &text) == nil {
 		return Clean(text)
 	}
 	var number json.Number
-	if json.Unmarshal(answer.ID, &number) == nil {
+	if json.Unmarshal(v, &number) == nil {
 		return Clean(number.String())
 	}
 	return ""
@@ -183,39 +215,3 @@ func made(o outcome) string {
 
 // maxLooked is the largest answer in which an id is looked for.
 const maxLooked = 64 << 10
-
-// recordRequest records a write that is a request. Its handler has committed
-// already, or refused, so the record has a transaction of its own, before
-// anybody hears the answer; when it cannot be kept, the answer is a failure. What
-// nobody was refused is the edge's to tell, which can count.
-func (s *Server) recordRequest(ctx context.Context, j job, who *claims, o outcome) outcome {
-	if s.c.DB == nil || j.op.delivery != asRequest || !originOf(j.header).Writes {
-		return o
-	}
-	id := who.identity()
-	t := attempt{op: j.op.name, id: id, principal: id.Principal, header: j.header, accepted: j.arrived, outcome: o}
-	if st, ok := ctx.Value(callKey{}).(*callState); ok {
-		if as := st.actor.Load(); as != nil {
-			t.principal = *as
-		}
-	}
-	if t.principal == "" && o.err != nil && errs.KindOf(o.err).Refusal() {
-		return o
-	}
-	call, err := uuid.NewV7()
-	if err != nil {
-		return outcome{err: fmt.Errorf("id of a record: %w", err)}
-	}
-	t.call = call.String()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordsTake)
-	defer cancel()
-	p := tenant.Project(who.Project)
-	err = s.c.DB.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error { return s.tell(ctx, tx, p, t) })
-	if err != nil && o.err == nil {
-		return outcome{err: fmt.Errorf("record %s: %w", j.op.name, err)}
-	}
-	if err != nil {
-		s.b.log.ErrorContext(ctx, "call.record", "operation", j.op.name, "err", err)
-	}
-	return o
-}

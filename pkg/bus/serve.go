@@ -146,7 +146,15 @@ func (s *Server) request(ctx context.Context, j job) (outcome, *claims) {
 	ctx = s.enter(ctx, who, j.header, who.identity(), Call{
 		Service: s.c.Service, Operation: j.op.name, AcceptedAt: j.arrived, RequestID: get(j.header, headerRequestID), Attempt: 1, Caller: who.Issuer,
 	})
-	return s.recordRequest(ctx, j, who, s.guarded(ctx, j.op.run, data)), who
+	within, open, err := s.open(ctx, j, who)
+	if err != nil {
+		return outcome{err: err}, who
+	}
+	o := s.guarded(within, j.op.run, data)
+	if open != nil {
+		o = open.end(ctx, o)
+	}
+	return o, who
 }
 
 // caller verifies who is asking, and that the subject says the same.

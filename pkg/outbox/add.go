@@ -58,6 +58,15 @@ func FromInstance(name string) Option { return func(a *addition) { a.instance = 
 // Add the event after the change that it tells of, while the transaction holds
 // the lock of the row: that is what orders the events of one aggregate.
 func Add(ctx context.Context, tx *sqlx.Tx, msg proto.Message, opts ...Option) error {
+	r, err := rowOf(ctx, msg, opts...)
+	if err != nil {
+		return err
+	}
+	return insert(ctx, tx, r)
+}
+
+// rowOf is msg as it is kept.
+func rowOf(ctx context.Context, msg proto.Message, opts ...Option) (row, error) {
 	a := addition{at: time.Now()}
 	for _, o := range opts {
 		o(&a)
@@ -65,21 +74,21 @@ func Add(ctx context.Context, tx *sqlx.Tx, msg proto.Message, opts ...Option) er
 	if a.id == uuid.Nil {
 		id, err := uuid.NewRandom()
 		if err != nil {
-			return fmt.Errorf("event id: %w", err)
+			return row{}, fmt.Errorf("event id: %w", err)
 		}
 		a.id = id
 	}
 	d, err := events.Describe(msg)
 	if err != nil {
-		return err
+		return row{}, err
 	}
 	key, err := events.Aggregate(msg)
 	if err != nil {
-		return err
+		return row{}, err
 	}
 	header, err := events.Headers(msg, a.id.String(), events.Source(a.instance, d.Service), a.at)
 	if err != nil {
-		return err
+		return row{}, err
 	}
 	otel.GetTextMapPropagator().Inject(ctx, propagation.HeaderCarrier(header))
 	if id := obs.RequestID(ctx); id != "" {
@@ -87,12 +96,20 @@ func Add(ctx context.Context, tx *sqlx.Tx, msg proto.Message, opts ...Option) er
 	}
 	data, err := events.Marshal(msg)
 	if err != nil {
-		return err
+		return row{}, err
 	}
-	return insert(ctx, tx, row{
-		MessageID: a.id, Project: tenant.Project(key.Project),
-		Subject: d.Subject(tenant.Project(key.Project).Token()), Header: header, Data: data,
-	})
+	r := row{
+		MessageID: a.id, Project: tenant.Project(key.Project), Subject: d.Subject(tenant.Project(key.Project).Token()), Data: data,
+	}
+	if len(data) > MaxData {
+		return row{}, errs.Newf(errs.TooLarge, "event %s has %d bytes, at most %d are allowed", r.Subject, len(data), MaxData)
+	}
+	text, err := json.Marshal(header)
+	if err != nil {
+		return row{}, fmt.Errorf("headers of %s: %w", r.Subject, err)
+	}
+	r.Header = string(text)
+	return r, nil
 }
 
 // row is one message that waits.
@@ -100,22 +117,15 @@ type row struct {
 	MessageID uuid.UUID
 	Project   tenant.Project
 	Subject   string
-	Header    map[string][]string
+	Header    string // JSON
 	Data      []byte
 }
 
 func insert(ctx context.Context, tx *sqlx.Tx, r row) error {
-	if len(r.Data) > MaxData {
-		return errs.Newf(errs.TooLarge, "event %s has %d bytes, at most %d are allowed", r.Subject, len(r.Data), MaxData)
-	}
-	header, err := json.Marshal(r.Header)
-	if err != nil {
-		return fmt.Errorf("headers of %s: %w", r.Subject, err)
-	}
 	const q = `
 		INSERT INTO outbox (message_id, project_id, subject, headers, data)
 		VALUES ($1, $2, $3, $4, $5)`
-	if _, err := tx.ExecContext(ctx, q, r.MessageID, int64(r.Project), r.Subject, string(header), r.Data); err != nil {
+	if _, err := tx.ExecContext(ctx, q, r.MessageID, int64(r.Project), r.Subject, r.Header, r.Data); err != nil {
 		if pg.PolicyViolation(err) {
 			return fmt.Errorf("event %s is of another project than its transaction: %w", r.Subject, err)
 		}

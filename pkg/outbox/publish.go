@@ -36,6 +36,7 @@ type work struct {
 	epochs     map[string]string
 	doubted    map[int64]place // rows that wait on suspicion
 	tidied     time.Time
+	promised   time.Time // when promises that are due were looked for
 	measured   time.Time
 }
 

@@ -179,6 +179,9 @@ func (r *Relay) lead(life, fetch context.Context, s *pg.Session) error {
 			continue
 		}
 		wait.reset()
+		if err := w.promises(life); err != nil {
+			return err
+		}
 		if n > 0 {
 			continue
 		}

@@ -148,6 +148,9 @@ func (db *DB) alone(ctx context.Context, v visibility, fn func(ctx context.Conte
 	if err := t.call(ctx, db, v, fn, v.set(db)); err != nil {
 		return err
 	}
+	if err := t.seen(ctx, db); err != nil {
+		return err
+	}
 	return t.commit()
 }
 

@@ -86,6 +86,10 @@ func (u *Unit) Commit(ctx context.Context) error {
 			t.abandon()
 			return context.Cause(ctx)
 		}
+		if err := t.seen(u.ctx, u.scope.db); err != nil {
+			t.abandon()
+			return classify(err)
+		}
 		if err := t.commit(); err != nil {
 			return classify(err)
 		}

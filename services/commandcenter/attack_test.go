@@ -199,10 +199,11 @@ func TestUndeclaredFieldsChangeNothing(t *testing.T) {
 	}
 	mass := p.login("mass@example.org", "a long enough pass phrase")
 	var limit map[string]any
-	mass.json("PUT", "/api/v1/limits/writes", map[string]any{"limit": "5000/second", "raised": true, "set_by": "user:1"}, 200, &limit)
+	mass.json("PUT", "/api/v1/limits/writes", map[string]any{"limit": "5/second", "raised": true, "set_by": "user:1"}, 200, &limit)
 	if limit["raised"] != false || limit["set_by"] == "user:1" {
 		t.Errorf("a limit was raised by who may not: %v", limit)
 	}
+	mass.json("PUT", "/api/v1/limits/writes", map[string]any{"limit": "5000/second", "raised": true, "set_by": "user:1"}, 422, nil)
 }
 
 func TestNobodyReachesWhatIsOthersByItsID(t *testing.T) {

@@ -38,6 +38,7 @@ func (s Projects) Confirmed(ctx context.Context) ([]project.Confirmed, error) {
 	const q = `
 		SELECT p.project_id,
 		       NOT EXISTS (SELECT FROM outbox o WHERE o.project_id = p.project_id AND o.published_at IS NULL AND o.parked_at IS NULL)
+		       AND NOT EXISTS (SELECT FROM outbox_promises o WHERE o.project_id = p.project_id)
 		       AND NOT EXISTS (SELECT FROM held_facts h WHERE h.project_id = p.project_id) AS settled
 		FROM   projects p
 		WHERE  p.deleted_at IS NOT NULL

@@ -65,6 +65,7 @@ func (s Users) Registered(ctx context.Context, email string) (taken bool, err er
 // an account, and [invitation.ErrInvalid].
 func (s Users) Create(ctx context.Context, d user.Draft, now time.Time) (user.User, error) {
 	var row userRow
+	var joined tenant.Project
 	err := s.db.AcrossProjects(ctx, "register an account", func(ctx context.Context, tx *sqlx.Tx) error {
 		const q = `
 			INSERT INTO users (email, password_hash, full_name, is_superuser, created_at, updated_at)
@@ -90,6 +91,7 @@ func (s Users) Create(ctx context.Context, d user.Draft, now time.Time) (user.Us
 			if err := makeDefault(ctx, tx, first, row.ID); err != nil {
 				return err
 			}
+			joined = first
 		}
 		return outbox.Add(ctx, tx, &authv1.UserRegistered{
 			UserId: id32(row.ID), Version: id32(row.Version), DefaultProjectId: id32(first),
@@ -98,7 +100,9 @@ func (s Users) Create(ctx context.Context, d user.Draft, now time.Time) (user.Us
 	if err != nil {
 		return user.User{}, err
 	}
-	return row.noun(), nil
+	u := row.noun()
+	u.Joined = joined
+	return u, nil
 }
 
 // Get returns an account, or [user.ErrGone].

@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 
+	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
@@ -30,6 +31,9 @@ func (h *Handlers) register(ctx context.Context, r registerRequest) (createdUser
 		return createdUser{}, err
 	}
 	acted(ctx, u.ID)
+	if u.Joined != 0 {
+		bus.ActedIn(ctx, u.Joined)
+	}
 	return createdUser{userResponse(u)}, nil
 }
 
@@ -67,11 +71,8 @@ func (h *Handlers) logIn(ctx context.Context, in UserLogin) (session.Pair, error
 	if err != nil {
 		return session.Pair{}, err
 	}
-	pair, err := h.Sessions.Open(ctx, letIn(u))
-	if err == nil {
-		acted(ctx, u.ID)
-	}
-	return pair, err
+	acted(ctx, u.ID)
+	return h.Sessions.Open(ctx, letIn(u))
 }
 
 // letIn is what a session is opened for.

@@ -174,6 +174,7 @@ func (h *Handlers) acceptInvitation(ctx context.Context, r acceptInvitationReque
 	if err != nil {
 		return ProjectResponse{}, err
 	}
+	bus.ActedIn(ctx, p.ID)
 	return projectResponse(p), nil
 }
 

@@ -1,10 +1,13 @@
 package serve_test
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
@@ -152,5 +155,32 @@ func TestASecretIsNowhereButInItsAnswer(t *testing.T) {
 		if n := w.count(`SELECT count(*) FROM `+table+` t WHERE t::text LIKE '%' || $1 || '%'`, text); n != 0 {
 			t.Errorf("the secret is in %s", table)
 		}
+	}
+}
+
+// Whoever comes into a project comes from outside: its log tells of it all the
+// same, as does that of the instance.
+func TestAProjectIsToldWhoJoined(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	me, jo := w.member("me@example.org"), w.member("jo@example.org")
+	write := func(op string, who tenant.Identity, body obj) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(bus.WithOrigin(t.Context(), bus.Origin{Writes: true}), bustest.Patience)
+		defer cancel()
+		if _, err := w.edge.Request(ctx, bus.Target{Service: "auth", Operation: op}, who, w.json(obj{"body": body})); err != nil {
+			t.Fatal(err)
+		}
+	}
+	secret := func(email string) string {
+		return w.request("inviteMember", me, in(me, obj{"role": "member", "email": email})).ok(201).str("token")
+	}
+	write("acceptInvitation", instance(jo), obj{"token": secret("jo@example.org")})
+	write("register", nobody, obj{"email": "al@example.org", "password": password, "invitation": secret("al@example.org")})
+	write("register", nobody, obj{"email": "up@example.org", "password": password}) // comes into no project of others
+	for p, want := range map[tenant.Project]int{me.Project: 2, tenant.Instance: 3} {
+		bustest.Eventually(w.env, func() bool {
+			return w.count(`SELECT count(*) FROM audit_entries WHERE project_id = $1 AND operation IN ('acceptInvitation', 'register') AND actor LIKE 'user:%'`, int64(p)) == want
+		})
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
 // MaxName is the longest full name, in characters.
@@ -35,6 +36,8 @@ type User struct {
 	UpdatedAt time.Time
 	LastLogin *time.Time
 	Version   int64 // counts the changes of the account
+	// Joined is the project of the invitation with which the account was just made.
+	Joined tenant.Project
 }
 
 // Draft is an account that may be made: all its rules hold.

@@ -10,7 +10,6 @@ import (
 	"io"
 	"maps"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -127,35 +126,6 @@ func (e *env) auditList() *cobra.Command {
 	c.Flags().IntVarP(&f.limit, "limit", "n", 50, "most entries")
 	wideFlag(c, &wide)
 	return ends(c, codesClient...)
-}
-
-func (e *env) auditTable(all client.AuditPage, wide bool) error {
-	t := newTable(e.Out, "ENTRY", "TIME", "ACTOR", "OPERATION", "TARGET", "OUTCOME", "FROM")
-	for _, x := range all.Entries {
-		var target []string
-		for _, n := range x.Target {
-			target = append(target, n.Name+"="+n.Value)
-		}
-		outcome := string(x.Outcome)
-		if x.Reason != "" {
-			outcome += ": " + x.Reason
-		}
-		if x.Count > 1 {
-			outcome += " × " + strconv.Itoa(x.Count)
-		}
-		actor := called(x.Actor, (*all.Names)[x.Actor], wide)
-		if actor == "" {
-			actor = "nobody"
-		}
-		t.row(strconv.FormatInt(x.Seq, 10), x.AcceptedAt.Local().Format(time.DateTime), actor, x.Operation, oneLine(strings.Join(target, " ")), outcome, x.Address)
-	}
-	if err := t.flush(); err != nil {
-		return err
-	}
-	if all.NextBefore != nil {
-		e.say("There is more: --limit, or a filter.")
-	}
-	return nil
 }
 
 func (e *env) auditExport() *cobra.Command {

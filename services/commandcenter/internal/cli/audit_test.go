@@ -83,3 +83,18 @@ func TestTheLogIsListedByNamesAndLooksBackInDays(t *testing.T) {
 		t.Errorf("soon: %d %s", code, errs)
 	}
 }
+
+// TestTheLogOfAnOlderServerIsListed, which names nobody; and a hash is shown by its
+// beginning, so that the table stays one.
+func TestTheLogOfAnOlderServerIsListed(t *testing.T) {
+	t.Parallel()
+	hash := strings.Repeat("0123456789abcdef", 4)
+	_, run := tell(t, map[string]string{"GET /api/v1/audit": `{"entries":[{"project_id":0,"seq":1,"id":"b","accepted_at":"2026-01-02T03:04:05Z","operation":"purgeAudit",
+		"actor":"service:auth","outcome":"ok","count":1,"target":[{"name":"last_hash","value":"` + hash + `"}]}],"next_before":null,"next_after":null,"head":{"project_id":0,"seq":1,"hash":"x"}}`})
+	if code, out, errs := run("", "audit", "list", "--instance"); code != exitOK || !strings.Contains(out, "service:auth") || strings.Contains(out, hash) || !strings.Contains(out, "last_hash="+hash[:35]+"… ") {
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+	if _, out, _ := run("", "audit", "list", "--instance", "--wide"); !strings.Contains(out, hash) {
+		t.Errorf("wide: %s", out)
+	}
+}

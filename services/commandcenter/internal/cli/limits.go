@@ -57,7 +57,7 @@ func (e *env) limitsSet() *cobra.Command {
 	return ends(&cobra.Command{
 		Use:       "set reads|writes N/PERIOD",
 		Short:     "Give the project a limit of its own",
-		Long:      "PERIOD is second, minute, hour or day. An admin lowers the limit of the instance; a\nsuperuser may raise it.",
+		Long:      "PERIOD is second, minute, hour or day. An admin lowers the limit of the instance (a\nhigher one is refused with it); a superuser may raise it.",
 		Example:   "  commandcenter limits set writes 100/minute\n  commandcenter limits set reads 20/second",
 		Args:      nargs(2, 2),
 		ValidArgs: limited,

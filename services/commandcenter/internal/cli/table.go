@@ -133,5 +133,5 @@ func called(principal, name string, wide bool) string {
 }
 
 func wideFlag(c *cobra.Command, wide *bool) {
-	c.Flags().BoolVar(wide, "wide", false, "ids beside names")
+	c.Flags().BoolVar(wide, "wide", false, "ids beside names, and nothing cut short")
 }

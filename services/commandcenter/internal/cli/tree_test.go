@@ -132,8 +132,10 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"federation shares":   {code: exitUnavailable},
 		"federation register": {args: []string{"x"}, code: exitUnavailable}, "federation admit": {args: []string{"x"}, code: exitUnavailable}, "federation remove": {args: []string{"x"}, code: exitUnavailable},
 		"federation share": {args: []string{"x"}, code: exitUnavailable}, "federation unshare": {args: []string{"x"}, code: exitUnavailable}, "federation search": {args: []string{"x"}, code: exitUnavailable},
-		"federation join": {args: []string{"leaf://127.0.0.1:1", "--within", "200ms"}, code: exitUnavailable},
-		"operation list":  {code: exitUnavailable}, "operation show": {args: []string{"p1.auth.x"}, code: exitUnavailable}, "operation wait": {args: []string{"p1.auth.x", "--timeout", "1s"}, code: exitUnavailable},
+		"federation join":  {args: []string{"leaf://127.0.0.1:1", "--within", "200ms"}, code: exitUnavailable},
+		"federation leave": {args: []string{"leaf://127.0.0.1:1"}, code: exitNotFound},
+		"mcp":              {code: exitUnavailable},
+		"operation list":   {code: exitUnavailable}, "operation show": {args: []string{"p1.auth.x"}, code: exitUnavailable}, "operation wait": {args: []string{"p1.auth.x", "--timeout", "1s"}, code: exitUnavailable},
 		"up": {code: exitInUse}, "serve": {args: []string{"gateway"}, code: exitInUse},
 		"migrate": {code: exitFailure},
 	}

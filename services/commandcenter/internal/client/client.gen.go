@@ -501,6 +501,21 @@ func (e QueryKnowledgeBaseParamsFusion) Valid() bool {
 	}
 }
 
+// Defines values for CallToolJSONBodyJsonrpc.
+const (
+	N20 CallToolJSONBodyJsonrpc = "2.0"
+)
+
+// Valid indicates whether the value is a known member of the CallToolJSONBodyJsonrpc enum.
+func (e CallToolJSONBodyJsonrpc) Valid() bool {
+	switch e {
+	case N20:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListOperationsParamsStatus.
 const (
 	ListOperationsParamsStatusFailed    ListOperationsParamsStatus = "failed"
@@ -2320,6 +2335,19 @@ type SetLimitParams struct {
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
+// CallToolJSONBody defines parameters for CallTool.
+type CallToolJSONBody struct {
+	// Id A string or a number, given back in the answer; without it, the message is a notification and not answered
+	Id                   interface{}             `json:"id,omitempty"`
+	Jsonrpc              CallToolJSONBodyJsonrpc `json:"jsonrpc"`
+	Method               string                  `json:"method"`
+	Params               *map[string]interface{} `json:"params,omitempty"`
+	AdditionalProperties map[string]interface{}  `json:"-"`
+}
+
+// CallToolJSONBodyJsonrpc defines parameters for CallTool.
+type CallToolJSONBodyJsonrpc string
+
 // ListOperationsParams defines parameters for ListOperations.
 type ListOperationsParams struct {
 	// Status Only operations in this state.
@@ -2613,6 +2641,9 @@ type QueryKnowledgeBaseJSONRequestBody = KnowledgeSearchRequest
 // SetLimitJSONRequestBody defines body for SetLimit for application/json ContentType.
 type SetLimitJSONRequestBody = LimitUpdate
 
+// CallToolJSONRequestBody defines body for CallTool for application/json ContentType.
+type CallToolJSONRequestBody CallToolJSONBody
+
 // CreateProjectJSONRequestBody defines body for CreateProject for application/json ContentType.
 type CreateProjectJSONRequestBody = ProjectCreate
 
@@ -2636,6 +2667,113 @@ type UpdateServiceAccountJSONRequestBody = ServiceAccountUpdate
 
 // CreateServiceAccountKeyJSONRequestBody defines body for CreateServiceAccountKey for application/json ContentType.
 type CreateServiceAccountKeyJSONRequestBody = ApiKeyCreate
+
+// Getter for additional properties for CallToolJSONBody. Returns the specified
+// element and whether it was found
+func (a CallToolJSONBody) Get(fieldName string) (value interface{}, found bool) {
+	if a.AdditionalProperties != nil {
+		value, found = a.AdditionalProperties[fieldName]
+	}
+	return
+}
+
+// Setter for additional properties for CallToolJSONBody
+func (a *CallToolJSONBody) Set(fieldName string, value interface{}) {
+	if a.AdditionalProperties == nil {
+		a.AdditionalProperties = make(map[string]interface{})
+	}
+	a.AdditionalProperties[fieldName] = value
+}
+
+// Override default JSON handling for CallToolJSONBody to handle AdditionalProperties
+func (a *CallToolJSONBody) UnmarshalJSON(b []byte) error {
+	object := make(map[string]json.RawMessage)
+	err := json.Unmarshal(b, &object)
+	if err != nil {
+		return err
+	}
+
+	if raw, found := object["id"]; found {
+		err = json.Unmarshal(raw, &a.Id)
+		if err != nil {
+			return fmt.Errorf("error reading 'id': %w", err)
+		}
+		delete(object, "id")
+	}
+
+	if raw, found := object["jsonrpc"]; found {
+		err = json.Unmarshal(raw, &a.Jsonrpc)
+		if err != nil {
+			return fmt.Errorf("error reading 'jsonrpc': %w", err)
+		}
+		delete(object, "jsonrpc")
+	}
+
+	if raw, found := object["method"]; found {
+		err = json.Unmarshal(raw, &a.Method)
+		if err != nil {
+			return fmt.Errorf("error reading 'method': %w", err)
+		}
+		delete(object, "method")
+	}
+
+	if raw, found := object["params"]; found {
+		err = json.Unmarshal(raw, &a.Params)
+		if err != nil {
+			return fmt.Errorf("error reading 'params': %w", err)
+		}
+		delete(object, "params")
+	}
+
+	if len(object) != 0 {
+		a.AdditionalProperties = make(map[string]interface{})
+		for fieldName, fieldBuf := range object {
+			var fieldVal interface{}
+			err := json.Unmarshal(fieldBuf, &fieldVal)
+			if err != nil {
+				return fmt.Errorf("error unmarshaling field %s: %w", fieldName, err)
+			}
+			a.AdditionalProperties[fieldName] = fieldVal
+		}
+	}
+	return nil
+}
+
+// Override default JSON handling for CallToolJSONBody to handle AdditionalProperties
+func (a CallToolJSONBody) MarshalJSON() ([]byte, error) {
+	var err error
+	object := make(map[string]json.RawMessage)
+
+	object["id"], err = json.Marshal(a.Id)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'id': %w", err)
+	}
+
+	object["jsonrpc"], err = json.Marshal(a.Jsonrpc)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'jsonrpc': %w", err)
+	}
+
+	object["method"], err = json.Marshal(a.Method)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'method': %w", err)
+	}
+
+	if a.Params != nil {
+		object["params"], err = json.Marshal(a.Params)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'params': %w", err)
+		}
+	}
+
+	for fieldName, field := range a.AdditionalProperties {
+		object[fieldName], err = json.Marshal(field)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling '%s': %w", fieldName, err)
+		}
+	}
+	return json.Marshal(object)
+}
 
 // AsValidationErrorLoc0 returns the union data inside the ValidationError_Loc_Item as a ValidationErrorLoc0
 func (t ValidationError_Loc_Item) AsValidationErrorLoc0() (ValidationErrorLoc0, error) {
@@ -3368,8 +3506,8 @@ type ClientInterface interface {
 
 	// SetLimitWithBody Give the project a limit of its own
 	//
-	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-	// replaces it.
+	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+	// What a superuser sets replaces it.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3378,13 +3516,35 @@ type ClientInterface interface {
 
 	// SetLimit Give the project a limit of its own
 	//
-	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-	// replaces it.
+	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+	// What a superuser sets replaces it.
 	//
 	// Takes a body of the `application/json` content type.
 	//
 	// Corresponds with PUT /api/v1/limits/{class} (the `SetLimit` operationId).
 	SetLimit(ctx context.Context, class LimitClass, params *SetLimitParams, body SetLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallToolWithBody Speak the Model Context Protocol
+	//
+	// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+	// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+	CallToolWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallTool Speak the Model Context Protocol
+	//
+	// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+	// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+	CallTool(ctx context.Context, body CallToolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListOperations The writes of the project of the last 24 hours, newest first
 	//
@@ -5034,8 +5194,8 @@ func (c *Client) ResetLimit(ctx context.Context, class LimitClass, params *Reset
 
 // SetLimitWithBody Give the project a limit of its own
 //
-// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-// replaces it.
+// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+// What a superuser sets replaces it.
 //
 // Takes any type of body and a specified content type.
 //
@@ -5054,14 +5214,56 @@ func (c *Client) SetLimitWithBody(ctx context.Context, class LimitClass, params 
 
 // SetLimit Give the project a limit of its own
 //
-// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-// replaces it.
+// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+// What a superuser sets replaces it.
 //
 // Takes a body of the `application/json` content type.
 //
 // Corresponds with PUT /api/v1/limits/{class} (the `SetLimit` operationId).
 func (c *Client) SetLimit(ctx context.Context, class LimitClass, params *SetLimitParams, body SetLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSetLimitRequest(c.Server, class, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallToolWithBody Speak the Model Context Protocol
+//
+// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+func (c *Client) CallToolWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallToolRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallTool Speak the Model Context Protocol
+//
+// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+func (c *Client) CallTool(ctx context.Context, body CallToolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallToolRequest(c.Server, body)
 	if err != nil {
 		return nil, err
 	}
@@ -9755,6 +9957,46 @@ func NewSetLimitRequestWithBody(server string, class LimitClass, params *SetLimi
 	return req, nil
 }
 
+// NewCallToolRequest calls the generic CallTool builder with application/json body
+func NewCallToolRequest(server string, body CallToolJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCallToolRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCallToolRequestWithBody constructs an http.Request for the CallTool method, with any body, and a specified content type
+func NewCallToolRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/mcp")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListOperationsRequest constructs an http.Request for the ListOperations method
 func NewListOperationsRequest(server string, params *ListOperationsParams) (*http.Request, error) {
 	var err error
@@ -12374,8 +12616,8 @@ type ClientWithResponsesInterface interface {
 
 	// SetLimitWithBodyWithResponse Give the project a limit of its own
 	//
-	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-	// replaces it.
+	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+	// What a superuser sets replaces it.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12384,13 +12626,35 @@ type ClientWithResponsesInterface interface {
 
 	// SetLimitWithResponse Give the project a limit of its own
 	//
-	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-	// replaces it.
+	// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+	// What a superuser sets replaces it.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/v1/limits/{class} (the `SetLimit` operationId).
 	SetLimitWithResponse(ctx context.Context, class LimitClass, params *SetLimitParams, body SetLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*SetLimitResponse, error)
+
+	// CallToolWithBodyWithResponse Speak the Model Context Protocol
+	//
+	// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+	// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+	CallToolWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallToolResponse, error)
+
+	// CallToolWithResponse Speak the Model Context Protocol
+	//
+	// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+	// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+	CallToolWithResponse(ctx context.Context, body CallToolJSONRequestBody, reqEditors ...RequestEditorFn) (*CallToolResponse, error)
 
 	// ListOperationsWithResponse The writes of the project of the last 24 hours, newest first
 	//
@@ -16885,6 +17149,61 @@ func (r SetLimitResponse) ContentType() string {
 	return ""
 }
 
+type CallToolResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallToolResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CallToolResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CallToolResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallToolResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallToolResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallToolResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallToolResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListOperationsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -20432,8 +20751,8 @@ func (c *ClientWithResponses) ResetLimitWithResponse(ctx context.Context, class 
 
 // SetLimitWithBodyWithResponse Give the project a limit of its own
 //
-// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-// replaces it.
+// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+// What a superuser sets replaces it.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -20448,8 +20767,8 @@ func (c *ClientWithResponses) SetLimitWithBodyWithResponse(ctx context.Context, 
 
 // SetLimitWithResponse Give the project a limit of its own
 //
-// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance, and never raises it; what a superuser sets
-// replaces it.
+// It holds at every gateway, within seconds. What an admin sets lowers the limit of the instance: one that lets through more is 422 and names it.
+// What a superuser sets replaces it.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -20460,6 +20779,40 @@ func (c *ClientWithResponses) SetLimitWithResponse(ctx context.Context, class Li
 		return nil, err
 	}
 	return ParseSetLimitResponse(rsp)
+}
+
+// CallToolWithBodyWithResponse Speak the Model Context Protocol
+//
+// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+func (c *ClientWithResponses) CallToolWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallToolResponse, error) {
+	rsp, err := c.CallToolWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallToolResponse(rsp)
+}
+
+// CallToolWithResponse Speak the Model Context Protocol
+//
+// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+func (c *ClientWithResponses) CallToolWithResponse(ctx context.Context, body CallToolJSONRequestBody, reqEditors ...RequestEditorFn) (*CallToolResponse, error) {
+	rsp, err := c.CallTool(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallToolResponse(rsp)
 }
 
 // ListOperationsWithResponse The writes of the project of the last 24 hours, newest first
@@ -24979,6 +25332,49 @@ func ParseSetLimitResponse(rsp *http.Response) (*SetLimitResponse, error) {
 			headers.PreferenceApplied = &value
 		}
 		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCallToolResponse parses an HTTP response from a CallToolWithResponse call
+func ParseCallToolResponse(rsp *http.Response) (*CallToolResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallToolResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case rsp.StatusCode == 202:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
 	}
 
 	return response, nil

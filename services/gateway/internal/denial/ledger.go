@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -34,12 +35,14 @@ type Denial struct {
 // Named is one thing that a request was about.
 type Named struct{ Name, Value string }
 
-// Bounds of one round.
+// Bounds of one round. Each project has a share of its own, as have callers whom
+// nobody knows, and those of no project.
 const (
 	every        = 10 * time.Second
-	mostUnknown  = 32  // entries about callers whom nobody knows
-	mostDetailed = 256 // entries of all kinds with their targets
-	mostEntries  = 1024
+	mostUnknown  = 32   // entries about callers whom nobody knows
+	mostDetailed = 64   // of a project, with their targets
+	mostOfOne    = 256  // of a project
+	mostEntries  = 8192 // of all together
 )
 
 // Say says one record, durably; the same id twice is one.
@@ -50,9 +53,9 @@ type Ledger struct {
 	say Say
 	log *slog.Logger
 
-	mu      sync.Mutex
-	round   map[key]*entry
-	unknown int // entries of the round that are of nobody
+	mu     sync.Mutex
+	round  map[key]*entry
+	shares map[share]int // entries of the round
 
 	summed, lost prometheus.Counter
 	wake         chan chan struct{} // tests ask for a round
@@ -65,18 +68,32 @@ type key struct {
 	principal, key, operation, reason, address, target string
 }
 
+// share is what has a bound of its own.
+type share struct {
+	project tenant.Project
+	known   bool
+}
+
+func (s share) most() int {
+	if s.known {
+		return mostOfOne
+	}
+	return mostUnknown
+}
+
 // entry is what is told of all denials of a key.
 type entry struct {
 	id    uuid.UUID
 	of    Denial
 	count int32
 	last  time.Time
+	tried bool // to tell; it may have been stored all the same
 }
 
 // NewLedger returns a ledger that tells by say. reg may be nil.
 func NewLedger(say Say, log *slog.Logger, reg prometheus.Registerer) (*Ledger, error) {
 	l := &Ledger{
-		say: say, log: log, round: map[key]*entry{}, wake: make(chan chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
+		say: say, log: log, round: map[key]*entry{}, shares: map[share]int{}, wake: make(chan chan struct{}), stop: make(chan struct{}), done: make(chan struct{}),
 		summed: prometheus.NewCounter(prometheus.CounterOpts{Name: "http_denials_summed_total", Help: "Denied requests that the audit log tells of in sum only, since there were too many kinds of them."}),
 		lost:   prometheus.NewCounter(prometheus.CounterOpts{Name: "http_denials_lost_total", Help: "Denied requests that the audit log was not told of, since the bus was away until the gateway stopped."}),
 	}
@@ -95,36 +112,41 @@ func NewLedger(say Say, log *slog.Logger, reg prometheus.Registerer) (*Ledger, e
 func (l *Ledger) Note(d Denial) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e := l.place(d)
-	if e.count < 1<<30 {
-		e.count++
-	}
-	if d.At.After(e.last) {
-		e.last = d.At
+	l.add(d, 1, d.At)
+}
+
+// add counts denials that are alike. The caller holds the lock.
+func (l *Ledger) add(d Denial, n int32, last time.Time) {
+	e := l.place(d, n)
+	e.count = min(e.count, 1<<30) + min(n, 1<<30-1)
+	if last.After(e.last) {
+		e.last = last
 	}
 }
 
-// place finds the entry of a denial: its own, without targets, or the sum of its
-// reason. The caller holds the lock.
-func (l *Ledger) place(d Denial) *entry {
+// place finds the entry of n denials: its own, without targets, or the sum of
+// its caller and reason, which every caller has however many others are denied.
+func (l *Ledger) place(d Denial, n int32) *entry {
 	k := key{d.Project, d.Principal, d.Key, d.Operation, d.Reason, d.Address, targets(d.Target)}
 	if e := l.round[k]; e != nil {
 		return e
 	}
-	if len(l.round) >= mostDetailed {
+	of := share{d.Project, d.Principal != ""}
+	if l.shares[of] >= mostDetailed {
 		k.target, d.Target = "", nil
 		if e := l.round[k]; e != nil {
 			return e
 		}
 	}
-	if d.Principal == "" && l.unknown >= mostUnknown || len(l.round) >= mostEntries {
-		l.summed.Inc()
-		k, d = key{reason: d.Reason}, Denial{Reason: d.Reason, At: d.At}
+	if l.shares[of] >= of.most() || len(l.round) >= mostEntries {
+		l.summed.Add(float64(n))
+		k = key{project: d.Project, principal: d.Principal, reason: d.Reason}
+		d = Denial{Project: d.Project, Principal: d.Principal, Reason: d.Reason, At: d.At}
 		if e := l.round[k]; e != nil {
 			return e
 		}
-	} else if d.Principal == "" {
-		l.unknown++
+	} else {
+		l.shares[of]++
 	}
 	e := &entry{id: uuid.New(), of: d, last: d.At}
 	l.round[k] = e
@@ -181,48 +203,41 @@ func (l *Ledger) Stop(ctx context.Context) error {
 	return nil
 }
 
-// tell says the round that is over. What was not acknowledged stays, with its
-// id, for the next one.
+// tell says the round that is over. What was not acknowledged is for the next
+// one: as it is, with its id, where it may have been stored all the same; else
+// together with what has come since.
 func (l *Ledger) tell(ctx context.Context) {
 	l.mu.Lock()
-	round := make([]*entry, 0, len(l.round))
-	for _, e := range l.round {
-		round = append(round, e)
-	}
-	over := l.round
-	l.round, l.unknown = map[key]*entry{}, 0
-	l.mu.Unlock()
-	slices.SortFunc(round, func(a, b *entry) int { return a.of.At.Compare(b.of.At) })
-	told := map[*entry]bool{}
-	for _, e := range round {
-		if err := l.say(ctx, e.record(), e.id); err != nil {
-			l.log.WarnContext(ctx, "denials.tell", "waiting", len(round)-len(told), "err", err)
-			break
+	round := slices.SortedFunc(maps.Values(l.round), func(a, b *entry) int {
+		if a.tried != b.tried { // first, so that one alone is in doubt
+			if a.tried {
+				return -1
+			}
+			return 1
 		}
-		told[e] = true
+		return a.of.At.Compare(b.of.At)
+	})
+	l.round, l.shares = map[key]*entry{}, map[share]int{}
+	l.mu.Unlock()
+	for i, e := range round {
+		e.tried = true
+		if err := l.say(ctx, e.record(), e.id); err != nil {
+			l.log.WarnContext(ctx, "denials.tell", "waiting", len(round)-i, "err", err)
+			l.keep(round[i:])
+			return
+		}
 	}
-	if len(told) == len(round) {
-		return
-	}
+}
+
+func (l *Ledger) keep(untold []*entry) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for k, e := range over {
-		if told[e] {
+	for _, e := range untold {
+		if e.tried {
+			l.round[key{target: "#" + e.id.String()}] = e // one at a time, see tell
 			continue
 		}
-		// It may have been stored all the same, so it stays as it is; what came
-		// since has an entry of its own.
-		if l.round[k] != nil {
-			k.target += "#" + e.id.String()
-		}
-		if len(l.round) >= 2*mostEntries {
-			l.lost.Add(float64(e.count))
-			continue
-		}
-		l.round[k] = e
-		if e.of.Principal == "" {
-			l.unknown++
-		}
+		l.add(e.of, e.count, e.last)
 	}
 }
 

@@ -47,7 +47,7 @@ func (s *Edge) noteDenial(c echo.Context, k *call, err error) {
 	if s.d.Denied == nil || k.denied.told {
 		return
 	}
-	kind := errs.KindOf(s.translate(c, err))
+	kind := errs.KindOf(err)
 	if errors.Is(err, errElsewhere) { // which the caller is told is not there
 		kind = errs.Forbidden
 	}

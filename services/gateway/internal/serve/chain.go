@@ -114,6 +114,7 @@ func (s *Edge) observed(next echo.HandlerFunc) echo.HandlerFunc {
 		defer s.m.inFlight.Dec()
 
 		if err := next(c); err != nil {
+			err = s.translate(c, err) // once, since it counts
 			k.err = err
 			s.fail(c, k, err)
 			s.noteDenial(c, k, err)
@@ -132,12 +133,12 @@ func (s *Edge) observed(next echo.HandlerFunc) echo.HandlerFunc {
 	}
 }
 
-// fail writes the problem document of err, unless an answer has begun.
+// fail writes the problem document of err, which is translated, unless an answer
+// has begun.
 func (s *Edge) fail(c echo.Context, k *call, err error) {
 	if c.Response().Committed {
 		return
 	}
-	err = s.translate(c, err)
 	path := c.Request().URL.Path
 	if k.op != nil && k.op.Challenge != "" && errs.KindOf(err) == errs.Unauthenticated {
 		c.Response().Header().Set("WWW-Authenticate", k.op.Challenge)
@@ -155,29 +156,39 @@ func (s *Edge) translate(c echo.Context, err error) error {
 	}
 	switch he.Code {
 	case http.StatusNotFound:
-		return s.noRoute(c)
+		return s.noRoute(c, errNoRoute)
 	case http.StatusMethodNotAllowed:
 		if allow := s.allow[c.Path()]; allow != "" {
 			c.Response().Header().Set("Allow", allow)
 		}
-		return &problem.Of{Status: he.Code, Detail: "Method Not Allowed"}
+		return s.noRoute(c, &problem.Of{Status: he.Code, Detail: "Method Not Allowed"})
 	}
 	return errs.Newf(errs.Internal, "%w", err)
 }
 
 var errNoRoute = errs.New(errs.NotFound, "Not Found")
 
-// noRoute is the answer below /api where there is no operation: to callers who
-// do not say who they are it is the same 401 as everywhere else there.
-func (s *Edge) noRoute(c echo.Context) error {
-	r, k := c.Request(), callOf(c)
-	if !strings.HasPrefix(r.URL.Path, "/api/") {
-		return errNoRoute
+// noRoute is the answer where there is no operation, which counts as well. What
+// there is below /api is nothing for callers who do not say who they are: to them
+// it is the same 401 as everywhere else there.
+func (s *Edge) noRoute(c echo.Context, answer error) error {
+	r, k, h := c.Request(), callOf(c), c.Response().Header()
+	of, who := s.classes.pages, bucket(k.addr)
+	if strings.HasPrefix(r.URL.Path, "/api/") {
+		claims, err := s.claims(r.Context(), r)
+		switch {
+		case err == nil:
+			of, who = s.classes.reads, principalOf(claims)
+		case answer == errNoRoute: //nolint:errorlint // the very one
+			return s.unknown(r.Context(), h, k, err)
+		default:
+			of = s.classes.unauthenticated
+		}
 	}
-	if _, err := s.claims(r.Context(), r); err != nil {
-		return s.unknown(r.Context(), c.Response().Header(), k, err)
+	if err := s.limit(r.Context(), h, of, who); err != nil {
+		return err
 	}
-	return errNoRoute
+	return answer
 }
 
 func (s *Edge) logCall(ctx context.Context, c echo.Context, k *call, status int, took time.Duration) {

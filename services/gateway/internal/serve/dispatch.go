@@ -34,7 +34,7 @@ func (s *Edge) answer(rt *route, deliver handler) echo.HandlerFunc {
 		}
 		path, err := pathValues(c)
 		if err != nil {
-			return err
+			return s.noRoute(c, err)
 		}
 		if err := s.identify(c, k, rt, path); err != nil {
 			if a := s.repeated(r, k, op, path, err); a != nil {
@@ -190,6 +190,11 @@ func (s *Edge) deliver(c echo.Context, op *contract.Operation, who tenant.Identi
 	payload, err := s.body(c, op, params, form)
 	if err != nil {
 		return err
+	}
+	if op.ID == setLimit {
+		if err := s.classes.within(who, payload); err != nil {
+			return err
+		}
 	}
 	return s.ask(c, op, who, payload)
 }

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"encoding/json"
 	"net/http"
 	"strconv"
 	"sync"
@@ -59,6 +60,10 @@ const (
 	classReads  = "reads"
 	classWrites = "writes"
 )
+
+// setLimit is the operation that gives a project one; what the instance's are is
+// known here alone.
+const setLimit = "setLimit"
 
 // classes are the limits of an instance.
 type classes struct {
@@ -123,8 +128,33 @@ func (cs classes) in(c *class, st access.Standing) *class {
 	return own
 }
 
+// faster reports whether a lets through as much as b, or more.
 func faster(a, b contract.Rate) bool {
 	return float64(a.N)*float64(b.Per) >= float64(b.N)*float64(a.Per)
+}
+
+// within refuses a limit of a project that lets through more than the instance
+// does: it would be kept and change nothing. A superuser's takes its place.
+func (cs classes) within(who tenant.Identity, payload []byte) error {
+	var q struct {
+		Class string `json:"class"`
+		Body  struct {
+			Limit string `json:"limit"`
+		} `json:"body"`
+	}
+	if err := json.Unmarshal(payload, &q); err != nil {
+		return errs.Newf(errs.Internal, "limit: %w", err)
+	}
+	want, err := contract.ParseRate(q.Body.Limit)
+	if err != nil || who.Superuser {
+		return nil //nolint:nilerr // the service says what is wrong with it
+	}
+	for _, c := range []*class{cs.reads, cs.writes} {
+		if c.name == q.Class && c.rate != nil && !faster(*c.rate, want) {
+			return errs.InvalidField("too_high", "the limit of the instance is "+c.rate.Text()+", and a superuser alone sets a higher one", "body", "limit")
+		}
+	}
+	return nil
 }
 
 // limit counts a call of who and refuses it above the rate of its class. The

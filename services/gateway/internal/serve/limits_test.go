@@ -1,6 +1,8 @@
 package serve_test
 
 import (
+	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -43,12 +45,11 @@ func TestEveryAnswerSaysHowManyCallsAreLeft(t *testing.T) {
 	}
 }
 
-// TestEveryOperationHasALimit walks the contract of the product with the limits
-// that it has without any setting.
-func TestEveryOperationHasALimit(t *testing.T) {
-	t.Parallel()
+// limited is a world with the limits that the product has without any setting.
+func limited(t *testing.T) *world {
+	t.Helper()
 	defaults := gateway.Defaults()
-	w := newWorld(t, func(c *serve.Config, _ *serve.Deps) {
+	return newWorld(t, func(c *serve.Config, _ *serve.Deps) {
 		for text, into := range map[string]**contract.Rate{defaults.Anonymous: &c.Anonymous, defaults.Reads: &c.Reads, defaults.Writes: &c.Writes} {
 			r, err := contract.ParseRate(text)
 			if err != nil {
@@ -56,24 +57,109 @@ func TestEveryOperationHasALimit(t *testing.T) {
 			}
 			*into = &r
 		}
+		c.MaxBody = 100
 	})
+}
+
+// TestEveryOperationHasALimit walks the contract of the product: whatever an
+// operation answers says how many calls are left.
+func TestEveryOperationHasALimit(t *testing.T) {
+	t.Parallel()
+	w := limited(t)
 	token, super := as(w.auth.token(owner)), as(w.auth.token(superuser))
+	seen := map[int]int{}
 	for _, op := range w.doc.Operations {
 		path := op.Path
 		for _, p := range op.PathParams {
 			path = strings.ReplaceAll(path, "{"+p+"}", "1")
 		}
-		changes := []change{with("Accept", "application/nothing")} // counted all the same, and goes no further
+		who := func(*http.Request) {}
 		switch op.Permission {
 		case contract.Public:
 		case contract.Superuser:
-			changes = append(changes, super)
+			who = super
 		default:
-			changes = append(changes, token)
+			who = token
 		}
-		if got := w.call(op.Method, path, "", changes...); got.header.Get("RateLimit-Limit") == "" || got.header.Get("RateLimit-Policy") == "" {
-			t.Errorf("%s (%s): %d without a limit: %v", op.ID, op.Permission, got.status, got.header)
+		answers := map[string]answer{
+			"406": w.call(op.Method, path, "", who, with("Accept", "application/nothing")),
+			"405": w.call("BREW", path, "", who),
+			"any": w.call(op.Method, path+"?limit=nonsense&limit=x", "", who, with("X-Project-ID", "nonsense")),
 		}
+		if op.Permission != contract.Public {
+			answers["401"] = w.call(op.Method, path, "", with("Authorization", "Bearer nonsense"))
+			answers["405 to nobody"] = w.call("BREW", path, "")
+			if op.Project == contract.CurrentProject {
+				answers["403"] = w.call(op.Method, path, "", who, with("X-Project-ID", "999"))
+			}
+		}
+		if len(op.Body.Types) > 0 {
+			answers["415"] = w.call(op.Method, path, "<a/>", who, with("Content-Type", "application/xml"))
+			answers["413"] = w.call(op.Method, path, `{"a":"`+strings.Repeat("x", 200)+`"}`, who, with("Content-Type", "application/json"))
+		}
+		for what, got := range answers {
+			seen[got.status]++
+			if got.header.Get("RateLimit-Limit") == "" || got.header.Get("RateLimit-Policy") == "" || got.header.Get("RateLimit") == "" {
+				t.Errorf("%s (%s), %s: %d without a limit: %v", op.ID, op.Permission, what, got.status, got.header)
+			}
+		}
+	}
+	for _, status := range []int{200, 401, 403, 405, 406, 413, 415, 422} {
+		if seen[status] < 10 {
+			t.Errorf("%d was answered %d times: nothing was tried; %v", status, seen[status], seen)
+		}
+	}
+}
+
+// What is not there is not for nothing: neither addresses nor methods.
+func TestWhatIsNotThereCountsAsWell(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, perMinute(3, 3), func(c *serve.Config, _ *serve.Deps) { c.Anonymous = &contract.Rate{N: 1, Per: time.Minute} })
+	token := as(w.auth.token(owner))
+	for i, want := range []int{404, 405, 404, 429, 429} {
+		method := []string{"GET", "BREW"}[i%2]
+		path := []string{"/api/v1/nothing", "/api/v1/projects"}[i%2]
+		if got := w.call(method, path, "", token); got.status != want || got.header.Get("RateLimit-Remaining") != strconv.Itoa(max(2-i, 0)) {
+			t.Errorf("%d: %s %s: %d, want %d, %v", i, method, path, got.status, want, got.header)
+		}
+	}
+	for i, want := range []int{401, 429} {
+		if got := w.call("GET", "/api/v1/nothing", ""); got.status != want {
+			t.Errorf("nobody, %d: %d, want %d", i, got.status, want)
+		}
+	}
+	for i := range 11 {
+		if got, want := w.call("GET", "/nothing", ""), []int{404, 429}[i/10]; got.status != want {
+			t.Errorf("a page, %d: %d, want %d", i, got.status, want)
+		}
+	}
+}
+
+// A limit above that of the instance would be kept, and change nothing.
+func TestALimitAboveTheInstancesIsRefusedWithIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, perMinute(6000, 60))
+	token, super := as(w.auth.token(owner)), as(w.auth.token(superuser))
+	set := func(class, limit string, who change) answer {
+		return w.call("PUT", "/api/v1/limits/"+class, `{"limit":"`+limit+`"}`, who, with("Content-Type", "application/json"))
+	}
+	for _, limit := range []string{"61/minute", "2/second", "999999/day"} {
+		if got := set("writes", limit, token); got.status != 422 || !strings.Contains(got.body, "60/minute") || !strings.Contains(got.body, `"loc":["body","limit"]`) {
+			t.Errorf("%s: %d %s", limit, got.status, got.body)
+		}
+	}
+	for _, c := range []struct {
+		class, limit string
+		who          change
+	}{
+		{"writes", "60/minute", token}, {"writes", "1/second", token}, {"writes", "5/hour", token}, {"reads", "61/minute", token}, {"writes", "61/minute", super},
+	} {
+		if got := set(c.class, c.limit, c.who); got.status != 200 {
+			t.Errorf("%s %s: %d %s", c.class, c.limit, got.status, got.body)
+		}
+	}
+	if got := set("writes", "nonsense", token); got.status != 422 || strings.Contains(got.body, "60/minute") {
+		t.Errorf("nonsense: %d %s", got.status, got.body)
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/limit"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/mcp"
 )
 
 // Bus is what the edge asks of the bus; *bus.Bus is one.
@@ -71,6 +72,7 @@ type Edge struct {
 	readings *readings
 	health   healthCache
 	docs     map[string]asset
+	mcp      *mcp.Server
 
 	document asset // the contract as JSON
 }
@@ -121,6 +123,9 @@ func New(d Deps, c Config) (*Edge, error) {
 	}
 	if s.docs, err = docAssets(c.App); err != nil {
 		return nil, err
+	}
+	if s.mcp, err = mcp.New(d.Contract, c.App, c.Version, s, d.Log); err != nil {
+		return nil, fmt.Errorf("edge: %w", err)
 	}
 	return s, s.mount()
 }
