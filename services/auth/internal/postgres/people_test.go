@@ -236,9 +236,8 @@ func TestWhatRanOutOrWasRevokedLetsNobodyIn(t *testing.T) {
 		if _, err := w.invitations().Accept(w.ctx(), key, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
 			t.Errorf("of a project that goes: %v", err)
 		}
-		if _, err := w.projects.Confirm(w.ctx(), p, "knowledge", monday); err != nil {
-			t.Error(err)
-		}
+		w.must(w.projects.Confirm(w.ctx(), p, "knowledge", nil, monday))
+		w.must(w.projects.Finish(w.ctx(), p, nil, monday))
 	}
 	if n := w.count(`SELECT count(*) FROM invitations`); n != 0 {
 		t.Errorf("%d invitations are left of a project that is gone", n)
