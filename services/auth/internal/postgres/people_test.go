@@ -399,7 +399,7 @@ func TestAnAccountThatIsLinkedIsNotForTheNextHolderOfItsAddress(t *testing.T) {
 	w.person("first@example.org") // a superuser is never linked
 	u, _ := w.person("a@example.org")
 	link := func(issuer, subject string) error {
-		got, err := w.users.Link(w.ctx(), signon.Identity{Issuer: issuer, Subject: subject, Email: "a@example.org", Verified: true}, hash, monday)
+		got, _, err := w.users.Link(w.ctx(), signon.Identity{Issuer: issuer, Subject: subject, Email: "a@example.org", Verified: true}, hash, 0, monday)
 		if err == nil && got.ID != u.ID {
 			t.Errorf("linked to %d", got.ID)
 		}

@@ -876,6 +876,12 @@ type FinishSignOnParams struct {
 
 	// UnderscoreUnderscoreHostCcSignon The same, over TLS.
 	UnderscoreUnderscoreHostCcSignon *string `form:"__Host-cc_signon,omitempty" json:"__Host-cc_signon,omitempty"`
+
+	// CcSession Of whom this browser is already: an account whose password is known here keeps what it has.
+	CcSession *string `form:"cc_session,omitempty" json:"cc_session,omitempty"`
+
+	// UnderscoreUnderscoreHostCcSession The same, over TLS.
+	UnderscoreUnderscoreHostCcSession *string `form:"__Host-cc_session,omitempty" json:"__Host-cc_session,omitempty"`
 }
 
 // BeginSignOnParams defines parameters for BeginSignOn.

@@ -1862,6 +1862,12 @@ type FinishSignOnParams struct {
 
 	// UnderscoreUnderscoreHostCcSignon The same, over TLS.
 	UnderscoreUnderscoreHostCcSignon *string `form:"__Host-cc_signon,omitempty" json:"__Host-cc_signon,omitempty"`
+
+	// CcSession Of whom this browser is already: an account whose password is known here keeps what it has.
+	CcSession *string `form:"cc_session,omitempty" json:"cc_session,omitempty"`
+
+	// UnderscoreUnderscoreHostCcSession The same, over TLS.
+	UnderscoreUnderscoreHostCcSession *string `form:"__Host-cc_session,omitempty" json:"__Host-cc_session,omitempty"`
 }
 
 // BeginSignOnParams defines parameters for BeginSignOn.
@@ -3030,8 +3036,10 @@ type ClientInterface interface {
 	// FinishSignOn Come back from the identity provider
 	//
 	// Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
-	// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
-	// made where everybody may register.
+	// address that the provider vouches for. Whoever registered that address may have been somebody else, so everything ends that would still let that one
+	// in: the password, sessions and API keys; service accounts, keys of service accounts and open invitations that the account has made; and in projects
+	// that it owns every other membership, invitation and service account. Nothing ends when this browser is logged in to the account already
+	// (`loginBrowser`). A superuser's is not linked so. Without an account, one is made where everybody may register.
 	//
 	// Corresponds with GET /api/v1/auth/oidc/callback (the `FinishSignOn` operationId).
 	FinishSignOn(ctx context.Context, params *FinishSignOnParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4118,8 +4126,10 @@ func (c *Client) GetCurrentUserInfo(ctx context.Context, reqEditors ...RequestEd
 // FinishSignOn Come back from the identity provider
 //
 // Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
-// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
-// made where everybody may register.
+// address that the provider vouches for. Whoever registered that address may have been somebody else, so everything ends that would still let that one
+// in: the password, sessions and API keys; service accounts, keys of service accounts and open invitations that the account has made; and in projects
+// that it owns every other membership, invitation and service account. Nothing ends when this browser is logged in to the account already
+// (`loginBrowser`). A superuser's is not linked so. Without an account, one is made where everybody may register.
 //
 // Corresponds with GET /api/v1/auth/oidc/callback (the `FinishSignOn` operationId).
 func (c *Client) FinishSignOn(ctx context.Context, params *FinishSignOnParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6871,6 +6881,36 @@ func NewFinishSignOnRequest(server string, params *FinishSignOnParams) (*http.Re
 				Value: cookieParam1,
 			}
 			req.AddCookie(cookie1)
+		}
+
+		if params.CcSession != nil {
+			var cookieParam2 string
+
+			cookieParam2, err = runtime.StyleParamWithOptions("simple", true, "cc_session", *params.CcSession, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationCookie, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			cookie2 := &http.Cookie{
+				Name:  "cc_session",
+				Value: cookieParam2,
+			}
+			req.AddCookie(cookie2)
+		}
+
+		if params.UnderscoreUnderscoreHostCcSession != nil {
+			var cookieParam3 string
+
+			cookieParam3, err = runtime.StyleParamWithOptions("simple", true, "__Host-cc_session", *params.UnderscoreUnderscoreHostCcSession, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationCookie, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			cookie3 := &http.Cookie{
+				Name:  "__Host-cc_session",
+				Value: cookieParam3,
+			}
+			req.AddCookie(cookie3)
 		}
 	}
 	return req, nil
@@ -12078,8 +12118,10 @@ type ClientWithResponsesInterface interface {
 	// FinishSignOnWithResponse Come back from the identity provider
 	//
 	// Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
-	// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
-	// made where everybody may register.
+	// address that the provider vouches for. Whoever registered that address may have been somebody else, so everything ends that would still let that one
+	// in: the password, sessions and API keys; service accounts, keys of service accounts and open invitations that the account has made; and in projects
+	// that it owns every other membership, invitation and service account. Nothing ends when this browser is logged in to the account already
+	// (`loginBrowser`). A superuser's is not linked so. Without an account, one is made where everybody may register.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -19853,8 +19895,10 @@ func (c *ClientWithResponses) GetCurrentUserInfoWithResponse(ctx context.Context
 // FinishSignOnWithResponse Come back from the identity provider
 //
 // Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
-// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
-// made where everybody may register.
+// address that the provider vouches for. Whoever registered that address may have been somebody else, so everything ends that would still let that one
+// in: the password, sessions and API keys; service accounts, keys of service accounts and open invitations that the account has made; and in projects
+// that it owns every other membership, invitation and service account. Nothing ends when this browser is logged in to the account already
+// (`loginBrowser`). A superuser's is not linked so. Without an account, one is made where everybody may register.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -361,6 +361,9 @@ const authService = "auth"
 func (s *Edge) write(c echo.Context, op *contract.Operation, a *bus.Answer) error {
 	h := c.Response().Header()
 	for name, value := range a.Header {
+		if name == "Set-Cookie" {
+			value = s.cookieTo(c.Request(), value)
+		}
 		h.Set(name, value)
 	}
 	if a.Replayed {
