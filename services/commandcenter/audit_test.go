@@ -181,6 +181,9 @@ func TestEveryWriteAndEveryDenialIsRecorded(t *testing.T) {
 		if e.Operation != op.id || e.Outcome != want || e.Actor != actor || e.Count != 1 || !strings.HasPrefix(e.Address, "10.") {
 			t.Errorf("%s: answered %d, recorded as %+v", id, s.status, e)
 		}
+		if made := func(n struct{ Name, Value string }) bool { return n.Name == "id" && n.Value != "" }; s.status == 201 && strings.HasSuffix(op.id, "Key") && !slices.ContainsFunc(e.Target, made) {
+			t.Errorf("%s: the key that was made is not in %+v", id, e.Target)
+		}
 		for name, value := range s.call.path {
 			if !slices.ContainsFunc(e.Target, func(n struct{ Name, Value string }) bool { return n.Name == name && n.Value == value }) {
 				t.Errorf("%s: %s %s is not in %+v", id, name, value, e.Target)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/nats-io/nats.go"
 
+	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/cli"
 )
 
@@ -134,6 +135,7 @@ func commands(t *testing.T, p *product) {
 		t.Errorf("tail %+v", tailed)
 	}
 	tailFromNow(t, p)
+	followFromNow(t, p)
 	tailBack(t, p)
 	p.must(nil, "bus", "dead", "list")
 	empty := filepath.Join(t.TempDir(), "empty.md")
@@ -201,7 +203,7 @@ func tailFromNow(t *testing.T, p *product) {
 	case <-time.After(patience):
 		t.Errorf("tail does not end: %s", said)
 	}
-	// Asked to stop, it ends well.
+	// Asked to stop, it says nothing of it.
 	ctx, cancel := context.WithCancel(t.Context())
 	said = &tail{}
 	go func() {
@@ -211,11 +213,48 @@ func tailFromNow(t *testing.T, p *product) {
 	cancel()
 	select {
 	case code := <-ended:
-		if code != 0 {
+		if code != 130 || strings.Contains(said.String(), "error") {
 			t.Errorf("tail that was stopped: %d %s", code, said)
 		}
 	case <-time.After(patience):
 		t.Errorf("tail does not stop: %s", said)
+	}
+}
+
+// followFromNow follows the facts of a project: those of before are not among them
+// unless they are asked for.
+func followFromNow(t *testing.T, p *product) {
+	t.Helper()
+	write := func(name string) {
+		if code, _, errs := runIn(t.Context(), strings.NewReader("A word on "+name+"."), "ingest", "-", "--name", name+".md", "--data-dir", p.dir); code != 0 {
+			t.Fatalf("ingest: %d %s", code, errs)
+		}
+	}
+	write("yesterday")
+	for _, c := range []struct {
+		args []string
+		past bool
+	}{{nil, false}, {[]string{"--since", "1h"}, true}} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		out, said, ended := &tail{}, &tail{}, make(chan int, 1)
+		go func() {
+			ended <- cli.Run(ctx, append([]string{"bus", "events", "--follow", "--fact", "received", "--data-dir", p.dir}, c.args...), cli.Streams{In: strings.NewReader(""), Out: out, Err: said})
+		}()
+		said.await(t, "Following.")
+		write("tomorrow")
+		out.await(t, "tomorrow")
+		if strings.Contains(out.String(), "yesterday") != c.past {
+			t.Errorf("%v: the past is wanted: %t\n%s", c.args, c.past, out)
+		}
+		cancel(app.ErrSignal)
+		select {
+		case code := <-ended:
+			if code != 130 || strings.Contains(said.String(), "error") {
+				t.Errorf("stopped: %d %s", code, said)
+			}
+		case <-time.After(patience):
+			t.Errorf("it does not stop: %s", said)
+		}
 	}
 }
 

@@ -159,6 +159,18 @@ func TestAProjectSharedWithAnInstanceIsFoundFromThere(t *testing.T) {
 	if code != 0 || !strings.Contains(out, "leaf://"+addr+" "+creds) || !strings.Contains(out, north.nats) {
 		t.Fatalf("hub.join: %d %s", code, out)
 	}
+	if code, _, errs := run(t, "federation", "join", "leaf://"+addr, "--creds", creds, "--config", file, "--data-dir", north.dir); code != 6 || !strings.Contains(errs, "join its own hub") {
+		t.Errorf("an instance that joins itself: %d %s", code, errs)
+	}
+	if code, _, errs := run(t, "federation", "leave", "leaf://127.0.0.1:1", "--config", file); code != 4 || !strings.Contains(errs, addr) {
+		t.Errorf("a hub that was never joined: %d %s", code, errs)
+	}
+	if code, out, errs := run(t, "federation", "leave", north.nats, "--config", file); code != 0 || !strings.Contains(out, "no more in hub.join") || !strings.Contains(errs, "restart") {
+		t.Errorf("leave: %d %s%s", code, out, errs)
+	}
+	if _, out, _ := run(t, "config", "get", "hub.join", "--config", file); !strings.Contains(out, "leaf://"+addr) || strings.Contains(out, north.nats) {
+		t.Errorf("after leaving one: %s", out)
+	}
 	south, _ := member(t, "south", fmt.Sprintf("  join: [\"leaf://%s %s\"]\n", addr, creds))
 	north.knows("south")
 	south.knows("north")

@@ -148,7 +148,7 @@ func (m *matrix) verdict(op attackedOp, permission string, who *persona, where p
 		switch {
 		case permission == "superuser":
 			level = "admin"
-		case op.method == "GET", op.delivery == "request" && permission == "viewer":
+		case op.method == "GET", op.delivery == "request" && permission == "viewer", op.id == "callTool": // whose tools are asked for themselves
 			level = "read"
 		case permission == "admin", permission == "owner":
 			level = "admin"

@@ -157,7 +157,7 @@ func TestAFactThatDoesNotFitIsADeadLetter(t *testing.T) {
 	for i, c := range []struct{ subject, data, want string }{
 		{subject, `{"total":"much"}`, "does not fit"},
 		{subject, `nonsense`, "not JSON"},
-		{"ext.p2.billing.invoice.paid.v1", `{"total":1}`, "no schema"},
+		{"ext.p2.billing.invoice.paid.v1", `{"total":1}`, "bus schema register billing.invoice.paid.v1 FILE"},
 		{"ext.p1.sales.invoice.paid.v1", `{"total":1}`, "no schema"},
 		{"ext.p1.billing.invoice.paid.v2", `{"total":1}`, "no schema"},
 		{"ext.p1.billing.invoice", `{"total":1}`, "want ext."},

@@ -136,7 +136,7 @@ func (e *env) tail(ctx context.Context, nc *nats.Conn, subject string, since tim
 				return err
 			}
 		case <-ctx.Done():
-			return nil
+			return context.Cause(ctx)
 		}
 	}
 	return nil

@@ -3,7 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"math"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +16,7 @@ type eventFlags struct {
 	since                             time.Duration
 	limit                             int
 	internal, follow                  bool
+	past                              bool   // whether what was said is asked for
 	project                           *int64 // nil for the one that the server takes
 }
 
@@ -25,14 +26,17 @@ func (e *env) busEvents() *cobra.Command {
 		Use:   "events",
 		Short: "What was said in the project, and what is said from now on (over HTTP)",
 		Long: `Asks the server for facts of the project, as the user that you are logged in as.
-With --follow it goes on with what is said from now on, without gap or
-repetition, also after the connection or the server was away. With --json each
-fact that is followed is one line.`,
+With --follow it shows what is said from now on, without gap or repetition, also
+after the connection or the server was away; with --since or --after as well, it
+begins with all of the past from there. With --json each fact that is followed
+is one line.`,
 		Example: `  commandcenter bus events --since 1h
   commandcenter bus events --service knowledge --fact indexed --json | jq '.events[].data'
+  commandcenter bus events --follow
   commandcenter bus events --follow --since 10m`,
 		Args: nargs(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.past = !f.follow || cmd.Flags().Changed("since") || cmd.Flags().Changed("after")
 			s, err := e.session()
 			if err != nil {
 				return err
@@ -45,7 +49,7 @@ fact that is followed is one line.`,
 	fs.StringVar(&f.noun, "noun", "", "only what is about this: document")
 	fs.StringVar(&f.fact, "fact", "", "only this fact: indexed")
 	fs.StringVar(&f.about, "about", "", "only what is about the thing of this id")
-	lasting(fs, &f.since, "since", 24*time.Hour, "how far to look back")
+	lasting(fs, &f.since, "since", 24*time.Hour, "how far to look back; --follow does not, unless this is given")
 	fs.StringVar(&f.after, "after", "", "only what was said after this position, in place of --since")
 	fs.IntVarP(&f.limit, "limit", "n", 100, "most facts of the past")
 	fs.BoolVar(&f.internal, "internal", false, "also facts that are not public; for an admin of the project")
@@ -63,6 +67,9 @@ func (e *env) events(ctx context.Context, s *client.Session, f eventFlags) error
 			return err
 		}
 		f.project = &project
+	}
+	if !f.past {
+		f.since, f.limit = 0, math.MaxInt // the place where the past ends
 	}
 	past, err := e.history(ctx, s, f)
 	if err != nil {
@@ -85,18 +92,16 @@ func (e *env) events(ctx context.Context, s *client.Session, f eventFlags) error
 		return nil
 	}
 	for _, x := range past.Events {
-		e.printEvent(x)
+		if f.past {
+			e.printEvent(x)
+		}
 	}
 	e.say("Following. Ctrl-C ends it.")
 	p := client.FollowEventsParams{
 		XProjectID: f.project,
 		Service:    some(f.service), Noun: some(f.noun), Fact: some(f.fact), AggregateId: some(f.about), Internal: &f.internal, After: &past.Position,
 	}
-	err = s.Follow(ctx, p, func(x client.Event) error { e.printEvent(x); return nil }, func(err error) { e.say("%s", err) })
-	if errors.Is(err, context.Canceled) {
-		return nil
-	}
-	return err
+	return s.Follow(ctx, p, func(x client.Event) error { e.printEvent(x); return nil }, func(err error) { e.say("%s", err) })
 }
 
 // history reads page by page, since a page may hold less than was asked for.

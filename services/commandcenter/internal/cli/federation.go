@@ -32,7 +32,7 @@ What this instance is called is set by federation.slug.`,
   commandcenter federation search "how do we land"`,
 	}
 	e.bind(c, true, "client.server", "client.ca_file", "client.project")
-	return group(c, e.federationStatus(), e.federationRegister(), e.federationAdmit(), e.federationRemove(), e.federationJoin(),
+	return group(c, e.federationStatus(), e.federationRegister(), e.federationAdmit(), e.federationRemove(), e.federationJoin(), e.federationLeave(),
 		e.federationShare(), e.federationUnshare(), e.federationShares(), e.federationSearch())
 }
 

@@ -43,6 +43,9 @@ leaf:// and nats:// are without TLS, on this machine or with hub.plain.`,
 			if err != nil {
 				return usageError{err}
 			}
+			if err := e.notOwn(j); err != nil {
+				return codedError{err, exitRefused}
+			}
 			next := e.cfg
 			next.Hub.Join = joined(e.cfg.Hub, j, entry)
 			if err := next.Validate(); err != nil {
@@ -59,7 +62,7 @@ leaf:// and nats:// are without TLS, on this machine or with hub.plain.`,
 			if err := config.Set(e.file, &d, "hub.join", yamlList(next.Hub.Join)); err != nil {
 				return usageError{err}
 			}
-			restart := e.restart(j)
+			restart := e.restart(j, "joined")
 			if e.json {
 				e.print(e.Out, map[string]any{"path": e.file, "join": next.Hub.Join, "checked": !unchecked, "restart": restart})
 				return nil
@@ -72,7 +75,69 @@ leaf:// and nats:// are without TLS, on this machine or with hub.plain.`,
 	c.Flags().StringVar(&creds, "creds", "", "file with what is shown there: credentials of NATS, or one line with user:password or a token")
 	c.Flags().BoolVar(&unchecked, "no-check", false, "write it without connecting first")
 	c.Flags().DurationVar(&within, "within", 10*time.Second, "how long the check may take")
-	return ends(c, exitUnavailable)
+	return ends(c, exitUnavailable, exitRefused)
+}
+
+func (e *env) federationLeave() *cobra.Command {
+	return ends(&cobra.Command{
+		Use:   "leave URL",
+		Short: "Leave the hub of another instance",
+		Long: `Takes a hub out of hub.join in the settings file, and says what is to be
+restarted. The instances that were met there stay in the list, offline, until
+they are removed: ` + "`commandcenter federation remove`" + `.`,
+		Example:     "  commandcenter config get hub.join\n  commandcenter federation leave leaf+tls://hub.example.org:7422",
+		Args:        nargs(1, 1),
+		Annotations: mendable, // credentials that are gone are a reason to leave
+		RunE: func(_ *cobra.Command, args []string) error {
+			_, j, err := joinEntry(args[0], "")
+			if err != nil {
+				return usageError{err}
+			}
+			left := without(e.cfg.Hub, j)
+			if len(left) == len(e.cfg.Hub.Join) {
+				return codedError{fmt.Errorf("%s is not joined: hub.join has %s", j.Address(), orNothing(e.cfg.Hub.Join)), exitNotFound}
+			}
+			if e.loaded == nil {
+				return usageError{fmt.Errorf("%s cannot be read: see `commandcenter config list`", e.file)}
+			}
+			if set, ok := e.loaded.Get("hub.join"); ok && set.Origin != "file" {
+				return usageError{fmt.Errorf("hub.join is set by %s and not in %s: change it there", set.Env, e.file)}
+			}
+			d := settings.Default()
+			if err := config.Set(e.file, &d, "hub.join", yamlList(left)); err != nil {
+				return usageError{err}
+			}
+			restart := e.restart(j, "left")
+			if e.json {
+				e.print(e.Out, map[string]any{"path": e.file, "join": left, "restart": restart})
+				return nil
+			}
+			e.line("%s is no more in hub.join of %s.", j.Host, e.file)
+			e.say("%s", restart)
+			return nil
+		},
+	}, exitNotFound)
+}
+
+func orNothing(list []string) string {
+	if len(list) == 0 {
+		return "no hub"
+	}
+	return strings.Join(list, ", ")
+}
+
+// notOwn refuses credentials of this instance: it would join its own hub, and
+// meet nobody but itself.
+func (e *env) notOwn(j settings.Join) error {
+	trust, err := natsd.LoadTrust(e.cfg.DataDir)
+	if err != nil || j.Credentials == "" {
+		return nil //nolint:nilerr // without the keys of an instance here, nobody can tell
+	}
+	own, err := trust.Issued(j.Credentials)
+	if err == nil && own {
+		err = fmt.Errorf("%s is of this instance itself (%s): it would join its own hub; ask the other instance for its keys/neighbour.creds; nothing was changed", j.Credentials, e.cfg.DataDir)
+	}
+	return err
 }
 
 // joinEntry is the entry of hub.join. The file is named in full: the server may
@@ -99,11 +164,15 @@ func joinEntry(url, creds string) (string, settings.Join, error) {
 // joined are the entries with this one, which takes the place of one to the
 // same host.
 func joined(h settings.Hub, j settings.Join, entry string) []string {
-	out := slices.DeleteFunc(slices.Clone(h.Join), func(old string) bool {
+	return append(without(h, j), entry)
+}
+
+// without are the entries but for one to the same host.
+func without(h settings.Hub, j settings.Join) []string {
+	return slices.DeleteFunc(slices.Clone(h.Join), func(old string) bool {
 		was, err := settings.Hub{Join: []string{old}}.Joins()
 		return err == nil && was[0].Host == j.Host && was[0].Leaf == j.Leaf
 	})
-	return append(out, entry)
 }
 
 func yamlList(list []string) string {
@@ -208,15 +277,15 @@ func tryClient(ctx context.Context, j settings.Join, secure *tls.Config) error {
 	return nil
 }
 
-// restart says what has to be restarted for a hub to be joined.
-func (e *env) restart(j settings.Join) string {
+// restart says what has to be restarted for a hub to be joined, or left.
+func (e *env) restart(j settings.Join, done string) string {
 	dir := datadir.At(e.cfg.DataDir)
 	part := "the process with the federation service (`commandcenter serve federation`)"
 	if j.Leaf {
 		part = "the process with NATS (`commandcenter serve nats`)"
 	}
 	if pid := dir.Holder(); pid != 0 {
-		return fmt.Sprintf("It is joined when `commandcenter up` of %s (process %d) is restarted.", dir.Path(), pid)
+		return fmt.Sprintf("It is %s when `commandcenter up` of %s (process %d) is restarted.", done, dir.Path(), pid)
 	}
-	return fmt.Sprintf("It is joined at the next `commandcenter up`; of separate processes, restart %s.", part)
+	return fmt.Sprintf("It is %s at the next `commandcenter up`; of separate processes, restart %s.", done, part)
 }

@@ -125,6 +125,9 @@ func (e *env) grant(ctx context.Context, a bus.Access, out string, renew bool, s
 	} else {
 		e.line("credentials    those that were given out")
 	}
+	if len(a.Says) > 0 {
+		e.say("What it says is acknowledged in any case, and a dead letter until its schema is there: `commandcenter bus schema register %s.%s FILE`.", a.Team, a.Says[0])
+	}
 	return nil
 }
 

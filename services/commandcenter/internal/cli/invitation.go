@@ -110,7 +110,7 @@ password that is asked for, or that is the next line with --password-stdin.`,
 			if secret == "-" {
 				in := bufio.NewReader(e.In)
 				if secret, err = in.ReadString('\n'); err != nil && !(errors.Is(err, io.EOF) && secret != "") {
-					return fmt.Errorf("read the secret: %w", err)
+					return usageError{fmt.Errorf("standard input has to hold the secret: %w", err)}
 				}
 				e.In = in
 			}

@@ -93,7 +93,7 @@ func (e *env) askLogin(email string, fromStdin bool) (string, string, error) {
 	if fromStdin {
 		line, err := in.ReadString('\n')
 		if err != nil && line == "" {
-			return "", "", fmt.Errorf("read the password: %w", err)
+			return "", "", usageError{fmt.Errorf("standard input has to hold the password: %w", err)}
 		}
 		return email, strings.TrimRight(line, "\r\n"), nil
 	}

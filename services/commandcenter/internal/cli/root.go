@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -44,7 +45,7 @@ func Run(ctx context.Context, args []string, s Streams) int {
 	}
 	quiet, err := e.conclude(err)
 	code := exitCode(err)
-	if err != nil && !quiet {
+	if err != nil && !quiet && (code != exitInterrupted || ctx.Err() == nil) { // who pressed Ctrl-C knows
 		e.printError(err, code)
 	}
 	return code
@@ -99,7 +100,7 @@ flags; the later wins. ` + "`commandcenter config list`" + ` shows what is in fo
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "client", Title: "Client:"}, &cobra.Group{ID: "admin", Title: "Administration:"})
 	for group, cmds := range map[string][]*cobra.Command{
 		"server": {e.upCommand(), e.serveCommand(), e.migrateCommand()},
-		"client": {e.loginCommand(), e.logoutCommand(), e.projectCommand(), e.memberCommand(), e.invitationCommand(), e.keyCommand(), e.serviceAccountCommand(), e.sessionCommand(), e.passwordCommand(), e.limitsCommand(), e.auditCommand(), e.ingestCommand(), e.searchCommand(), e.operationCommand(), e.federationCommand()},
+		"client": {e.loginCommand(), e.logoutCommand(), e.projectCommand(), e.memberCommand(), e.invitationCommand(), e.keyCommand(), e.serviceAccountCommand(), e.sessionCommand(), e.passwordCommand(), e.limitsCommand(), e.auditCommand(), e.ingestCommand(), e.searchCommand(), e.mcpCommand(), e.operationCommand(), e.federationCommand()},
 		"admin":  {e.userCommand(), e.authCommand(), e.doctorCommand(), e.busCommand(), e.secretsCommand(), e.configCommand(), e.versionCommand()},
 	} {
 		for _, c := range cmds {
@@ -140,8 +141,13 @@ func (e *env) load(cmd *cobra.Command, _ []string) error {
 			return usageError{err}
 		}
 	}
-	e.loaded, err = config.Load(&e.cfg, config.Source{File: e.file, Required: required, EnvPrefix: settings.EnvPrefix, Flags: cmd.Flags()})
-	if err != nil && cmd.Annotations["broken-config"] == "" {
+	from, mends := config.Source{File: e.file, Required: required, EnvPrefix: settings.EnvPrefix, Flags: cmd.Flags()}, cmd.Annotations["broken-config"] != ""
+	e.loaded, err = config.Load(&e.cfg, from)
+	if mends && errors.Is(err, fs.ErrNotExist) { // it makes the file; flags and environment count all the same
+		from.Required = false
+		e.loaded, err = config.Load(&e.cfg, from)
+	}
+	if err != nil && !mends {
 		return usageError{err}
 	}
 	return nil

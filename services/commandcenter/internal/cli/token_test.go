@@ -63,3 +63,12 @@ func TestNobodyIsInvitedUntilYesterday(t *testing.T) {
 		t.Errorf("exit code %d, %s", code, errs)
 	}
 }
+
+func TestAnEmptyInputIsToldFromAFault(t *testing.T) {
+	t.Parallel()
+	for _, words := range [][]string{{"login", "--email", "jo@example.org", "--password-stdin"}, {"invitation", "accept", "-"}} {
+		if code, _, errs := cc(t, "", append(words, "--server", "http://127.0.0.1:1")...); code != exitUsage || !strings.Contains(errs, "standard input has to hold") {
+			t.Errorf("%v: exit code %d, %s", words, code, errs)
+		}
+	}
+}

@@ -501,6 +501,21 @@ func (e QueryKnowledgeBaseParamsFusion) Valid() bool {
 	}
 }
 
+// Defines values for CallToolJSONBodyJsonrpc.
+const (
+	N20 CallToolJSONBodyJsonrpc = "2.0"
+)
+
+// Valid indicates whether the value is a known member of the CallToolJSONBodyJsonrpc enum.
+func (e CallToolJSONBodyJsonrpc) Valid() bool {
+	switch e {
+	case N20:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ListOperationsParamsStatus.
 const (
 	ListOperationsParamsStatusFailed    ListOperationsParamsStatus = "failed"
@@ -1272,6 +1287,15 @@ type ProjectCreate struct {
 	Owner       *string `json:"owner,omitempty"`
 }
 
+// ProjectDeletion defines model for ProjectDeletion.
+type ProjectDeletion struct {
+	// FinishedAt Null while somebody purges.
+	FinishedAt  *time.Time     `json:"finished_at"`
+	ProjectId   int64          `json:"project_id"`
+	Purges      []ProjectPurge `json:"purges"`
+	RequestedAt time.Time      `json:"requested_at"`
+}
+
 // ProjectLimit defines model for ProjectLimit.
 type ProjectLimit struct {
 	Class string `json:"class"`
@@ -1296,6 +1320,23 @@ type ProjectMember struct {
 	// Role viewer, member, admin or owner
 	Role   string `json:"role"`
 	UserId int64  `json:"user_id"`
+}
+
+// ProjectPurge What one service has removed. The last two are `streams`, which is the bus with its streams and buckets, and auth itself.
+type ProjectPurge struct {
+	// ConfirmedAt Null while it has not purged.
+	ConfirmedAt *time.Time `json:"confirmed_at"`
+
+	// Kept What stays for a reason, which its part tells.
+	Kept int64 `json:"kept"`
+
+	// Left Found afterwards. A purge that leaves something is not confirmed.
+	Left  int64        `json:"left"`
+	Parts []PurgedPart `json:"parts"`
+
+	// Removed Rows or messages.
+	Removed int64  `json:"removed"`
+	Service string `json:"service"`
 }
 
 // ProjectResponse defines model for ProjectResponse.
@@ -1340,6 +1381,17 @@ type ProjectWithCounts struct {
 	Role                *string    `json:"role"`
 	TechnologyCount     int        `json:"technology_count"`
 	UpdatedAt           *time.Time `json:"updated_at"`
+}
+
+// PurgedPart One table, stream or bucket.
+type PurgedPart struct {
+	Kept    int64  `json:"kept"`
+	Left    int64  `json:"left"`
+	Name    string `json:"name"`
+	Removed int64  `json:"removed"`
+
+	// Why Empty when nothing is kept.
+	Why string `json:"why"`
 }
 
 // RateLimitProblem defines model for RateLimitProblem.
@@ -1810,6 +1862,12 @@ type FinishSignOnParams struct {
 
 	// UnderscoreUnderscoreHostCcSignon The same, over TLS.
 	UnderscoreUnderscoreHostCcSignon *string `form:"__Host-cc_signon,omitempty" json:"__Host-cc_signon,omitempty"`
+
+	// CcSession Of whom this browser is already: an account whose password is known here keeps what it has.
+	CcSession *string `form:"cc_session,omitempty" json:"cc_session,omitempty"`
+
+	// UnderscoreUnderscoreHostCcSession The same, over TLS.
+	UnderscoreUnderscoreHostCcSession *string `form:"__Host-cc_session,omitempty" json:"__Host-cc_session,omitempty"`
 }
 
 // BeginSignOnParams defines parameters for BeginSignOn.
@@ -2283,6 +2341,19 @@ type SetLimitParams struct {
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
+// CallToolJSONBody defines parameters for CallTool.
+type CallToolJSONBody struct {
+	// Id A string or a number, given back in the answer; without it, the message is a notification and not answered
+	Id                   interface{}             `json:"id,omitempty"`
+	Jsonrpc              CallToolJSONBodyJsonrpc `json:"jsonrpc"`
+	Method               string                  `json:"method"`
+	Params               *map[string]interface{} `json:"params,omitempty"`
+	AdditionalProperties map[string]interface{}  `json:"-"`
+}
+
+// CallToolJSONBodyJsonrpc defines parameters for CallTool.
+type CallToolJSONBodyJsonrpc string
+
 // ListOperationsParams defines parameters for ListOperations.
 type ListOperationsParams struct {
 	// Status Only operations in this state.
@@ -2576,6 +2647,9 @@ type QueryKnowledgeBaseJSONRequestBody = KnowledgeSearchRequest
 // SetLimitJSONRequestBody defines body for SetLimit for application/json ContentType.
 type SetLimitJSONRequestBody = LimitUpdate
 
+// CallToolJSONRequestBody defines body for CallTool for application/json ContentType.
+type CallToolJSONRequestBody CallToolJSONBody
+
 // CreateProjectJSONRequestBody defines body for CreateProject for application/json ContentType.
 type CreateProjectJSONRequestBody = ProjectCreate
 
@@ -2599,6 +2673,113 @@ type UpdateServiceAccountJSONRequestBody = ServiceAccountUpdate
 
 // CreateServiceAccountKeyJSONRequestBody defines body for CreateServiceAccountKey for application/json ContentType.
 type CreateServiceAccountKeyJSONRequestBody = ApiKeyCreate
+
+// Getter for additional properties for CallToolJSONBody. Returns the specified
+// element and whether it was found
+func (a CallToolJSONBody) Get(fieldName string) (value interface{}, found bool) {
+	if a.AdditionalProperties != nil {
+		value, found = a.AdditionalProperties[fieldName]
+	}
+	return
+}
+
+// Setter for additional properties for CallToolJSONBody
+func (a *CallToolJSONBody) Set(fieldName string, value interface{}) {
+	if a.AdditionalProperties == nil {
+		a.AdditionalProperties = make(map[string]interface{})
+	}
+	a.AdditionalProperties[fieldName] = value
+}
+
+// Override default JSON handling for CallToolJSONBody to handle AdditionalProperties
+func (a *CallToolJSONBody) UnmarshalJSON(b []byte) error {
+	object := make(map[string]json.RawMessage)
+	err := json.Unmarshal(b, &object)
+	if err != nil {
+		return err
+	}
+
+	if raw, found := object["id"]; found {
+		err = json.Unmarshal(raw, &a.Id)
+		if err != nil {
+			return fmt.Errorf("error reading 'id': %w", err)
+		}
+		delete(object, "id")
+	}
+
+	if raw, found := object["jsonrpc"]; found {
+		err = json.Unmarshal(raw, &a.Jsonrpc)
+		if err != nil {
+			return fmt.Errorf("error reading 'jsonrpc': %w", err)
+		}
+		delete(object, "jsonrpc")
+	}
+
+	if raw, found := object["method"]; found {
+		err = json.Unmarshal(raw, &a.Method)
+		if err != nil {
+			return fmt.Errorf("error reading 'method': %w", err)
+		}
+		delete(object, "method")
+	}
+
+	if raw, found := object["params"]; found {
+		err = json.Unmarshal(raw, &a.Params)
+		if err != nil {
+			return fmt.Errorf("error reading 'params': %w", err)
+		}
+		delete(object, "params")
+	}
+
+	if len(object) != 0 {
+		a.AdditionalProperties = make(map[string]interface{})
+		for fieldName, fieldBuf := range object {
+			var fieldVal interface{}
+			err := json.Unmarshal(fieldBuf, &fieldVal)
+			if err != nil {
+				return fmt.Errorf("error unmarshaling field %s: %w", fieldName, err)
+			}
+			a.AdditionalProperties[fieldName] = fieldVal
+		}
+	}
+	return nil
+}
+
+// Override default JSON handling for CallToolJSONBody to handle AdditionalProperties
+func (a CallToolJSONBody) MarshalJSON() ([]byte, error) {
+	var err error
+	object := make(map[string]json.RawMessage)
+
+	object["id"], err = json.Marshal(a.Id)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'id': %w", err)
+	}
+
+	object["jsonrpc"], err = json.Marshal(a.Jsonrpc)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'jsonrpc': %w", err)
+	}
+
+	object["method"], err = json.Marshal(a.Method)
+	if err != nil {
+		return nil, fmt.Errorf("error marshaling 'method': %w", err)
+	}
+
+	if a.Params != nil {
+		object["params"], err = json.Marshal(a.Params)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling 'params': %w", err)
+		}
+	}
+
+	for fieldName, field := range a.AdditionalProperties {
+		object[fieldName], err = json.Marshal(field)
+		if err != nil {
+			return nil, fmt.Errorf("error marshaling '%s': %w", fieldName, err)
+		}
+	}
+	return json.Marshal(object)
+}
 
 // AsValidationErrorLoc0 returns the union data inside the ValidationError_Loc_Item as a ValidationErrorLoc0
 func (t ValidationError_Loc_Item) AsValidationErrorLoc0() (ValidationErrorLoc0, error) {
@@ -2855,8 +3036,10 @@ type ClientInterface interface {
 	// FinishSignOn Come back from the identity provider
 	//
 	// Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
-	// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
-	// made where everybody may register.
+	// address that the provider vouches for. Whoever registered that address may have been somebody else, so everything ends that would still let that one
+	// in: the password, sessions and API keys; service accounts, keys of service accounts and open invitations that the account has made; and in projects
+	// that it owns every other membership, invitation and service account. Nothing ends when this browser is logged in to the account already
+	// (`loginBrowser`). A superuser's is not linked so. Without an account, one is made where everybody may register.
 	//
 	// Corresponds with GET /api/v1/auth/oidc/callback (the `FinishSignOn` operationId).
 	FinishSignOn(ctx context.Context, params *FinishSignOnParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3349,6 +3532,28 @@ type ClientInterface interface {
 	// Corresponds with PUT /api/v1/limits/{class} (the `SetLimit` operationId).
 	SetLimit(ctx context.Context, class LimitClass, params *SetLimitParams, body SetLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// CallToolWithBody Speak the Model Context Protocol
+	//
+	// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+	// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+	CallToolWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CallTool Speak the Model Context Protocol
+	//
+	// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+	// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+	CallTool(ctx context.Context, body CallToolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// ListOperations The writes of the project of the last 24 hours, newest first
 	//
 	// Those that wait for their service are among them. Ask for one to see its answer.
@@ -3390,7 +3595,7 @@ type ClientInterface interface {
 
 	// DeleteProject Delete a project and everything in it
 	//
-	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
+	// The project is gone for its members at once; each service then purges what it holds, which `getProjectDeletion` tells of. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 	//
 	// Corresponds with DELETE /api/v1/projects/{project_id} (the `DeleteProject` operationId).
 	DeleteProject(ctx context.Context, projectId ProjectID, params *DeleteProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3424,6 +3629,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /api/v1/projects/{project_id}/default (the `SetDefaultProject` operationId).
 	SetDefaultProject(ctx context.Context, projectId ProjectID, params *SetDefaultProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetProjectDeletion How far the deletion of a project is, and what each service has counted
+	//
+	// Told to whoever has deleted it, and to superusers, also when the project is gone. It has `finished_at` once every service has removed what it held and looked again.
+	//
+	// Corresponds with GET /api/v1/projects/{project_id}/deletion (the `GetProjectDeletion` operationId).
+	GetProjectDeletion(ctx context.Context, projectId ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListInvitations The invitations that may still be accepted, latest first
 	//
@@ -3914,8 +4126,10 @@ func (c *Client) GetCurrentUserInfo(ctx context.Context, reqEditors ...RequestEd
 // FinishSignOn Come back from the identity provider
 //
 // Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
-// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
-// made where everybody may register.
+// address that the provider vouches for. Whoever registered that address may have been somebody else, so everything ends that would still let that one
+// in: the password, sessions and API keys; service accounts, keys of service accounts and open invitations that the account has made; and in projects
+// that it owns every other membership, invitation and service account. Nothing ends when this browser is logged in to the account already
+// (`loginBrowser`). A superuser's is not linked so. Without an account, one is made where everybody may register.
 //
 // Corresponds with GET /api/v1/auth/oidc/callback (the `FinishSignOn` operationId).
 func (c *Client) FinishSignOn(ctx context.Context, params *FinishSignOnParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5028,6 +5242,48 @@ func (c *Client) SetLimit(ctx context.Context, class LimitClass, params *SetLimi
 	return c.Client.Do(req)
 }
 
+// CallToolWithBody Speak the Model Context Protocol
+//
+// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+func (c *Client) CallToolWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallToolRequestWithBody(c.Server, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CallTool Speak the Model Context Protocol
+//
+// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+func (c *Client) CallTool(ctx context.Context, body CallToolJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCallToolRequest(c.Server, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // ListOperations The writes of the project of the last 24 hours, newest first
 //
 // Those that wait for their service are among them. Ask for one to see its answer.
@@ -5119,7 +5375,7 @@ func (c *Client) CreateProject(ctx context.Context, params *CreateProjectParams,
 
 // DeleteProject Delete a project and everything in it
 //
-// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
+// The project is gone for its members at once; each service then purges what it holds, which `getProjectDeletion` tells of. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 //
 // Corresponds with DELETE /api/v1/projects/{project_id} (the `DeleteProject` operationId).
 func (c *Client) DeleteProject(ctx context.Context, projectId ProjectID, params *DeleteProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5194,6 +5450,23 @@ func (c *Client) UpdateProject(ctx context.Context, projectId ProjectID, params 
 // Corresponds with PUT /api/v1/projects/{project_id}/default (the `SetDefaultProject` operationId).
 func (c *Client) SetDefaultProject(ctx context.Context, projectId ProjectID, params *SetDefaultProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSetDefaultProjectRequest(c.Server, projectId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetProjectDeletion How far the deletion of a project is, and what each service has counted
+//
+// Told to whoever has deleted it, and to superusers, also when the project is gone. It has `finished_at` once every service has removed what it held and looked again.
+//
+// Corresponds with GET /api/v1/projects/{project_id}/deletion (the `GetProjectDeletion` operationId).
+func (c *Client) GetProjectDeletion(ctx context.Context, projectId ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetProjectDeletionRequest(c.Server, projectId)
 	if err != nil {
 		return nil, err
 	}
@@ -6608,6 +6881,36 @@ func NewFinishSignOnRequest(server string, params *FinishSignOnParams) (*http.Re
 				Value: cookieParam1,
 			}
 			req.AddCookie(cookie1)
+		}
+
+		if params.CcSession != nil {
+			var cookieParam2 string
+
+			cookieParam2, err = runtime.StyleParamWithOptions("simple", true, "cc_session", *params.CcSession, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationCookie, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			cookie2 := &http.Cookie{
+				Name:  "cc_session",
+				Value: cookieParam2,
+			}
+			req.AddCookie(cookie2)
+		}
+
+		if params.UnderscoreUnderscoreHostCcSession != nil {
+			var cookieParam3 string
+
+			cookieParam3, err = runtime.StyleParamWithOptions("simple", true, "__Host-cc_session", *params.UnderscoreUnderscoreHostCcSession, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationCookie, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			cookie3 := &http.Cookie{
+				Name:  "__Host-cc_session",
+				Value: cookieParam3,
+			}
+			req.AddCookie(cookie3)
 		}
 	}
 	return req, nil
@@ -9694,6 +9997,46 @@ func NewSetLimitRequestWithBody(server string, class LimitClass, params *SetLimi
 	return req, nil
 }
 
+// NewCallToolRequest calls the generic CallTool builder with application/json body
+func NewCallToolRequest(server string, body CallToolJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCallToolRequestWithBody(server, "application/json", bodyReader)
+}
+
+// NewCallToolRequestWithBody constructs an http.Request for the CallTool method, with any body, and a specified content type
+func NewCallToolRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/mcp")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	return req, nil
+}
+
 // NewListOperationsRequest constructs an http.Request for the ListOperations method
 func NewListOperationsRequest(server string, params *ListOperationsParams) (*http.Request, error) {
 	var err error
@@ -10217,6 +10560,40 @@ func NewSetDefaultProjectRequest(server string, projectId ProjectID, params *Set
 			req.Header.Set("Prefer", headerParam1)
 		}
 
+	}
+
+	return req, nil
+}
+
+// NewGetProjectDeletionRequest constructs an http.Request for the GetProjectDeletion method
+func NewGetProjectDeletionRequest(server string, projectId ProjectID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/projects/%s/deletion", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
 	}
 
 	return req, nil
@@ -11741,8 +12118,10 @@ type ClientWithResponsesInterface interface {
 	// FinishSignOnWithResponse Come back from the identity provider
 	//
 	// Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
-	// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
-	// made where everybody may register.
+	// address that the provider vouches for. Whoever registered that address may have been somebody else, so everything ends that would still let that one
+	// in: the password, sessions and API keys; service accounts, keys of service accounts and open invitations that the account has made; and in projects
+	// that it owns every other membership, invitation and service account. Nothing ends when this browser is logged in to the account already
+	// (`loginBrowser`). A superuser's is not linked so. Without an account, one is made where everybody may register.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12297,6 +12676,28 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with PUT /api/v1/limits/{class} (the `SetLimit` operationId).
 	SetLimitWithResponse(ctx context.Context, class LimitClass, params *SetLimitParams, body SetLimitJSONRequestBody, reqEditors ...RequestEditorFn) (*SetLimitResponse, error)
 
+	// CallToolWithBodyWithResponse Speak the Model Context Protocol
+	//
+	// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+	// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+	CallToolWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallToolResponse, error)
+
+	// CallToolWithResponse Speak the Model Context Protocol
+	//
+	// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+	// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+	CallToolWithResponse(ctx context.Context, body CallToolJSONRequestBody, reqEditors ...RequestEditorFn) (*CallToolResponse, error)
+
 	// ListOperationsWithResponse The writes of the project of the last 24 hours, newest first
 	//
 	// Those that wait for their service are among them. Ask for one to see its answer.
@@ -12344,7 +12745,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteProjectWithResponse Delete a project and everything in it
 	//
-	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
+	// The project is gone for its members at once; each service then purges what it holds, which `getProjectDeletion` tells of. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12384,6 +12785,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/v1/projects/{project_id}/default (the `SetDefaultProject` operationId).
 	SetDefaultProjectWithResponse(ctx context.Context, projectId ProjectID, params *SetDefaultProjectParams, reqEditors ...RequestEditorFn) (*SetDefaultProjectResponse, error)
+
+	// GetProjectDeletionWithResponse How far the deletion of a project is, and what each service has counted
+	//
+	// Told to whoever has deleted it, and to superusers, also when the project is gone. It has `finished_at` once every service has removed what it held and looked again.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/projects/{project_id}/deletion (the `GetProjectDeletion` operationId).
+	GetProjectDeletionWithResponse(ctx context.Context, projectId ProjectID, reqEditors ...RequestEditorFn) (*GetProjectDeletionResponse, error)
 
 	// ListInvitationsWithResponse The invitations that may still be accepted, latest first
 	//
@@ -16781,6 +17191,61 @@ func (r SetLimitResponse) ContentType() string {
 	return ""
 }
 
+type CallToolResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *map[string]interface{}
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CallToolResponse) GetJSON200() *map[string]interface{} {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CallToolResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CallToolResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CallToolResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CallToolResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CallToolResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CallToolResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListOperationsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -17356,6 +17821,68 @@ func (r SetDefaultProjectResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r SetDefaultProjectResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetProjectDeletionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProjectDeletion
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetProjectDeletionResponse) GetJSON200() *ProjectDeletion {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetProjectDeletionResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetProjectDeletionResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetProjectDeletionResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetProjectDeletionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetProjectDeletionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetProjectDeletionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetProjectDeletionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -19368,8 +19895,10 @@ func (c *ClientWithResponses) GetCurrentUserInfoWithResponse(ctx context.Context
 // FinishSignOnWithResponse Come back from the identity provider
 //
 // Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
-// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
-// made where everybody may register.
+// address that the provider vouches for. Whoever registered that address may have been somebody else, so everything ends that would still let that one
+// in: the password, sessions and API keys; service accounts, keys of service accounts and open invitations that the account has made; and in projects
+// that it owns every other membership, invitation and service account. Nothing ends when this browser is logged in to the account already
+// (`loginBrowser`). A superuser's is not linked so. Without an account, one is made where everybody may register.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -20296,6 +20825,40 @@ func (c *ClientWithResponses) SetLimitWithResponse(ctx context.Context, class Li
 	return ParseSetLimitResponse(rsp)
 }
 
+// CallToolWithBodyWithResponse Speak the Model Context Protocol
+//
+// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+func (c *ClientWithResponses) CallToolWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CallToolResponse, error) {
+	rsp, err := c.CallToolWithBody(ctx, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallToolResponse(rsp)
+}
+
+// CallToolWithResponse Speak the Model Context Protocol
+//
+// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
+// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
+// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/mcp (the `CallTool` operationId).
+func (c *ClientWithResponses) CallToolWithResponse(ctx context.Context, body CallToolJSONRequestBody, reqEditors ...RequestEditorFn) (*CallToolResponse, error) {
+	rsp, err := c.CallTool(ctx, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCallToolResponse(rsp)
+}
+
 // ListOperationsWithResponse The writes of the project of the last 24 hours, newest first
 //
 // Those that wait for their service are among them. Ask for one to see its answer.
@@ -20373,7 +20936,7 @@ func (c *ClientWithResponses) CreateProjectWithResponse(ctx context.Context, par
 
 // DeleteProjectWithResponse Delete a project and everything in it
 //
-// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
+// The project is gone for its members at once; each service then purges what it holds, which `getProjectDeletion` tells of. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -20442,6 +21005,21 @@ func (c *ClientWithResponses) SetDefaultProjectWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseSetDefaultProjectResponse(rsp)
+}
+
+// GetProjectDeletionWithResponse How far the deletion of a project is, and what each service has counted
+//
+// Told to whoever has deleted it, and to superusers, also when the project is gone. It has `finished_at` once every service has removed what it held and looked again.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/projects/{project_id}/deletion (the `GetProjectDeletion` operationId).
+func (c *ClientWithResponses) GetProjectDeletionWithResponse(ctx context.Context, projectId ProjectID, reqEditors ...RequestEditorFn) (*GetProjectDeletionResponse, error) {
+	rsp, err := c.GetProjectDeletion(ctx, projectId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetProjectDeletionResponse(rsp)
 }
 
 // ListInvitationsWithResponse The invitations that may still be accepted, latest first
@@ -24803,6 +25381,49 @@ func ParseSetLimitResponse(rsp *http.Response) (*SetLimitResponse, error) {
 	return response, nil
 }
 
+// ParseCallToolResponse parses an HTTP response from a CallToolWithResponse call
+func ParseCallToolResponse(rsp *http.Response) (*CallToolResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CallToolResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case rsp.StatusCode == 202:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
 // ParseListOperationsResponse parses an HTTP response from a ListOperationsWithResponse call
 func ParseListOperationsResponse(rsp *http.Response) (*ListOperationsResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -25349,6 +25970,53 @@ func ParseSetDefaultProjectResponse(rsp *http.Response) (*SetDefaultProjectRespo
 			headers.CCDurability = &value
 		}
 		response.Headers204 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetProjectDeletionResponse parses an HTTP response from a GetProjectDeletionWithResponse call
+func ParseGetProjectDeletionResponse(rsp *http.Response) (*GetProjectDeletionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetProjectDeletionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProjectDeletion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
 	}
 
 	return response, nil

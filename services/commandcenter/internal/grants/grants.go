@@ -374,17 +374,28 @@ func (b Book) tell(ctx context.Context, r Record) (Record, error) {
 	return r, b.write(r)
 }
 
-// Remind tells a server of every revocation once more.
+// Remind tells a server of every revocation once more, those apart that have
+// expired meanwhile.
 func (b Book) Remind(ctx context.Context) error {
 	all, err := b.List()
 	if err != nil {
 		return err
 	}
+	now := b.Now()
+	all = slices.DeleteFunc(all, func(r Record) bool {
+		return r.RevokedAt == nil || r.Told == nil || r.ExpiresAt != nil && r.ExpiresAt.Before(now)
+	})
+	if len(all) == 0 {
+		return nil
+	}
+	sys, err := b.Connect(natsd.UserSys)
+	if err != nil {
+		return err
+	}
+	defer sys.Close()
 	var faulty []error
 	for _, r := range all {
-		if r.RevokedAt != nil && r.Told != nil {
-			faulty = append(faulty, b.push(ctx, &natsd.Granted{Account: r.Told.Account, Token: r.Told.Token}))
-		}
+		faulty = append(faulty, natsd.Push(ctx, sys, &natsd.Granted{Account: r.Told.Account, Token: r.Told.Token}))
 	}
 	return errors.Join(faulty...)
 }

@@ -33,9 +33,11 @@ type Warden struct {
 	gone  map[int64]bool // projects of which was heard
 }
 
-// How often auth is asked, and how long after a failure.
+// How often auth is asked, and how long after a failure; and how often servers
+// are told of revocations that one of them may have forgotten since.
 const (
 	sweepEvery = 10 * time.Minute
+	remind     = time.Minute
 	sweepAgain = 5 * time.Second
 	sweepTime  = 30 * time.Second
 )
@@ -107,14 +109,32 @@ func (w *Warden) run(ctx context.Context) {
 				w.Log.WarnContext(ctx, "grants.sweep", "err", err)
 			}
 		}
-		t := time.NewTimer(next)
+		if !w.pause(ctx, next) {
+			return
+		}
+	}
+}
+
+// pause waits until it is time for another turn, and tells servers of revocations
+// meanwhile. It is false when ctx has ended.
+func (w *Warden) pause(ctx context.Context, next time.Duration) bool {
+	t, again := time.NewTimer(next), time.NewTicker(remind)
+	defer t.Stop()
+	defer again.Stop()
+	for {
 		select {
 		case <-t.C:
+			return true
 		case <-w.kick:
+			return true
 		case <-ctx.Done():
-		}
-		if t.Stop(); ctx.Err() != nil {
-			return
+			return false
+		case <-again.C:
+			within, cancel := context.WithTimeout(ctx, sweepTime)
+			if err := w.Book.Remind(within); err != nil && ctx.Err() == nil && !away(err) {
+				w.Log.WarnContext(ctx, "grants.remind", "err", err)
+			}
+			cancel()
 		}
 	}
 }

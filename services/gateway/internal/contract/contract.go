@@ -87,6 +87,7 @@ type Operation struct {
 	// StrictQuery says that a query parameter which the contract does not name
 	// is refused: a filter that was misspelt would show everything.
 	StrictQuery bool
+	Tool        string // its name as a tool of the Model Context Protocol; "" where it is none
 	Body        Body
 	Watch       *Watch // of a live operation
 

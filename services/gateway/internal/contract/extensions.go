@@ -46,6 +46,8 @@ func (o *Operation) extensions(ext map[string]any) error {
 			if o.StrictQuery, ok = value.(bool); !ok {
 				err = errors.New("want true or false")
 			}
+		case "x-mcp":
+			o.Tool, err = text(value)
 		case "x-aliases":
 			o.Aliases, err = methods(value)
 		case "x-deprecated-since":

@@ -174,10 +174,16 @@ func elsewhere(op *contract.Operation, want tenant.Project) error {
 	return errs.Newf(errs.Forbidden, "You do not belong to project %d", want)
 }
 
+// tools is the tag of the operation by which tools are called.
+const tools = "mcp"
+
 // scoped refuses a key that may not be used for the operation.
 func scoped(op *contract.Operation, k *access.APIKey) error {
 	if op.SessionOnly {
 		return errNoKey
+	}
+	if op.Tag == tools {
+		return nil // what the tool calls is asked for itself
 	}
 	if want := level(op); !k.Scopes.Allow(op.Tag, want) {
 		return errs.Newf(errs.Forbidden, "The scopes of the API key do not allow this: it takes %s:%s", op.Tag, want)

@@ -23,12 +23,14 @@ import (
 	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/limit"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/mcp"
 )
 
 // Bus is what the edge asks of the bus; *bus.Bus is one.
 type Bus interface {
 	Request(ctx context.Context, t bus.Target, who tenant.Identity, payload []byte) (*bus.Answer, error)
 	Command(ctx context.Context, t bus.Target, who tenant.Identity, payload []byte, o bus.CommandOptions) (*bus.Answer, error)
+	Answered(ctx context.Context, t bus.Target, who tenant.Identity, payload []byte, key string) (*bus.Answer, error)
 	PutObject(ctx context.Context, p tenant.Project, filename, contentType string, r io.Reader, max int64) (bus.ObjectRef, error)
 	DeleteObject(ctx context.Context, ref bus.ObjectRef) error
 	Backlog(service string) error
@@ -70,6 +72,7 @@ type Edge struct {
 	readings *readings
 	health   healthCache
 	docs     map[string]asset
+	mcp      *mcp.Server
 
 	document asset // the contract as JSON
 }
@@ -120,6 +123,9 @@ func New(d Deps, c Config) (*Edge, error) {
 	}
 	if s.docs, err = docAssets(c.App); err != nil {
 		return nil, err
+	}
+	if s.mcp, err = mcp.New(d.Contract, c.App, c.Version, s, d.Log); err != nil {
+		return nil, fmt.Errorf("edge: %w", err)
 	}
 	return s, s.mount()
 }

@@ -30,7 +30,7 @@ func (h *Handlers) accept(ctx context.Context, x bus.External) (outcome string, 
 	object, err := h.Read(ctx, x.Project, n, x.Data)
 	switch {
 	case errors.Is(err, schema.ErrNotFound):
-		return "unregistered", bus.Bury(fmt.Errorf("no schema is registered for %s", x.Subject))
+		return "unregistered", bus.Bury(fmt.Errorf("no schema is registered for %s: register one (commandcenter bus schema register %s.%s.%s.v%d FILE), then redrive this", x.Subject, x.Team, x.Noun, x.Fact, x.Version))
 	case errs.KindOf(err) == errs.Invalid, errs.KindOf(err) == errs.TooLarge:
 		return "invalid", bus.Bury(err)
 	case err != nil:
