@@ -106,6 +106,24 @@ func (b *Bus) Command(ctx context.Context, t Target, identity tenant.Identity, p
 	return a, err
 }
 
+// Answered returns the answer that an earlier call with this key has, and never
+// runs anything: for a caller who may not give the command any more. It returns nil
+// when there is none, when the service is silent, and for another body.
+func (b *Bus) Answered(ctx context.Context, t Target, identity tenant.Identity, payload []byte, key string) (*Answer, error) {
+	identity.Project = t.Project
+	id, err := commandID(t, identity.Principal, key)
+	if err != nil || !keyed(id) {
+		return nil, err
+	}
+	sum, object := fingerprint(payload)
+	p := pendingCommand{b: b, t: t, identity: identity, id: id, sum: sum, object: object}
+	st, err := p.ask(ctx)
+	if st == nil || err != nil || st.Principal != identity.Principal || st.Fingerprint != hex.EncodeToString(sum[:]) {
+		return nil, err
+	}
+	return p.stored(st)
+}
+
 // unsent is a failure before the stream had the command.
 type unsent struct{ error }
 

@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,9 @@ type callState struct {
 	id    tenant.Identity        // of the call
 	actor atomic.Pointer[string] // see ActedAs
 	also  atomic.Int64           // see ActedIn
+
+	mu    sync.Mutex
+	notes []Named // see Noted
 }
 
 // CallFrom returns the call that ctx answers, the zero Call outside of one.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -78,6 +79,28 @@ func ActedAs(ctx context.Context, principal string) {
 	}
 }
 
+// Noted adds to the record of the call that ctx answers what it was about besides
+// what its address names: what it turned out to change. It is no place for a
+// secret, or for what a person may want removed.
+func Noted(ctx context.Context, name, value string) {
+	if s, ok := ctx.Value(callKey{}).(*callState); ok {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.notes = append(s.notes, Named{Name: name, Value: value})
+	}
+}
+
+// notesOf returns what was noted about the call.
+func notesOf(ctx context.Context) []Named {
+	s, ok := ctx.Value(callKey{}).(*callState)
+	if !ok {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.notes)
+}
+
 // ActedIn says that a request came into a project, which is recorded there as
 // well: whoever accepts an invitation comes from outside.
 func ActedIn(ctx context.Context, p tenant.Project) {
@@ -146,7 +169,8 @@ func (s *Server) recordOf(ctx context.Context, p tenant.Project, t attempt) *pla
 	if t.outcome.err != nil {
 		m.Status, m.Reason = 0, string(errs.KindOf(t.outcome.err))
 	}
-	for _, n := range o.Named[:min(len(o.Named), maxNames)] {
+	named := append(slices.Clone(o.Named[:min(len(o.Named), maxNames)]), notesOf(ctx)...)
+	for _, n := range named[:min(len(named), 2*maxNames)] {
 		m.Target = append(m.Target, &platformv1.CallTarget{Name: Clean(n.Name), Value: Clean(n.Value)})
 	}
 	if id := made(t.outcome); id != "" {

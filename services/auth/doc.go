@@ -2,7 +2,7 @@
 //
 // Owns: users, their identities elsewhere, login attempts, sessions, refresh
 // tokens, signing keys (of the instance); projects, memberships, invitations, service accounts, API keys,
-// limits of calls, purges (of a project); the audit logs, of each project and of the
+// limits of calls, deletions with their proof (of a project); the audit logs, of each project and of the
 // instance.
 //
 // Hears: platform.v1.ProjectPurged, from every service that keeps rows of

@@ -114,7 +114,8 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Failures: c.Throttle.Ceiling, Window: c.Throttle.Window, Lock: c.Throttle.CeilingLock, MaxLock: c.Throttle.MaxLock,
 	}
 	catalogue := project.Service{Projects: projects, Now: now}
-	deletion := project.Deletion{Projects: projects, Holders: c.TenantHolders, Now: now}
+	deletion := project.Deletion{Projects: projects, Streams: busStreams{d.Bus}, Holders: c.TenantHolders, Now: now}
+	ends := &purger{every: c.Housekeeping, deletion: deletion, kick: make(chan struct{}, 1), log: log}
 	resolver := access.Resolver{Standing: store, Now: now}
 	census := project.Census{Projects: catalogue}
 	if slices.Contains(c.TenantHolders, "knowledge") {
@@ -157,7 +158,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 			},
 		},
 		Keeper:   session.Keeper{Sessions: sessions, Now: now},
-		Projects: catalogue, Census: census, Deletion: deletion, Quotas: quota.Service{Quotas: postgres.Quotas{Store: store}, Now: now}, Resolver: resolver, Issuer: issuer,
+		Projects: catalogue, Census: census, Deletion: deletion, Deleting: ends.wake, Quotas: quota.Service{Quotas: postgres.Quotas{Store: store}, Now: now}, Resolver: resolver, Issuer: issuer,
 		LoggedIn: func(outcome string) { counts.logins.WithLabelValues(outcome).Inc() },
 	}
 	checks := []app.Check{
@@ -172,7 +173,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	})
 	handlers.Register(server)
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
-	(&inbox.Handlers{Deletion: deletion, Trail: audits}).Register(heard)
+	(&inbox.Handlers{Deletion: deletion, Trail: audits, Confirmed: ends.wake}).Register(heard)
 
 	// Another replica may have replaced the keys: nobody signs with one of before.
 	rotated := bus.Follow(d.Bus, func(ctx context.Context, _ bus.Meta, _ *authv1.SigningKeyRotated) {
@@ -188,7 +189,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Name: Name,
 		// Keys before anyone can log in; the relay last, so that it is the first
 		// to stop and leaves to the next leader what came after.
-		Parts:      []app.Part{keeper, &useNoter{every: noteUses, uses: uses, store: apiKeys, log: log}, rotated, server, heard, outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))},
+		Parts:      []app.Part{keeper, &useNoter{every: noteUses, uses: uses, store: apiKeys, log: log}, rotated, server, heard, ends, outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))},
 		Checks:     checks,
 		Operations: serve.Operations(),
 	}, nil

@@ -211,6 +211,7 @@ func TestHousekeepingSweepsAndReminds(t *testing.T) {
 			 VALUES (gen_random_uuid(), $1, now() - interval '2 h', now(), now() - interval '1 h')`,
 			`INSERT INTO projects (name, owner_id, created_at, updated_at, deleted_at, reminded_at)
 			 VALUES ('old', $1, now(), now(), now() - interval '3 h', now() - interval '2 h')`,
+			`INSERT INTO project_purges (project_id, service, asked_at) SELECT project_id, 'knowledge', now() FROM projects WHERE owner_id = $1 AND deleted_at IS NOT NULL`,
 		} {
 			if _, err := tx.ExecContext(ctx, q, o.UserID); err != nil {
 				return err

@@ -36,7 +36,7 @@ var permissions = map[string][]string{
 	},
 	"authenticated": {
 		"getCurrentUserInfo", "logout", "changePassword", "listSessions", "endSessions", "endSession",
-		"createProject", "listProjects", "acceptInvitation", "listInstances", "getInstance", "getOperation",
+		"createProject", "listProjects", "getProjectDeletion", "acceptInvitation", "listInstances", "getInstance", "getOperation",
 		"callTool", // what a tool does is asked for by its own operation
 	},
 	"viewer": {

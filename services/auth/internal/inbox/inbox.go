@@ -5,6 +5,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/audit"
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
@@ -12,6 +13,8 @@ import (
 type Handlers struct {
 	Deletion confirmer
 	Trail    appender
+	// Confirmed is told after a purge was noted. It must not block.
+	Confirmed func()
 }
 
 type appender interface {
@@ -20,9 +23,9 @@ type appender interface {
 }
 
 type confirmer interface {
-	// Purged notes that a service keeps nothing of the project any more. It
-	// changes nothing the second time.
-	Purged(ctx context.Context, id tenant.Project, holder string) (done bool, err error)
+	// Purged notes that a service keeps nothing of the project any more, and what
+	// it has counted. It changes nothing the second time.
+	Purged(ctx context.Context, id tenant.Project, holder string, parts []purge.Part) error
 }
 
 // Register binds every event to its handler.

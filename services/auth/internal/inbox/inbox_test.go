@@ -12,6 +12,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	events "github.com/commandcenter/commandcenter/proto-events"
 	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
@@ -20,33 +21,33 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/inbox"
 )
 
-type purge struct {
+type confirmation struct {
 	project tenant.Project
 	holder  string
 }
 
 // ledger hears confirmations; the first of each fails when told to.
 type ledger struct {
-	heard chan purge
+	heard chan confirmation
 	fail  chan error
 }
 
-func (l ledger) Purged(_ context.Context, id tenant.Project, holder string) (bool, error) {
+func (l ledger) Purged(_ context.Context, id tenant.Project, holder string, _ []purge.Part) error {
 	select {
 	case err := <-l.fail:
-		return false, err
+		return err
 	default:
 	}
-	l.heard <- purge{id, holder}
-	return true, nil
+	l.heard <- confirmation{id, holder}
+	return nil
 }
 
 func listen(t *testing.T) (*bustest.Env, ledger) {
 	t.Helper()
 	env := bustest.New(t, "auth", "knowledge")
-	l := ledger{heard: make(chan purge, 8), fail: make(chan error, 1)}
+	l := ledger{heard: make(chan confirmation, 8), fail: make(chan error, 1)}
 	in := bus.NewInbox(env.Bus("auth"), bus.InboxConfig{DB: pgtest.New(t, auth.Migrations)})
-	(&inbox.Handlers{Deletion: l}).Register(in)
+	(&inbox.Handlers{Deletion: l, Confirmed: func() {}}).Register(in)
 	env.Run(in)
 	return env, l
 }
@@ -57,13 +58,13 @@ func TestPurgeIsHeardOnceHoweverOftenItIsSaid(t *testing.T) {
 	l.fail <- errors.New("the database is away")
 	first := &platformv1.ProjectPurged{ProjectId: 42, Version: 2, Service: "knowledge"}
 	id := env.Say(first) // fails once, is delivered again
-	if got := bustest.Await(env, l.heard); got != (purge{42, "knowledge"}) {
+	if got := bustest.Await(env, l.heard); got != (confirmation{42, "knowledge"}) {
 		t.Fatalf("heard %+v", got)
 	}
 	// The stream forgets ids after a while; the record of the inbox does not.
 	say(t, env, id, "evt.p42.knowledge.project.purged.v1", first)
 	env.Say(&platformv1.ProjectPurged{ProjectId: 43, Version: 2, Service: "knowledge"})
-	if got := bustest.Await(env, l.heard); got != (purge{43, "knowledge"}) {
+	if got := bustest.Await(env, l.heard); got != (confirmation{43, "knowledge"}) {
 		t.Errorf("heard %+v: the first one again", got)
 	}
 }
@@ -78,7 +79,7 @@ func TestPurgeSaidForAnotherServiceOrProjectIsNotBelieved(t *testing.T) {
 		say(t, env, uuid.NewString(), subject, e)
 	}
 	env.Say(&platformv1.ProjectPurged{ProjectId: 43, Version: 2, Service: "knowledge"})
-	if got := bustest.Await(env, l.heard); got != (purge{43, "knowledge"}) {
+	if got := bustest.Await(env, l.heard); got != (confirmation{43, "knowledge"}) {
 		t.Errorf("believed %+v", got)
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 )
@@ -16,8 +18,11 @@ func (h *Handlers) onProjectPurged(ctx context.Context, m bus.Meta, e *platformv
 	if tenant.Project(e.GetProjectId()) != m.Project || e.GetService() != speaker(m.Subject) {
 		return bus.Drop(fmt.Errorf("purge of project %d by %q said on %s", e.GetProjectId(), e.GetService(), m.Subject))
 	}
-	_, err := h.Deletion.Purged(ctx, m.Project, e.GetService())
-	return err
+	if err := h.Deletion.Purged(ctx, m.Project, e.GetService(), purge.Heard(e)); err != nil {
+		return err
+	}
+	pg.OnCommit(ctx, h.Confirmed)
+	return nil
 }
 
 // speaker is the service in the subject of an event:

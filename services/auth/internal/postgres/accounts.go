@@ -98,28 +98,34 @@ func (s Keys) UpdateAccount(ctx context.Context, p tenant.Project, id int64, now
 // DeleteAccount ends one with its keys, and says so of each.
 func (s Keys) DeleteAccount(ctx context.Context, p tenant.Project, id int64) error {
 	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
-		const end = `
+		_, err := deleteAccount(ctx, tx, p, id)
+		return err
+	})
+}
+
+// deleteAccount returns how many keys of the account it ended.
+func deleteAccount(ctx context.Context, tx *sqlx.Tx, p tenant.Project, id int64) (ended int, err error) {
+	const end = `
 			DELETE FROM api_keys k WHERE k.project_id = $1 AND k.account_id = $2 RETURNING ` + columnsOfKey
-		var keys []apiKeyRow
-		if err := tx.SelectContext(ctx, &keys, end, int64(p), id); err != nil {
-			return fmt.Errorf("end the keys of a service account: %w", err)
-		}
-		const remove = `
+	var keys []apiKeyRow
+	if err := tx.SelectContext(ctx, &keys, end, int64(p), id); err != nil {
+		return 0, fmt.Errorf("end the keys of a service account: %w", err)
+	}
+	const remove = `
 			DELETE FROM service_accounts WHERE project_id = $1 AND account_id = $2
 			RETURNING project_id, account_id, name, role, version + 1 AS version, created_by, created_at, updated_at`
-		var row accountRow
-		if err := tx.GetContext(ctx, &row, remove, int64(p), id); pg.NoRows(err) {
-			return key.ErrUnknownAccount
-		} else if err != nil {
-			return fmt.Errorf("delete service account: %w", err)
+	var row accountRow
+	if err := tx.GetContext(ctx, &row, remove, int64(p), id); pg.NoRows(err) {
+		return 0, key.ErrUnknownAccount
+	} else if err != nil {
+		return 0, fmt.Errorf("delete service account: %w", err)
+	}
+	for _, k := range keys {
+		if err := outbox.Add(ctx, tx, apiKeyRevoked(k, key.AccountDeleted)); err != nil {
+			return 0, err
 		}
-		for _, k := range keys {
-			if err := outbox.Add(ctx, tx, apiKeyRevoked(k, key.AccountDeleted)); err != nil {
-				return err
-			}
-		}
-		return outbox.Add(ctx, tx, row.changed(""))
-	})
+	}
+	return len(keys), outbox.Add(ctx, tx, row.changed(""))
 }
 
 // AccountAccess reads the standing of a service account. One that is not there

@@ -225,6 +225,10 @@ func revokeKeys(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64
 	if err := tx.SelectContext(ctx, &keys, end, userID, now, key.Revoked, int64(p)); err != nil {
 		return fmt.Errorf("revoke keys: %w", err)
 	}
+	return sayKeysRevoked(ctx, tx, keys)
+}
+
+func sayKeysRevoked(ctx context.Context, tx *sqlx.Tx, keys []apiKeyRow) error {
 	for _, k := range keys {
 		if err := outbox.Add(ctx, tx, apiKeyRevoked(k, key.Revoked)); err != nil {
 			return err

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -10,14 +11,14 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 )
 
-// Begin hides the project and says that it is being deleted. Without holders it
-// is gone at once.
+// Begin hides the project and says that it is being deleted.
 func (s Projects) Begin(ctx context.Context, id tenant.Project, by int64, holders []string, now time.Time) error {
 	return s.db.AcrossProjects(ctx, "delete a project", func(ctx context.Context, tx *sqlx.Tx) error {
 		var owner int64
@@ -45,12 +46,13 @@ func (s Projects) Begin(ctx context.Context, id tenant.Project, by int64, holder
 		if _, err := tx.ExecContext(ctx, ask, int64(id), pq.StringArray(holders), now); err != nil {
 			return fmt.Errorf("note purges: %w", err)
 		}
-		err := outbox.Add(ctx, tx, &authv1.ProjectDeleting{ProjectId: id32(id), Version: id32(version), RequestedBy: id32(by)})
-		if err != nil {
-			return err
+		const note = `
+			INSERT INTO project_deletions (project_id, requested_by, requested_at) VALUES ($1, $2, $3)
+			ON CONFLICT (project_id) DO UPDATE SET requested_by = excluded.requested_by, requested_at = excluded.requested_at`
+		if _, err := tx.ExecContext(ctx, note, int64(id), by, now); err != nil {
+			return fmt.Errorf("note the deletion: %w", err)
 		}
-		_, err = s.finish(ctx, tx, id, now)
-		return err
+		return outbox.Add(ctx, tx, &authv1.ProjectDeleting{ProjectId: id32(id), Version: id32(version), RequestedBy: id32(by)})
 	})
 }
 
@@ -95,46 +97,20 @@ func dissolve(ctx context.Context, tx *sqlx.Tx, id tenant.Project) error {
 
 // Confirm notes that a holder has purged the project. Whatever is not awaited
 // changes nothing.
-func (s Projects) Confirm(ctx context.Context, id tenant.Project, holder string, now time.Time) (done bool, err error) {
-	err = s.db.InTenant(ctx, id, func(ctx context.Context, tx *sqlx.Tx) error {
-		// Two confirmations at once must see each other.
-		const lock = `SELECT 1 FROM projects WHERE project_id = $1 AND deleted_at IS NOT NULL FOR UPDATE`
-		var one int
-		if err := tx.GetContext(ctx, &one, lock, int64(id)); pg.NoRows(err) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("lock project: %w", err)
-		}
+func (s Projects) Confirm(ctx context.Context, id tenant.Project, holder string, parts []purge.Part, now time.Time) error {
+	counted, err := json.Marshal(parts)
+	if err != nil {
+		return fmt.Errorf("confirm purge: %w", err)
+	}
+	return s.db.InTenant(ctx, id, func(ctx context.Context, tx *sqlx.Tx) error {
 		const q = `
-			UPDATE project_purges SET confirmed_at = $3
+			UPDATE project_purges SET confirmed_at = $3, parts = $4
 			WHERE  project_id = $1 AND service = $2 AND confirmed_at IS NULL`
-		if _, err := tx.ExecContext(ctx, q, int64(id), holder, now); err != nil {
+		if _, err := tx.ExecContext(ctx, q, int64(id), holder, now, string(counted)); err != nil {
 			return fmt.Errorf("confirm purge: %w", err)
 		}
-		done, err = s.finish(ctx, tx, id, now)
-		return err
+		return nil
 	})
-	return done, err
-}
-
-// finish removes the row of a project that nobody holds anything of, its audit
-// log with it, and says so. The caller has locked it.
-func (s Projects) finish(ctx context.Context, tx *sqlx.Tx, id tenant.Project, now time.Time) (done bool, err error) {
-	const q = `
-		DELETE FROM projects p
-		WHERE  p.project_id = $1 AND p.deleted_at IS NOT NULL
-		AND    NOT EXISTS (SELECT 1 FROM project_purges w WHERE w.project_id = p.project_id AND w.confirmed_at IS NULL)
-		RETURNING version`
-	var version int64
-	if err := tx.GetContext(ctx, &version, q, int64(id)); pg.NoRows(err) {
-		return false, nil
-	} else if err != nil {
-		return false, fmt.Errorf("remove project: %w", err)
-	}
-	if err := Trail(s).bury(ctx, id, now); err != nil {
-		return false, err
-	}
-	return true, outbox.Add(ctx, tx, &authv1.ProjectDeleted{ProjectId: id32(id), Version: id32(version + 1)})
 }
 
 // Remind says project.deleting again for what has waited since before.

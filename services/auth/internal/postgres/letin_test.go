@@ -39,7 +39,7 @@ func TestALoginUnderWayDoesNotSurviveWhatEndsAllSessions(t *testing.T) {
 		"a new password": func(u user.User) error { return w.users.ChangePassword(w.ctx(), u, hash, uuid.Nil, monday) },
 		"a deactivation": func(u user.User) error { _, err := w.users.Switch(w.ctx(), u.ID, false, 1, monday); return err },
 		"a link to an identity": func(u user.User) error {
-			linked, err := w.users.Link(w.ctx(), signon.Identity{Issuer: "i", Subject: u.Email, Email: u.Email}, hash, monday)
+			linked, _, err := w.users.Link(w.ctx(), signon.Identity{Issuer: "i", Subject: u.Email, Email: u.Email}, hash, 0, monday)
 			if err == nil {
 				for _, err := range w.opens(u.ID, linked.Version) { // who came by the provider is let in
 					w.must(err)

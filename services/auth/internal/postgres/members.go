@@ -152,49 +152,55 @@ func (s Members) Remove(ctx context.Context, p tenant.Project, by, userID int64,
 		if _, err := s.decide(ctx, tx, p, by, userID, decide); err != nil {
 			return err
 		}
-		if err := lockMemberships(ctx, tx, userID); err != nil {
-			return err
-		}
-		const end = `
+		return remove(ctx, tx, p, by, userID, now)
+	})
+}
+
+// remove ends a membership of a project that is locked, with its facts, and what
+// the member had there: open invitations and keys.
+func remove(ctx context.Context, tx *sqlx.Tx, p tenant.Project, by, userID int64, now time.Time) error {
+	if err := lockMemberships(ctx, tx, userID); err != nil {
+		return err
+	}
+	const end = `
 			DELETE FROM memberships WHERE project_id = $1 AND user_id = $2
 			RETURNING nextval('membership_versions') AS version, is_default`
-		var ended struct {
-			Version   int64 `db:"version"`
-			IsDefault bool  `db:"is_default"`
-		}
-		if err := tx.GetContext(ctx, &ended, end, int64(p), userID); err != nil {
-			return fmt.Errorf("end membership: %w", err)
-		}
-		const closing = `
+	var ended struct {
+		Version   int64 `db:"version"`
+		IsDefault bool  `db:"is_default"`
+	}
+	if err := tx.GetContext(ctx, &ended, end, int64(p), userID); err != nil {
+		return fmt.Errorf("end membership: %w", err)
+	}
+	const closing = `
 			UPDATE invitations SET revoked_at = $3
 			WHERE  project_id = $1 AND invited_by = $2 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $3
 			RETURNING id`
-		var closed []int64
-		if err := tx.SelectContext(ctx, &closed, closing, int64(p), userID, now); err != nil {
-			return fmt.Errorf("close invitations: %w", err)
-		}
-		for _, id := range closed {
-			if err := sayRevoked(ctx, tx, p, id, by); err != nil {
-				return err
-			}
-		}
-		if err := revokeKeys(ctx, tx, p, userID, now); err != nil { // they would be good again with a new invitation
+	var closed []int64
+	if err := tx.SelectContext(ctx, &closed, closing, int64(p), userID, now); err != nil {
+		return fmt.Errorf("close invitations: %w", err)
+	}
+	for _, id := range closed {
+		if err := sayRevoked(ctx, tx, p, id, by); err != nil {
 			return err
 		}
-		if ended.IsDefault {
-			const move = `
+	}
+	if err := revokeKeys(ctx, tx, p, userID, now); err != nil { // they would be good again with a new invitation
+		return err
+	}
+	if ended.IsDefault {
+		const move = `
 				UPDATE memberships SET is_default = true
 				WHERE  user_id = $1 AND project_id = (SELECT project_id FROM memberships WHERE user_id = $1 ORDER BY created_at, project_id LIMIT 1)`
-			if _, err := tx.ExecContext(ctx, move, userID); err != nil {
-				return fmt.Errorf("move default: %w", err)
-			}
+		if _, err := tx.ExecContext(ctx, move, userID); err != nil {
+			return fmt.Errorf("move default: %w", err)
 		}
-		if err := sayMembership(ctx, tx, p, userID, tenant.NoRole, ended.Version); err != nil {
-			return err
-		}
-		return outbox.Add(ctx, tx, &authv1.MemberRemoved{
-			ProjectId: id32(p), MemberId: memberID(p, userID), Version: id32(ended.Version), UserId: id32(userID), RemovedBy: id32(by),
-		})
+	}
+	if err := sayMembership(ctx, tx, p, userID, tenant.NoRole, ended.Version); err != nil {
+		return err
+	}
+	return outbox.Add(ctx, tx, &authv1.MemberRemoved{
+		ProjectId: id32(p), MemberId: memberID(p, userID), Version: id32(ended.Version), UserId: id32(userID), RemovedBy: id32(by),
 	})
 }
 

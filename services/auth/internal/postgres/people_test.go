@@ -262,9 +262,8 @@ func TestWhatRanOutOrWasRevokedLetsNobodyIn(t *testing.T) {
 		if _, err := w.invitations().Accept(w.ctx(), key, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
 			t.Errorf("of a project that goes: %v", err)
 		}
-		if _, err := w.projects.Confirm(w.ctx(), p, "knowledge", monday); err != nil {
-			t.Error(err)
-		}
+		w.must(w.projects.Confirm(w.ctx(), p, "knowledge", nil, monday))
+		w.must(w.projects.Finish(w.ctx(), p, nil, monday))
 	}
 	if n := w.count(`SELECT count(*) FROM invitations`); n != 0 {
 		t.Errorf("%d invitations are left of a project that is gone", n)
@@ -426,7 +425,7 @@ func TestAnAccountThatIsLinkedIsNotForTheNextHolderOfItsAddress(t *testing.T) {
 	w.person("first@example.org") // a superuser is never linked
 	u, _ := w.person("a@example.org")
 	link := func(issuer, subject string) error {
-		got, err := w.users.Link(w.ctx(), signon.Identity{Issuer: issuer, Subject: subject, Email: "a@example.org", Verified: true}, hash, monday)
+		got, _, err := w.users.Link(w.ctx(), signon.Identity{Issuer: issuer, Subject: subject, Email: "a@example.org", Verified: true}, hash, 0, monday)
 		if err == nil && got.ID != u.ID {
 			t.Errorf("linked to %d", got.ID)
 		}

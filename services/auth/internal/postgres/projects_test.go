@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/access"
@@ -195,7 +197,6 @@ func TestDeletedProjectIsGoneAtOnceAndItsRowWhenAllHavePurged(t *testing.T) {
 	w.exec(`UPDATE memberships SET is_default = (project_id = $2) WHERE user_id = $1`, a.ID, int64(second))
 	w.exec(`UPDATE memberships SET is_default = false WHERE user_id = $1`, m.ID)
 	w.exec(`INSERT INTO memberships (project_id, user_id, role, is_default, created_at) VALUES ($1, $2, 'member', true, now())`, int64(second), m.ID)
-	before := len(w.facts())
 
 	w.must(w.projects.Begin(w.ctx(), second, a.ID, []string{"graph", "knowledge"}, monday))
 	if _, err := w.projects.Get(w.ctx(), second); !errors.Is(err, project.ErrNotFound) {
@@ -217,23 +218,48 @@ func TestDeletedProjectIsGoneAtOnceAndItsRowWhenAllHavePurged(t *testing.T) {
 	}
 	w.project(a.ID, "Second", monday) // the name is free again
 
-	for _, c := range []struct {
+	w.exec(`UPDATE outbox SET published_at = now()`)
+	for i, c := range []struct {
 		holder string
 		done   bool
-	}{{"knowledge", false}, {"knowledge", false}, {"stranger", false}, {"graph", true}, {"graph", false}} {
-		if done, err := w.projects.Confirm(w.ctx(), second, c.holder, monday); err != nil || done != c.done {
-			t.Errorf("confirmed by %s: done %v, %v; want %v", c.holder, done, err, c.done)
+	}{{"knowledge", false}, {"knowledge", false}, {"stranger", false}, {"graph", true}, {"graph", true}} {
+		w.must(w.projects.Confirm(w.ctx(), second, c.holder, []purge.Part{{Name: "things", Removed: int64(i + 1)}}, monday))
+		if all := w.confirmed(); len(all) == 1 != c.done {
+			t.Errorf("confirmed by %s: %v; done is %v", c.holder, all, c.done)
 		}
+	}
+	if p, err := w.projects.Deletion(w.ctx(), second); err != nil || p.RequestedBy != a.ID || p.FinishedAt != nil || len(p.Purges) != 2 {
+		t.Errorf("not finished: %+v, %v", p, err)
+	}
+	for range 2 {
+		w.must(w.projects.Finish(w.ctx(), second, []purge.Part{{Name: "EVENTS", Removed: 9}}, monday))
+	}
+	p, err := w.projects.Deletion(w.ctx(), second)
+	w.must(err)
+	counted := map[string]int64{}
+	for _, x := range p.Purges {
+		counted[x.Service] = purge.Sum(x.Parts).Removed
+		if x.ConfirmedAt == nil || purge.Sum(x.Parts).Left != 0 {
+			t.Errorf("%+v", x)
+		}
+	}
+	if p.FinishedAt == nil || counted["knowledge"] != 1 || counted["graph"] != 4 || counted["streams"] != 9 || counted["auth"] < 3 {
+		t.Errorf("the proof %+v", p)
+	}
+	if _, err := w.projects.Deletion(w.ctx(), first); !errors.Is(err, project.ErrNoDeletion) {
+		t.Errorf("a deletion of a living project: %v", err)
 	}
 	if n := w.count(`SELECT count(*) FROM projects WHERE project_id = $1`, int64(second)); n != 0 {
 		t.Error("the row is still there")
 	}
-	if done, err := w.projects.Confirm(w.ctx(), first, "knowledge", monday); done || err != nil {
-		t.Errorf("a living project was purged: %v, %v", done, err)
+	w.must(w.projects.Confirm(w.ctx(), first, "knowledge", nil, monday))
+	w.must(w.projects.Finish(w.ctx(), first, nil, monday))
+	if _, err := w.projects.Get(w.ctx(), first); err != nil {
+		t.Errorf("a living project was purged: %v", err)
 	}
 	var said []string
-	for _, f := range w.facts()[before:] {
-		if f == "evt."+second.Token()+".auth.project.deleting.v1" || f == "evt."+second.Token()+".auth.project.deleted.v1" {
+	for _, f := range w.facts() {
+		if strings.HasPrefix(f, "evt."+second.Token()+".") { // all else that was said of it is gone
 			said = append(said, f)
 		}
 	}
@@ -242,12 +268,20 @@ func TestDeletedProjectIsGoneAtOnceAndItsRowWhenAllHavePurged(t *testing.T) {
 	}
 }
 
-func TestWithoutHoldersTheProjectIsGoneAtOnce(t *testing.T) {
+func TestWithoutHoldersTheProjectGoesAsSoonAsThatWasSaid(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	a, _ := w.person("a@example.org")
 	p := w.project(a.ID, "Second", monday)
 	w.must(w.projects.Begin(w.ctx(), p.ID, a.ID, nil, monday))
+	if all := w.confirmed(); len(all) != 1 || all[0].Settled {
+		t.Errorf("before it was said: %+v", all)
+	}
+	w.exec(`UPDATE outbox SET published_at = now()`)
+	if all := w.confirmed(); len(all) != 1 || all[0] != (project.Confirmed{Project: p.ID, Settled: true}) {
+		t.Errorf("afterwards: %+v", all)
+	}
+	w.must(w.projects.Finish(w.ctx(), p.ID, nil, monday))
 	if n := w.count(`SELECT count(*) FROM projects WHERE project_id = $1`, int64(p.ID)); n != 0 {
 		t.Error("the row is still there")
 	}

@@ -32,14 +32,19 @@ func (s Users) ByIdentity(ctx context.Context, issuer, subject string) (user.Use
 	return row.noun(), err
 }
 
-// Link gives the account of the address to the identity. Until now nobody vouched
-// for the address: what its password opened ends.
-func (s Users) Link(ctx context.Context, id signon.Identity, hash string, now time.Time) (user.User, error) {
+// Link gives the account of the address to the identity. Unless its password is
+// proven, nobody has vouched for the address until now: what it opened ends.
+func (s Users) Link(ctx context.Context, id signon.Identity, hash string, proven int64, now time.Time) (user.User, signon.Ended, error) {
 	var row userRow
+	var ended signon.Ended
 	err := s.db.AcrossProjects(ctx, "link an account to an identity", func(ctx context.Context, tx *sqlx.Tx) error {
+		owned, err := lockOwned(ctx, tx, id.Email)
+		if err != nil {
+			return err
+		}
 		const read = `
 			SELECT id, email, full_name, is_active, is_superuser, version, created_at, updated_at, last_login_at
-			FROM   users WHERE email = $1 FOR UPDATE`
+			FROM   users WHERE email = $1 FOR NO KEY UPDATE`
 		if err := tx.GetContext(ctx, &row, read, id.Email); pg.NoRows(err) {
 			return user.ErrUnknown
 		} else if err != nil {
@@ -61,21 +66,22 @@ func (s Users) Link(ctx context.Context, id signon.Identity, hash string, now ti
 		if _, err := tx.ExecContext(ctx, link, id.Issuer, id.Subject, row.ID, now); err != nil {
 			return fmt.Errorf("link identity: %w", err)
 		}
+		if row.ID == proven {
+			return nil
+		}
 		const replace = `
 			UPDATE users SET password_hash = $2, version = version + 1, updated_at = $3 WHERE id = $1
 			RETURNING id, email, full_name, is_active, is_superuser, version, created_at, updated_at, last_login_at`
 		if err := tx.GetContext(ctx, &row, replace, row.ID, hash, now); err != nil {
 			return fmt.Errorf("replace password hash: %w", err)
 		}
-		if _, err := revokeAll(ctx, tx, row.ID, uuid.Nil, now, session.PasswordReason); err != nil {
-			return err
-		}
-		return revokeKeys(ctx, tx, 0, row.ID, now)
+		ended, err = (&takeover{tx: tx, user: row.ID, owned: owned, now: now}).all(ctx)
+		return err
 	})
 	if err != nil {
-		return user.User{}, err
+		return user.User{}, signon.Ended{}, err
 	}
-	return row.noun(), nil
+	return row.noun(), ended, nil
 }
 
 // OpenBrowser keeps a new session with the hash of its cookie, and notes the

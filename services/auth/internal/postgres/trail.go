@@ -13,9 +13,11 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/audit"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 
+	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 	"github.com/commandcenter/commandcenter/services/auth/internal/trail"
 )
 
@@ -203,36 +205,40 @@ func (s Trail) Anchor(ctx context.Context) (n int, err error) {
 	return n, err
 }
 
-// bury removes the log of a project whose row is gone, and writes down in the
-// instance's how it ended.
-func (s Trail) bury(ctx context.Context, p tenant.Project, now time.Time) error {
-	var ended []audit.Anchor
-	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+// bury removes the log of a project whose row is gone, and returns how it ended;
+// nil when it was empty.
+func (s Trail) bury(ctx context.Context, p tenant.Project) (end *audit.Anchor, err error) {
+	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
 		const q = `SELECT last_seq, last_hash FROM audit_purge($1)`
-		rows, err := tx.QueryxContext(ctx, q, int64(p))
-		if err != nil {
+		var ended []struct {
+			Seq  int64  `db:"last_seq"`
+			Hash string `db:"last_hash"`
+		}
+		if err := tx.SelectContext(ctx, &ended, q, int64(p)); err != nil {
 			return fmt.Errorf("purge the audit log: %w", err)
 		}
-		defer func() { _ = rows.Close() }() // read to its end
-		for rows.Next() {
-			var a audit.Anchor
-			if err := rows.Scan(&a.Seq, &a.Hash); err != nil {
-				return fmt.Errorf("purge the audit log: %w", err)
-			}
-			ended = append(ended, a)
+		for _, e := range ended {
+			end = &audit.Anchor{Seq: e.Seq, Hash: e.Hash}
 		}
-		return rows.Err()
+		return nil
 	})
-	if err != nil {
-		return err
-	}
+	return end, err
+}
+
+// tombstone writes down in the instance's log that a project is gone, how its own
+// log ended, and what was counted.
+func (s Trail) tombstone(ctx context.Context, p tenant.Project, end *audit.Anchor, proof []project.Purge, now time.Time) error {
 	e := audit.Entry{
 		ID: fmt.Sprintf("project-%d", p), RecordedAt: now, AcceptedAt: now, LastAt: now, Count: 1,
-		Service: "auth", Operation: "purgeAudit", Actor: "service:auth", Status: 204,
+		Service: service, Operation: "purgeAudit", Actor: "service:auth", Status: 204,
 		Target: []audit.Named{{Name: "project_id", Value: strconv.FormatInt(int64(p), 10)}},
 	}
-	for _, a := range ended {
-		e.Target = append(e.Target, audit.Named{Name: "last_seq", Value: strconv.FormatInt(a.Seq, 10)}, audit.Named{Name: "last_hash", Value: a.Hash})
+	if end != nil {
+		e.Target = append(e.Target, audit.Named{Name: "last_seq", Value: strconv.FormatInt(end.Seq, 10)}, audit.Named{Name: "last_hash", Value: end.Hash})
+	}
+	for _, x := range proof {
+		sum := purge.Sum(x.Parts)
+		e.Target = append(e.Target, audit.Named{Name: x.Service, Value: fmt.Sprintf("removed %d, left %d, kept %d", sum.Removed, sum.Left, sum.Kept)})
 	}
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
 		return appendEntry(ctx, tx, tenant.Instance, e)

@@ -112,3 +112,11 @@ func (w *world) count(q string, args ...any) (n int) {
 	}))
 	return n
 }
+
+// confirmed are the deletions that no service is awaited for.
+func (w *world) confirmed() []project.Confirmed {
+	w.Helper()
+	all, err := w.projects.Confirmed(w.ctx())
+	w.must(err)
+	return all
+}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
@@ -278,6 +279,8 @@ type bin struct {
 	holders   []string
 	confirmed []string
 	before    time.Time
+	ready     []Confirmed
+	finished  map[tenant.Project][]purge.Part
 	err       error
 }
 
@@ -286,9 +289,27 @@ func (b *bin) Begin(_ context.Context, id tenant.Project, _ int64, holders []str
 	return b.err
 }
 
-func (b *bin) Confirm(_ context.Context, _ tenant.Project, holder string, _ time.Time) (bool, error) {
+func (b *bin) Confirm(_ context.Context, _ tenant.Project, holder string, _ []purge.Part, _ time.Time) error {
 	b.confirmed = append(b.confirmed, holder)
-	return true, b.err
+	return b.err
+}
+
+func (b *bin) Confirmed(context.Context) ([]Confirmed, error) { return b.ready, b.err }
+
+func (b *bin) Finish(_ context.Context, id tenant.Project, streams []purge.Part, _ time.Time) error {
+	b.finished[id] = streams
+	return nil
+}
+
+func (b *bin) Deletion(_ context.Context, id tenant.Project) (Proof, error) {
+	return Proof{Project: id, RequestedBy: 7}, b.err
+}
+
+// bus purges what it is not told to fail at.
+type bus map[tenant.Project]error
+
+func (b bus) Purge(_ context.Context, id tenant.Project) ([]purge.Part, error) {
+	return []purge.Part{{Name: "EVENTS", Removed: int64(id)}}, b[id]
 }
 
 func (b *bin) Remind(_ context.Context, before, _ time.Time) (int, error) {
@@ -303,17 +324,53 @@ func TestDeletionWaitsForItsHoldersOnly(t *testing.T) {
 	if err := d.Delete(t.Context(), caller(tenant.Owner), 42); err != nil || !slices.Equal(b.holders, d.Holders) {
 		t.Fatalf("asked %v, %v", b.holders, err)
 	}
-	if done, err := d.Purged(t.Context(), 42, "stranger"); done || err != nil || len(b.confirmed) != 0 {
-		t.Errorf("a service that was not asked: done %v, %v", done, err)
+	if err := d.Purged(t.Context(), 42, "stranger", nil); err != nil || len(b.confirmed) != 0 {
+		t.Errorf("a service that was not asked: %v, %v", b.confirmed, err)
 	}
-	if done, err := d.Purged(t.Context(), 42, "knowledge"); !done || err != nil {
-		t.Errorf("done %v, %v", done, err)
+	if err := d.Purged(t.Context(), 42, "knowledge", nil); err != nil || len(b.confirmed) != 1 {
+		t.Errorf("confirmed %v, %v", b.confirmed, err)
 	}
 	if n, err := d.Remind(t.Context(), time.Hour); n != 3 || err != nil || !b.before.Equal(monday.Add(-time.Hour)) {
 		t.Errorf("reminded %d of before %v, %v", n, b.before, err)
 	}
 	b.err = errors.New("gone")
-	if _, err := d.Purged(t.Context(), 42, "knowledge"); !errors.Is(err, b.err) {
+	if err := d.Purged(t.Context(), 42, "knowledge", nil); !errors.Is(err, b.err) {
+		t.Error(err)
+	}
+}
+
+func TestADeletionEndsWhenTheBusHoldsNothingAnyMore(t *testing.T) {
+	t.Parallel()
+	b := &bin{finished: map[tenant.Project][]purge.Part{}, ready: []Confirmed{{42, true}, {43, false}, {44, true}, {45, true}}}
+	d := Deletion{Projects: b, Streams: bus{44: purge.ErrLeft, 45: errs.New(errs.Unavailable, "not yet")}, Now: now}
+	waiting, err := d.Finish(t.Context())
+	if waiting != 3 || !errors.Is(err, purge.ErrLeft) || strings.Contains(err.Error(), "not yet") {
+		t.Errorf("%d wait, %v", waiting, err)
+	}
+	if len(b.finished) != 1 || len(b.finished[42]) != 1 || b.finished[42][0].Removed != 42 {
+		t.Errorf("finished %+v", b.finished)
+	}
+	b.err = errors.New("gone")
+	if _, err := d.Finish(t.Context()); !errors.Is(err, b.err) {
+		t.Error(err)
+	}
+}
+
+func TestTheProofIsForWhoDeletedAndForSuperusers(t *testing.T) {
+	t.Parallel()
+	d := Deletion{Projects: &bin{}, Now: now}
+	for name, c := range map[string]struct {
+		who tenant.Identity
+		ok  bool
+	}{
+		"who deleted it": {tenant.Identity{UserID: 7}, true}, "a superuser": {tenant.Identity{UserID: 1, Superuser: true}, true},
+		"somebody else": {tenant.Identity{UserID: 8}, false},
+	} {
+		if p, err := d.Proof(t.Context(), c.who, 42); (err == nil) != c.ok || c.ok && p.Project != 42 || !c.ok && !errors.Is(err, ErrNoDeletion) {
+			t.Errorf("%s: %+v, %v", name, p, err)
+		}
+	}
+	if _, err := (Deletion{Projects: &bin{err: ErrNoDeletion}}).Proof(t.Context(), tenant.Identity{UserID: 7}, 42); !errors.Is(err, ErrNoDeletion) {
 		t.Error(err)
 	}
 }

@@ -458,6 +458,15 @@ type ProjectCreate struct {
 	Owner       *string `json:"owner,omitempty"`
 }
 
+// ProjectDeletion defines model for ProjectDeletion.
+type ProjectDeletion struct {
+	// FinishedAt Null while somebody purges.
+	FinishedAt  *time.Time     `json:"finished_at"`
+	ProjectId   int64          `json:"project_id"`
+	Purges      []ProjectPurge `json:"purges"`
+	RequestedAt time.Time      `json:"requested_at"`
+}
+
 // ProjectLimit defines model for ProjectLimit.
 type ProjectLimit struct {
 	Class string `json:"class"`
@@ -482,6 +491,23 @@ type ProjectMember struct {
 	// Role viewer, member, admin or owner
 	Role   string `json:"role"`
 	UserId int64  `json:"user_id"`
+}
+
+// ProjectPurge What one service has removed. The last two are `streams`, which is the bus with its streams and buckets, and auth itself.
+type ProjectPurge struct {
+	// ConfirmedAt Null while it has not purged.
+	ConfirmedAt *time.Time `json:"confirmed_at"`
+
+	// Kept What stays for a reason, which its part tells.
+	Kept int64 `json:"kept"`
+
+	// Left Found afterwards. A purge that leaves something is not confirmed.
+	Left  int64        `json:"left"`
+	Parts []PurgedPart `json:"parts"`
+
+	// Removed Rows or messages.
+	Removed int64  `json:"removed"`
+	Service string `json:"service"`
 }
 
 // ProjectResponse defines model for ProjectResponse.
@@ -526,6 +552,17 @@ type ProjectWithCounts struct {
 	Role                *string    `json:"role"`
 	TechnologyCount     int        `json:"technology_count"`
 	UpdatedAt           *time.Time `json:"updated_at"`
+}
+
+// PurgedPart One table, stream or bucket.
+type PurgedPart struct {
+	Kept    int64  `json:"kept"`
+	Left    int64  `json:"left"`
+	Name    string `json:"name"`
+	Removed int64  `json:"removed"`
+
+	// Why Empty when nothing is kept.
+	Why string `json:"why"`
 }
 
 // RateLimitProblem defines model for RateLimitProblem.
@@ -839,6 +876,12 @@ type FinishSignOnParams struct {
 
 	// UnderscoreUnderscoreHostCcSignon The same, over TLS.
 	UnderscoreUnderscoreHostCcSignon *string `form:"__Host-cc_signon,omitempty" json:"__Host-cc_signon,omitempty"`
+
+	// CcSession Of whom this browser is already: an account whose password is known here keeps what it has.
+	CcSession *string `form:"cc_session,omitempty" json:"cc_session,omitempty"`
+
+	// UnderscoreUnderscoreHostCcSession The same, over TLS.
+	UnderscoreUnderscoreHostCcSession *string `form:"__Host-cc_session,omitempty" json:"__Host-cc_session,omitempty"`
 }
 
 // BeginSignOnParams defines parameters for BeginSignOn.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/access"
@@ -145,7 +147,33 @@ func (h *Handlers) updateProject(ctx context.Context, r updateProjectRequest) (P
 }
 
 func (h *Handlers) deleteProject(ctx context.Context, r projectRequest) (gone, error) {
-	return gone{}, h.Deletion.Delete(ctx, tenant.From(ctx), tenant.Project(r.ProjectID))
+	if err := h.Deletion.Delete(ctx, tenant.From(ctx), tenant.Project(r.ProjectID)); err != nil {
+		return gone{}, err
+	}
+	pg.OnCommit(ctx, h.Deleting) // nobody may have anything of it
+	return gone{}, nil
+}
+
+func (h *Handlers) getProjectDeletion(ctx context.Context, r projectRequest) (ProjectDeletion, error) {
+	caller, err := person(ctx)
+	if err != nil {
+		return ProjectDeletion{}, err
+	}
+	p, err := h.Deletion.Proof(ctx, caller, tenant.Project(r.ProjectID))
+	if err != nil {
+		return ProjectDeletion{}, err
+	}
+	out := ProjectDeletion{ProjectId: int64(p.Project), RequestedAt: p.RequestedAt, FinishedAt: p.FinishedAt, Purges: make([]ProjectPurge, len(p.Purges))}
+	for i, x := range p.Purges {
+		sum := purge.Sum(x.Parts)
+		out.Purges[i] = ProjectPurge{
+			Service: x.Service, ConfirmedAt: x.ConfirmedAt, Removed: sum.Removed, Left: sum.Left, Kept: sum.Kept, Parts: make([]PurgedPart, len(x.Parts)),
+		}
+		for j, y := range x.Parts {
+			out.Purges[i].Parts[j] = PurgedPart{Name: y.Name, Removed: y.Removed, Left: y.Left, Kept: y.Kept, Why: y.Why}
+		}
+	}
+	return out, nil
 }
 
 func projectResponse(p project.Mine) ProjectResponse {

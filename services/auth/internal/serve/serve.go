@@ -34,6 +34,7 @@ type Handlers struct {
 	Projects      project.Service
 	Census        project.Census
 	Deletion      project.Deletion
+	Deleting      func() // is told after a deletion has begun; it must not block
 	Members       member.Service
 	Invitations   invitation.Service
 	Resolver      access.Resolver
@@ -78,7 +79,7 @@ type state interface {
 func Operations() []string {
 	return []string{
 		"register", "login", "refreshToken", "getCurrentUserInfo", "logout", "changePassword", "listSessions", "endSession", "endSessions",
-		"createProject", "listProjects", "getProject", "updateProject", "deleteProject", "getProjectStats",
+		"createProject", "listProjects", "getProject", "updateProject", "deleteProject", "getProjectDeletion", "getProjectStats",
 		"listMembers", "setMemberRole", "removeMember", "leaveProject", "setDefaultProject", "transferProject",
 		"listInvitations", "inviteMember", "revokeInvitation", "acceptInvitation",
 		"setLimit", "resetLimit",
@@ -106,6 +107,7 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "listProjects", h.listProjects)
 	bus.Request(s, "getProject", h.getProject)
 	bus.Request(s, "getProjectStats", h.getProjectStats)
+	bus.Request(s, "getProjectDeletion", h.getProjectDeletion)
 	bus.Command(s, "createProject", h.createProject)
 	bus.Command(s, "updateProject", h.updateProject)
 	bus.Command(s, "deleteProject", h.deleteProject)

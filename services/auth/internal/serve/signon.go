@@ -1,11 +1,15 @@
 package serve
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 
@@ -102,22 +106,43 @@ type finishSignOnRequest struct {
 	Error  string `json:"error"`
 	Plain  string `json:"cc_signon"`
 	Secure string `json:"__Host-cc_signon"`
+
+	PlainSession  string `json:"cc_session"`
+	SecureSession string `json:"__Host-cc_session"`
 }
 
 func (h *Handlers) finishSignOn(ctx context.Context, r finishSignOnRequest) (sent, error) {
-	a := signon.Answer{Code: r.Code, State: r.State, Error: r.Error, Cookie: r.Plain}
+	// Without TLS here there may be a proxy with TLS before us, whose gateway says so.
+	a := signon.Answer{Code: r.Code, State: r.State, Error: r.Error, Cookie: cmp.Or(r.Secure, r.Plain)}
+	mine := cmp.Or(r.SecureSession, r.PlainSession)
 	if h.secure() {
-		a.Cookie = r.Secure
+		a.Cookie, mine = r.Secure, r.SecureSession
 	}
-	u, to, err := h.SignOn.Finish(ctx, a)
+	if mine != "" {
+		hash := sha256.Sum256([]byte(mine))
+		s, _, found, err := h.Browsers.Resolve(ctx, hash[:])
+		if err != nil {
+			return sent{}, err
+		}
+		if found {
+			a.Proven = s.UserID
+		}
+	}
+	came, err := h.SignOn.Finish(ctx, a)
 	if h.LoggedIn != nil {
 		h.LoggedIn(outcomeOf(err))
 	}
 	if err != nil {
 		return sent{}, err
 	}
-	acted(ctx, u.ID)
-	return h.open(ctx, letIn(u), http.StatusSeeOther, to)
+	acted(ctx, came.User.ID)
+	if came.Linked != nil {
+		bus.Noted(ctx, "linked_user_id", strconv.FormatInt(came.User.ID, 10))
+		for _, n := range came.Linked.Named() {
+			bus.Noted(ctx, n.Name, strconv.Itoa(n.Count))
+		}
+	}
+	return h.open(ctx, letIn(came.User), http.StatusSeeOther, came.ReturnTo)
 }
 
 // resolveBrowser answers the gateway. That a cookie is none is no failure.

@@ -1,6 +1,7 @@
 package serve_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"net/http"
 	"net/http/cookiejar"
@@ -16,6 +17,7 @@ import (
 	"github.com/zitadel/oidc/v3/example/server/storage"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
@@ -52,6 +54,7 @@ type signOn struct {
 	people   people
 	browser  *http.Client
 	cookie   string // of the flow
+	session  string // cookie of the session that the browser has already
 }
 
 func newSignOn(t *testing.T, change ...func(*auth.Config)) *signOn {
@@ -125,11 +128,14 @@ func (s *signOn) at(to *url.URL, name string) url.Values {
 
 func (s *signOn) finish(q url.Values) answer {
 	s.Helper()
-	payload := obj{"__Host-cc_signon": s.cookie}
+	payload := obj{"__Host-cc_signon": s.cookie, "__Host-cc_session": s.session}
 	for k := range q {
 		payload[k] = q.Get(k)
 	}
-	return s.request("finishSignOn", nobody, payload)
+	ctx, cancel := context.WithTimeout(bus.WithOrigin(s.Context(), bus.Origin{Writes: true}), bustest.Patience)
+	defer cancel()
+	a, err := s.edge.Request(ctx, bus.Target{Service: "auth", Operation: "finishSignOn"}, nobody, s.json(payload))
+	return s.read("finishSignOn", a, err)
 }
 
 // in logs somebody in, and returns the cookie of the session.

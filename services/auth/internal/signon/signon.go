@@ -45,12 +45,40 @@ type provider interface {
 type accounts interface {
 	// ByIdentity returns the account of an identity, or [user.ErrUnknown].
 	ByIdentity(ctx context.Context, issuer, subject string) (user.User, error)
-	// Link gives the account of the address to the identity: its sessions and keys
-	// end, its hash is replaced. It returns [user.ErrUnknown] without an account,
-	// [ErrTaken] for one that is linked already, and [ErrPowerful].
-	Link(ctx context.Context, id Identity, hash string, now time.Time) (user.User, error)
+	// Link gives the account of the address to the identity: its hash is replaced,
+	// and what is [Ended] ends. Of the account proven nothing ends. It returns
+	// [user.ErrUnknown] without an account, [ErrTaken] for one that is linked
+	// already, and [ErrPowerful].
+	Link(ctx context.Context, id Identity, hash string, proven int64, now time.Time) (user.User, Ended, error)
 	// Create makes an account, or returns [user.ErrRegistered].
 	Create(ctx context.Context, d user.Draft, now time.Time) (user.User, error)
+}
+
+// Ended is what a link has ended, of the account that nobody had vouched for: all
+// that still let somebody in who had registered the address before its owner came.
+// In projects of the account that is everybody and everything else; in those of
+// others, what the account has made there.
+type Ended struct {
+	Sessions, Keys, ServiceAccounts, Invitations, Members int
+}
+
+// Counted is one kind of what has ended.
+type Counted struct {
+	Name  string
+	Count int
+}
+
+// Named is what there was of, for a record.
+func (e Ended) Named() (out []Counted) {
+	for _, c := range []Counted{
+		{"ended_sessions", e.Sessions}, {"ended_keys", e.Keys}, {"ended_service_accounts", e.ServiceAccounts},
+		{"ended_invitations", e.Invitations}, {"ended_members", e.Members},
+	} {
+		if c.Count > 0 {
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 type hasher interface {
@@ -75,53 +103,64 @@ func (l Login) Begin(ctx context.Context, returnTo string) (address, cookie stri
 type Answer struct {
 	Code, State, Error string
 	Cookie             string // of the flow
+	// Proven is the account in which this browser is logged in already, 0 for none:
+	// its password was known here.
+	Proven int64
+}
+
+// Came is who has come back from the provider.
+type Came struct {
+	User     user.User
+	ReturnTo string
+	Linked   *Ended // the account was linked just now, and this has ended
 }
 
 // Finish returns the account of whoever comes back, and where they wanted to go.
-func (l Login) Finish(ctx context.Context, a Answer) (u user.User, returnTo string, err error) {
+func (l Login) Finish(ctx context.Context, a Answer) (Came, error) {
 	if l.Provider == nil {
-		return user.User{}, "", ErrNone
+		return Came{}, ErrNone
 	}
 	f, err := l.Sealer.open(a.Cookie)
 	if err != nil {
-		return user.User{}, "", ErrFlow.Because(err)
+		return Came{}, ErrFlow.Because(err)
 	}
 	switch {
 	case !l.Now().Before(f.Expires), subtle.ConstantTimeCompare([]byte(a.State), []byte(f.State)) != 1:
-		return user.User{}, "", ErrFlow
+		return Came{}, ErrFlow
 	case a.Error != "" || a.Code == "":
-		return user.User{}, "", errRefused.Because(fmt.Errorf("the provider says %q", a.Error))
+		return Came{}, errRefused.Because(fmt.Errorf("the provider says %q", a.Error))
 	}
 	id, err := l.Provider.Redeem(ctx, a.Code, f.Nonce, f.Verifier)
 	if err != nil {
 		var told *oauth2.RetrieveError
 		switch {
 		case errors.Is(err, errRefused):
-			return user.User{}, "", err
+			return Came{}, err
 		case errors.As(err, &told) && told.Response.StatusCode < 500:
-			return user.User{}, "", errRefused.Because(err)
+			return Came{}, errRefused.Because(err)
 		}
-		return user.User{}, "", errAway.Because(err)
+		return Came{}, errAway.Because(err)
 	}
-	u, err = l.account(ctx, id)
+	c, err := l.account(ctx, id, a.Proven)
 	switch {
 	case err != nil:
-		return user.User{}, "", err
-	case !u.Active:
-		return user.User{}, "", user.ErrInactive
+		return Came{}, err
+	case !c.User.Active:
+		return Came{}, user.ErrInactive
 	}
-	return u, f.ReturnTo, nil
+	c.ReturnTo = f.ReturnTo
+	return c, nil
 }
 
 // account finds the account of an identity, links one, or makes one.
-func (l Login) account(ctx context.Context, id Identity) (user.User, error) {
+func (l Login) account(ctx context.Context, id Identity, proven int64) (Came, error) {
 	u, err := l.Accounts.ByIdentity(ctx, id.Issuer, id.Subject)
 	if !errors.Is(err, user.ErrUnknown) {
-		return u, err
+		return Came{User: u}, err
 	}
 	email, err := user.Normalise(id.Email)
 	if err != nil || !id.Verified {
-		return user.User{}, ErrAddress
+		return Came{}, ErrAddress
 	}
 	id.Email = email
 	var hash string
@@ -130,22 +169,23 @@ func (l Login) account(ctx context.Context, id Identity) (user.User, error) {
 		return err
 	})
 	if err != nil {
-		return user.User{}, fmt.Errorf("hash a password: %w", err)
+		return Came{}, fmt.Errorf("hash a password: %w", err)
 	}
-	u, err = l.Accounts.Link(ctx, id, hash, l.Now())
+	u, ended, err := l.Accounts.Link(ctx, id, hash, proven, l.Now())
 	if !errors.Is(err, user.ErrUnknown) {
-		return u, err
+		return Came{User: u, Linked: &ended}, err
 	}
 	if !l.Open {
-		return user.User{}, ErrClosed
+		return Came{}, ErrClosed
 	}
 	d := user.Draft{Email: email, Hash: hash}
 	if id.Name != "" && len(id.Name) <= user.MaxName {
 		d.FullName = &id.Name
 	}
 	if _, err := l.Accounts.Create(ctx, d, l.Now()); err != nil && !errors.Is(err, user.ErrRegistered) {
-		return user.User{}, fmt.Errorf("make an account: %w", err)
+		return Came{}, fmt.Errorf("make an account: %w", err)
 	}
 	// One that dies here is linked at the next login.
-	return l.Accounts.Link(ctx, id, hash, l.Now())
+	u, ended, err = l.Accounts.Link(ctx, id, hash, proven, l.Now())
+	return Came{User: u, Linked: &ended}, err
 }

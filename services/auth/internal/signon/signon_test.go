@@ -48,14 +48,17 @@ func (h *house) ByIdentity(_ context.Context, _, subject string) (user.User, err
 	return user.User{}, user.ErrUnknown
 }
 
-func (h *house) Link(_ context.Context, id Identity, hash string, _ time.Time) (user.User, error) {
+func (h *house) Link(_ context.Context, id Identity, hash string, proven int64, _ time.Time) (user.User, Ended, error) {
 	u, ok := h.byMail[id.Email]
 	if !ok || hash == "" {
-		return user.User{}, user.ErrUnknown
+		return user.User{}, Ended{}, user.ErrUnknown
 	}
 	h.linked++
 	h.known[id.Subject] = u
-	return u, nil
+	if u.ID == proven {
+		return u, Ended{}, nil
+	}
+	return u, Ended{Sessions: 1}, nil
 }
 
 func (h *house) Create(_ context.Context, d user.Draft, _ time.Time) (user.User, error) {
@@ -86,7 +89,8 @@ func (h *house) through(t *testing.T, l Login) (user.User, string, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return l.Finish(t.Context(), Answer{Code: "code", State: h.seen[0], Cookie: cookie})
+	c, err := l.Finish(t.Context(), Answer{Code: "code", State: h.seen[0], Cookie: cookie})
+	return c.User, c.ReturnTo, err
 }
 
 func TestAnIdentityIsLinkedOnceAndThenKnown(t *testing.T) {
@@ -162,27 +166,27 @@ func TestAFlowIsOfItsBrowserAndItsTime(t *testing.T) {
 		"no cookie": {Code: "code", State: good.State}, "not base64": {Code: "code", State: good.State, Cookie: "!"}, "short": {Code: "code", State: good.State, Cookie: "AAAA"},
 		"of another instance": {Code: "code", State: good.State, Cookie: foreign}, "another state": {Code: "code", State: "x", Cookie: cookie}, "no state": {Code: "code", Cookie: cookie},
 	} {
-		if _, _, err := l.Finish(t.Context(), a); !errors.Is(err, ErrFlow) {
+		if _, err := l.Finish(t.Context(), a); !errors.Is(err, ErrFlow) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	for name, a := range map[string]Answer{"an error": {State: good.State, Cookie: cookie, Error: "access_denied", Code: "code"}, "no code": {State: good.State, Cookie: cookie}} {
-		if _, _, err := l.Finish(t.Context(), a); !errors.Is(err, errRefused) {
+		if _, err := l.Finish(t.Context(), a); !errors.Is(err, errRefused) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, to, err := l.Finish(t.Context(), good); err != nil || to != "/" {
-		t.Errorf("sent to %s, %v", to, err)
+	if c, err := l.Finish(t.Context(), good); err != nil || c.ReturnTo != "/" || c.Linked == nil || len(c.Linked.Named()) != 1 {
+		t.Errorf("came as %+v, %v", c, err)
 	}
 	l.Now = func() time.Time { return monday.Add(FlowLife) }
-	if _, _, err := l.Finish(t.Context(), good); !errors.Is(err, ErrFlow) {
+	if _, err := l.Finish(t.Context(), good); !errors.Is(err, ErrFlow) {
 		t.Errorf("too late: %v", err)
 	}
 	l.Provider = nil
 	if _, _, err := l.Begin(t.Context(), "/"); !errors.Is(err, ErrNone) {
 		t.Errorf("begin without a provider: %v", err)
 	}
-	if _, _, err := l.Finish(t.Context(), good); !errors.Is(err, ErrNone) {
+	if _, err := l.Finish(t.Context(), good); !errors.Is(err, ErrNone) {
 		t.Errorf("finish without a provider: %v", err)
 	}
 	h.fail = errors.New("away")

@@ -1287,6 +1287,15 @@ type ProjectCreate struct {
 	Owner       *string `json:"owner,omitempty"`
 }
 
+// ProjectDeletion defines model for ProjectDeletion.
+type ProjectDeletion struct {
+	// FinishedAt Null while somebody purges.
+	FinishedAt  *time.Time     `json:"finished_at"`
+	ProjectId   int64          `json:"project_id"`
+	Purges      []ProjectPurge `json:"purges"`
+	RequestedAt time.Time      `json:"requested_at"`
+}
+
 // ProjectLimit defines model for ProjectLimit.
 type ProjectLimit struct {
 	Class string `json:"class"`
@@ -1311,6 +1320,23 @@ type ProjectMember struct {
 	// Role viewer, member, admin or owner
 	Role   string `json:"role"`
 	UserId int64  `json:"user_id"`
+}
+
+// ProjectPurge What one service has removed. The last two are `streams`, which is the bus with its streams and buckets, and auth itself.
+type ProjectPurge struct {
+	// ConfirmedAt Null while it has not purged.
+	ConfirmedAt *time.Time `json:"confirmed_at"`
+
+	// Kept What stays for a reason, which its part tells.
+	Kept int64 `json:"kept"`
+
+	// Left Found afterwards. A purge that leaves something is not confirmed.
+	Left  int64        `json:"left"`
+	Parts []PurgedPart `json:"parts"`
+
+	// Removed Rows or messages.
+	Removed int64  `json:"removed"`
+	Service string `json:"service"`
 }
 
 // ProjectResponse defines model for ProjectResponse.
@@ -1355,6 +1381,17 @@ type ProjectWithCounts struct {
 	Role                *string    `json:"role"`
 	TechnologyCount     int        `json:"technology_count"`
 	UpdatedAt           *time.Time `json:"updated_at"`
+}
+
+// PurgedPart One table, stream or bucket.
+type PurgedPart struct {
+	Kept    int64  `json:"kept"`
+	Left    int64  `json:"left"`
+	Name    string `json:"name"`
+	Removed int64  `json:"removed"`
+
+	// Why Empty when nothing is kept.
+	Why string `json:"why"`
 }
 
 // RateLimitProblem defines model for RateLimitProblem.
@@ -1825,6 +1862,12 @@ type FinishSignOnParams struct {
 
 	// UnderscoreUnderscoreHostCcSignon The same, over TLS.
 	UnderscoreUnderscoreHostCcSignon *string `form:"__Host-cc_signon,omitempty" json:"__Host-cc_signon,omitempty"`
+
+	// CcSession Of whom this browser is already: an account whose password is known here keeps what it has.
+	CcSession *string `form:"cc_session,omitempty" json:"cc_session,omitempty"`
+
+	// UnderscoreUnderscoreHostCcSession The same, over TLS.
+	UnderscoreUnderscoreHostCcSession *string `form:"__Host-cc_session,omitempty" json:"__Host-cc_session,omitempty"`
 }
 
 // BeginSignOnParams defines parameters for BeginSignOn.
@@ -2993,8 +3036,10 @@ type ClientInterface interface {
 	// FinishSignOn Come back from the identity provider
 	//
 	// Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
-	// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
-	// made where everybody may register.
+	// address that the provider vouches for. Whoever registered that address may have been somebody else, so everything ends that would still let that one
+	// in: the password, sessions and API keys; service accounts, keys of service accounts and open invitations that the account has made; and in projects
+	// that it owns every other membership, invitation and service account. Nothing ends when this browser is logged in to the account already
+	// (`loginBrowser`). A superuser's is not linked so. Without an account, one is made where everybody may register.
 	//
 	// Corresponds with GET /api/v1/auth/oidc/callback (the `FinishSignOn` operationId).
 	FinishSignOn(ctx context.Context, params *FinishSignOnParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3550,7 +3595,7 @@ type ClientInterface interface {
 
 	// DeleteProject Delete a project and everything in it
 	//
-	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
+	// The project is gone for its members at once; each service then purges what it holds, which `getProjectDeletion` tells of. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 	//
 	// Corresponds with DELETE /api/v1/projects/{project_id} (the `DeleteProject` operationId).
 	DeleteProject(ctx context.Context, projectId ProjectID, params *DeleteProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -3584,6 +3629,13 @@ type ClientInterface interface {
 	//
 	// Corresponds with PUT /api/v1/projects/{project_id}/default (the `SetDefaultProject` operationId).
 	SetDefaultProject(ctx context.Context, projectId ProjectID, params *SetDefaultProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetProjectDeletion How far the deletion of a project is, and what each service has counted
+	//
+	// Told to whoever has deleted it, and to superusers, also when the project is gone. It has `finished_at` once every service has removed what it held and looked again.
+	//
+	// Corresponds with GET /api/v1/projects/{project_id}/deletion (the `GetProjectDeletion` operationId).
+	GetProjectDeletion(ctx context.Context, projectId ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListInvitations The invitations that may still be accepted, latest first
 	//
@@ -4074,8 +4126,10 @@ func (c *Client) GetCurrentUserInfo(ctx context.Context, reqEditors ...RequestEd
 // FinishSignOn Come back from the identity provider
 //
 // Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
-// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
-// made where everybody may register.
+// address that the provider vouches for. Whoever registered that address may have been somebody else, so everything ends that would still let that one
+// in: the password, sessions and API keys; service accounts, keys of service accounts and open invitations that the account has made; and in projects
+// that it owns every other membership, invitation and service account. Nothing ends when this browser is logged in to the account already
+// (`loginBrowser`). A superuser's is not linked so. Without an account, one is made where everybody may register.
 //
 // Corresponds with GET /api/v1/auth/oidc/callback (the `FinishSignOn` operationId).
 func (c *Client) FinishSignOn(ctx context.Context, params *FinishSignOnParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5321,7 +5375,7 @@ func (c *Client) CreateProject(ctx context.Context, params *CreateProjectParams,
 
 // DeleteProject Delete a project and everything in it
 //
-// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
+// The project is gone for its members at once; each service then purges what it holds, which `getProjectDeletion` tells of. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 //
 // Corresponds with DELETE /api/v1/projects/{project_id} (the `DeleteProject` operationId).
 func (c *Client) DeleteProject(ctx context.Context, projectId ProjectID, params *DeleteProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -5396,6 +5450,23 @@ func (c *Client) UpdateProject(ctx context.Context, projectId ProjectID, params 
 // Corresponds with PUT /api/v1/projects/{project_id}/default (the `SetDefaultProject` operationId).
 func (c *Client) SetDefaultProject(ctx context.Context, projectId ProjectID, params *SetDefaultProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewSetDefaultProjectRequest(c.Server, projectId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetProjectDeletion How far the deletion of a project is, and what each service has counted
+//
+// Told to whoever has deleted it, and to superusers, also when the project is gone. It has `finished_at` once every service has removed what it held and looked again.
+//
+// Corresponds with GET /api/v1/projects/{project_id}/deletion (the `GetProjectDeletion` operationId).
+func (c *Client) GetProjectDeletion(ctx context.Context, projectId ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetProjectDeletionRequest(c.Server, projectId)
 	if err != nil {
 		return nil, err
 	}
@@ -6810,6 +6881,36 @@ func NewFinishSignOnRequest(server string, params *FinishSignOnParams) (*http.Re
 				Value: cookieParam1,
 			}
 			req.AddCookie(cookie1)
+		}
+
+		if params.CcSession != nil {
+			var cookieParam2 string
+
+			cookieParam2, err = runtime.StyleParamWithOptions("simple", true, "cc_session", *params.CcSession, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationCookie, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			cookie2 := &http.Cookie{
+				Name:  "cc_session",
+				Value: cookieParam2,
+			}
+			req.AddCookie(cookie2)
+		}
+
+		if params.UnderscoreUnderscoreHostCcSession != nil {
+			var cookieParam3 string
+
+			cookieParam3, err = runtime.StyleParamWithOptions("simple", true, "__Host-cc_session", *params.UnderscoreUnderscoreHostCcSession, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationCookie, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			cookie3 := &http.Cookie{
+				Name:  "__Host-cc_session",
+				Value: cookieParam3,
+			}
+			req.AddCookie(cookie3)
 		}
 	}
 	return req, nil
@@ -10464,6 +10565,40 @@ func NewSetDefaultProjectRequest(server string, projectId ProjectID, params *Set
 	return req, nil
 }
 
+// NewGetProjectDeletionRequest constructs an http.Request for the GetProjectDeletion method
+func NewGetProjectDeletionRequest(server string, projectId ProjectID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/projects/%s/deletion", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
 // NewListInvitationsRequest constructs an http.Request for the ListInvitations method
 func NewListInvitationsRequest(server string, projectId ProjectID) (*http.Request, error) {
 	var err error
@@ -11983,8 +12118,10 @@ type ClientWithResponsesInterface interface {
 	// FinishSignOnWithResponse Come back from the identity provider
 	//
 	// Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
-	// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
-	// made where everybody may register.
+	// address that the provider vouches for. Whoever registered that address may have been somebody else, so everything ends that would still let that one
+	// in: the password, sessions and API keys; service accounts, keys of service accounts and open invitations that the account has made; and in projects
+	// that it owns every other membership, invitation and service account. Nothing ends when this browser is logged in to the account already
+	// (`loginBrowser`). A superuser's is not linked so. Without an account, one is made where everybody may register.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12608,7 +12745,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteProjectWithResponse Delete a project and everything in it
 	//
-	// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
+	// The project is gone for its members at once; each service then purges what it holds, which `getProjectDeletion` tells of. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -12648,6 +12785,15 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PUT /api/v1/projects/{project_id}/default (the `SetDefaultProject` operationId).
 	SetDefaultProjectWithResponse(ctx context.Context, projectId ProjectID, params *SetDefaultProjectParams, reqEditors ...RequestEditorFn) (*SetDefaultProjectResponse, error)
+
+	// GetProjectDeletionWithResponse How far the deletion of a project is, and what each service has counted
+	//
+	// Told to whoever has deleted it, and to superusers, also when the project is gone. It has `finished_at` once every service has removed what it held and looked again.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/projects/{project_id}/deletion (the `GetProjectDeletion` operationId).
+	GetProjectDeletionWithResponse(ctx context.Context, projectId ProjectID, reqEditors ...RequestEditorFn) (*GetProjectDeletionResponse, error)
 
 	// ListInvitationsWithResponse The invitations that may still be accepted, latest first
 	//
@@ -17681,6 +17827,68 @@ func (r SetDefaultProjectResponse) ContentType() string {
 	return ""
 }
 
+type GetProjectDeletionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ProjectDeletion
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetProjectDeletionResponse) GetJSON200() *ProjectDeletion {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetProjectDeletionResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetProjectDeletionResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetProjectDeletionResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetProjectDeletionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetProjectDeletionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetProjectDeletionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetProjectDeletionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListInvitationsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -19687,8 +19895,10 @@ func (c *ClientWithResponses) GetCurrentUserInfoWithResponse(ctx context.Context
 // FinishSignOnWithResponse Come back from the identity provider
 //
 // Opens a session of the browser, as `loginBrowser` does. An account belongs to an identity (issuer and subject). The first time it is the one with the
-// address that the provider vouches for; the sessions, keys and password that it had end. A superuser's is not linked so. Without an account, one is
-// made where everybody may register.
+// address that the provider vouches for. Whoever registered that address may have been somebody else, so everything ends that would still let that one
+// in: the password, sessions and API keys; service accounts, keys of service accounts and open invitations that the account has made; and in projects
+// that it owns every other membership, invitation and service account. Nothing ends when this browser is logged in to the account already
+// (`loginBrowser`). A superuser's is not linked so. Without an account, one is made where everybody may register.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -20726,7 +20936,7 @@ func (c *ClientWithResponses) CreateProjectWithResponse(ctx context.Context, par
 
 // DeleteProjectWithResponse Delete a project and everything in it
 //
-// The project is gone for its members at once; each service then purges what it holds. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
+// The project is gone for its members at once; each service then purges what it holds, which `getProjectDeletion` tells of. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -20795,6 +21005,21 @@ func (c *ClientWithResponses) SetDefaultProjectWithResponse(ctx context.Context,
 		return nil, err
 	}
 	return ParseSetDefaultProjectResponse(rsp)
+}
+
+// GetProjectDeletionWithResponse How far the deletion of a project is, and what each service has counted
+//
+// Told to whoever has deleted it, and to superusers, also when the project is gone. It has `finished_at` once every service has removed what it held and looked again.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/projects/{project_id}/deletion (the `GetProjectDeletion` operationId).
+func (c *ClientWithResponses) GetProjectDeletionWithResponse(ctx context.Context, projectId ProjectID, reqEditors ...RequestEditorFn) (*GetProjectDeletionResponse, error) {
+	rsp, err := c.GetProjectDeletion(ctx, projectId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetProjectDeletionResponse(rsp)
 }
 
 // ListInvitationsWithResponse The invitations that may still be accepted, latest first
@@ -25745,6 +25970,53 @@ func ParseSetDefaultProjectResponse(rsp *http.Response) (*SetDefaultProjectRespo
 			headers.CCDurability = &value
 		}
 		response.Headers204 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetProjectDeletionResponse parses an HTTP response from a GetProjectDeletionWithResponse call
+func ParseGetProjectDeletionResponse(rsp *http.Response) (*GetProjectDeletionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetProjectDeletionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ProjectDeletion
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
 	}
 
 	return response, nil

@@ -28,6 +28,7 @@ type service struct {
 	files    bool       // reads uploaded files
 	external bool       // takes facts of other teams
 	dead     bool       // shows and redrives what others gave up
+	purges   bool       // empties the streams of projects that are gone
 	edge     bool       // speaks HTTP, asks everybody, and is started last
 	build    func(b built) (*app.Module, error)
 }
@@ -36,7 +37,7 @@ type service struct {
 // side, the edge last.
 func services() []service {
 	return []service{
-		{name: auth.Name, schema: &auth.Migrations, conns: 12, build: buildAuth},
+		{name: auth.Name, schema: &auth.Migrations, conns: 12, purges: true, build: buildAuth},
 		{name: knowledge.Name, schema: &knowledge.Migrations, conns: 16, jobs: true, live: true, files: true, build: buildKnowledge},
 		{name: ingestion.Name, schema: &ingestion.Migrations, conns: 4, external: true, dead: true, build: func(b built) (*app.Module, error) {
 			return ingestion.New(ingestion.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Version: b.env.Version}, b.env.Config.Ingestion)
@@ -118,7 +119,7 @@ func (s service) contract() (bus.Contract, error) {
 	if err != nil {
 		return bus.Contract{}, err
 	}
-	c := bus.Contract{Publishes: events.SaidBy(s.name), Jobs: s.jobs, Live: s.live, Objects: s.files, External: s.external, DeadLetters: s.dead}
+	c := bus.Contract{Publishes: events.SaidBy(s.name), Jobs: s.jobs, Live: s.live, Objects: s.files, External: s.external, DeadLetters: s.dead, Purges: s.purges}
 	for _, d := range events.Catalogue() {
 		if slices.Contains(d.Consumers, s.name) || slices.Contains(d.Followers, s.name) {
 			c.Hears = append(c.Hears, d)

@@ -134,7 +134,7 @@ func (p *servicePart) provisioned(ctx context.Context) error {
 		return err
 	}
 	for _, subject := range bus.PermissionsFor(p.service.name, c).Pub {
-		if stream, ok := strings.CutPrefix(subject, "$JS.API.STREAM.INFO."); ok {
+		if stream, ok := strings.CutPrefix(subject, "$JS.API.STREAM.INFO."); ok && stream != "*" {
 			if _, err := js.Stream(ctx, stream); err != nil {
 				return fmt.Errorf("stream %s: %w (`commandcenter migrate` makes it)", stream, err)
 			}

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
 )
 
@@ -71,8 +73,40 @@ func TestAnEventStreamMayBeOpenedWithACookieByOurOwnPagesAlone(t *testing.T) {
 func TestTheCookieOfALoginIsPassedOnAndNoOther(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	w.call("GET", "/api/v1/auth/oidc/callback?code=c&state=s", "", with("Cookie", "cc_session="+ownersCookie+"; cc_signon=flow"))
-	if got := w.bus.last(t).payload; !sameJSON(got, `{"code":"c","state":"s","cc_signon":"flow"}`) || strings.Contains(got, ownersCookie) {
+	w.call("GET", "/api/v1/auth/oidc/callback?code=c&state=s", "", with("Cookie", "other=1; cc_session="+ownersCookie+"; cc_signon=flow"))
+	if got := w.bus.last(t).payload; !sameJSON(got, `{"code":"c","state":"s","cc_signon":"flow","cc_session":"`+ownersCookie+`"}`) {
 		t.Errorf("passed on %s", got)
+	}
+	w.call("GET", "/api/v1/knowledge/categories", "", with("Cookie", "cc_session="+ownersCookie+"; cc_signon=flow"))
+	if got := w.bus.last(t).payload; strings.Contains(got, ownersCookie) || strings.Contains(got, "flow") {
+		t.Errorf("passed on %s", got)
+	}
+}
+
+func TestOverTLSACookieIsTheOneForTLS(t *testing.T) {
+	t.Parallel()
+	tls := newWorld(t, func(c *serve.Config, _ *serve.Deps) { c.TLS = true })
+	for name, want := range map[string]int{"cc_session": 401, "__Host-cc_session": 200} {
+		if got := tls.call("GET", "/api/v1/knowledge/categories", "", with("Cookie", name+"="+ownersCookie)); got.status != want {
+			t.Errorf("%s: %d", name, got.status)
+		}
+	}
+	// The one of somebody else, which another server of the domain has set, is not looked at.
+	if got := tls.call("GET", "/api/v1/knowledge/categories", "", with("Cookie", "cc_session=ccs_stranger; __Host-cc_session="+ownersCookie)); got.status != 200 {
+		t.Errorf("beside another: %d", got.status)
+	}
+	for w, want := range map[*world][2]string{
+		tls:         {"__Host-cc_session=x; Path=/; Max-Age=60; HttpOnly; Secure; SameSite=Lax", "__Host-cc_session=y; Path=/; HttpOnly; Secure"},
+		newWorld(t): {"cc_session=x; Path=/; Max-Age=60; HttpOnly; SameSite=Lax", "__Host-cc_session=y; Path=/; HttpOnly; Secure"},
+	} {
+		for i, set := range []string{"cc_session=x; Path=/; Max-Age=60; HttpOnly; SameSite=Lax", "__Host-cc_session=y; Path=/; HttpOnly; Secure"} {
+			w.bus.request = func(bus.Target, tenant.Identity, []byte) (*bus.Answer, error) {
+				return &bus.Answer{Status: 200, Header: map[string]string{"Set-Cookie": set}, Body: []byte(`{"message":"Logged in"}`)}, nil
+			}
+			got := w.call("POST", "/api/v1/auth/browser", `{"email":"a@b.io","password":"correct horse"}`)
+			if got.status != 200 || got.header.Get("Set-Cookie") != want[i] {
+				t.Errorf("%d, set %s, want %s", got.status, got.header.Get("Set-Cookie"), want[i])
+			}
+		}
 	}
 }

@@ -37,6 +37,10 @@ func (s *Edge) answer(rt *route, deliver handler) echo.HandlerFunc {
 			return s.noRoute(c, err)
 		}
 		if err := s.identify(c, k, rt, path); err != nil {
+			if a := s.repeated(r, k, op, path, err); a != nil {
+				h["Cc-Durability"] = valCommitted
+				return s.write(c, op, a)
+			}
 			return err
 		}
 		if !acceptable(r.Header["Accept"], op.Produces) {
@@ -357,6 +361,9 @@ const authService = "auth"
 func (s *Edge) write(c echo.Context, op *contract.Operation, a *bus.Answer) error {
 	h := c.Response().Header()
 	for name, value := range a.Header {
+		if name == "Set-Cookie" {
+			value = s.cookieTo(c.Request(), value)
+		}
 		h.Set(name, value)
 	}
 	if a.Replayed {

@@ -38,6 +38,7 @@ var calls = []struct {
 	{"getProject", "GET", "/api/v1/projects/1", "", owner, 200, 1, `{"project_id":1}`},
 	{"updateProject", "PATCH", "/api/v1/projects/1", `{"description":null}`, owner, 200, 1, `{"project_id":1,"body":{"description":null}}`},
 	{"deleteProject", "DELETE", "/api/v1/projects/1", "", owner, 204, 1, `{"project_id":1}`},
+	{"getProjectDeletion", "GET", "/api/v1/projects/1/deletion", "", owner, 200, 0, `{"project_id":1}`},
 	{"getProjectStats", "GET", "/api/v1/projects/1/stats", "", viewer, 200, 1, `{"project_id":1}`},
 	{"listMembers", "GET", "/api/v1/projects/1/members", "", viewer, 200, 1, `{"project_id":1,"skip":0,"limit":100}`},
 	{"setMemberRole", "PUT", "/api/v1/projects/1/members/3", `{"role":"admin"}`, owner, 200, 1, `{"project_id":1,"user_id":3,"body":{"role":"admin"}}`},

@@ -165,6 +165,7 @@ func (w *world) send(r *http.Request) answer {
 
 // fakeBus records what is asked and answers with samples.
 type fakeBus struct {
+	answered  func(asked) (*bus.Answer, error)
 	mu        sync.Mutex
 	asked     []asked
 	request   func(bus.Target, tenant.Identity, []byte) (*bus.Answer, error)
@@ -216,6 +217,13 @@ func (b *fakeBus) Command(_ context.Context, t bus.Target, who tenant.Identity, 
 	f := b.command
 	b.mu.Unlock()
 	return f(t, who, payload, o)
+}
+
+func (b *fakeBus) Answered(_ context.Context, t bus.Target, who tenant.Identity, payload []byte, key string) (*bus.Answer, error) {
+	if b.answered == nil {
+		return nil, nil
+	}
+	return b.answered(asked{t, who, string(payload), key, 0})
 }
 
 func (b *fakeBus) last(t testing.TB) asked {
@@ -500,6 +508,8 @@ func sample(operation string) *bus.Answer {
 		body = `[{` + project + `}]`
 	case "getProject", "updateProject", "transferProject", "acceptInvitation":
 		body = `{` + project + `}`
+	case "getProjectDeletion":
+		return &bus.Answer{Status: 200, Body: []byte(`{"project_id":1,"requested_at":"2026-01-02T03:04:05Z","finished_at":null,"purges":[{"service":"knowledge","confirmed_at":null,"removed":0,"left":0,"kept":0,"parts":[{"name":"documents","removed":0,"left":0,"kept":0,"why":""}]}]}`)}
 	case "getProjectStats":
 		body = `{` + project + `,"repository_count":0,"technology_count":0,"research_task_count":0,"knowledge_entry_count":3}`
 	case "setLimit":

@@ -1,0 +1,2 @@
+DROP TABLE IF EXISTS project_deletions;
+ALTER TABLE project_purges DROP COLUMN IF EXISTS parts;
