@@ -66,11 +66,18 @@ const (
 	crashes = 10
 	// ackWithin is how long a worker waits for the server to take a message off.
 	ackWithin = 2 * time.Second
-	// aheadBytes bounds what all messages in hand may weigh, fetchedBytes what comes
-	// behind them and was not looked at yet. That many are asked for at a time, and
-	// the next when half of them are taken.
-	aheadBytes   = 56 << 20
-	fetchedBytes = 8 << 20
+	// aheadBytes bounds what all messages in hand may weigh. Behind them come at most
+	// maxFetched that were not looked at yet, of MaxPayload each; the next are asked
+	// for when half of them are taken. They are bound by their number and not by
+	// bytes: for a request with a bound of bytes the server also says that it was
+	// met, the library has room for as many messages as were asked for and no more,
+	// and the one for which there is none then comes again after the ack wait alone.
+	aheadBytes = 40 << 20
+	maxFetched = 24
+	// lull is after how long without a message the library is asked once more. It
+	// asks the server for the next ones when it is asked, but not while it is still
+	// about to, and would then sleep over what waits until a beat is missed.
+	lull = 50 * time.Millisecond
 )
 
 // Consumer takes the messages of one durable consumer, which the provisioning
@@ -134,8 +141,8 @@ func (c *Consumer) Start(ctx context.Context) error {
 	c.ackWait = cons.CachedInfo().Config.AckWait
 	// Not more at once than is soon taken: what waits in the iterator is not with
 	// another replica, and is not kept alive.
-	pull := min(c.c.Ahead, 256)
-	if c.iter, err = cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(pull, fetchedBytes), jetstream.PullHeartbeat(c.b.beat()), jetstream.PullExpiry(30*time.Second)); err != nil {
+	pull := min(c.c.Ahead, maxFetched)
+	if c.iter, err = cons.Messages(jetstream.PullMaxMessages(pull), jetstream.PullHeartbeat(c.b.beat()), jetstream.PullExpiry(30*time.Second)); err != nil {
 		return fmt.Errorf("consumer %s of %s: %w", c.c.Durable, c.c.Stream, err)
 	}
 	// Handlers outlive the context of the start; Stop ends them.
@@ -255,8 +262,13 @@ func (c *Consumer) Stop(ctx context.Context) error {
 }
 
 func (c *Consumer) fetch() {
+	var wait []jetstream.NextOpt
 	for missed := 0; ; {
-		m, err := c.iter.Next()
+		m, err := c.iter.Next(wait...)
+		if wait != nil && errors.Is(err, nats.ErrTimeout) {
+			wait = nil
+			continue
+		}
 		if err != nil {
 			if errors.Is(err, jetstream.ErrMsgIteratorClosed) || c.b.nc.IsClosed() {
 				return
@@ -274,7 +286,7 @@ func (c *Consumer) fetch() {
 				continue
 			}
 		}
-		missed = 0
+		missed, wait = 0, []jetstream.NextOpt{jetstream.NextMaxWait(lull)}
 		md, err := m.Metadata()
 		if err != nil {
 			c.b.log.Error("bus.metadata", "consumer", c.c.Durable, "err", err)
