@@ -159,7 +159,7 @@ func (s *Server) keep(ctx context.Context, tx *sqlx.Tx, c *incoming, d *Delivery
 	if err := s.answers.Save(ctx, tx, record(c, id, o)); err != nil {
 		return err
 	}
-	return s.tell(ctx, tx, c.project, attempt{
+	return s.record(ctx, tx, c.project, attempt{
 		call: c.id.String(), op: c.op.name, id: id, principal: id.Principal, header: d.Header, accepted: c.accepted, outcome: o,
 	})
 }

@@ -257,7 +257,7 @@ func (w *work) mark(ctx context.Context, batch []waiting, fates []fate) error {
 		switch {
 		case f.err == nil:
 			done = append(done, batch[i].ID)
-			seqs = append(seqs, int64(f.seq))
+			seqs = append(seqs, int64(f.seq)) //nolint:gosec // G115: a stream does not count that far
 			epochs = append(epochs, f.epoch)
 			at := w.firstAt(batch[i].ID, f)
 			times = append(times, sql.NullTime{Time: at, Valid: !at.IsZero()})

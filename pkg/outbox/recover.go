@@ -72,7 +72,7 @@ func (w *work) compare(ctx context.Context) error {
 		recent []place
 	)
 	err = w.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		res, err := tx.ExecContext(ctx, lack, epoch, int64(last))
+		res, err := tx.ExecContext(ctx, lack, epoch, int64(last)) //nolint:gosec // G115: a stream does not count that far
 		if err != nil {
 			return err
 		}
@@ -108,7 +108,7 @@ func (w *work) compare(ctx context.Context) error {
 func (w *work) firstAt(id int64, f fate) time.Time {
 	p, ok := w.doubted[id]
 	delete(w.doubted, id)
-	if !ok || p.Epoch != f.epoch || p.Seq != int64(f.seq) {
+	if !ok || p.Epoch != f.epoch || p.Seq != int64(f.seq) { //nolint:gosec // G115: a stream does not count that far
 		return time.Time{}
 	}
 	return p.At
