@@ -70,6 +70,10 @@ FUZZTIME ?= 60s
 .PHONY: fuzz
 fuzz: ## attack the running product by its contract for FUZZTIME (make fuzz FUZZTIME=1h); finds are kept in testdata/fuzz
 	@CC_TEST_ATTACKS=all $(GO) test -count=1 -timeout 30m -run '^TestNothingIsInjected' ./services/commandcenter
+	@$(MAKE) --no-print-directory fuzz-operations
+
+.PHONY: fuzz-operations
+fuzz-operations: ## the fuzzer of `make fuzz` alone, for FUZZTIME
 	@$(GO) test -timeout 0 -run '^$$' -fuzz '^FuzzOperations$$' -fuzztime $(FUZZTIME) -fuzzminimizetime 20x -parallel 1 ./services/commandcenter
 
 .PHONY: bench
@@ -87,7 +91,7 @@ torture: ## kill -9 each part in turn under load, and hold it to its promises (R
 
 .PHONY: cluster
 cluster: ## lose one NATS server of three ten times for AWAY (60s) under load: how long writes stand still (takes 15 minutes)
-	@CC_TEST_CLUSTER=$(or $(AWAY),60s) $(GO) test -v -run OneOfAnything -bench ClusterLoss -benchtime 1x -timeout 40m ./services/commandcenter
+	@CC_TEST_CLUSTER=$(or $(AWAY),60s) $(GO) test -v -run 'OneOfAnything|StartsAgain' -bench ClusterLoss -benchtime 1x -timeout 40m ./services/commandcenter
 
 .PHONY: namespaces
 namespaces: ## two products on machines of their own, joined by a cable; needs root and `ip netns`
@@ -170,6 +174,7 @@ ci: ## everything that must hold before a merge
 	@$(MAKE) --no-print-directory check-new-service
 	@$(MAKE) --no-print-directory race
 	@$(MAKE) --no-print-directory cover
+	@$(MAKE) --no-print-directory fuzz-operations FUZZTIME=60s
 
 ##@ Grow
 

@@ -47,5 +47,5 @@ func Aggregate(m proto.Message) (Key, error) {
 
 // int32Of reads a field that the contract test holds to int32.
 func int32Of(r protoreflect.Message, f protoreflect.FieldDescriptor) int32 {
-	return int32(r.Get(f).Int())
+	return int32(r.Get(f).Int()) //nolint:gosec // G115: see above
 }

@@ -66,11 +66,22 @@ const (
 	crashes = 10
 	// ackWithin is how long a worker waits for the server to take a message off.
 	ackWithin = 2 * time.Second
-	// aheadBytes bounds what all messages in hand may weigh, fetchedBytes what comes
-	// behind them and was not looked at yet. That many are asked for at a time, and
-	// the next when half of them are taken.
-	aheadBytes   = 56 << 20
-	fetchedBytes = 8 << 20
+	// aheadBytes bounds what all messages in hand may weigh. Behind them come at most
+	// maxFetched that were not looked at yet, of MaxPayload each; the next are asked
+	// for when half of them are taken. They are bound by their number and not by
+	// bytes: for a request with a bound of bytes the server also says that it was
+	// met, the library has room for as many messages as were asked for and no more,
+	// and the one for which there is none then comes again after the ack wait alone.
+	aheadBytes = 40 << 20
+	maxFetched = 24
+	// beat is how often a consumer's server says that it is there; after two that
+	// are missed the consumer asks again. A second, on a cluster, cost an idle one
+	// more than a hundredth of a core.
+	beat = 2 * time.Second
+	// lull is after how long without a message the library is asked once more. It
+	// asks the server for the next ones when it is asked, but not while it is still
+	// about to, and would then sleep over what waits until a beat is missed.
+	lull = 50 * time.Millisecond
 )
 
 // Consumer takes the messages of one durable consumer, which the provisioning
@@ -134,8 +145,8 @@ func (c *Consumer) Start(ctx context.Context) error {
 	c.ackWait = cons.CachedInfo().Config.AckWait
 	// Not more at once than is soon taken: what waits in the iterator is not with
 	// another replica, and is not kept alive.
-	pull := min(c.c.Ahead, 256)
-	if c.iter, err = cons.Messages(jetstream.PullMaxMessagesWithBytesLimit(pull, fetchedBytes), jetstream.PullHeartbeat(c.b.beat()), jetstream.PullExpiry(30*time.Second)); err != nil {
+	pull := min(c.c.Ahead, maxFetched)
+	if c.iter, err = cons.Messages(jetstream.PullMaxMessages(pull), jetstream.PullHeartbeat(beat), jetstream.PullExpiry(30*time.Second)); err != nil {
 		return fmt.Errorf("consumer %s of %s: %w", c.c.Durable, c.c.Stream, err)
 	}
 	// Handlers outlive the context of the start; Stop ends them.
@@ -157,68 +168,6 @@ func (c *Consumer) Start(ctx context.Context) error {
 	c.alive = sync.OnceFunc(c.keepAlive())
 	c.b.m.queues.add(c.b, c.c.Stream, c.c.Durable, c.b.service)
 	return nil
-}
-
-// How long a cluster may take to say whether the consumer is there: while it
-// elects a leader nobody knows, or nobody answers. From leaderSay on the log says
-// what is waited for.
-const (
-	leaderWait  = 20 * time.Second
-	leaderTry   = 3 * time.Second // for one question
-	leaderPause = 250 * time.Millisecond
-	leaderSay   = 2 * time.Second
-)
-
-// find asks for the consumer, again while there is nobody who can tell.
-func (c *Consumer) find(ctx context.Context) (cons jetstream.Consumer, err error) {
-	if c.b.nc.ConnectedClusterName() == "" { // a server alone has no elections
-		return c.b.js.Consumer(ctx, c.c.Stream, c.c.Durable)
-	}
-	log := c.b.log.With("stream", c.c.Stream, "consumer", c.c.Durable)
-	err = untilLed(ctx, log, func(ctx context.Context) error {
-		cons, err = c.b.js.Consumer(ctx, c.c.Stream, c.c.Durable)
-		return err
-	})
-	return cons, err
-}
-
-// untilLed asks a cluster until it can answer, and returns that answer, or the
-// last failure after leaderWait or when ctx ends.
-func untilLed(ctx context.Context, log *slog.Logger, ask func(ctx context.Context) error) error {
-	began := time.Now()
-	for said := false; ; {
-		try, cancel := context.WithTimeout(ctx, leaderTry)
-		err := ask(try)
-		cancel()
-		waited := time.Since(began)
-		if !leaderless(err) || ctx.Err() != nil || waited > leaderWait {
-			return err
-		}
-		if !said && waited >= leaderSay {
-			said = true
-			log.WarnContext(ctx, "bus.leaderless", "waited_ms", waited.Milliseconds(), "at_most_ms", leaderWait.Milliseconds(), "err", err)
-		}
-		select {
-		case <-time.After(leaderPause):
-		case <-ctx.Done():
-			return err
-		}
-	}
-}
-
-// leaderless reports whether a cluster cannot answer now: it says so, its leader
-// is silent, or nobody takes the question.
-func leaderless(err error) bool {
-	var api *jetstream.APIError
-	if errors.As(err, &api) {
-		return api.Code == 503
-	}
-	for _, silent := range []error{context.DeadlineExceeded, nats.ErrTimeout, nats.ErrNoResponders, jetstream.ErrNoStreamResponse} {
-		if errors.Is(err, silent) {
-			return true
-		}
-	}
-	return false
 }
 
 // Stop stops to fetch, gives back what no handler has begun, and waits for the
@@ -255,8 +204,13 @@ func (c *Consumer) Stop(ctx context.Context) error {
 }
 
 func (c *Consumer) fetch() {
+	var wait []jetstream.NextOpt
 	for missed := 0; ; {
-		m, err := c.iter.Next()
+		m, err := c.iter.Next(wait...)
+		if wait != nil && errors.Is(err, nats.ErrTimeout) {
+			wait = nil
+			continue
+		}
 		if err != nil {
 			if errors.Is(err, jetstream.ErrMsgIteratorClosed) || c.b.nc.IsClosed() {
 				return
@@ -274,7 +228,7 @@ func (c *Consumer) fetch() {
 				continue
 			}
 		}
-		missed = 0
+		missed, wait = 0, []jetstream.NextOpt{jetstream.NextMaxWait(lull)}
 		md, err := m.Metadata()
 		if err != nil {
 			c.b.log.Error("bus.metadata", "consumer", c.c.Durable, "err", err)

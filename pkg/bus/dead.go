@@ -53,6 +53,39 @@ type DeadLetter struct {
 // letters can be selected by them.
 func deadSubject(service, subject string) string { return "dead." + service + "." + subject }
 
+// letterSubject is where a dead letter is kept. DEAD holds maxDeadAlike of a
+// subject, and a new one takes the place of the oldest: so who floods, with
+// commands of one operation in a project or with facts of a team there, pushes
+// out nothing of anybody else. A team makes up its facts, and has one subject for
+// all of them. Facts of ours have each their own: nobody outside says them, and
+// records of the audit log among them are not for throwing away.
+func letterSubject(service string, d *Delivery) string {
+	subject := deadSubject(service, d.Subject)
+	switch kindOf(d.Subject) {
+	case "ext":
+		if t := strings.SplitN(d.Subject, ".", 4); len(t) == 4 {
+			return deadSubject(service, strings.Join(t[:3], "."))
+		}
+	case "evt":
+		return subject + "." + strconv.FormatUint(d.Sequence, 10)
+	}
+	return subject
+}
+
+// crowdedOut counts a letter that takes the place of an older one.
+func (b *Bus) crowdedOut(ctx context.Context, c ConsumerConfig, subject string) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	s, err := b.js.Stream(ctx, StreamDead)
+	if err != nil {
+		return // it is only counted
+	}
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(subject))
+	if most := s.CachedInfo().Config.MaxMsgsPerSubject; err == nil && most > 0 && info.State.Subjects[subject] >= uint64(most) {
+		b.m.replaced.WithLabelValues(c.Durable).Inc()
+	}
+}
+
 // bury puts the message on DEAD and returns when it is stored there.
 func (b *Bus) bury(ctx context.Context, c ConsumerConfig, d *Delivery, cause error) error {
 	h := make(nats.Header, len(d.Header)+8)
@@ -74,7 +107,9 @@ func (b *Bus) bury(ctx context.Context, c ConsumerConfig, d *Delivery, cause err
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
 	id := fmt.Sprintf("%s-%s-%d-%d", c.Stream, c.Durable, d.Sequence, d.Time.UnixNano())
-	_, _, err := b.Publish(ctx, deadSubject(b.service, d.Subject), id, h, d.Data)
+	subject := letterSubject(b.service, d)
+	b.crowdedOut(ctx, c, subject)
+	_, _, err := b.Publish(ctx, subject, id, h, d.Data)
 	if err != nil {
 		return fmt.Errorf("dead letter: %w", err)
 	}

@@ -1,11 +1,29 @@
 package bus
 
-import "time"
+import (
+	"context"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+)
 
 // SignAt makes b sign its tokens as if it were now, and forget those it has.
 func (b *Bus) SignAt(now func() time.Time) {
 	b.signer.made = newCache[signKey, signed](tokenCache)
 	b.signer.now = now
+}
+
+// Unrecorded lets a benchmark see what writes cost that are not recorded: s
+// records commands while off says no.
+func (s *Server) Unrecorded(off func() bool) {
+	s.record = func(ctx context.Context, tx *sqlx.Tx, p tenant.Project, t attempt) error {
+		if off() {
+			return nil
+		}
+		return s.tell(ctx, tx, p, t)
+	}
 }
 
 // Quantile is what is shown of one duration.

@@ -95,11 +95,9 @@ func (r *openRequest) end(ctx context.Context, o outcome) outcome {
 	if silent && !r.promised.Load() {
 		return o
 	}
-	chains := []tenant.Project{r.project}
+	var also tenant.Project
 	if r.state != nil && o.err == nil {
-		if also := tenant.Project(r.state.also.Load()); also != 0 && also != r.project {
-			chains = append(chains, also)
-		}
+		also = tenant.Project(r.state.also.Load())
 	}
 	db := r.s.c.DB
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordsTake)
@@ -113,13 +111,10 @@ func (r *openRequest) end(ctx context.Context, o outcome) outcome {
 		if silent {
 			return nil
 		}
-		for _, p := range chains {
-			err := db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error { return r.s.tell(ctx, tx, p, t) })
-			if err != nil {
-				return err
-			}
+		if err := r.s.tell(ctx, tx, r.project, t); err != nil || also == 0 || also == r.project {
+			return err
 		}
-		return nil
+		return db.InTenant(ctx, also, func(ctx context.Context, tx *sqlx.Tx) error { return r.s.tell(ctx, tx, also, t) })
 	})
 	if err != nil && o.err == nil {
 		return outcome{err: fmt.Errorf("record %s: %w", t.op, err)}

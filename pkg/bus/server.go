@@ -99,6 +99,7 @@ type Server struct {
 	order   []*operation
 	err     error
 	answers *outbox.Operations
+	record  func(ctx context.Context, tx *sqlx.Tx, p tenant.Project, t attempt) error // tell, but for who measures what it costs
 
 	micro    micro.Service
 	commands *Consumer
@@ -145,7 +146,7 @@ func NewServer(b *Bus, c ServerConfig) *Server {
 	}
 	s := &Server{b: b, c: c, ops: map[string]*operation{}, idle: make(chan struct{}, 1), failed: make(chan error, 1)}
 	if c.DB != nil {
-		s.answers = outbox.NewOperations(c.DB)
+		s.answers, s.record = outbox.NewOperations(c.DB), s.tell
 	}
 	return s
 }

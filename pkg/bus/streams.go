@@ -58,6 +58,9 @@ const (
 	// maxPending is how many commands of one operation of one project may wait:
 	// what is more is refused, by the stream itself.
 	maxPending = 1000
+	// maxDeadAlike is how many dead letters of one operation of a project, or of
+	// one team there, are kept.
+	maxDeadAlike = 1000
 )
 
 // Streams lists the streams of account CC, the buckets apart.
@@ -88,6 +91,7 @@ func Streams(s Specs) []jetstream.StreamConfig {
 		{
 			Name: StreamDead, Description: "what was given up", Subjects: []string{"dead.>"}, Storage: disk, Replicas: replicas,
 			Retention: jetstream.LimitsPolicy, Discard: jetstream.DiscardOld, MaxBytes: maxDead, MaxAge: keepDead, Duplicates: dedupeWindow,
+			MaxMsgsPerSubject: maxDeadAlike,
 		},
 		{
 			Name: StreamLive, Description: "progress, for minutes", Subjects: []string{"live.>"}, Storage: light.Storage, PersistMode: light.PersistMode, Replicas: replicas,

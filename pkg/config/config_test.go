@@ -90,6 +90,10 @@ func TestFlagsWinOverTheEnvironmentOverTheFileOverDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	environ := []string{"PATH=/bin", "T_ADDR=:3", "T_ADR=:4", "T_EMPTY=", "T_FILE=f", "T_TEST_X=1", "T_API_KEY=hush"}
+	if got := l.Strays(environ, "T_FILE", "T_TEST_"); !slices.Equal(got, []string{"T_ADR"}) {
+		t.Errorf("variables that set nothing: %v", got)
+	}
 	want := defaults()
 	want.Addr, want.Count, want.Share, want.On, want.APIKey, want.DSN = ":3", 5, 0.75, true, "hush", "hush"
 	want.Large = 1 << 32

@@ -2,6 +2,7 @@ package config
 
 import (
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/viper"
@@ -89,6 +90,22 @@ func (l *Loaded) origin(f field) string {
 		return "file"
 	}
 	return "default"
+}
+
+// Strays returns the variables of environ ("NAME=value") that begin as settings do and
+// set none: a misspelled one leaves a default in force. Those in known are something
+// else; one that ends with _ stands for all that begin with it.
+func (l *Loaded) Strays(environ []string, known ...string) (out []string) {
+	for _, v := range environ {
+		name, value, _ := strings.Cut(v, "=")
+		sets := func(f field) bool { return slices.Contains(f.envs, name) }
+		other := func(k string) bool { return k == name || strings.HasSuffix(k, "_") && strings.HasPrefix(name, k) }
+		if value != "" && l.src.EnvPrefix != "" && strings.HasPrefix(name, l.src.EnvPrefix) && !slices.ContainsFunc(l.fields, sets) && !slices.ContainsFunc(known, other) {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // Keys lists the keys of cfg's settings, in the order of the struct.

@@ -315,7 +315,7 @@ func (s *Server) Stats() (Stats, error) {
 	}
 	return Stats{
 		Connections: s.ns.NumClients(), Leafs: s.ns.NumLeafNodes(), Memory: j.Memory, Disk: j.Store, MaxMemory: j.Config.MaxMemory, MaxDisk: j.Config.MaxStore,
-		Streams: j.Streams, Consumers: j.Consumers, APIErrors: int(j.API.Errors),
+		Streams: j.Streams, Consumers: j.Consumers, APIErrors: int(j.API.Errors), //nolint:gosec // G115: a count
 	}, nil
 }
 

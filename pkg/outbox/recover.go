@@ -56,7 +56,11 @@ func (w *work) compare(ctx context.Context) error {
 		w.unsure = err != nil
 		return err
 	}
-	asking, cancel := context.WithTimeout(ctx, w.conf.ackWithin)
+	within := w.conf.ackWithin
+	if l, ok := w.pub.(Pipeline); ok && elected(l.JetStream()) {
+		within = w.conf.silence
+	}
+	asking, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	epoch, last, err := p.StreamState(asking, w.conf.stream)
 	if err != nil {
@@ -68,7 +72,7 @@ func (w *work) compare(ctx context.Context) error {
 		recent []place
 	)
 	err = w.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
-		res, err := tx.ExecContext(ctx, lack, epoch, int64(last))
+		res, err := tx.ExecContext(ctx, lack, epoch, int64(last)) //nolint:gosec // G115: a stream does not count that far
 		if err != nil {
 			return err
 		}
@@ -104,7 +108,7 @@ func (w *work) compare(ctx context.Context) error {
 func (w *work) firstAt(id int64, f fate) time.Time {
 	p, ok := w.doubted[id]
 	delete(w.doubted, id)
-	if !ok || p.Epoch != f.epoch || p.Seq != int64(f.seq) {
+	if !ok || p.Epoch != f.epoch || p.Seq != int64(f.seq) { //nolint:gosec // G115: a stream does not count that far
 		return time.Time{}
 	}
 	return p.At

@@ -116,6 +116,35 @@ func (a *attacker) fresh(op attackedOp) attackCall {
 	return c
 }
 
+// things makes one of each kind that the calls of a test are about, and returns
+// their ids by the names of parameters.
+func (a *attacker) things(t testing.TB) map[string]string {
+	t.Helper()
+	type made struct {
+		ID  any            `json:"id"`
+		Key map[string]any `json:"key"`
+	}
+	ids := map[string]string{}
+	for _, c := range []struct {
+		name, path string
+		body       map[string]any
+	}{
+		{"document_id", "/api/v1/knowledge/documents/text", map[string]any{"title": "t", "content": "the lamp of the lighthouse", "category": "c"}},
+		{"schema_id", "/api/v1/events/schemas", map[string]any{"team": "thing", "noun": "n", "fact": "f", "version": 1, "schema": map[string]any{"type": "object"}}},
+		{"account_id", "/api/v1/service-accounts", map[string]any{"name": "a thing"}},
+		{"key_id", "/api/v1/keys", map[string]any{"name": "a thing", "scopes": []string{"*:read"}}},
+	} {
+		var out made
+		a.who.json("POST", c.path, c.body, 201, &out)
+		if out.ID == nil {
+			out.ID = out.Key["id"]
+		}
+		ids[c.name] = fmt.Sprint(out.ID)
+	}
+	ids["project_id"] = "1"
+	return ids
+}
+
 // samples are tried where a schema has a pattern.
 var samples = []string{"sample", "5/minute", "a@b.example", "abc", "a", "A", "1", "2026-01-02T03:04:05Z", "https://a.example/x", "*:read"}
 

@@ -5,9 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
+	"syscall"
+	"testing"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -124,4 +128,50 @@ func (w *stubborn) verify() {
 	if err := w.js.DeleteStream(t.Context(), "STUBBORN"); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestAClusterOnOneMachineStartsAgainWhatDied kills one of each kind that `up
+// --cluster` runs, and hears of each that it runs again.
+func TestAClusterOnOneMachineStartsAgainWhatDied(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("CC_TEST_CLUSTER") == "" {
+		t.Skip("starts fourteen processes: `make cluster`")
+	}
+	p := apart(t, dataDir(t), "--no-sample", "--cluster")
+	for _, name := range []string{"nats-2", "knowledge-1", "gateway-1", "postgres"} {
+		was := p.pids[name]
+		if was == 0 {
+			t.Fatalf("no process %s in %v", name, p.pids)
+		}
+		if err := syscall.Kill(was, syscall.SIGKILL); err != nil {
+			t.Fatalf("kill %s: %v", name, err)
+		}
+		p.await("process", func(e map[string]any) bool {
+			why, _ := e["why"].(string)
+			return e["role"] == name && e["again"] == true && strings.Contains(why, "killed")
+		})
+		if p.pids[name] == was {
+			t.Errorf("%s has the same process", name)
+		}
+		awaitHealthy(t, p)
+	}
+	var services []struct {
+		Name string `json:"name"`
+		ID   string `json:"id"`
+	}
+	eventually(t, "two processes of each service", func(context.Context) error {
+		services = nil
+		p.must(&services, "bus", "services")
+		of := map[string]map[string]bool{}
+		for _, s := range services {
+			if of[s.Name] == nil {
+				of[s.Name] = map[string]bool{}
+			}
+			of[s.Name][s.ID] = true
+		}
+		if len(of["knowledge"]) != 2 {
+			return fmt.Errorf("%v", of)
+		}
+		return nil
+	})
 }

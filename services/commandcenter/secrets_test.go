@@ -32,8 +32,8 @@ var sealing = regexp.MustCompile(`"keyData":\{[^}]*"value":"([^"]+)"`)
 var seed = regexp.MustCompile(`S[UAONX][A-Z2-7]{50,}`) // of an nkey
 
 // TestSecretsLieNowhere plants secrets in a full run and then reads everything
-// that the product has written: each file of PostgreSQL, its log of writes among
-// them, of the streams, buckets and logs, and each answer. What a service that is
+// that the product has written: each row and message, each file of PostgreSQL, its
+// log of writes among them, of the streams, buckets and logs, and each answer. What a service that is
 // added later writes is read without a line here.
 func TestSecretsLieNowhere(t *testing.T) {
 	t.Parallel()
@@ -113,6 +113,15 @@ func TestSecretsLieNowhere(t *testing.T) {
 				scan("the answer of "+op.id, got.body)
 			}
 		}
+	}
+	// As the product reads it: files may hold it compressed.
+	counts := p.everything(t, func(where string, value []byte) {
+		if !strings.HasPrefix(where, "file keys/") { // where they belong
+			scan(where, value)
+		}
+	})
+	if counts["rows"] < 500 || counts["messages"] < 20 {
+		t.Errorf("looked at %v only", counts)
 	}
 	p.stop() // writes what is in memory
 	scan("the log", []byte(p.log.String()))

@@ -48,7 +48,7 @@ func chooseAccount() (account, error) {
 // can reach and in a process group of its own: a Ctrl-C at the terminal is for
 // the program, which stops the server in its turn.
 func (a account) command(dir, path string, args ...string) *exec.Cmd {
-	cmd := exec.Command(path, args...) //nolint:noctx // the server outlives the start's context; runBounded bounds the rest
+	cmd := exec.Command(path, args...) //nolint:gosec,noctx // G204: programs of PostgreSQL that were found; the server outlives the start's context; runBounded bounds the rest
 	cmd.Dir = dir
 	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/bin", "LC_ALL=C", "TZ=UTC"}
 	for _, keep := range []string{"HOME", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH"} {

@@ -192,7 +192,7 @@ func fetchNPM(ctx context.Context, dir string) error {
 	if err := os.MkdirAll(work, 0o700); err != nil {
 		return fmt.Errorf("make a directory: %w", err)
 	}
-	cmd := exec.CommandContext(ctx, npm, "pack", "--loglevel=error", "--prefer-offline", name+"@"+npmVersion)
+	cmd := exec.CommandContext(ctx, npm, "pack", "--loglevel=error", "--prefer-offline", name+"@"+npmVersion) //nolint:gosec // G204: names and versions are ours
 	cmd.Dir = work
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()

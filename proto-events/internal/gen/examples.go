@@ -93,13 +93,13 @@ func sample(f protoreflect.FieldDescriptor) protoreflect.Value {
 		}
 		return protoreflect.ValueOfInt32(n)
 	case protoreflect.Uint32Kind, protoreflect.Fixed32Kind:
-		return protoreflect.ValueOfUint32(uint32(n))
+		return protoreflect.ValueOfUint32(uint32(n)) //nolint:gosec // G115: a small number
 	case protoreflect.DoubleKind:
 		return protoreflect.ValueOfFloat64(float64(n) / 2)
 	case protoreflect.FloatKind:
 		return protoreflect.ValueOfFloat32(float32(n) / 2)
 	case protoreflect.BytesKind:
-		return protoreflect.ValueOfBytes([]byte{byte(n), 0xff})
+		return protoreflect.ValueOfBytes([]byte{byte(n), 0xff}) //nolint:gosec // G115: a small number
 	default:
 		return protoreflect.ValueOfString(text(string(f.Name())))
 	}

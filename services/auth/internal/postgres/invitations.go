@@ -261,16 +261,30 @@ func accept(ctx context.Context, tx *sqlx.Tx, key []byte, userID int64, now time
 	case has != tenant.NoRole:
 		return 0, "", invitation.ErrMember
 	}
-	return p, tenant.Role(inv.Role), join(ctx, tx, inv, userID, now)
+	return p, tenant.Role(inv.Role), join(ctx, tx, inv, userID, email, now)
 }
 
 // join makes the user a member and uses the invitation up. The caller has looked
-// at both.
-func join(ctx context.Context, tx *sqlx.Tx, inv invitationRow, userID int64, now time.Time) error {
+// at both. Others to the same address end with it: who is removed later has none
+// left to come back by.
+func join(ctx context.Context, tx *sqlx.Tx, inv invitationRow, userID int64, email string, now time.Time) error {
 	p, role := tenant.Project(inv.Project), tenant.Role(inv.Role)
 	const use = `UPDATE invitations SET accepted_at = $3, accepted_by = $4 WHERE project_id = $1 AND id = $2`
 	if _, err := tx.ExecContext(ctx, use, inv.Project, inv.ID, now, userID); err != nil {
 		return fmt.Errorf("use invitation: %w", err)
+	}
+	const others = `
+		UPDATE invitations SET revoked_at = $3
+		WHERE  project_id = $1 AND email = $2 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $3
+		RETURNING id`
+	var ended []int64
+	if err := tx.SelectContext(ctx, &ended, others, inv.Project, email, now); err != nil {
+		return fmt.Errorf("end other invitations: %w", err)
+	}
+	for _, id := range ended {
+		if err := sayRevoked(ctx, tx, p, id, userID); err != nil {
+			return err
+		}
 	}
 	version, err := addMember(ctx, tx, p, userID, role, now)
 	if err != nil {

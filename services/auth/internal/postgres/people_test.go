@@ -103,6 +103,32 @@ func TestAnInvitationWorksOnceAndForTheOneItIsFor(t *testing.T) {
 	}
 }
 
+// TestNobodyComesBackByAnotherInvitation: what else was sent to the address ends when
+// it joins, in this project alone.
+func TestNobodyComesBackByAnotherInvitation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, p := w.person("a@example.org")
+	b, _ := w.person("b@example.org")
+	c, q := w.person("c@example.org")
+	other, elsewhere, open := w.invite(p, a.ID, tenant.Admin, &b.Email, 1), w.invite(q, c.ID, tenant.Member, &b.Email, 2), w.invite(p, a.ID, tenant.Viewer, nil, 3)
+	before := len(w.facts())
+	w.join(p, a.ID, b.ID, tenant.Viewer, 4)
+	e := "evt." + p.Token() + ".auth."
+	if got, want := w.facts()[before:], []string{e + "invitation.created.v1", e + "invitation.revoked.v1", e + "membership.changed.v1", e + "member.joined.v1"}; !slices.Equal(got, want) {
+		t.Errorf("facts %v", got)
+	}
+	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, monday, yes("")))
+	if _, err := w.invitations().Accept(w.ctx(), other, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
+		t.Errorf("removed, and in again: %v", err)
+	}
+	for name, key := range map[string][]byte{"of another project": elsewhere, "for nobody in particular": open} {
+		if _, err := w.invitations().Open(w.ctx(), key, monday); err != nil {
+			t.Errorf("an invitation %s: %v", name, err)
+		}
+	}
+}
+
 func TestOneOfManyThatAcceptAtOnceJoins(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -92,6 +93,9 @@ func (s Projects) Finish(ctx context.Context, id tenant.Project, streams []purge
 		if err := recount(ctx, tx, id, own); err != nil {
 			return err
 		}
+		if err := s.forgetAnswers(ctx, id); err != nil {
+			return err
+		}
 		proof = append(proof, project.Purge{Service: project.Streams, ConfirmedAt: &now, Parts: streams}, project.Purge{Service: service, ConfirmedAt: &now, Parts: own})
 		text, err := json.Marshal(proof)
 		if err != nil {
@@ -108,6 +112,22 @@ func (s Projects) Finish(ctx context.Context, id tenant.Project, streams []purge
 			return err
 		}
 		return outbox.Add(ctx, tx, &authv1.ProjectDeleted{ProjectId: id32(id), Version: id32(row.Version + 1)})
+	})
+}
+
+// forgetAnswers takes the name of a project out of the answers to calls of the
+// instance that tell of it: that of its creation, for a day. The same call again is
+// told that it is gone, and does not make another.
+func (s Projects) forgetAnswers(ctx context.Context, id tenant.Project) error {
+	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `
+			UPDATE operations SET status = 0, headers = '{}', body = NULL, error = '{"kind": "not_found", "msg": "project not found"}'
+			WHERE  project_id = 0 AND operation IN ('createProject', 'acceptInvitation') AND body IS NOT NULL
+			AND    convert_from(body, 'UTF8')::jsonb ->> 'id' = $1`
+		if _, err := tx.ExecContext(ctx, q, strconv.FormatInt(int64(id), 10)); err != nil {
+			return fmt.Errorf("forget the answer of its creation: %w", err)
+		}
+		return nil
 	})
 }
 

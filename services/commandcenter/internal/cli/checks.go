@@ -32,6 +32,10 @@ func (e *env) checkSettings() finding {
 		}
 		return fail("settings", err.Error(), "mend "+e.file+", the environment or the flags; `commandcenter config list` shows what is in force")
 	}
+	// The rest of these are no settings: where the file is, what starts other processes, and tests.
+	if stray := e.loaded.Strays(os.Environ(), "CC_CONFIG", "CC_PG_BIN", stack.Supervised, "CC_TEST_"); len(stray) > 0 {
+		return warn("settings", strings.Join(stray, ", ")+" in the environment sets nothing", "`commandcenter config list` names the variable of each setting")
+	}
 	if file := e.loaded.File(); file != "" {
 		return fine("settings", file)
 	}

@@ -54,7 +54,7 @@ is one line.`,
 	fs.IntVarP(&f.limit, "limit", "n", 100, "most facts of the past")
 	fs.BoolVar(&f.internal, "internal", false, "also facts that are not public; for an admin of the project")
 	fs.BoolVarP(&f.follow, "follow", "f", false, "go on with what is said from now on")
-	e.bind(c, false, "client.server", "client.project")
+	e.bind(c, false, "client.server", "client.ca_file", "client.project")
 	return ends(c, codesClient...)
 }
 

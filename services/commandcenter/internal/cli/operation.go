@@ -29,7 +29,7 @@ the operation under which it is known for 24 hours, to the members of its projec
   commandcenter operation show p1.knowledge.0198c0de-0000-7000-8000-000000000001
   commandcenter operation wait p1.knowledge.0198c0de-0000-7000-8000-000000000001 --timeout 1m`,
 	}
-	e.bind(c, true, "client.server")
+	e.bind(c, true, "client.server", "client.ca_file", "client.project")
 	return group(c, e.operationList(), e.operationShow(), e.operationWait())
 }
 

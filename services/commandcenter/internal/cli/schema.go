@@ -25,7 +25,7 @@ JSON Schema that is registered for it, and said again as ingestion.fact.accepted
 What does not fit is a dead letter. A version never changes: register the next.`,
 		Example: "  commandcenter bus schema register billing.invoice.paid.v1 invoice-paid.json\n  commandcenter bus schema list",
 	}, e.schemaRegister(), e.schemaList(), e.schemaDelete())
-	e.bind(c, true, "client.server", "client.project")
+	e.bind(c, true, "client.server", "client.ca_file", "client.project")
 	return c
 }
 

@@ -72,3 +72,12 @@ func TestAnEmptyInputIsToldFromAFault(t *testing.T) {
 		}
 	}
 }
+
+func TestDoctorNamesAVariableThatSetsNothing(t *testing.T) { // not parallel: the environment
+	t.Setenv("CC_REGISTRATION", "closed")
+	_, out, errs := cc(t, "", "doctor", "--json", "--server", "http://127.0.0.1:1", "--data-dir", t.TempDir())
+	var all []finding
+	if err := json.Unmarshal([]byte(out), &all); err != nil || len(all) == 0 || all[0].Part != "settings" || all[0].Status != findingWarn || !strings.Contains(all[0].Detail, "CC_REGISTRATION") {
+		t.Errorf("%v %+v %s", err, all, errs)
+	}
+}

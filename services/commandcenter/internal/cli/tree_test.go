@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,6 +58,22 @@ func TestEveryCommandSaysHowItIsUsedAndHowItEnds(t *testing.T) {
 		var d description
 		if err := json.Unmarshal([]byte(out), &d); err != nil || code != 0 || d.Command != strings.TrimSpace("commandcenter "+name) || d.Example == "" || len(d.ExitCodes) < 3 {
 			t.Errorf("%q --help --json: %d %v\n%s%s", name, code, err, out, errs)
+		}
+	})
+}
+
+// TestWhoCallsAServerCanNameItsCertificateAndTheProject: what a program knows by a
+// variable, a person types.
+func TestWhoCallsAServerCanNameItsCertificateAndTheProject(t *testing.T) {
+	t.Parallel()
+	none := []string{"auth", "doctor", "login", "logout", "password", "session", "user"} // of no project
+	every(func(c *cobra.Command, words []string) {
+		has := func(flag string) bool { return c.Flags().Lookup(flag) != nil || c.InheritedFlags().Lookup(flag) != nil }
+		if !has("server") {
+			return
+		}
+		if !has("ca") || !slices.Contains(none, words[0]) && !has("project") {
+			t.Errorf("%v: --server without --ca or --project", words)
 		}
 	})
 }

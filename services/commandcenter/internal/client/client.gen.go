@@ -3350,7 +3350,7 @@ type ClientInterface interface {
 	// AcceptInvitationWithBody Join a project
 	//
 	// Whatever is wrong with an invitation (unknown, used, revoked, run out, for another address, its inviter may invite no more), the answer is
-	// the same 404. Accepting again what one has accepted changes nothing. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
+	// the same 404. Accepting again what one has accepted changes nothing, and what else was sent to the address for this project ends. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3360,7 +3360,7 @@ type ClientInterface interface {
 	// AcceptInvitation Join a project
 	//
 	// Whatever is wrong with an invitation (unknown, used, revoked, run out, for another address, its inviter may invite no more), the answer is
-	// the same 404. Accepting again what one has accepted changes nothing. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
+	// the same 404. Accepting again what one has accepted changes nothing, and what else was sent to the address for this project ends. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4820,7 +4820,7 @@ func (c *Client) UnshareProject(ctx context.Context, slug InstanceSlug, params *
 // AcceptInvitationWithBody Join a project
 //
 // Whatever is wrong with an invitation (unknown, used, revoked, run out, for another address, its inviter may invite no more), the answer is
-// the same 404. Accepting again what one has accepted changes nothing. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
+// the same 404. Accepting again what one has accepted changes nothing, and what else was sent to the address for this project ends. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4840,7 +4840,7 @@ func (c *Client) AcceptInvitationWithBody(ctx context.Context, contentType strin
 // AcceptInvitation Join a project
 //
 // Whatever is wrong with an invitation (unknown, used, revoked, run out, for another address, its inviter may invite no more), the answer is
-// the same 404. Accepting again what one has accepted changes nothing. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
+// the same 404. Accepting again what one has accepted changes nothing, and what else was sent to the address for this project ends. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -12472,7 +12472,7 @@ type ClientWithResponsesInterface interface {
 	// AcceptInvitationWithBodyWithResponse Join a project
 	//
 	// Whatever is wrong with an invitation (unknown, used, revoked, run out, for another address, its inviter may invite no more), the answer is
-	// the same 404. Accepting again what one has accepted changes nothing. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
+	// the same 404. Accepting again what one has accepted changes nothing, and what else was sent to the address for this project ends. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -12482,7 +12482,7 @@ type ClientWithResponsesInterface interface {
 	// AcceptInvitationWithResponse Join a project
 	//
 	// Whatever is wrong with an invitation (unknown, used, revoked, run out, for another address, its inviter may invite no more), the answer is
-	// the same 404. Accepting again what one has accepted changes nothing. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
+	// the same 404. Accepting again what one has accepted changes nothing, and what else was sent to the address for this project ends. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -20477,7 +20477,7 @@ func (c *ClientWithResponses) UnshareProjectWithResponse(ctx context.Context, sl
 // AcceptInvitationWithBodyWithResponse Join a project
 //
 // Whatever is wrong with an invitation (unknown, used, revoked, run out, for another address, its inviter may invite no more), the answer is
-// the same 404. Accepting again what one has accepted changes nothing. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
+// the same 404. Accepting again what one has accepted changes nothing, and what else was sent to the address for this project ends. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -20493,7 +20493,7 @@ func (c *ClientWithResponses) AcceptInvitationWithBodyWithResponse(ctx context.C
 // AcceptInvitationWithResponse Join a project
 //
 // Whatever is wrong with an invitation (unknown, used, revoked, run out, for another address, its inviter may invite no more), the answer is
-// the same 404. Accepting again what one has accepted changes nothing. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
+// the same 404. Accepting again what one has accepted changes nothing, and what else was sent to the address for this project ends. Who has no account yet gives the secret to `POST /api/v1/auth/register`.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

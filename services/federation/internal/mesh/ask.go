@@ -108,6 +108,7 @@ func (a *Asker) Search(ctx context.Context, p tenant.Project, q Query, within ti
 	if err != nil {
 		return Result{}, err
 	}
+	absent := absentOf(entries, only)
 	entries = slices.DeleteFunc(entries, func(e instance.Entry) bool {
 		return !e.Self && !e.Admitted || len(only) > 0 && !slices.Contains(only, e.Slug)
 	})
@@ -154,8 +155,24 @@ func (a *Asker) Search(ctx context.Context, p tenant.Project, q Query, within ti
 			res.Answered++
 		}
 	}
+	res.Reports = append(res.Reports, absent...)
 	res.Found = merge(entries, lists, q.Limit)
 	return res, nil
+}
+
+// absentOf tells of those who are named and cannot be asked: a name that is
+// misspelled is no silence.
+func absentOf(entries []instance.Entry, only []string) (out []Report) {
+	for _, slug := range slices.Compact(slices.Sorted(slices.Values(only))) {
+		n := slices.IndexFunc(entries, func(e instance.Entry) bool { return e.Slug == slug })
+		switch {
+		case n < 0:
+			out = append(out, Report{Instance: slug, Reason: "there is no such instance"})
+		case !entries[n].Self && !entries[n].Admitted:
+			out = append(out, Report{Instance: slug, Reason: "it is not admitted"})
+		}
+	}
+	return out
 }
 
 // merge takes the best of each instance, then the second of each, and so on: ours

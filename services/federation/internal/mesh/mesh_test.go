@@ -88,6 +88,14 @@ func TestAReportSaysOfEveryInstanceWhyItHasNotAnswered(t *testing.T) {
 	if err != nil || len(res.Reports) != 1 || !strings.Contains(res.Reports[0].Reason, "federation.search") {
 		t.Errorf("%+v, %v", res, err)
 	}
+	res, err = a.Search(t.Context(), 1, mesh.Query{Text: "x", Limit: 2}, time.Second, []string{"stranger", "goood", "goood", "good"})
+	reasons := map[string]string{}
+	for _, r := range res.Reports {
+		reasons[r.Instance] = r.Reason
+	}
+	if err != nil || res.Asked != 0 || len(res.Reports) != 3 || reasons["goood"] != "there is no such instance" || reasons["stranger"] != "it is not admitted" {
+		t.Errorf("those who are named and cannot be asked: %+v, %v", res, err)
+	}
 	refusal := errs.New(errs.Invalid, "no such thing")
 	a.Local = func(context.Context, tenant.Project, mesh.Query) ([]mesh.Hit, error) { return nil, refusal }
 	if _, err := a.Search(t.Context(), 1, mesh.Query{Text: "x", Limit: 2}, time.Second, nil); !errors.Is(err, refusal) {

@@ -40,10 +40,10 @@ func (a Auth) Standing(ctx context.Context, q access.Question) (access.Standing,
 	if q.User > math.MaxInt32 || q.Account > math.MaxInt32 {
 		return access.Standing{}, nil
 	}
-	req := &authv1.ResolveAccessRequest{UserId: int32(q.User), ServiceAccountId: int32(q.Account), Session: q.Session}
+	req := &authv1.ResolveAccessRequest{UserId: int32(q.User), ServiceAccountId: int32(q.Account), Session: q.Session} //nolint:gosec // G115: looked at above
 	missing := q.Project > math.MaxInt32
 	if !missing {
-		req.ProjectId = int32(q.Project)
+		req.ProjectId = int32(q.Project) //nolint:gosec // G115: looked at above
 	}
 	res, err := bus.CallInternal[*authv1.ResolveAccessResponse](ctx, a.Bus, "auth", "resolveAccess", req)
 	if err != nil {

@@ -61,7 +61,7 @@ func (s *schema) checkLength(v string, at *loc, f *faults) {
 	if n >= s.minLen && (s.maxLen == nil || n <= *s.maxLen) && s.minLen <= 1 {
 		return
 	}
-	n = uint64(utf8.RuneCountInString(v))
+	n = uint64(utf8.RuneCountInString(v)) //nolint:gosec // G115: not below 0
 	if n < s.minLen {
 		f.add(at, "string_too_short", fmt.Sprintf("String should have at least %d %s", s.minLen, characters(s.minLen)), s.shown(v),
 			map[string]any{"min_length": s.minLen})

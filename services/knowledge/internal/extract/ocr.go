@@ -59,7 +59,7 @@ func (r *Reader) read(ctx context.Context, img image.Image) (string, error) {
 	if r.c.OCRLanguages != "" {
 		args = append(args, "-l", r.c.OCRLanguages)
 	}
-	c := exec.CommandContext(ctx, r.c.OCR, args...)
+	c := exec.CommandContext(ctx, r.c.OCR, args...) //nolint:gosec // G204: the operator names the program and its languages
 	c.Env = []string{"OMP_THREAD_LIMIT=1", "PATH=/usr/bin:/bin"}
 	c.Stdin = &in
 	out, err := c.StdoutPipe()

