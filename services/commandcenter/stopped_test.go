@@ -92,7 +92,7 @@ func calm(op attackedOp) bool {
 }
 
 // needs are operations whose answer another service has a part in.
-var needs = map[string]string{"getProjectStats": "knowledge", "exportAudit": "auth"}
+var needs = map[string]string{"getProjectStats": "knowledge", "exportAudit": "auth", "exportProject": "auth"}
 
 // joined makes a round a part of a name.
 var joined = strings.NewReplacer(" ", "")
