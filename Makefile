@@ -91,7 +91,7 @@ torture: ## kill -9 each part in turn under load, and hold it to its promises (R
 
 .PHONY: cluster
 cluster: ## lose one NATS server of three ten times for AWAY (60s) under load: how long writes stand still (takes 15 minutes)
-	@CC_TEST_CLUSTER=$(or $(AWAY),60s) $(GO) test -v -run 'OneOfAnything|StartsAgain' -bench ClusterLoss -benchtime 1x -timeout 40m ./services/commandcenter
+	@CC_TEST_CLUSTER=$(or $(AWAY),60s) $(GO) test -v -parallel 1 -run 'OneOfAnything|StartsAgain' -bench ClusterLoss -benchtime 1x -timeout 40m ./services/commandcenter
 
 .PHONY: namespaces
 namespaces: ## two products on machines of their own, joined by a cable; needs root and `ip netns`

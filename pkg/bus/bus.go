@@ -238,16 +238,6 @@ func (b *Bus) Conn() *nats.Conn { return b.nc }
 // JetStream is the streams' interface over [Bus.Conn].
 func (b *Bus) JetStream() jetstream.JetStream { return b.js }
 
-// beat is how often a consumer's server says that it is there; twice as long
-// without is a loss, upon which the consumer asks again. On a cluster another
-// member may have the consumer by then.
-func (b *Bus) beat() time.Duration {
-	if b.nc.ConnectedClusterName() != "" {
-		return time.Second
-	}
-	return 2 * time.Second
-}
-
 // Ready asks the server for one round trip: a health check.
 func (b *Bus) Ready(ctx context.Context) error {
 	if !b.nc.IsConnected() {

@@ -231,7 +231,7 @@ func (b *Bus) command(ctx context.Context, r *route, t Target, identity tenant.I
 // soon after nobody was there to hear. Its server may just have been lost: another
 // takes its place, and knows by the id what it has already.
 const (
-	tellAgain  = 2 * time.Second
+	tellAgain  = 500 * time.Millisecond
 	nobodyWait = 250 * time.Millisecond
 )
 

@@ -111,7 +111,8 @@ func Handle[E proto.Message](in *Inbox, h func(ctx context.Context, m Meta, e E)
 }
 
 // once runs h and records the message, in one transaction, unless it is
-// recorded already, or ordered and behind one that waits.
+// recorded already, or ordered and behind one that waits. Of a project that was
+// purged nothing is done or recorded.
 func (in *Inbox) once(ctx context.Context, durable string, m Meta, ordered bool, h func(ctx context.Context) error) (again bool, err error) {
 	if in.c.DB == nil {
 		return false, h(ctx)
@@ -134,6 +135,13 @@ func (in *Inbox) once(ctx context.Context, durable string, m Meta, ordered bool,
 	}
 	if err := h(ctx); err != nil {
 		return false, err
+	}
+	err = in.c.DB.InTenant(ctx, m.Project, func(ctx context.Context, tx *sqlx.Tx) error { return outbox.Open(ctx, tx, m.Project) })
+	if errors.Is(err, outbox.ErrClosed) { // it was purged: nobody needs it any more
+		return true, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("inbox: %w", err)
 	}
 	if err := unit.Commit(ctx); err != nil {
 		return false, fmt.Errorf("inbox: commit: %w", err)

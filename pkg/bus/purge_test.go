@@ -1,11 +1,13 @@
 package bus_test
 
 import (
+	"context"
 	"encoding/base64"
 	"errors"
 	"strings"
 	"testing"
 
+	"github.com/jmoiron/sqlx"
 	"github.com/nats-io/nats.go/jetstream"
 
 	events "github.com/commandcenter/commandcenter/proto-events"
@@ -14,6 +16,8 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/natsd"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
 	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
@@ -169,4 +173,75 @@ func mine(subject string, p tenant.Project) bool {
 		}
 	}
 	return false
+}
+
+// TestNothingIsKeptOfAProjectThatIsGone: commands and facts that come after its
+// purge, or were in hand, leave no row, and are not tried again.
+func TestNothingIsKeptOfAProjectThatIsGone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Error(err)
+		}
+	}
+	ran := make(chan string, 8)
+	w.Run(w.serve(bus.ServerConfig{Attempts: 1}, func(_ context.Context, r echoRequest) error {
+		ran <- r.Text
+		if r.Text == "purged meanwhile" {
+			must(w.db.InTenant(pg.Detached(t.Context()), 43, func(ctx context.Context, tx *sqlx.Tx) error {
+				_, err := purge.Rows(ctx, tx, 43)
+				return err
+			}))
+		}
+		if r.Text == "refused" {
+			return errs.New(errs.Conflict, "as asked")
+		}
+		return nil
+	}))
+	must(w.db.InTenant(t.Context(), 42, func(ctx context.Context, tx *sqlx.Tx) error {
+		_, err := purge.Rows(ctx, tx, 42)
+		return err
+	}))
+	for text, p := range map[string]tenant.Project{"late": 42, "refused": 42, "purged meanwhile": 43} {
+		who := alice
+		who.Project = p
+		_, err := w.Bus(bustest.Edge).Command(t.Context(), bus.Target{Service: "auth", Operation: "count", Project: p}, who, []byte(`{"text":"`+text+`"}`), bus.CommandOptions{Key: text, Wait: bustest.Patience})
+		if errs.KindOf(err) != errs.NotFound {
+			t.Errorf("%s: %v", text, err)
+		}
+		if got := bustest.Await(w.Env, ran); got != text {
+			t.Errorf("ran %q", got)
+		}
+	}
+	var rows int
+	const q = `SELECT (SELECT count(*) FROM auth.operations WHERE project_id > 0) + (SELECT count(*) FROM auth.outbox WHERE project_id > 0)`
+	must(pgtest.Admin(t, w.db).Get(&rows, q))
+	if rows != 0 {
+		t.Errorf("%d rows are kept", rows)
+	}
+	if dead, err := w.Bus(bustest.Edge).DeadLetters(t.Context(), bus.DeadFilter{}); err != nil || len(dead) != 0 {
+		t.Errorf("dead letters %v, %v", dead, err)
+	}
+
+	heard := make(chan string, 8)
+	env := bustest.New(t, "auth", "knowledge")
+	in := newInbox(env, bus.InboxConfig{DB: w.db}, func(_ context.Context, m bus.Meta, _ *authv1.ProjectDeleting) error {
+		heard <- m.ID
+		return nil
+	})
+	env.Run(in)
+	env.SayAs("gone", deleting(42, 2))
+	env.SayAs("there", deleting(44, 2))
+	for _, want := range []string{"gone", "there"} {
+		if got := bustest.Await(env, heard); got != want {
+			t.Errorf("heard %s, want %s", got, want)
+		}
+	}
+	eventually(t, func() bool {
+		var all []string
+		must(pgtest.Admin(t, w.db).Select(&all, `SELECT message_id FROM auth.inbox`))
+		return len(all) == 1 && all[0] == "there"
+	})
 }

@@ -22,6 +22,10 @@ import (
 // edge itself trusts what it knows for about so long.
 const recheckAfter = 2 * time.Second
 
+// errGone refuses a command for a project that was purged while it waited, or ran.
+// Nothing is kept of it.
+var errGone = errs.New(errs.NotFound, "the project is gone")
+
 // command runs one command of the stream. nil acknowledges it: it was
 // answered, be it with a refusal.
 func (s *Server) command(ctx context.Context, d *Delivery) error {
@@ -143,6 +147,10 @@ func (s *Server) run(ctx context.Context, c *incoming, d *Delivery, id tenant.Id
 		unit.Rollback()
 		return s.replayed(ctx, c, d, id)
 	}
+	if errors.Is(err, outbox.ErrClosed) {
+		unit.Rollback()
+		return s.refuse(ctx, c, d, errGone)
+	}
 	if err != nil {
 		return s.fault(c, err)
 	}
@@ -159,6 +167,9 @@ func (s *Server) keep(ctx context.Context, tx *sqlx.Tx, c *incoming, d *Delivery
 	if err := s.answers.Save(ctx, tx, record(c, id, o)); err != nil {
 		return err
 	}
+	if err := outbox.Open(ctx, tx, c.project); err != nil {
+		return err
+	}
 	return s.record(ctx, tx, c.project, attempt{
 		call: c.id.String(), op: c.op.name, id: id, principal: id.Principal, header: d.Header, accepted: c.accepted, outcome: o,
 	})
@@ -171,6 +182,9 @@ func (s *Server) settled(ctx context.Context, c *incoming, d *Delivery, id tenan
 	})
 	if errors.Is(err, outbox.ErrAnswered) {
 		return s.replayed(ctx, c, d, id)
+	}
+	if errors.Is(err, outbox.ErrClosed) {
+		return s.refuse(ctx, c, d, errGone)
 	}
 	if err != nil {
 		return s.fault(c, err)
@@ -213,7 +227,7 @@ func (s *Server) giveUp(ctx context.Context, d *Delivery, cause error) error {
 	err = s.c.DB.InTenant(ctx, c.project, func(ctx context.Context, tx *sqlx.Tx) error {
 		return s.keep(ctx, tx, c, d, who.identity(), o)
 	})
-	if err != nil && !errors.Is(err, outbox.ErrAnswered) {
+	if err != nil && !errors.Is(err, outbox.ErrAnswered) && !errors.Is(err, outbox.ErrClosed) {
 		return fmt.Errorf("keep the failure of command %s: %w", c.id, err)
 	}
 	s.respond(ctx, get(d.Header, headerReply), o, false)

@@ -16,7 +16,7 @@ import (
 // said only when within has passed and nobody has called [Settle]: by it the end
 // of something is told of although whoever would tell was cut off. When tx has
 // changed nothing yet, nothing is promised, which promised reports. The same id
-// twice is one promise.
+// twice is one promise, of what was given last.
 func Promise(ctx context.Context, tx *sqlx.Tx, id uuid.UUID, within time.Duration, msg proto.Message, opts ...Option) (promised bool, err error) {
 	r, err := rowOf(ctx, msg, append(opts, WithID(id))...)
 	if err != nil {
@@ -25,7 +25,7 @@ func Promise(ctx context.Context, tx *sqlx.Tx, id uuid.UUID, within time.Duratio
 	const q = `
 		INSERT INTO outbox_promises (message_id, project_id, subject, headers, data, due_at)
 		SELECT $1, $2, $3, $4, $5, now() + $6 * interval '1 microsecond' WHERE pg_current_xact_id_if_assigned() IS NOT NULL
-		ON CONFLICT DO NOTHING`
+		ON CONFLICT (project_id, message_id) DO UPDATE SET headers = excluded.headers, data = excluded.data`
 	res, err := tx.ExecContext(ctx, q, r.MessageID, int64(r.Project), r.Subject, r.Header, r.Data, within.Microseconds())
 	if err != nil {
 		return false, fmt.Errorf("promise event %s: %w", r.Subject, err)

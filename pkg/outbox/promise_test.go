@@ -44,7 +44,7 @@ func TestAPromiseIsSaidWhenItIsDueAndNotSettled(t *testing.T) {
 	if promise(t, db, 1, broken, false, -time.Second, 1) {
 		t.Error("promised, although nothing has changed")
 	}
-	if !promise(t, db, 1, broken, true, -time.Second, 1) || promise(t, db, 1, broken, true, -time.Minute, 9) {
+	if !promise(t, db, 1, broken, true, -time.Second, 9) || !promise(t, db, 1, broken, true, -time.Minute, 1) || left(t, db, "outbox_promises") != 1 {
 		t.Error("want one promise of an id")
 	}
 	promise(t, db, 1, settled, true, -time.Second, 2)

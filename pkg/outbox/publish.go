@@ -171,12 +171,22 @@ func (w *work) publishAll(ctx context.Context, p Pipeline, batch []waiting) []fa
 			}
 		}
 	}
+	heard := func() {}
+	if elected(js) {
+		var silent context.CancelFunc
+		ctx, silent = context.WithCancel(ctx)
+		defer silent()
+		t := time.AfterFunc(w.conf.silence, silent)
+		defer t.Stop()
+		heard = func() { t.Reset(w.conf.silence) }
+	}
 	for i, ack := range acks {
 		if ack == nil {
 			continue
 		}
 		select {
 		case got := <-ack.Ok():
+			heard()
 			fates[i].seq = got.Sequence
 			fates[i].epoch, fates[i].err = w.epoch(ctx, p, got.Stream)
 		case err := <-ack.Err():
@@ -187,6 +197,11 @@ func (w *work) publishAll(ctx context.Context, p Pipeline, batch []waiting) []fa
 	}
 	return fates
 }
+
+// elected reports whether the stream's server is one of several that elect a
+// leader: one that is lost says nothing of what it was given, and another has
+// its place long before a slow one were given up.
+func elected(js jetstream.JetStream) bool { return js.Conn().ConnectedClusterName() != "" }
 
 // epoch asks for a stream's epoch once; it is asked again after every doubt.
 func (w *work) epoch(ctx context.Context, p Pipeline, stream string) (string, error) {

@@ -56,7 +56,11 @@ func (w *work) compare(ctx context.Context) error {
 		w.unsure = err != nil
 		return err
 	}
-	asking, cancel := context.WithTimeout(ctx, w.conf.ackWithin)
+	within := w.conf.ackWithin
+	if l, ok := w.pub.(Pipeline); ok && elected(l.JetStream()) {
+		within = w.conf.silence
+	}
+	asking, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	epoch, last, err := p.StreamState(asking, w.conf.stream)
 	if err != nil {

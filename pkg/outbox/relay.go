@@ -50,6 +50,7 @@ type relayConfig struct {
 	poll       time.Duration
 	batch      int
 	ackWithin  time.Duration
+	silence    time.Duration // on a cluster: without an ack, before it is asked again
 	sweepEvery time.Duration
 	keep       time.Duration
 	keepHeard  time.Duration
@@ -89,7 +90,7 @@ func Metrics(r prometheus.Registerer) RelayOption {
 // NewRelay returns the relay of db's schema.
 func NewRelay(db *pg.DB, pub Publisher, log *slog.Logger, opts ...RelayOption) *Relay {
 	c := relayConfig{
-		stream: "EVENTS", poll: 250 * time.Millisecond, batch: 256, ackWithin: 10 * time.Second,
+		stream: "EVENTS", poll: 250 * time.Millisecond, batch: 256, ackWithin: 10 * time.Second, silence: 2 * time.Second,
 		sweepEvery: 10 * time.Minute, keep: 7 * 24 * time.Hour, keepHeard: 30 * 24 * time.Hour, keepAnswer: 24 * time.Hour,
 		keepOpen: 7 * 24 * time.Hour,
 	}

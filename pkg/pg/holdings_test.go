@@ -40,5 +40,5 @@ func TestTheCatalogTellsWhichTablesHoldRowsOfProjects(t *testing.T) {
 			t.Error("the role across is not seen")
 		}
 	}
-	equal(t, names, []string{"held_facts", "inbox", "job_steps", "jobs", "operations", "outbox", "outbox_promises", "tokens"})
+	equal(t, names, []string{"closed_projects", "held_facts", "inbox", "job_steps", "jobs", "operations", "outbox", "outbox_promises", "tokens"})
 }

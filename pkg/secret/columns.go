@@ -97,10 +97,14 @@ func Rewrap(ctx context.Context, db *pg.DB, ring *Ring) ([]Count, error) {
 	})
 }
 
+// row is what [Row] makes of the primary key.
 func (c Column) row() string {
 	keys := make([]string, len(c.Keys))
 	for i, k := range c.Keys {
 		keys[i] = pq.QuoteIdentifier(k) + `::text`
+		if len(c.Keys) > 1 {
+			keys[i] = `replace(replace(` + keys[i] + `, '\', '\\'), '/', '\/')`
+		}
 	}
 	return `(` + strings.Join(keys, ` || '/' || `) + `)`
 }

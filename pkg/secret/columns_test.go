@@ -46,12 +46,27 @@ func fill(t *testing.T, db *pg.DB, ring *secret.Ring, n int) {
 		}
 	}
 	err := db.InTenant(t.Context(), tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
-		p := secret.Place{Schema: "vault", Table: "hooks", Column: "token", Row: "example.org//in"}
+		p := secret.Place{Schema: "vault", Table: "hooks", Column: "token", Row: secret.Row("example.org", "/in")}
 		_, err := tx.ExecContext(ctx, `INSERT INTO hooks VALUES ('example.org', '/in', $1::bytea)`, seal(t, ring, p, hush))
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestTwoKeysOfSeveralColumnsAreNeverOnePlace(t *testing.T) {
+	t.Parallel()
+	seen := map[string][]string{}
+	for _, columns := range [][]string{{"a", "/b"}, {"a/", "b"}, {"a", `\/b`}, {`a\`, "/b"}, {`a\/`, "b"}, {"a", "b"}, {`a\`, "b"}, {"a", "", "b"}, {"", "a", "b"}, {"a/b", ""}, {"a", "b/"}, {"a", "b", ""}} {
+		row := secret.Row(columns...)
+		if other, taken := seen[row]; taken {
+			t.Errorf("%q and %q are both %s", columns, other, row)
+		}
+		seen[row] = columns
+	}
+	if secret.Row("a/b") != "a/b" || secret.Row("1", "x") != "1/x" { // what was sealed before opens still
+		t.Error("rows are spelled anew")
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 
 	"github.com/tink-crypto/tink-go/v2/aead"
@@ -33,11 +34,26 @@ var (
 )
 
 // Place is where a sealed value lies. Row is the primary key without project_id,
-// as PostgreSQL writes it; several columns are joined by "/".
+// as PostgreSQL writes it; several columns are joined by [Row].
 type Place struct {
 	Schema, Table, Column string
 	Project               int64 // 0 for the instance
 	Row                   string
+}
+
+// Row is a primary key of several columns as one text, which no other has: they
+// are joined by "/", and a "/" or a "\" in one of them follows a "\". A key of one
+// column is as it is.
+func Row(columns ...string) string {
+	if len(columns) == 1 {
+		return columns[0]
+	}
+	escape := strings.NewReplacer(`\`, `\\`, `/`, `\/`)
+	parts := make([]string, len(columns))
+	for i, c := range columns {
+		parts[i] = escape.Replace(c)
+	}
+	return strings.Join(parts, "/")
 }
 
 // String names the place.

@@ -25,7 +25,7 @@ func FuzzOperations(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		b := &bytesOf{in: in}
 		op := a.ops[b.below(len(a.ops))]
-		if op.delivery == "live" {
+		if op.delivery == "live" && op.id != "followEvents" {
 			return // its answer has no end
 		}
 		a.send(t, b.call(a, op))

@@ -25,7 +25,8 @@ const understood = 75
 
 // readByHand are modules whose licence no list knows, and what it says.
 var readByHand = map[string]string{
-	"github.com/xi2/xz": "its authors put it into the public domain",
+	"github.com/xi2/xz":                      "its authors put it into the public domain",
+	"github.com/modelcontextprotocol/go-sdk": "the code is under Apache-2.0 and, what is older, MIT; CC-BY-4.0 is for its documentation, of which nothing is linked",
 }
 
 var licenceFile = regexp.MustCompile(`(?i)^(un)?(licen[cs]e|copying)([.-].*)?$`)

@@ -28,6 +28,7 @@ var remains = map[string]string{
 	`(knowledge|ingestion|federation)\.outbox\.(project_id|subject|headers|data)`:    "that it was purged",
 	`auth\.outbox\.(project_id|subject|headers)`:                                     "that it is deleted",
 	`auth\.operations\.project_id`:                                                   "the answer of the deletion",
+	`(auth|knowledge|ingestion|federation)\.closed_projects\.project_id`:             "that nothing is written for it any more",
 	`knowledge\.generations\.project_id`:                                             "that nothing is accepted for it any more",
 	`stream EVENTS evt\.p\d+\.auth\.project\.(deleting|deleted)\.v1`:                 "that it is deleted, and gone",
 	`stream EVENTS evt\.p\d+\.(knowledge|ingestion|federation)\.project\.purged\.v1`: "that it was purged",

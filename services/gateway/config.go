@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
@@ -58,6 +59,9 @@ type Config struct {
 	Anonymous string // per address, without a valid token
 	Reads     string // per user
 	Writes    string // per user
+	// Operations are other limits for operations whose contract gives them one, as
+	// "register=50/hour".
+	Operations []string
 
 	Metrics     string // who may read /metrics: loopback, public or off
 	LogRequests bool   // one line per call at level info; failures are logged always
@@ -104,6 +108,9 @@ func (c Config) Validate() error {
 			bad(key, "%w", err)
 		}
 	}
+	if _, err := c.operations(); err != nil {
+		bad("operation_limits", "%w", err)
+	}
 	for key, n := range map[string]int64{
 		"max_body": c.MaxBody, "max_upload": c.MaxUpload, "max_archive": c.MaxArchive, "max_header": int64(c.MaxHeader), "max_conns": int64(c.MaxConns),
 		"max_in_flight": int64(c.MaxInFlight), "max_backlog": int64(c.MaxBacklog), "max_streams": int64(c.MaxStreams), "max_streams_per_user": int64(c.MaxPerUser),
@@ -138,6 +145,24 @@ func (c Config) proxies() ([]netip.Prefix, error) {
 			return nil, fmt.Errorf("%q is neither an address nor a network", text)
 		}
 		out = append(out, p.Masked())
+	}
+	return out, nil
+}
+
+// operations are the limits of operations, by their ids. There is no off among
+// them: what is open to everybody stays bounded.
+func (c Config) operations() (map[string]contract.Rate, error) {
+	out := map[string]contract.Rate{}
+	for _, text := range c.Operations {
+		id, rate, ok := strings.Cut(strings.TrimSpace(text), "=")
+		if !ok || id == "" {
+			return nil, fmt.Errorf("%q: want <operation>=<number>/<second, minute, hour or day>, such as register=50/hour", text)
+		}
+		r, err := contract.ParseRate(strings.TrimSpace(rate))
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", id, err)
+		}
+		out[strings.TrimSpace(id)] = r
 	}
 	return out, nil
 }
@@ -182,10 +207,11 @@ func (c Config) serve() (serve.Config, error) {
 		RequestTimeout: c.RequestTimeout, CommandWait: c.CommandWait, MaxWait: c.MaxWait, UploadTimeout: c.UploadTimeout, UploadStall: c.UploadStall,
 		HealthTimeout: c.HealthTimeout, Heartbeat: c.Heartbeat, Metrics: serve.Metrics(c.Metrics), LogRequests: c.LogRequests,
 	}
-	var faulty [3]error
+	var faulty [4]error
 	out.Anonymous, faulty[0] = parseRate(c.Anonymous)
 	out.Reads, faulty[1] = parseRate(c.Reads)
 	out.Writes, faulty[2] = parseRate(c.Writes)
+	out.Operations, faulty[3] = c.operations()
 	return out, errors.Join(faulty[:]...)
 }
 

@@ -232,7 +232,7 @@ func TestAConfigurationAtFaultIsRefusedWhole(t *testing.T) {
 	}
 	c := gateway.Config{
 		Addr: "nowhere", CertFile: "a.pem", Origins: []string{"*", "http://a/b"}, TrustedProxies: []string{"x"},
-		Anonymous: "often", Reads: "1/x", Writes: "0/hour", Metrics: "maybe", AccessKept: time.Hour,
+		Anonymous: "often", Reads: "1/x", Writes: "0/hour", Metrics: "maybe", AccessKept: time.Hour, Operations: []string{"login=off"},
 	}
 	err := c.Validate()
 	if err == nil {
@@ -240,7 +240,7 @@ func TestAConfigurationAtFaultIsRefusedWhole(t *testing.T) {
 	}
 	for _, word := range []string{
 		"gateway.addr", "gateway.cert_file", "gateway.origins", "gateway.trusted_proxies", "gateway.anonymous", "gateway.reads",
-		"gateway.writes", "gateway.metrics", "gateway.max_body", "gateway.command_wait", "gateway.access_kept",
+		"gateway.writes", "gateway.metrics", "gateway.max_body", "gateway.command_wait", "gateway.access_kept", "gateway.operation_limits",
 	} {
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("nothing about %s in %v", word, err)

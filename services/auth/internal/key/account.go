@@ -13,8 +13,12 @@ import (
 // Refusals of accounts.
 var (
 	ErrUnknownAccount = errs.New(errs.NotFound, "service account not found")
+	ErrManyAccounts   = errs.Newf(errs.Conflict, "there are %d service accounts already: delete one first", MaxAccounts)
 	ErrNameTaken      = errs.New(errs.Conflict, "a service account of this name already exists")
 )
+
+// MaxAccounts is how many service accounts a project may have.
+const MaxAccounts = 100
 
 // Account is a member of a project that is nobody.
 type Account struct {
@@ -42,14 +46,16 @@ type Accounts struct {
 type accounts interface {
 	// Accounts returns those of the project, by name.
 	Accounts(ctx context.Context, p tenant.Project) ([]Account, error)
-	// CreateAccount keeps a new one and says so, or returns [ErrNameTaken].
+	// CreateAccount keeps a new one and says so, or returns [ErrNameTaken] or
+	// [ErrManyAccounts]. Like the others it returns [ErrAdmin] when who does it is no
+	// admin any more: the call may be of before.
 	CreateAccount(ctx context.Context, a Account) (Account, error)
 	// UpdateAccount changes one under its lock and says so. It returns
 	// [ErrUnknownAccount] and [ErrNameTaken].
-	UpdateAccount(ctx context.Context, p tenant.Project, id int64, now time.Time, c Change) (Account, error)
+	UpdateAccount(ctx context.Context, p tenant.Project, by, id int64, now time.Time, c Change) (Account, error)
 	// DeleteAccount ends one with its keys and says so, or returns
 	// [ErrUnknownAccount].
-	DeleteAccount(ctx context.Context, p tenant.Project, id int64) error
+	DeleteAccount(ctx context.Context, p tenant.Project, by, id int64) error
 }
 
 // List returns those of the caller's project, by name.
@@ -81,7 +87,7 @@ func (s Accounts) Update(ctx context.Context, caller tenant.Identity, id int64, 
 	if err != nil {
 		return Account{}, err
 	}
-	a, err := s.Store.UpdateAccount(ctx, caller.Project, id, s.Now(), c)
+	a, err := s.Store.UpdateAccount(ctx, caller.Project, caller.UserID, id, s.Now(), c)
 	if err != nil {
 		return Account{}, fmt.Errorf("update service account: %w", err)
 	}
@@ -93,7 +99,7 @@ func (s Accounts) Delete(ctx context.Context, caller tenant.Identity, id int64) 
 	if _, err := permitted(caller, Change{}); err != nil {
 		return err
 	}
-	if err := s.Store.DeleteAccount(ctx, caller.Project, id); err != nil {
+	if err := s.Store.DeleteAccount(ctx, caller.Project, caller.UserID, id); err != nil {
 		return fmt.Errorf("delete service account: %w", err)
 	}
 	return nil

@@ -26,14 +26,16 @@ type Rules struct {
 
 type store interface {
 	// Add keeps a new key with its hash and says so. It returns [ErrUnknownAccount]
-	// for a service account that is not there, and [ErrTooMany].
+	// for a service account that is not there, [ErrNamed] and [ErrTooMany]; and
+	// [ErrAdmin] when it is one's and its maker is no admin any more.
 	Add(ctx context.Context, k Key, hash []byte) error
 	// List returns the live keys of the project, newest first: those of a user,
 	// or with 0 all.
 	List(ctx context.Context, p tenant.Project, user int64, now time.Time) ([]Key, error)
 	// End finds a live key, locks it, asks judge, and does what it says: it revokes
 	// the key or lets it live until a time, keeps the next one, and says so. It
-	// returns [ErrUnknown] when there is no such key.
+	// returns [ErrUnknown] when there is no such key, and for the next one what Add
+	// does; it has the name of the one that it replaces.
 	End(ctx context.Context, p tenant.Project, id uuid.UUID, now time.Time, judge func(Key) (Ending, error)) error
 }
 

@@ -27,6 +27,7 @@ var (
 	// somebody else's alike.
 	ErrUnknown = errs.New(errs.NotFound, "API key not found")
 	ErrTooMany = errs.Newf(errs.Conflict, "there are %d live keys already: revoke one first", MaxPerHolder)
+	ErrNamed   = errs.New(errs.Conflict, "there is a live key of this name already")
 	ErrAdmin   = errs.New(errs.Forbidden, "this takes an admin of the project")
 )
 

@@ -92,7 +92,7 @@ func (s *shelf) CreateAccount(_ context.Context, a Account) (Account, error) {
 	return a, s.fail
 }
 
-func (s *shelf) UpdateAccount(_ context.Context, _ tenant.Project, id int64, now time.Time, c Change) (Account, error) {
+func (s *shelf) UpdateAccount(_ context.Context, _ tenant.Project, _, id int64, now time.Time, c Change) (Account, error) {
 	a, ok := s.accounts[id]
 	if !ok {
 		return a, ErrUnknownAccount
@@ -108,7 +108,7 @@ func (s *shelf) UpdateAccount(_ context.Context, _ tenant.Project, id int64, now
 	return a, nil
 }
 
-func (s *shelf) DeleteAccount(_ context.Context, _ tenant.Project, id int64) error {
+func (s *shelf) DeleteAccount(_ context.Context, _ tenant.Project, _, id int64) error {
 	if _, ok := s.accounts[id]; !ok {
 		return ErrUnknownAccount
 	}

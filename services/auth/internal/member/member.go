@@ -23,6 +23,7 @@ type Member struct {
 	UserID   int64
 	Email    string
 	FullName *string
+	Active   bool // the account is not switched off
 	Role     tenant.Role
 	Joined   time.Time
 }

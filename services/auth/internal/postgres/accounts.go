@@ -59,12 +59,38 @@ func (s Keys) CreateAccount(ctx context.Context, a key.Account) (key.Account, er
 		RETURNING project_id, account_id, name, role, version, created_by, created_at, updated_at`
 	var row accountRow
 	err := s.db.InTenant(ctx, a.Project, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := lockProject(ctx, tx, a.Project); err != nil { // so that the count is right
+			return err
+		}
+		if err := adminNow(ctx, tx, a.Project, a.CreatedBy); err != nil {
+			return err
+		}
+		var there int
+		if err := tx.GetContext(ctx, &there, `SELECT count(*) FROM service_accounts WHERE project_id = $1`, int64(a.Project)); err != nil {
+			return fmt.Errorf("count service accounts: %w", err)
+		}
+		if there >= key.MaxAccounts {
+			return key.ErrManyAccounts
+		}
 		if err := tx.GetContext(ctx, &row, q, int64(a.Project), a.Name, string(a.Role), a.CreatedBy, a.CreatedAt); err != nil {
 			return named(err)
 		}
 		return outbox.Add(ctx, tx, row.changed(row.Role))
 	})
 	return row.noun(), err
+}
+
+// adminNow refuses somebody who is no admin of the project any more. Who is one
+// stays so for the rest of the transaction.
+func adminNow(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64) error {
+	who, err := standing(ctx, tx, p, userID)
+	if err != nil {
+		return err
+	}
+	if !who.may(string(tenant.Admin)) {
+		return key.ErrAdmin
+	}
+	return nil
 }
 
 // named makes a refusal of a name that is taken.
@@ -76,13 +102,16 @@ func named(err error) error {
 }
 
 // UpdateAccount changes one and says so.
-func (s Keys) UpdateAccount(ctx context.Context, p tenant.Project, id int64, now time.Time, c key.Change) (key.Account, error) {
+func (s Keys) UpdateAccount(ctx context.Context, p tenant.Project, by, id int64, now time.Time, c key.Change) (key.Account, error) {
 	const q = `
 		UPDATE service_accounts SET name = coalesce($3, name), role = coalesce($4, role), version = version + 1, updated_at = $5
 		WHERE  project_id = $1 AND account_id = $2
 		RETURNING project_id, account_id, name, role, version, created_by, created_at, updated_at`
 	var row accountRow
 	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := adminNow(ctx, tx, p, by); err != nil {
+			return err
+		}
 		err := tx.GetContext(ctx, &row, q, int64(p), id, c.Name, c.Role, now)
 		if pg.NoRows(err) {
 			return key.ErrUnknownAccount
@@ -96,8 +125,11 @@ func (s Keys) UpdateAccount(ctx context.Context, p tenant.Project, id int64, now
 }
 
 // DeleteAccount ends one with its keys, and says so of each.
-func (s Keys) DeleteAccount(ctx context.Context, p tenant.Project, id int64) error {
+func (s Keys) DeleteAccount(ctx context.Context, p tenant.Project, by, id int64) error {
 	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := adminNow(ctx, tx, p, by); err != nil {
+			return err
+		}
 		_, err := deleteAccount(ctx, tx, p, id)
 		return err
 	})

@@ -49,30 +49,54 @@ const columnsOfKey = `
 // Add keeps a new key with its hash and says so.
 func (s Keys) Add(ctx context.Context, k key.Key, hash []byte) error {
 	return s.db.InTenant(ctx, k.Project, func(ctx context.Context, tx *sqlx.Tx) error {
-		// Who makes two at a time waits here, so that the count is right.
-		lock, holder := `SELECT id FROM users WHERE id = $1 AND $2 <> 0 FOR UPDATE`, k.Holder.User
-		if k.Holder.Account != 0 {
-			lock, holder = `SELECT account_id FROM service_accounts WHERE account_id = $1 AND project_id = $2 FOR UPDATE`, k.Holder.Account
+		if err := room(ctx, tx, k, uuid.Nil); err != nil {
+			return err
 		}
-		var id int64
-		if err := tx.GetContext(ctx, &id, lock, holder, int64(k.Project)); pg.NoRows(err) {
-			return key.ErrUnknownAccount
-		} else if err != nil {
-			return fmt.Errorf("lock the holder: %w", err)
+		const named = `
+			SELECT EXISTS (SELECT FROM api_keys
+			WHERE  project_id = $1 AND coalesce(user_id, 0) = $2 AND coalesce(account_id, 0) = $3 AND lower(name) = lower($5)
+			AND    revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4))`
+		var taken bool
+		if err := tx.GetContext(ctx, &taken, named, int64(k.Project), k.Holder.User, k.Holder.Account, k.CreatedAt, k.Name); err != nil {
+			return fmt.Errorf("look for the name: %w", err)
 		}
-		const count = `
-			SELECT count(*) FROM api_keys
-			WHERE  project_id = $1 AND coalesce(user_id, 0) = $2 AND coalesce(account_id, 0) = $3
-			AND    revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4)`
-		var live int
-		if err := tx.GetContext(ctx, &live, count, int64(k.Project), k.Holder.User, k.Holder.Account, k.CreatedAt); err != nil {
-			return fmt.Errorf("count keys: %w", err)
-		}
-		if live >= key.MaxPerHolder {
-			return key.ErrTooMany
+		if taken {
+			return key.ErrNamed
 		}
 		return addKey(ctx, tx, k, hash, "")
 	})
+}
+
+// room locks the holder of a key that is to be, and refuses one more than it may
+// have; the key that ends is not counted. Who makes a key for a service account has
+// to be an admin still.
+func room(ctx context.Context, tx *sqlx.Tx, k key.Key, ends uuid.UUID) error {
+	// Who makes two at a time waits here, so that the count is right.
+	lock, holder := `SELECT id FROM users WHERE id = $1 AND $2 <> 0 FOR NO KEY UPDATE`, k.Holder.User
+	if k.Holder.Account != 0 {
+		if err := adminNow(ctx, tx, k.Project, k.CreatedBy); err != nil {
+			return err
+		}
+		lock, holder = `SELECT account_id FROM service_accounts WHERE account_id = $1 AND project_id = $2 FOR UPDATE`, k.Holder.Account
+	}
+	var id int64
+	if err := tx.GetContext(ctx, &id, lock, holder, int64(k.Project)); pg.NoRows(err) {
+		return key.ErrUnknownAccount
+	} else if err != nil {
+		return fmt.Errorf("lock the holder: %w", err)
+	}
+	const count = `
+		SELECT count(*) FROM api_keys
+		WHERE  project_id = $1 AND coalesce(user_id, 0) = $2 AND coalesce(account_id, 0) = $3 AND key_id <> $5
+		AND    revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $4)`
+	var live int
+	if err := tx.GetContext(ctx, &live, count, int64(k.Project), k.Holder.User, k.Holder.Account, k.CreatedAt, ends); err != nil {
+		return fmt.Errorf("count keys: %w", err)
+	}
+	if live >= key.MaxPerHolder {
+		return key.ErrTooMany
+	}
+	return nil
 }
 
 func addKey(ctx context.Context, tx *sqlx.Tx, k key.Key, hash []byte, replaces string) error {
@@ -128,6 +152,13 @@ func (s Keys) End(ctx context.Context, p tenant.Project, id uuid.UUID, now time.
 			return err
 		}
 		if e.Next != nil {
+			ends := id
+			if e.Until.After(now) {
+				ends = uuid.Nil // there are both for a while
+			}
+			if err := room(ctx, tx, *e.Next, ends); err != nil {
+				return err
+			}
 			if err := addKey(ctx, tx, *e.Next, e.Hash, id.String()); err != nil {
 				return err
 			}

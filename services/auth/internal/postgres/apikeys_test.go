@@ -99,11 +99,11 @@ func TestKeysThatEndedLongAgoAreSwept(t *testing.T) {
 func TestAnEndedAccountTakesItsKeysAndSaysSo(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	_, p := w.person("a@example.org")
+	u, p := w.person("a@example.org")
 	account := w.account(p)
 	_, hash := w.apiKey(p, account, monday, nil)
 	before := len(w.facts())
-	w.must(w.keys().DeleteAccount(w.ctx(), p, account))
+	w.must(w.keys().DeleteAccount(w.ctx(), p, u.ID, account))
 	prefix := "evt." + p.Token() + ".auth."
 	if got := w.facts()[before:]; !slices.Equal(got, []string{prefix + "key.revoked.v1", prefix + "service_account.changed.v1"}) {
 		t.Errorf("said %v", got)

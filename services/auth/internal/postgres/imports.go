@@ -44,7 +44,7 @@ func (s Imports) Enqueue(ctx context.Context, t transfer.Task) (id uuid.UUID, er
 }
 
 // importTries is how often an import is tried that ends by a fault.
-const importTries = 3
+const importTries = 5
 
 // Free refuses a name that the user has given to a project.
 func (s Imports) Free(ctx context.Context, userID int64, name string) error {

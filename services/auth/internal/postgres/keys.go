@@ -8,6 +8,7 @@ import (
 	"github.com/jmoiron/sqlx"
 
 	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 
@@ -73,9 +74,10 @@ func keepSigningKey(ctx context.Context, tx *sqlx.Tx, row token.Row) error {
 }
 
 // ReplaceSigningKeys keeps next as the one key that signs from now on, and says
-// so.
-func (s *Store) ReplaceSigningKeys(ctx context.Context, now, until time.Time, next token.Row, revoked bool) error {
+// so. It calls committed after the commit, which may be that of a unit of work.
+func (s *Store) ReplaceSigningKeys(ctx context.Context, now, until time.Time, next token.Row, revoked bool, committed func()) error {
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		pg.OnCommit(ctx, committed)
 		if _, err := tx.ExecContext(ctx, `LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return fmt.Errorf("lock signing keys: %w", err)
 		}

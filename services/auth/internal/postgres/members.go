@@ -20,18 +20,19 @@ type memberRow struct {
 	UserID   int64     `db:"user_id"`
 	Email    string    `db:"email"`
 	FullName *string   `db:"full_name"`
+	Active   bool      `db:"is_active"`
 	Role     string    `db:"role"`
 	Joined   time.Time `db:"created_at"`
 }
 
 func (r memberRow) noun() member.Member {
-	return member.Member{UserID: r.UserID, Email: r.Email, FullName: r.FullName, Role: tenant.Role(r.Role), Joined: r.Joined.UTC()}
+	return member.Member{UserID: r.UserID, Email: r.Email, FullName: r.FullName, Active: r.Active, Role: tenant.Role(r.Role), Joined: r.Joined.UTC()}
 }
 
 // List returns a page of the project's members, in the order of joining.
 func (s Members) List(ctx context.Context, p tenant.Project, skip, limit int) ([]member.Member, error) {
 	const q = `
-		SELECT m.user_id, u.email, u.full_name, m.role, m.created_at
+		SELECT m.user_id, u.email, u.full_name, u.is_active, m.role, m.created_at
 		FROM   memberships m
 		JOIN   users u ON u.id = m.user_id
 		WHERE  m.project_id = $1
@@ -63,7 +64,7 @@ func (s Members) SetRole(ctx context.Context, p tenant.Project, by, userID int64
 			return err
 		}
 		const q = `
-			SELECT m.user_id, u.email, u.full_name, m.role, m.created_at
+			SELECT m.user_id, u.email, u.full_name, u.is_active, m.role, m.created_at
 			FROM   memberships m
 			JOIN   users u ON u.id = m.user_id
 			WHERE  m.project_id = $1 AND m.user_id = $2`

@@ -94,9 +94,6 @@ func (h *Handlers) refreshToken(ctx context.Context, r refreshTokenRequest) (tok
 }
 
 func (h *Handlers) getCurrentUserInfo(ctx context.Context, _ nothing) (UserResponse, error) {
-	if tenant.From(ctx).ServiceAccount != 0 {
-		return UserResponse{}, errNoPerson
-	}
 	caller, err := person(ctx)
 	if err != nil {
 		return UserResponse{}, err

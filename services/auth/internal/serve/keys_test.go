@@ -3,6 +3,7 @@ package serve_test
 import (
 	"context"
 	"crypto/sha256"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -162,10 +163,65 @@ func TestKeysThatMayNotBeAreRefused(t *testing.T) {
 		t.Error("without an end, although the instance has a longest life")
 	}
 	w.request("createKey", nobody, obj{"body": reading}).refused(errs.Unauthenticated, "")
-	for range 49 {
-		w.newKey(jo, reading)
+	w.request("createKey", jo, obj{"body": obj{"name": "CI", "scopes": []string{"*:read"}}}).refused(errs.Conflict, "of this name")
+	var last map[string]any
+	for i := range 49 {
+		_, last = w.newKey(jo, obj{"name": strconv.Itoa(i), "scopes": []string{"*:read"}})
 	}
-	w.request("createKey", jo, obj{"body": reading}).refused(errs.Conflict, "50 live keys")
+	w.request("createKey", jo, obj{"body": obj{"name": "one more", "scopes": []string{"*:read"}}}).refused(errs.Conflict, "50 live keys")
+	// Two where there was one are one too many; one in the place of another is not.
+	rotate := func(overlap int) answer {
+		return w.request("rotateKey", jo, obj{"key_id": last["id"], "body": obj{"overlap_seconds": overlap}})
+	}
+	rotate(60).refused(errs.Conflict, "50 live keys")
+	next := rotate(0).ok(201).body["key"].(map[string]any)
+	if next["name"] != last["name"] {
+		t.Errorf("the next one is called %v", next["name"])
+	}
+	w.request("revokeKey", jo, obj{"key_id": next["id"]}).ok(204)
+	w.newKey(jo, obj{"name": next["name"], "scopes": []string{"*:read"}}) // the name is free again
+}
+
+func TestServiceAccountsAreOfWhoIsAnAdminNow(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	jo := w.member("jo@example.org")
+	al := w.guest(jo, "al@example.org", "admin")
+	id := w.command("createServiceAccount", "", al, obj{"body": obj{"name": "ci"}}).ok(201).num("id")
+	made := w.request("createServiceAccountKey", al, obj{"account_id": id, "body": reading}).ok(201).body["key"].(map[string]any)
+	w.command("setMemberRole", "", jo, on(jo, al.UserID, obj{"role": "member"})).ok(200)
+	// The call says what was true when it was made.
+	w.command("createServiceAccount", "", al, obj{"body": obj{"name": "more"}}).refused(errs.Forbidden, "admin")
+	w.command("updateServiceAccount", "", al, obj{"account_id": id, "body": obj{"role": "admin"}}).refused(errs.Forbidden, "admin")
+	w.command("deleteServiceAccount", "", al, obj{"account_id": id}).refused(errs.Forbidden, "admin")
+	w.request("createServiceAccountKey", al, obj{"account_id": id, "body": obj{"name": "x", "scopes": []string{"*:read"}}}).refused(errs.Forbidden, "admin")
+	w.request("rotateKey", al, obj{"key_id": made["id"]}).refused(errs.Forbidden, "admin")
+
+	w.exec(`INSERT INTO service_accounts (project_id, name, role, created_by, created_at, updated_at)
+		SELECT $1, 'n' || n, 'viewer', $2, now(), now() FROM generate_series(1, 99) n`, int64(jo.Project), jo.UserID)
+	w.command("createServiceAccount", "", jo, obj{"body": obj{"name": "one more"}}).refused(errs.Conflict, "100 service accounts")
+	w.command("deleteServiceAccount", "", jo, obj{"account_id": id}).ok(204)
+	w.command("createServiceAccount", "", jo, obj{"body": obj{"name": "one more"}}).ok(201)
+
+	it := tenant.Identity{Principal: "service-account:1", ServiceAccount: id, Project: jo.Project, Role: tenant.Admin}
+	for _, op := range []string{"listKeys", "listSessions", "createKey"} {
+		w.request(op, it, obj{"body": reading}).refused(errs.Forbidden, "persons")
+	}
+}
+
+func TestAMemberWhoIsSwitchedOffIsShownAsSuch(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	root, jo := w.superuser("root@example.org"), w.member("jo@example.org")
+	al := w.guest(jo, "al@example.org", "member")
+	w.command("deactivateUser", "", root, obj{"user_id": al.UserID}).ok(200)
+	active := map[any]any{}
+	for _, m := range w.request("listMembers", jo, in(jo)).ok(200).list {
+		active[m["email"]] = m["is_active"]
+	}
+	if active["jo@example.org"] != true || active["al@example.org"] != false {
+		t.Errorf("listed as %v", active)
+	}
 }
 
 func TestServiceAccountsBelongToAProjectAndItsAdmins(t *testing.T) {

@@ -179,5 +179,5 @@ func (h *Handlers) acceptInvitation(ctx context.Context, r acceptInvitationReque
 }
 
 func projectMember(m member.Member) ProjectMember {
-	return ProjectMember{UserId: m.UserID, Email: m.Email, FullName: m.FullName, Role: string(m.Role), JoinedAt: m.Joined}
+	return ProjectMember{UserId: m.UserID, Email: m.Email, FullName: m.FullName, IsActive: m.Active, Role: string(m.Role), JoinedAt: m.Joined}
 }

@@ -151,12 +151,15 @@ func (h *Handlers) Register(s *bus.Server) {
 
 var (
 	errNobody   = errs.New(errs.Unauthenticated, "not authenticated")
-	errNoPerson = errs.New(errs.Forbidden, "a service account is nobody's account")
+	errNoPerson = errs.New(errs.Forbidden, "this is for persons: a service account is nobody's account")
 )
 
 // person returns the caller, who must be a person.
 func person(ctx context.Context) (tenant.Identity, error) {
 	id := tenant.From(ctx)
+	if id.ServiceAccount != 0 {
+		return id, errNoPerson
+	}
 	if id.UserID <= 0 {
 		return id, errNobody
 	}

@@ -38,7 +38,8 @@ func leave(s *signOn) left {
 		return s.command("createServiceAccount", "", who, obj{"body": obj{"name": name, "role": "admin"}}).ok(201).num("id")
 	}
 	of := func(who tenant.Identity, account int64) string {
-		return s.request("createServiceAccountKey", who, obj{"account_id": account, "body": reading}).ok(201).str("secret")
+		name := "key of " + who.Principal
+		return s.request("createServiceAccountKey", who, obj{"account_id": account, "body": obj{"name": name, "scopes": []string{"*:read"}}}).ok(201).str("secret")
 	}
 	key := func(who tenant.Identity) string { secret, _ := s.newKey(who, reading); return secret }
 	evesHere := s.as(l.eve.UserID, l.ada.Project)

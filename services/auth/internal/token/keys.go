@@ -96,16 +96,21 @@ func (k *Keys) Refresh(ctx context.Context, now time.Time) error {
 
 // Read reads the ring anew. It returns [ErrSecret] like [Keys.Refresh].
 func (k *Keys) Read(ctx context.Context, now time.Time) error {
-	rows, err := k.store.SigningKeys(ctx, now)
-	if err != nil {
-		return fmt.Errorf("read signing keys: %w", err)
-	}
-	keys, err := k.openAll(rows)
+	keys, err := k.read(ctx, now)
 	if err != nil {
 		return err
 	}
 	k.ring.Store(&keys)
 	return nil
+}
+
+// read leaves the ring as it is.
+func (k *Keys) read(ctx context.Context, now time.Time) ([]Key, error) {
+	rows, err := k.store.SigningKeys(ctx, now)
+	if err != nil {
+		return nil, fmt.Errorf("read signing keys: %w", err)
+	}
+	return k.openAll(rows)
 }
 
 func (k *Keys) openAll(rows []Row) ([]Key, error) {
@@ -123,9 +128,10 @@ func (k *Keys) openAll(rows []Row) ([]Key, error) {
 
 // Published returns the keys with which tokens are verified at now, newest
 // first.
-func (k *Keys) Published(now time.Time) []Key {
-	var out []Key
-	for _, key := range k.all() {
+func (k *Keys) Published(now time.Time) []Key { return published(k.all(), now) }
+
+func published(ring []Key, now time.Time) (out []Key) {
+	for _, key := range ring {
 		if now.Before(key.VerifyUntil) {
 			out = append(out, key)
 		}

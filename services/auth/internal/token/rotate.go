@@ -16,25 +16,38 @@ type Rotator struct {
 
 type replacer interface {
 	// ReplaceSigningKeys keeps next as the one key that signs from now on, and says
-	// so. The others verify until the time, and with revoked they are gone.
-	ReplaceSigningKeys(ctx context.Context, now, until time.Time, next Row, revoked bool) error
+	// so. The others verify until the time, and with revoked they are gone. It calls
+	// committed when that is so for good: it may be part of more.
+	ReplaceSigningKeys(ctx context.Context, now, until time.Time, next Row, revoked bool, committed func()) error
 }
 
 // Rotate makes a new key, which signs at once. What the others have signed is
 // good until it runs out, so that nobody is logged out; with revoke it is good for
 // nothing, and whoever has a session trades a refresh token for a new pair. It
-// returns the keys that verify now, newest first.
+// returns the keys that verify then, newest first. This replica signs with the new
+// one once it is committed, and not before: nobody else would know it.
 func (r Rotator) Rotate(ctx context.Context, revoke bool) ([]Key, error) {
 	now := r.Now()
 	row, err := r.Keys.sealer.newRow(now, r.Keys.rotation.Every, r.Keys.rotation.Keep)
 	if err != nil {
 		return nil, err
 	}
-	if err := r.Store.ReplaceSigningKeys(ctx, now, now.Add(r.Keys.rotation.Keep), row, revoke); err != nil {
+	var ring []Key
+	committed := false
+	err = r.Store.ReplaceSigningKeys(ctx, now, now.Add(r.Keys.rotation.Keep), row, revoke, func() {
+		committed = true
+		if ring != nil {
+			r.Keys.ring.Store(&ring)
+		}
+	})
+	if err != nil {
 		return nil, fmt.Errorf("replace signing keys: %w", err)
 	}
-	if err := r.Keys.Read(ctx, now); err != nil {
+	if ring, err = r.Keys.read(ctx, now); err != nil {
 		return nil, err
 	}
-	return r.Keys.Published(now), nil
+	if committed { // there was nothing more to commit
+		r.Keys.ring.Store(&ring)
+	}
+	return published(ring, now), nil
 }

@@ -11,9 +11,10 @@ import (
 type replacing struct {
 	*memory
 	fail error
+	wait *func() // when set, the commit waits for whoever calls it
 }
 
-func (m replacing) ReplaceSigningKeys(_ context.Context, now, until time.Time, next Row, revoked bool) error {
+func (m replacing) ReplaceSigningKeys(_ context.Context, now, until time.Time, next Row, revoked bool, committed func()) error {
 	if m.fail != nil {
 		return m.fail
 	}
@@ -24,7 +25,39 @@ func (m replacing) ReplaceSigningKeys(_ context.Context, now, until time.Time, n
 		m.rows = nil
 	}
 	m.rows = append(m.rows, next)
+	if m.wait != nil {
+		*m.wait = committed
+		return nil
+	}
+	committed()
 	return nil
+}
+
+func TestAKeyThatIsNotCommittedYetSignsNothing(t *testing.T) {
+	t.Parallel()
+	now := monday
+	i := newIssuer(t, &now)
+	signs := func() string {
+		k, err := i.Keys.signer(t.Context(), now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k.ID
+	}
+	before := signs()
+	now = now.Add(time.Minute)
+	var commit func()
+	keys, err := (Rotator{Keys: i.Keys, Store: replacing{memory: i.Keys.store.(*memory), wait: &commit}, Now: i.Now}).Rotate(t.Context(), false)
+	if err != nil || keys[0].ID == before {
+		t.Fatalf("%v, %v", keys, err)
+	}
+	if got := signs(); got != before {
+		t.Errorf("signs with %s before the commit", got)
+	}
+	commit()
+	if got := signs(); got != keys[0].ID {
+		t.Errorf("signs with %s after it", got)
+	}
 }
 
 func TestAKeyIsReplacedBeforeItsTime(t *testing.T) {

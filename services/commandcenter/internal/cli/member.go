@@ -62,7 +62,11 @@ func (e *env) memberList() *cobra.Command {
 				}
 				t := newTable(e.Out, "ID", "E-MAIL", "NAME", "ROLE", "SINCE")
 				for _, m := range all {
-					t.row(strconv.FormatInt(m.UserId, 10), m.Email, or(m.FullName, ""), m.Role, m.JoinedAt.Local().Format(time.DateOnly))
+					role := m.Role
+					if !m.IsActive {
+						role += " (switched off)"
+					}
+					t.row(strconv.FormatInt(m.UserId, 10), m.Email, or(m.FullName, ""), role, m.JoinedAt.Local().Format(time.DateOnly))
 				}
 				return t.flush()
 			})(cmd)

@@ -1331,8 +1331,11 @@ type ProjectLimit struct {
 
 // ProjectMember defines model for ProjectMember.
 type ProjectMember struct {
-	Email    string    `json:"email"`
-	FullName *string   `json:"full_name"`
+	Email    string  `json:"email"`
+	FullName *string `json:"full_name"`
+
+	// IsActive false for an account that is switched off: its member calls nothing, and is one again with it
+	IsActive bool      `json:"is_active"`
 	JoinedAt time.Time `json:"joined_at"`
 
 	// Role viewer, member, admin or owner

@@ -66,6 +66,7 @@ type Gateway struct {
 	CertFile       string   `config:"cert_file" flag:"cert-file" usage:"certificate, to speak TLS; with key_file"`
 	KeyFile        string   `config:"key_file" flag:"key-file" usage:"private key of the certificate"`
 	TrustedProxies []string `config:"trusted_proxies" usage:"addresses or networks whose X-Forwarded-For is believed"`
+	Operations     []string `config:"operation_limits" usage:"other limits of operations that have one of their own in the contract, such as register=50/hour"`
 	Anonymous      string   `config:"anonymous" usage:"most calls per address without a valid token, such as 60/minute; off is no limit"`
 	Reads          string   `config:"reads" usage:"most reads per user; off is no limit"`
 	Writes         string   `config:"writes" usage:"most writes per user; off is no limit"`
@@ -90,6 +91,7 @@ func (g Gateway) Config() gateway.Config {
 	c := gateway.Defaults()
 	c.Origins, c.TrustedProxies, c.CertFile, c.KeyFile = g.Origins, g.TrustedProxies, g.CertFile, g.KeyFile
 	c.Anonymous, c.Reads, c.Writes, c.Metrics, c.LogRequests = g.Anonymous, g.Reads, g.Writes, g.Metrics, g.LogRequests
+	c.Operations = g.Operations
 	c.MaxBacklog, c.MaxArchive = g.MaxBacklog, g.MaxArchive
 	c.MaxConns, c.MaxInFlight, c.MaxStreams, c.MaxPerUser = g.MaxConns, g.MaxInFlight, g.MaxStreams, g.MaxPerUser
 	c.RequestTimeout, c.CommandWait, c.MaxWait, c.UploadTimeout, c.UploadStall = g.RequestTimeout, g.CommandWait, g.MaxWait, g.UploadTimeout, g.UploadStall
@@ -119,7 +121,7 @@ func Default() Config {
 		Log:      Log{Level: slog.LevelInfo, Format: FormatAuto},
 		Gateway: Gateway{
 			Origins:   g.Origins,
-			Anonymous: g.Anonymous, Reads: g.Reads, Writes: g.Writes, Metrics: g.Metrics, LogRequests: g.LogRequests,
+			Anonymous: g.Anonymous, Reads: g.Reads, Writes: g.Writes, Metrics: g.Metrics, LogRequests: g.LogRequests, Operations: g.Operations,
 			MaxBacklog: g.MaxBacklog, MaxArchive: g.MaxArchive, MaxConns: g.MaxConns, MaxInFlight: g.MaxInFlight, MaxStreams: g.MaxStreams, MaxPerUser: g.MaxPerUser,
 			RequestTimeout: g.RequestTimeout, CommandWait: g.CommandWait, MaxWait: g.MaxWait, UploadTimeout: g.UploadTimeout, UploadStall: g.UploadStall,
 		},

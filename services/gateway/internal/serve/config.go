@@ -56,9 +56,12 @@ type Config struct {
 	HealthTimeout  time.Duration
 	Heartbeat      time.Duration // of event streams
 
-	Anonymous   *contract.Rate // per address; nil: no limit
-	Reads       *contract.Rate // per user
-	Writes      *contract.Rate // per user
+	Anonymous *contract.Rate // per address; nil: no limit
+	Reads     *contract.Rate // per user
+	Writes    *contract.Rate // per user
+	// Operations are the limits of operations that have one in the contract, where
+	// the instance says otherwise.
+	Operations  map[string]contract.Rate
 	Metrics     Metrics
 	LogRequests bool
 }

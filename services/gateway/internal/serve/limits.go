@@ -70,6 +70,8 @@ type classes struct {
 	unauthenticated, anonymous, pages, probes *class // per address
 	reads, writes                             *class // per user
 
+	operations map[string]contract.Rate // of operations with a limit of their own, where the instance says otherwise
+
 	own *sync.Map // of projects: rule -> *class, as it was when it was last used
 }
 
@@ -85,7 +87,7 @@ func newClasses(c Config) classes {
 		unauthenticated: named("unauthenticated", c.Anonymous), anonymous: named("anonymous", c.Anonymous),
 		pages: named("pages", times(pagesPerCall)), probes: named("probes", times(probesPerCall)),
 		reads: named(classReads, c.Reads), writes: named(classWrites, c.Writes),
-		own: &sync.Map{},
+		operations: c.Operations, own: &sync.Map{},
 	}
 }
 
@@ -95,7 +97,11 @@ func (cs classes) of(op *contract.Operation) *class {
 	public := op.Permission == contract.Public
 	switch {
 	case op.Rate != nil:
-		return newClass(op.ID, op.ID, op.Rate)
+		r := *op.Rate
+		if said, ok := cs.operations[op.ID]; ok {
+			r = said
+		}
+		return newClass(op.ID, op.ID, &r)
 	case public && op.Delivery == contract.Edge && health[op.ID] && op.ID != "detailedHealthCheck": // which asks every service
 		return cs.probes
 	case public && op.Delivery == contract.Edge:

@@ -45,6 +45,18 @@ func TestEveryAnswerSaysHowManyCallsAreLeft(t *testing.T) {
 	}
 }
 
+func TestAnInstanceHasOtherLimitsOfOperations(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, func(c *serve.Config, _ *serve.Deps) {
+		c.Operations = map[string]contract.Rate{"login": {N: 100, Per: time.Hour}}
+	})
+	for path, want := range map[string]string{"/api/v1/auth/login": `"login";q=100;w=3600`, "/api/v1/auth/register": `"register";q=5;w=3600`} {
+		if got := w.call("POST", path, `{}`); got.header.Get("RateLimit-Policy") != want {
+			t.Errorf("%s: %v", path, got.header)
+		}
+	}
+}
+
 // limited is a world with the limits that the product has without any setting.
 func limited(t *testing.T) *world {
 	t.Helper()

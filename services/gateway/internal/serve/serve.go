@@ -164,6 +164,11 @@ func (s *Edge) mount() error {
 		}
 		faulty = append(faulty, s.register(op, rt, methods, handler))
 	}
+	for id := range s.c.Operations {
+		if op := s.contract.Operation(id); op == nil || op.Rate == nil {
+			faulty = append(faulty, fmt.Errorf("operation_limits: %q is no operation with a limit of its own", id))
+		}
+	}
 	for id := range edge {
 		faulty = append(faulty, fmt.Errorf("edge operation %s: not in the contract", id))
 	}

@@ -468,7 +468,7 @@ func sample(operation string) *bus.Answer {
 	const project = `"id":1,"name":"p","owner":"o","description":null,"role":"owner","created_at":"2026-01-02T03:04:05Z","updated_at":null`
 	const user = `{"id":1,"email":"a@b.io","full_name":null,"is_active":true,"is_superuser":false,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 	const upload = `{"id":1,"filename":"a.md","category":"c","repository_id":null,"collection":"c","chunks_added":2,"file_size":3,"status":"success","state":"indexing","version":1,"job_id":"j1"}`
-	const projectMember = `{"user_id":3,"email":"a@b.io","full_name":null,"role":"admin","joined_at":"2026-01-02T03:04:05Z"}`
+	const projectMember = `{"user_id":3,"email":"a@b.io","full_name":null,"is_active":true,"role":"admin","joined_at":"2026-01-02T03:04:05Z"}`
 	const invitation = `"id":4,"role":"member","email":null,"invited_by":1,"inviter":"o@b.io","created_at":"2026-01-02T03:04:05Z","expires_at":"2026-01-09T03:04:05Z"`
 	status, body := 200, ""
 	switch operation {
