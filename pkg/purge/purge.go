@@ -45,28 +45,29 @@ func Rows(ctx context.Context, tx *sqlx.Tx, p tenant.Project, rules ...Rule) ([]
 		return nil, err
 	}
 	rules = append(rules, mark)
-	tables, err := pg.ProjectTables(ctx, tx)
+	held, err := pg.Holdings(ctx, tx, "")
 	if err != nil {
 		return nil, err
 	}
+	tables := pg.ReferringFirst(held)
 	parts := make([]Part, 0, len(tables))
 	stays := make([]string, 0, len(tables))
 	for _, t := range tables {
 		stay, why := "false", ""
 		for _, r := range rules {
-			if r.Table == t.Name {
+			if r.Table == t.Table {
 				stay, why = r.Stay, r.Why
 			}
 		}
-		part := Part{Name: t.Name, Why: why}
+		part := Part{Name: t.Table, Why: why}
 		if stay != "true" {
 			// The names are of the catalog, the conditions of the code.
-			res, err := tx.ExecContext(ctx, `DELETE FROM "`+t.Name+`" WHERE project_id = $1 AND (`+stay+`) IS NOT TRUE`, int64(p))
+			res, err := tx.ExecContext(ctx, `DELETE FROM "`+t.Table+`" WHERE project_id = $1 AND (`+stay+`) IS NOT TRUE`, int64(p))
 			if err != nil {
-				return nil, fmt.Errorf("purge %s of project %d: %w", t.Name, p, err)
+				return nil, fmt.Errorf("purge %s of project %d: %w", t.Table, p, err)
 			}
 			if part.Removed, err = res.RowsAffected(); err != nil {
-				return nil, fmt.Errorf("purge %s of project %d: %w", t.Name, p, err)
+				return nil, fmt.Errorf("purge %s of project %d: %w", t.Table, p, err)
 			}
 		}
 		parts, stays = append(parts, part), append(stays, stay)

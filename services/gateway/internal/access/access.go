@@ -5,8 +5,10 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
+	"strings"
 	"time"
 
+	"github.com/commandcenter/commandcenter/pkg/apikey"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
@@ -114,6 +116,7 @@ type Guard struct {
 	standings *cache[Question, Standing]
 	apiKeys   *cache[[sha256.Size]byte, *APIKey] // by hash; nil is no key
 	browsers  *cache[[sha256.Size]byte, Browser]
+	strangers *cache[[sha256.Size]byte, struct{}] // keys and cookies that are none
 }
 
 // New returns a guard that asks from. Zero values of c get defaults: 60 s for
@@ -141,6 +144,7 @@ func New(from Authority, c Config) (*Guard, error) {
 		standings: newCache[Question, Standing](c.Entries, c.Away),
 		apiKeys:   newCache[[sha256.Size]byte, *APIKey](c.Entries, c.Away),
 		browsers:  newCache[[sha256.Size]byte, Browser](c.Entries, c.Away),
+		strangers: newCache[[sha256.Size]byte, struct{}](min(c.Entries, mostStrangers), 0),
 	}
 	// Who is known in the default project is known where that is named, as in
 	// an operation's id.
@@ -151,6 +155,43 @@ func New(from Authority, c Config) (*Guard, error) {
 		return q
 	}
 	return g, nil
+}
+
+// mostStrangers is how many keys and cookies that are none are remembered, and
+// strange is for how long. They are 256 bits of chance: one that is none does not
+// become one.
+const (
+	mostStrangers = 4096
+	strange       = time.Minute
+)
+
+// Asks reports whether the auth service has to be asked whose an API key or the
+// cookie of a browser is. Of an access token it is not.
+func (g *Guard) Asks(credential string) bool {
+	var hash [sha256.Size]byte
+	switch {
+	case strings.HasPrefix(credential, browserPrefix) && len(credential) <= maxCookie:
+		hash = sha256.Sum256([]byte(credential))
+	case apikey.Is(Brand, credential):
+		k, err := apikey.Parse(Brand, credential)
+		if err != nil {
+			return false
+		}
+		hash = k.Hash()
+	default:
+		return false
+	}
+	now := g.c.Now()
+	_, stranger := g.strangers.find(hash, now)
+	_, key := g.apiKeys.find(hash, now)
+	_, browser := g.browsers.find(hash, now)
+	return !stranger && !key && !browser
+}
+
+// stranger remembers what is nobody's.
+func (g *Guard) stranger(hash [sha256.Size]byte) {
+	now := g.c.Now()
+	g.strangers.putAsOf(g.strangers.now(), hash, struct{}{}, now.Add(strange), now)
 }
 
 // Standing returns the standing of the token's user in the project, 0 for the

@@ -72,14 +72,17 @@ func ParseScopes(texts []string) Scopes {
 func (s Scopes) Allow(area string, want Level) bool { return max(s[area], s[anywhere]) >= want }
 
 // authenticateKey finds out whose an API key is. What does not have the form of
-// one is refused without a question; an unknown one is not remembered, so that
-// nobody fills the memory with guesses.
+// one is refused without a question; an unknown one is remembered for a minute,
+// apart from the known ones, so that guesses push none of them out.
 func (g *Guard) authenticateKey(ctx context.Context, text string) (Claims, error) {
 	k, err := apikey.Parse(Brand, text)
 	if err != nil {
 		return Claims{}, ErrBadKey.Because(err)
 	}
 	now, hash := g.c.Now(), k.Hash()
+	if _, stranger := g.strangers.find(hash, now); stranger {
+		return Claims{}, ErrBadKey
+	}
 	known, err := g.apiKeys.get(ctx, hash, now, func(ctx context.Context) (*APIKey, time.Time, error) {
 		k, found, err := g.from.APIKey(ctx, hash)
 		if err != nil || !found {
@@ -94,7 +97,10 @@ func (g *Guard) authenticateKey(ctx context.Context, text string) (Claims, error
 	switch {
 	case err != nil:
 		return Claims{}, away(ctx, err)
-	case known == nil, !known.Expires.IsZero() && !now.Before(known.Expires):
+	case known == nil:
+		g.stranger(hash)
+		return Claims{}, ErrBadKey
+	case !known.Expires.IsZero() && !now.Before(known.Expires):
 		return Claims{}, ErrBadKey
 	}
 	return Claims{UserID: known.User, Expires: known.Expires, Key: known}, nil

@@ -83,12 +83,13 @@ func TestWhatIsNoAPIKeyCostsNoQuestion(t *testing.T) {
 	if w.keyFinds != 0 {
 		t.Errorf("asked %d times", w.keyFinds)
 	}
-	// One that could be a key is asked for every time: nothing is kept of guesses.
+	// One that could be a key is asked for once in a minute, and kept apart.
 	guess, err := apikey.New(Brand)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
+	for range 4 {
+		w.pass(40 * time.Second)
 		if _, err := w.Authenticate(t.Context(), guess.Reveal()); !errors.Is(err, ErrBadKey) {
 			t.Error(err)
 		}

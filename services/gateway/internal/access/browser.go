@@ -27,6 +27,9 @@ func (g *Guard) AuthenticateBrowser(ctx context.Context, cookie string) (Claims,
 		return Claims{}, ErrSession
 	}
 	hash := sha256.Sum256([]byte(cookie))
+	if _, stranger := g.strangers.find(hash, g.c.Now()); stranger {
+		return Claims{}, ErrSession
+	}
 	b, err := g.browsers.get(ctx, hash, g.c.Now(), func(ctx context.Context) (Browser, time.Time, error) {
 		b, found, err := g.from.Browser(ctx, hash)
 		if err != nil || !found {
@@ -38,6 +41,7 @@ func (g *Guard) AuthenticateBrowser(ctx context.Context, cookie string) (Claims,
 	case err != nil:
 		return Claims{}, away(ctx, err)
 	case b.Session == "":
+		g.stranger(hash)
 		return Claims{}, ErrSession
 	}
 	return Claims{UserID: b.User, Email: b.Email, Session: b.Session}, nil

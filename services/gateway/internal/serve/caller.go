@@ -23,7 +23,8 @@ var (
 	errElsewhere = errs.New(errs.NotFound, "Project not found")
 )
 
-// claims returns what the token of a call says. That costs nobody a question.
+// claims returns what the token of a call says. That costs nobody a question, but
+// for an API key or a cookie that is seen for the first time in a minute.
 func (s *Edge) claims(ctx context.Context, r *http.Request) (access.Claims, error) {
 	token, err := bearer(r)
 	if errors.Is(err, access.ErrNoToken) && r.Header.Get("Authorization") == "" {
@@ -32,10 +33,16 @@ func (s *Edge) claims(ctx context.Context, r *http.Request) (access.Claims, erro
 			return access.Claims{}, crossed
 		}
 		if cookie != "" {
+			if err := s.guessed(r, cookie); err != nil {
+				return access.Claims{}, err
+			}
 			return s.guard.AuthenticateBrowser(ctx, cookie)
 		}
 	}
 	if err != nil {
+		return access.Claims{}, err
+	}
+	if err := s.guessed(r, token); err != nil {
 		return access.Claims{}, err
 	}
 	return s.guard.Authenticate(ctx, token)

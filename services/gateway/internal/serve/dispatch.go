@@ -101,6 +101,7 @@ func (s *Edge) identify(c echo.Context, k *call, rt *route, path []string) error
 func (s *Edge) unknown(ctx context.Context, h http.Header, k *call, err error) error {
 	if errs.KindOf(err) == errs.Unauthenticated {
 		if limited := s.limit(ctx, h, s.classes.unauthenticated, bucket(k.addr)); limited != nil {
+			s.guesses.shut(bucket(k.addr), s.now(), errs.As(limited).RetryAfter)
 			return limited
 		}
 	}

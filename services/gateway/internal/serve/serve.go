@@ -46,6 +46,7 @@ type Edge struct {
 	contract   *contract.Contract
 	bus        Bus
 	guard      *access.Guard
+	guesses    guesses
 	log        *slog.Logger
 	now        func() time.Time
 	m          *metrics

@@ -301,6 +301,7 @@ func (b *fakeBus) Ready(context.Context) error { return b.ready }
 
 // fakeAuth is an auth service with a handful of users.
 type fakeAuth struct {
+	finds   int
 	limits  access.Limits // of project 1
 	t       testing.TB
 	key     ed25519.PrivateKey
@@ -392,11 +393,22 @@ func (a *fakeAuth) APIKey(_ context.Context, hash [sha256.Size]byte) (access.API
 		return access.APIKey{}, false, errs.New(errs.Unavailable, "auth is not running")
 	}
 	k, found := a.keys[hash]
+	a.finds++
 	return k, found, nil
+}
+
+// found is how often it was asked whose a key or a cookie is.
+func (a *fakeAuth) found() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.finds
 }
 
 // Browser is the owner's, with one cookie.
 func (a *fakeAuth) Browser(_ context.Context, hash [sha256.Size]byte) (access.Browser, bool, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.finds++
 	return access.Browser{Session: "s-1", User: owner}, hash == sha256.Sum256([]byte(ownersCookie)), nil
 }
 
