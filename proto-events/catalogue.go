@@ -34,6 +34,7 @@ func files() []protoreflect.FileDescriptor {
 		knowledgev1.File_knowledge_v1_knowledge_events_proto,
 		knowledgev1.File_knowledge_v1_knowledge_calls_proto,
 		platformv1.File_platform_v1_platform_events_proto,
+		platformv1.File_platform_v1_platform_calls_proto,
 	}
 }
 
@@ -54,7 +55,7 @@ type Description struct {
 // CallDescription is what a request message declares about itself as a question
 // between services.
 type CallDescription struct {
-	Service string                // who answers
+	Service string                // who answers; Any when every service does that holds rows of projects
 	Call    string                // lowerCamelCase
 	Callers []string              // who may ask; Any for every service
 	Name    protoreflect.FullName // of the request message

@@ -196,7 +196,7 @@ func Internal[Req, Res proto.Message](s *Server, call string, h func(ctx context
 	op := &operation{name: call, delivery: asInternal}
 	if d, err := events.DescribeCall(none); err == nil {
 		op.callers = d.Callers
-		if d.Service != s.c.Service || d.Call != call {
+		if d.Service != s.c.Service && d.Service != events.Any || d.Call != call {
 			s.err = errors.Join(s.err, fmt.Errorf("internal call %s: %T is %s of %s", call, none, d.Call, d.Service))
 		}
 	}

@@ -42,6 +42,20 @@ func (db *DB) Migrated(ctx context.Context, s Schema) error {
 	return nil
 }
 
+// Versions are how far this program brings the schema: by its own migrations,
+// and by those of the tables that every service has.
+func (s Schema) Versions() (own, common int64, err error) {
+	tables, err := newSource(tableFiles, "tables")
+	if err != nil {
+		return 0, 0, err
+	}
+	files, err := newSource(s.FS, s.Dir)
+	if err != nil {
+		return 0, 0, fmt.Errorf("schema %s: %w", s.Name, err)
+	}
+	return files.last, tables.last, nil
+}
+
 // legible lets the application of a service read how far its schema is. A
 // second start writes nothing to the catalog.
 func (m *migrator) legible(service string) error {

@@ -37,6 +37,7 @@ type Config struct {
 	PublicURL string `config:"public_url" usage:"address under which people reach this instance, such as https://cc.example.org; cookies are for TLS alone when it is https"`
 	OIDC      OIDC   `config:"oidc"`
 
+	Import   Import   `config:"import"`
 	Password Password `config:"password"`
 	Throttle Throttle `config:"throttle"`
 }
@@ -61,6 +62,13 @@ func (o OIDC) secret() (string, error) {
 		return "", fmt.Errorf("oidc.client_secret_file: %w", err)
 	}
 	return strings.TrimSpace(string(text)), nil
+}
+
+// Import bounds the archives that are imported.
+type Import struct {
+	MaxBytes   int64 `config:"max_bytes" usage:"bytes that an archive may unpack to"`
+	MaxObject  int64 `config:"max_object" usage:"bytes of one file in an archive"`
+	MaxMembers int64 `config:"max_members" usage:"files in an archive"`
 }
 
 // Password is the cost of password hashes (argon2id).
@@ -106,6 +114,8 @@ func DefaultConfig() Config {
 
 		OIDC: OIDC{Scopes: []string{"openid", "email", "profile"}},
 
+		Import: Import{MaxBytes: 8 << 30, MaxObject: 64 << 20, MaxMembers: 1_000_000},
+
 		// The parameters of OWASP's password storage cheat sheet.
 		Password: Password{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, Concurrent: 2, Waiting: 32},
 		Throttle: Throttle{Failures: 5, Window: 15 * time.Minute, Lock: time.Minute, MaxLock: 15 * time.Minute, Ceiling: 100, CeilingLock: time.Minute},
@@ -130,6 +140,7 @@ func (c Config) Validate() error {
 	}
 	bad(c.Issuer != "", "issuer: is empty")
 	bad(c.Audience != "", "audience: is empty")
+	bad(c.Import.MaxBytes > 0 && c.Import.MaxObject > 0 && c.Import.MaxMembers > 0, "import: want bounds above zero")
 	bad(c.AccessLife >= time.Minute && c.AccessLife <= 24*time.Hour, "access_life: %v, want 1 minute to 24 hours", c.AccessLife)
 	bad(c.RefreshLife >= c.AccessLife, "refresh_life: %v, want at least access_life (%v)", c.RefreshLife, c.AccessLife)
 	bad(c.SessionMax >= c.RefreshLife, "session_max: %v, want at least refresh_life (%v)", c.SessionMax, c.RefreshLife)

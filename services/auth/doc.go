@@ -2,7 +2,7 @@
 //
 // Owns: users, their identities elsewhere, login attempts, sessions, refresh
 // tokens, signing keys (of the instance); projects, memberships, invitations, service accounts, API keys,
-// limits of calls, deletions with their proof (of a project); the audit logs, of each project and of the
+// limits of calls, imports, deletions with their proof (of a project); the audit logs, of each project and of the
 // instance.
 //
 // Hears: platform.v1.ProjectPurged, from every service that keeps rows of
@@ -18,7 +18,7 @@
 //
 // Serves: the operations of the tags auth, keys, users, projects and audit (requests
 // where a secret travels, commands for other writes); the calls resolveAccess,
-// resolveKey, resolveBrowser and signingKeys; replay: projects and memberships.
+// resolveKey, resolveBrowser, signingKeys and exportPage; replay: projects and memberships.
 //
 // The main story, a login and what follows:
 //

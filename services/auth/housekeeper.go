@@ -11,6 +11,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
 	"github.com/commandcenter/commandcenter/services/auth/internal/trail"
+	"github.com/commandcenter/commandcenter/services/auth/internal/transfer"
 )
 
 // rememberKeys is how long the row of an API key that has ended is kept.
@@ -29,8 +30,11 @@ type housekeeper struct {
 	store    *postgres.Store
 	deletion project.Deletion
 	audits   trail.Service
-	now      func() time.Time
-	log      *slog.Logger
+	imports  postgres.Imports
+	// unanswered gives the last answer to an import whose job has died.
+	unanswered func(ctx context.Context, t transfer.Task) error
+	now        func() time.Time
+	log        *slog.Logger
 
 	stop context.CancelFunc
 	done chan struct{}
@@ -88,9 +92,20 @@ func (h *housekeeper) round(ctx context.Context) error {
 	uninvited, invitations := postgres.Invitations{Store: h.store}.Sweep(ctx, now.Add(-keepInvitations))
 	anchored, anchor := h.audits.Anchor(ctx)
 	reminded, remind := h.deletion.Remind(ctx, h.remind)
-	if err := errors.Join(rotate, sweep, keys, invitations, anchor, remind); err != nil {
+	if err := errors.Join(rotate, sweep, keys, invitations, anchor, remind, h.strandedImports(ctx, now)); err != nil {
 		return fmt.Errorf("after %v: %w", time.Since(began).Round(time.Millisecond), err)
 	}
 	h.log.DebugContext(ctx, "auth.housekeeping", "removed", removed+ended+uninvited, "anchored", anchored, "reminded", reminded, "ms", time.Since(began).Milliseconds())
 	return nil
+}
+
+// strandedImports gives up what imports have left whose job has ended without.
+func (h *housekeeper) strandedImports(ctx context.Context, now time.Time) error {
+	faults := []error{h.imports.Sweep(ctx, now)}
+	dead, err := h.imports.Dead(ctx)
+	faults = append(faults, err)
+	for _, t := range dead {
+		faults = append(faults, h.unanswered(ctx, t))
+	}
+	return errors.Join(faults...)
 }

@@ -14,9 +14,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/commandcenter/commandcenter/pkg/app"
+	"github.com/commandcenter/commandcenter/pkg/archive"
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/jobs"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/portable"
 	"github.com/commandcenter/commandcenter/pkg/secret"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
@@ -36,6 +39,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/signon"
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
 	"github.com/commandcenter/commandcenter/services/auth/internal/trail"
+	"github.com/commandcenter/commandcenter/services/auth/internal/transfer"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
 
@@ -69,6 +73,9 @@ type Deps struct {
 	// Version of the build, as $SRV.PING shows it.
 	Version string
 }
+
+// importsAtOnce is how many imports a process does at a time.
+const importsAtOnce = 2
 
 // New wires the service. Nothing runs before its parts are started.
 func New(d Deps, c Config) (*app.Module, error) {
@@ -129,6 +136,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	rules := session.Rules{Refresh: c.RefreshLife, Longest: c.SessionMax, Grace: c.RefreshGrace}
 	apiKeys, uses := postgres.Keys{Store: store}, &key.Uses{}
 	invitations := invitation.Service{Invitations: postgres.Invitations{Store: store}, Life: c.InvitationLife, Page: c.InvitationURL, Now: now}
+	imports := postgres.Imports{Store: store, Holders: c.TenantHolders}
 	audits := trail.Service{Log: postgres.Trail{Store: store}, Now: now}
 	handlers := &serve.Handlers{
 		Keys:            key.Keeper{Keys: apiKeys, Now: now, Rules: key.Rules{MaxLife: c.KeyMaxLife, Areas: d.Areas}},
@@ -136,6 +144,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		KeyReader:       key.Reader{Keys: apiKeys, Uses: uses, Now: now},
 		Directory:       user.Directory{Accounts: users, Now: now},
 		Trail:           audits,
+		Imports:         imports,
 		Names:           store,
 		Browsers:        session.Browsers{Sessions: sessions, Rules: rules, Now: now},
 		SignOn:          signOn,
@@ -172,6 +181,13 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Workers: otherWorkers + c.Password.Concurrent + c.Password.Waiting,
 	})
 	handlers.Register(server)
+	portable.ServeExport(server, portable.Exporter{DB: d.DB, Plan: Portable})
+	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: importsAtOnce, Window: importsAtOnce, Log: log, Registerer: d.Registerer})
+	importer := transfer.Importer{
+		Objects: objects{d.Bus}, Services: parts{d.Bus}, Holders: c.TenantHolders, Own: Name, Versions: Migrations.Versions, Projects: imports, Now: now,
+		Bounds: archive.Bounds{Bytes: c.Import.MaxBytes, Object: c.Import.MaxObject, Members: c.Import.MaxMembers},
+	}
+	work.Handle(postgres.ImportJob, importing(importer, server))
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
 	(&inbox.Handlers{Deletion: deletion, Trail: audits, Confirmed: ends.wake}).Register(heard)
 
@@ -183,13 +199,16 @@ func New(d Deps, c Config) (*app.Module, error) {
 	})
 	keeper := &housekeeper{
 		every: c.Housekeeping, remind: c.RemindPurge, forget: throttle.Forgets(),
+		imports: imports, unanswered: func(ctx context.Context, t transfer.Task) error {
+			return server.Finish(ctx, tenant.Instance, t.Operation, nil, errGivenUp)
+		},
 		keys: keys, store: store, deletion: deletion, audits: audits, now: now, log: log,
 	}
 	return &app.Module{
 		Name: Name,
 		// Keys before anyone can log in; the relay last, so that it is the first
 		// to stop and leaves to the next leader what came after.
-		Parts:      []app.Part{keeper, &useNoter{every: noteUses, uses: uses, store: apiKeys, log: log}, rotated, server, heard, ends, outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))},
+		Parts:      []app.Part{keeper, &useNoter{every: noteUses, uses: uses, store: apiKeys, log: log}, rotated, server, work, heard, ends, outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))},
 		Checks:     checks,
 		Operations: serve.Operations(),
 	}, nil

@@ -267,6 +267,9 @@ func (w *town) view(t *testing.T, who *dweller, only ...string) map[string][]byt
 	out := map[string][]byte{}
 	for _, op := range w.ops {
 		reads := op.method == http.MethodGet || op.id == "queryKnowledgeBase"
+		if op.id == "exportProject" { // is recorded, tells when it was made, and has a test of its own
+			continue
+		}
 		if !reads || op.project == "none" || op.delivery == "live" || op.id == "listKeys" || len(only) > 0 && !slices.Contains(only, op.id) {
 			continue
 		}

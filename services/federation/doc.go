@@ -7,7 +7,7 @@
 // from instances of every version; hub.ask.<our slug>; auth.project.deleting.
 // Says: federation.instance.registered, status_changed, removed; its own
 // heartbeat, every 30 s; questions and answers to other instances.
-// Serves: instances, shares, searchFederation, /api/fed/projects.
+// Serves: instances, shares, searchFederation, /api/fed/projects; exportPage, restorePart.
 //
 // The main story:
 //

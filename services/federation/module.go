@@ -15,6 +15,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/portable"
 	"github.com/commandcenter/commandcenter/services/federation/internal/inbox"
 	"github.com/commandcenter/commandcenter/services/federation/internal/instance"
 	"github.com/commandcenter/commandcenter/services/federation/internal/mesh"
@@ -31,6 +32,9 @@ const Name = "federation"
 
 // Migrations make the schema of the service.
 var Migrations = pg.Schema{Name: Name, FS: migrations, Dir: "migrations"}
+
+// Portable is what becomes of the service's tables when a project is exported.
+var Portable = portable.Plan{Schema: Migrations, Restored: []string{"shares"}}
 
 // Deps is what the service is given.
 type Deps struct {
@@ -119,7 +123,11 @@ func New(d Deps, c Config) (*app.Module, error) {
 	facts := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
 	inbox.Facts{Purge: shares.Purge}.Register(facts)
 	heard = append(heard, facts)
-	(&serve.Handlers{Catalog: catalog, Registrar: catalog, Sharer: share.Service{Shares: shares, Peers: peers{catalog}}, Searcher: asker}).Register(server)
+	sharer := share.Service{Shares: shares, Peers: peers{catalog}}
+	(&serve.Handlers{Catalog: catalog, Registrar: catalog, Sharer: sharer, Searcher: asker}).Register(server)
+	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable}, serve.Import(sharer)); err != nil {
+		return nil, err
+	}
 	parts := append([]app.Part{outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer)), filed{catalog, listed}}, heard...)
 	beat := &instance.Beat{
 		Always: instance.Heartbeat{

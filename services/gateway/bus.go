@@ -2,11 +2,14 @@ package gateway
 
 import (
 	"context"
+	"io"
 	"slices"
 	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 	events "github.com/commandcenter/commandcenter/proto-events"
+	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
@@ -43,7 +46,26 @@ func Permissions() (bus.Contract, error) {
 			c.Calls = append(c.Calls, health)
 		}
 	}
+	// What a project owns is asked of every service, to be exported.
+	c.Calls = append(c.Calls, "auth.exportProject")
+	for _, service := range serve.Holders(doc) {
+		c.Calls = append(c.Calls, service+".exportPage")
+	}
 	return c, nil
+}
+
+// holdings asks the services what they hold.
+type holdings struct{ b *bus.Bus }
+
+// Page is a page of what a service holds.
+func (h holdings) Page(ctx context.Context, service string, p tenant.Project, cursor []byte) (*platformv1.ExportPage, error) {
+	return bus.CallInternal[*platformv1.ExportPage](ctx, h.b, service, "exportPage",
+		&platformv1.ExportPageRequest{ProjectId: int32(p), Cursor: cursor}) //nolint:gosec // G115: ids of projects have 31 bits
+}
+
+// Object opens what a row refers to.
+func (h holdings) Object(ctx context.Context, ref bus.ObjectRef) (io.ReadCloser, error) {
+	return h.b.GetObject(ctx, ref)
 }
 
 // health asks the services over the bus.

@@ -37,6 +37,7 @@ type Config struct {
 
 	MaxBody     int64 // bytes of a JSON body, unless the operation says otherwise
 	MaxUpload   int64 // bytes of a file, unless the operation says otherwise
+	MaxArchive  int64 // bytes of a project's archive
 	MaxHeader   int   // bytes of request line and headers
 	MaxConns    int   // open connections
 	MaxInFlight int   // calls in hand; what is more is answered 503
@@ -73,7 +74,7 @@ func Defaults() Config {
 		Origins:    []string{"http://localhost:3000", "http://localhost:4173", "http://localhost:5173"},
 		CORSMaxAge: 10 * time.Minute,
 		Issuer:     "commandcenter", Audience: "commandcenter",
-		MaxBody: 768 << 10, MaxUpload: 20 << 20, MaxHeader: 32 << 10, MaxConns: 10_000, MaxInFlight: 512,
+		MaxBody: 768 << 10, MaxUpload: 20 << 20, MaxArchive: 2 << 30, MaxHeader: 32 << 10, MaxConns: 10_000, MaxInFlight: 512,
 		MaxBacklog: 10_000, MaxStreams: 1000, MaxPerUser: 20,
 		RequestTimeout: 10 * time.Second, CommandWait: 5 * time.Second, MaxWait: time.Minute, UploadTimeout: 15 * time.Minute, UploadStall: 30 * time.Second,
 		HealthTimeout: 2 * time.Second, Heartbeat: 15 * time.Second, AccessKept: time.Minute,
@@ -111,7 +112,7 @@ func (c Config) Validate() error {
 		bad("operation_limits", "%w", err)
 	}
 	for key, n := range map[string]int64{
-		"max_body": c.MaxBody, "max_upload": c.MaxUpload, "max_header": int64(c.MaxHeader), "max_conns": int64(c.MaxConns),
+		"max_body": c.MaxBody, "max_upload": c.MaxUpload, "max_archive": c.MaxArchive, "max_header": int64(c.MaxHeader), "max_conns": int64(c.MaxConns),
 		"max_in_flight": int64(c.MaxInFlight), "max_backlog": int64(c.MaxBacklog), "max_streams": int64(c.MaxStreams), "max_streams_per_user": int64(c.MaxPerUser),
 		"request_timeout": int64(c.RequestTimeout), "command_wait": int64(c.CommandWait), "max_wait": int64(c.MaxWait), "upload_timeout": int64(c.UploadTimeout),
 		"upload_stall": int64(c.UploadStall), "health_timeout": int64(c.HealthTimeout), "heartbeat": int64(c.Heartbeat),
@@ -202,7 +203,7 @@ func (c Config) serve() (serve.Config, error) {
 	out := serve.Config{
 		App: c.App, Version: c.Version, Origins: c.Origins, Credentials: c.Credentials, CORSMaxAge: c.CORSMaxAge,
 		TrustedProxies: proxies, TLS: c.CertFile != "",
-		MaxBody: c.MaxBody, MaxUpload: c.MaxUpload, MaxInFlight: c.MaxInFlight, MaxStreams: c.MaxStreams, MaxPerUser: c.MaxPerUser,
+		MaxBody: c.MaxBody, MaxUpload: c.MaxUpload, MaxArchive: c.MaxArchive, MaxInFlight: c.MaxInFlight, MaxStreams: c.MaxStreams, MaxPerUser: c.MaxPerUser,
 		RequestTimeout: c.RequestTimeout, CommandWait: c.CommandWait, MaxWait: c.MaxWait, UploadTimeout: c.UploadTimeout, UploadStall: c.UploadStall,
 		HealthTimeout: c.HealthTimeout, Heartbeat: c.Heartbeat, Metrics: serve.Metrics(c.Metrics), LogRequests: c.LogRequests,
 	}

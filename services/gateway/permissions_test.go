@@ -36,7 +36,7 @@ var permissions = map[string][]string{
 	},
 	"authenticated": {
 		"getCurrentUserInfo", "logout", "changePassword", "listSessions", "endSessions", "endSession",
-		"createProject", "listProjects", "getProjectDeletion", "acceptInvitation", "listInstances", "getInstance", "getOperation",
+		"createProject", "importProject", "listProjects", "getProjectDeletion", "acceptInvitation", "listInstances", "getInstance", "getOperation",
 		"callTool", // what a tool does is asked for by its own operation
 	},
 	"viewer": {
@@ -53,7 +53,7 @@ var permissions = map[string][]string{
 		"listDeadLetters", "purgeDeadLetters", "getDeadLetter", "discardDeadLetter", "redriveDeadLetter",
 		"listAudit", "getAuditHead", "exportAudit",
 	},
-	"owner":     {"deleteProject", "transferProject"},
+	"owner":     {"deleteProject", "transferProject", "exportProject"},
 	"superuser": {"rotateSigningKeys", "listUsers", "getUser", "deactivateUser", "reactivateUser", "registerInstance", "admitInstance", "removeInstance"},
 }
 

@@ -7,7 +7,7 @@
 //
 // Says: ingestion.v1.FactAccepted, platform.v1.ProjectPurged.
 //
-// Serves: the operations of the tag ingestion.
+// Serves: the operations of the tag ingestion; exportPage, restorePart.
 //
 // The main story:
 //

@@ -13,6 +13,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/portable"
 
 	"github.com/commandcenter/commandcenter/services/ingestion/internal/inbox"
 	"github.com/commandcenter/commandcenter/services/ingestion/internal/postgres"
@@ -28,6 +29,9 @@ var files embed.FS
 
 // Migrations make the schema of the service.
 var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations"}
+
+// Portable is what becomes of the service's tables when a project is exported.
+var Portable = portable.Plan{Schema: Migrations, Restored: []string{"schemas"}}
 
 // Deps is what the service is built from. DB, Bus and Log are needed.
 type Deps struct {
@@ -57,6 +61,9 @@ func New(d Deps, c Config) (*app.Module, error) {
 	checks := []app.Check{{Name: "ingestion.database", Check: d.DB.Ping}}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Workers: c.Workers, Checks: checks})
 	(&serve.Handlers{Book: book, Dead: d.Bus, Now: d.Now}).Register(server)
+	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable}, serve.Import(book)); err != nil {
+		return nil, err
+	}
 	heard, err := (&inbox.Handlers{Read: book.Read, Say: store.Say, Purge: store.Purge, Registerer: d.Registerer}).Subscriptions(d.Bus, d.DB, Name)
 	if err != nil {
 		return nil, fmt.Errorf("ingestion: %w", err)

@@ -5,7 +5,8 @@
 //	says    knowledge.document.received, .indexed, .failed, .deleted; project.purged
 //	serves  queryKnowledgeBase, addDocument, addTextDocument, getDocument,
 //	        listDocuments, deleteDocument, getKnowledgeStatistics,
-//	        listCollections, listCategories; to auth: countDocuments; replay:
+//	        listCollections, listCategories; to auth: countDocuments,
+//	        restorePart; to the gateway: exportPage; replay:
 //	        documents
 //
 // The main story: serve/documents.go takes the command; document/intake.go

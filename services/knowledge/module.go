@@ -19,6 +19,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/jobs"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/portable"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 
@@ -42,6 +43,19 @@ var files embed.FS
 
 // Migrations makes the schema of the service.
 var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations"}
+
+// Portable is what becomes of the service's tables when a project is exported.
+var Portable = portable.Plan{
+	Schema: Migrations, Restored: []string{"documents"},
+	LeftOut: map[string]string{
+		"blobs":       "where the bytes of documents are here; the bytes go along as objects",
+		"chunks":      "made anew of the documents",
+		"embeddings":  "made anew of the documents",
+		"generations": "counts changes of this instance's index",
+		"removals":    "documents that are gone",
+		"trash":       "objects that are going to be removed here",
+	},
+}
 
 // Deps is what the service is built from. DB and Bus are needed.
 type Deps struct {
@@ -96,6 +110,9 @@ func New(d Deps, c Config) (*app.Module, error) {
 	(&serve.Handlers{
 		Intake: counted{intake, counts}, Library: store, Census: store, Search: timed{engine, counts}, Model: model, State: store,
 	}).Register(server)
+	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable, Refers: postgres.Refers}, serve.Import(intake, store, time.Now)); err != nil {
+		return nil, err
+	}
 	// Twice the workers of one process: the next job is there when one ends, and a
 	// project alone has two processes.
 	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: c.Jobs, Window: 2 * c.Jobs, Log: log, Registerer: d.Registerer})

@@ -37,22 +37,24 @@ func (r projectRow) noun() project.Project {
 // Create makes a project of the user, with its events.
 func (s Projects) Create(ctx context.Context, ownerID int64, d project.Draft, now time.Time) (p project.Project, err error) {
 	err = s.db.AcrossProjects(ctx, "create a project", func(ctx context.Context, tx *sqlx.Tx) error {
-		p, err = createProject(ctx, tx, ownerID, d, now)
+		p, err = createProject(ctx, tx, 0, ownerID, d, now)
 		return err
 	})
 	return p, err
 }
 
-func createProject(ctx context.Context, tx *sqlx.Tx, ownerID int64, d project.Draft, now time.Time) (project.Project, error) {
+// createProject makes the project of a number that was reserved, or of a new one.
+func createProject(ctx context.Context, tx *sqlx.Tx, id tenant.Project, ownerID int64, d project.Draft, now time.Time) (project.Project, error) {
 	row := projectRow{Name: d.Name, OwnerID: ownerID, Description: d.Description, Version: 1, CreatedAt: now, UpdatedAt: now}
 	if err := holdOwner(ctx, tx, ownerID, &row.Owner); err != nil {
 		return project.Project{}, err
 	}
 	const q = `
-		INSERT INTO projects (name, owner_id, description, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)
+		INSERT INTO projects (project_id, name, owner_id, description, created_at, updated_at)
+		VALUES (coalesce(nullif($5::bigint, 0), nextval(pg_get_serial_sequence('projects', 'project_id'))), $1, $2, $3, $4, $4)
 		ON CONFLICT (owner_id, name) WHERE deleted_at IS NULL DO NOTHING
 		RETURNING project_id`
-	if err := tx.GetContext(ctx, &row.ID, q, d.Name, ownerID, d.Description, now); pg.NoRows(err) {
+	if err := tx.GetContext(ctx, &row.ID, q, d.Name, ownerID, d.Description, now, int64(id)); pg.NoRows(err) {
 		return project.Project{}, project.ErrExists
 	} else if err != nil {
 		return project.Project{}, fmt.Errorf("insert project: %w", err)

@@ -79,7 +79,7 @@ func (s Users) Create(ctx context.Context, d user.Draft, now time.Time) (user.Us
 		if err != nil {
 			return fmt.Errorf("insert user: %w", err)
 		}
-		p, err := createProject(ctx, tx, row.ID, project.Draft{Name: project.DefaultName}, now)
+		p, err := createProject(ctx, tx, 0, row.ID, project.Draft{Name: project.DefaultName}, now)
 		if err != nil {
 			return fmt.Errorf("create first project: %w", err)
 		}

@@ -66,8 +66,8 @@ type Patch struct {
 	Description Field[string]
 }
 
-// check trims a draft and reports all faults together.
-func (d Draft) check() (Draft, error) {
+// Check trims a draft and reports all faults together.
+func (d Draft) Check() (Draft, error) {
 	var f faults
 	d.Name = f.name(d.Name)
 	d.Description = f.description(d.Description)

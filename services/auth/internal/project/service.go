@@ -49,7 +49,7 @@ type Members struct {
 
 // Create makes a project of the caller.
 func (s Service) Create(ctx context.Context, caller tenant.Identity, d Draft) (Mine, error) {
-	d, err := d.check()
+	d, err := d.Check()
 	if err != nil {
 		return Mine{}, err
 	}

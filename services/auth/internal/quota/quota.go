@@ -62,6 +62,16 @@ func parse(limit string) (calls int, per time.Duration, err error) {
 	return 0, 0, errs.InvalidField("value_error", "want a number of calls per second, minute, hour or day, such as 300/minute", "body", "limit")
 }
 
+// Restored is a quota as an archive has it, checked as one that a caller sets.
+func Restored(p tenant.Project, class string, calls int, per time.Duration, raised bool) (Quota, error) {
+	q := Quota{Project: p, Class: class, Calls: calls, Per: per, Raised: raised}
+	if !slices.Contains(Classes(), class) {
+		return Quota{}, errs.InvalidField("enum", "there is no such class of calls", "body", "class")
+	}
+	_, _, err := parse(q.Limit())
+	return q, err
+}
+
 // Service sets quotas.
 type Service struct {
 	Quotas store

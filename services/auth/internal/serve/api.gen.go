@@ -5,6 +5,8 @@ package serve
 
 import (
 	"time"
+
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
 
 // Defines values for AuditEntryOutcome.
@@ -364,6 +366,24 @@ type EffectiveLimit struct {
 
 	// Raised Whether a superuser has set it
 	Raised bool `json:"raised"`
+}
+
+// ImportedProject defines model for ImportedProject.
+type ImportedProject struct {
+	CreatedAt   time.Time `json:"created_at"`
+	Description *string   `json:"description"`
+	Id          int64     `json:"id"`
+	Name        string    `json:"name"`
+
+	// Objects Files that were taken in
+	Objects int64  `json:"objects"`
+	Owner   string `json:"owner"`
+
+	// RowsLeftOut Those that are in it to be read, or have no place here
+	RowsLeftOut int64 `json:"rows_left_out"`
+
+	// RowsRestored Rows of the archive that were taken in
+	RowsRestored int64 `json:"rows_restored"`
 }
 
 // Invitation defines model for Invitation.
@@ -773,11 +793,17 @@ type Forbidden = Problem
 // Invalid defines model for Invalid.
 type Invalid = ValidationProblem
 
+// Malformed RFC 9457 problem details.
+type Malformed = Problem
+
 // NotFound RFC 9457 problem details.
 type NotFound = Problem
 
 // RateLimited defines model for RateLimited.
 type RateLimited = RateLimitProblem
+
+// TooLarge RFC 9457 problem details.
+type TooLarge = Problem
 
 // Unauthenticated RFC 9457 problem details.
 type Unauthenticated = Problem
@@ -976,6 +1002,29 @@ type ListProjectsParams struct {
 
 // CreateProjectParams defines parameters for CreateProject.
 type CreateProjectParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// ImportProjectMultipartBody defines parameters for ImportProject.
+type ImportProjectMultipartBody struct {
+	// File The archive.
+	File openapi_types.File `json:"file"`
+
+	// Name Of the new project; without one it is called as it was.
+	Name *string `json:"name,omitempty"`
+
+	// Shares Share it with the instances that it was shared with, as far as they are known here.
+	Shares *bool `json:"shares,omitempty"`
+}
+
+// ImportProjectParams defines parameters for ImportProject.
+type ImportProjectParams struct {
 	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
 	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
@@ -1205,6 +1254,9 @@ type SetLimitJSONRequestBody = LimitUpdate
 
 // CreateProjectJSONRequestBody defines body for CreateProject for application/json ContentType.
 type CreateProjectJSONRequestBody = ProjectCreate
+
+// ImportProjectMultipartRequestBody defines body for ImportProject for multipart/form-data ContentType.
+type ImportProjectMultipartRequestBody ImportProjectMultipartBody
 
 // UpdateProjectJSONRequestBody defines body for UpdateProject for application/json ContentType.
 type UpdateProjectJSONRequestBody = ProjectUpdate

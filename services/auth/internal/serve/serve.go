@@ -51,8 +51,9 @@ type Handlers struct {
 	Rotator         token.Rotator
 	PublicURL       string // address under which people reach the instance
 
-	Trail trail.Service
-	Names names
+	Trail   trail.Service
+	Imports imports
+	Names   names
 
 	// LoggedIn, when set, is told how each login ended: "ok", or the kind of the
 	// failure.
@@ -79,7 +80,7 @@ type state interface {
 func Operations() []string {
 	return []string{
 		"register", "login", "refreshToken", "getCurrentUserInfo", "logout", "changePassword", "listSessions", "endSession", "endSessions",
-		"createProject", "listProjects", "getProject", "updateProject", "deleteProject", "getProjectDeletion", "getProjectStats",
+		"createProject", "importProject", "listProjects", "getProject", "updateProject", "deleteProject", "getProjectDeletion", "getProjectStats",
 		"listMembers", "setMemberRole", "removeMember", "leaveProject", "setDefaultProject", "transferProject",
 		"listInvitations", "inviteMember", "revokeInvitation", "acceptInvitation",
 		"setLimit", "resetLimit",
@@ -109,6 +110,8 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "getProjectStats", h.getProjectStats)
 	bus.Request(s, "getProjectDeletion", h.getProjectDeletion)
 	bus.Command(s, "createProject", h.createProject)
+	bus.Command(s, "importProject", h.importProject)
+	bus.Request(s, "exportProject", h.exportProject) // of the edge, which writes the archive
 	bus.Command(s, "updateProject", h.updateProject)
 	bus.Command(s, "deleteProject", h.deleteProject)
 	h.registerPeople(s)

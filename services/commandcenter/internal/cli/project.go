@@ -18,11 +18,11 @@ import (
 func (e *env) projectCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "project",
-		Short:   "List, create, choose, rename and delete projects",
+		Short:   "List, create, choose, rename, delete, export and import projects",
 		Example: "  commandcenter project list\n  commandcenter project create Apollo --description 'to the moon'\n  commandcenter project use Apollo",
 	}
 	e.bind(c, true, "client.server", "client.ca_file", "client.project")
-	return group(c, e.projectList(), e.projectCreate(), e.projectUse(), e.projectDefault(), e.projectRename(), e.projectDelete())
+	return group(c, e.projectList(), e.projectCreate(), e.projectUse(), e.projectDefault(), e.projectRename(), e.projectDelete(), e.projectExport(), e.projectImport(), e.projectVerify())
 }
 
 func (e *env) projectList() *cobra.Command {

@@ -131,6 +131,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"bus reconcile": {code: exitAuth}, "bus replay": {args: []string{"auth"}, code: exitAuth},
 		"bus dead show": {args: []string{"1"}, code: exitAuth}, "bus dead redrive": {args: []string{"1"}, code: exitAuth}, "bus dead discard": {args: []string{"1"}, code: exitAuth}, "bus dead purge": {args: []string{"--all"}, code: exitAuth},
 		"project list": {code: exitUnavailable}, "project create": {args: []string{"x"}, code: exitUnavailable}, "project use": {args: []string{"x"}, code: exitUnavailable}, "project default": {args: []string{"x"}, code: exitUnavailable},
+		"project export": {args: []string{"x"}, code: exitUnavailable}, "project import": {args: []string{readme}, code: exitUnavailable}, "project verify": {args: []string{readme}, code: exitRefused},
 		"project rename": {args: []string{"x", "y"}, code: exitUnavailable}, "project delete": {args: []string{"x", "--yes"}, code: exitUnavailable},
 		"key": {}, "key list": {code: exitUnavailable}, "key create": {args: []string{"ci", "--scope", "*:read"}, code: exitUnavailable},
 		"key rotate": {args: []string{"ci"}, code: exitUnavailable}, "key revoke": {args: []string{"ci"}, code: exitUnavailable},

@@ -957,6 +957,24 @@ type Health struct {
 	Version string `json:"version"`
 }
 
+// ImportedProject defines model for ImportedProject.
+type ImportedProject struct {
+	CreatedAt   time.Time `json:"created_at"`
+	Description *string   `json:"description"`
+	Id          int64     `json:"id"`
+	Name        string    `json:"name"`
+
+	// Objects Files that were taken in
+	Objects int64  `json:"objects"`
+	Owner   string `json:"owner"`
+
+	// RowsLeftOut Those that are in it to be read, or have no place here
+	RowsLeftOut int64 `json:"rows_left_out"`
+
+	// RowsRestored Rows of the archive that were taken in
+	RowsRestored int64 `json:"rows_restored"`
+}
+
 // Instance defines model for Instance.
 type Instance struct {
 	// Admitted Whether it belongs to the federation, or is only listed
@@ -2405,6 +2423,29 @@ type CreateProjectParams struct {
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
+// ImportProjectMultipartBody defines parameters for ImportProject.
+type ImportProjectMultipartBody struct {
+	// File The archive.
+	File openapi_types.File `json:"file"`
+
+	// Name Of the new project; without one it is called as it was.
+	Name *string `json:"name,omitempty"`
+
+	// Shares Share it with the instances that it was shared with, as far as they are known here.
+	Shares *bool `json:"shares,omitempty"`
+}
+
+// ImportProjectParams defines parameters for ImportProject.
+type ImportProjectParams struct {
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
 // DeleteProjectParams defines parameters for DeleteProject.
 type DeleteProjectParams struct {
 	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
@@ -2655,6 +2696,9 @@ type CallToolJSONRequestBody CallToolJSONBody
 
 // CreateProjectJSONRequestBody defines body for CreateProject for application/json ContentType.
 type CreateProjectJSONRequestBody = ProjectCreate
+
+// ImportProjectMultipartRequestBody defines body for ImportProject for multipart/form-data ContentType.
+type ImportProjectMultipartRequestBody ImportProjectMultipartBody
 
 // UpdateProjectJSONRequestBody defines body for UpdateProject for application/json ContentType.
 type UpdateProjectJSONRequestBody = ProjectUpdate
@@ -3596,6 +3640,18 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/projects/ (the `CreateProject` operationId).
 	CreateProject(ctx context.Context, params *CreateProjectParams, body CreateProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
+	// ImportProjectWithBody Import a project from its export
+	//
+	// Makes a new project of the caller, who becomes its owner, of an archive that `exportProject` has written. The archive is
+	// checked to its end before anything is taken in, and the project is there when all of it is; a refused one leaves nothing.
+	// Answered 202: the operation tells how it ended. Documents are indexed anew. Members, keys, invitations and the audit log are
+	// not taken in.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/projects/import (the `ImportProject` operationId).
+	ImportProjectWithBody(ctx context.Context, params *ImportProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
 	// DeleteProject Delete a project and everything in it
 	//
 	// The project is gone for its members at once; each service then purges what it holds, which `getProjectDeletion` tells of. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
@@ -3639,6 +3695,15 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/projects/{project_id}/deletion (the `GetProjectDeletion` operationId).
 	GetProjectDeletion(ctx context.Context, projectId ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportProject Everything that a project owns, as one archive
+	//
+	// A tar file, compressed with gzip, with a SHA-256 of every member; `commandcenter project verify` checks it. Rows and what they
+	// refer to fit together; what is written while it is made may be in it or not. Secrets are never part of it. A file whose
+	// connection breaks is not whole.
+	//
+	// Corresponds with GET /api/v1/projects/{project_id}/export (the `ExportProject` operationId).
+	ExportProject(ctx context.Context, projectId ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListInvitations The invitations that may still be accepted, latest first
 	//
@@ -5376,6 +5441,28 @@ func (c *Client) CreateProject(ctx context.Context, params *CreateProjectParams,
 	return c.Client.Do(req)
 }
 
+// ImportProjectWithBody Import a project from its export
+//
+// Makes a new project of the caller, who becomes its owner, of an archive that `exportProject` has written. The archive is
+// checked to its end before anything is taken in, and the project is there when all of it is; a refused one leaves nothing.
+// Answered 202: the operation tells how it ended. Documents are indexed anew. Members, keys, invitations and the audit log are
+// not taken in.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/projects/import (the `ImportProject` operationId).
+func (c *Client) ImportProjectWithBody(ctx context.Context, params *ImportProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportProjectRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
 // DeleteProject Delete a project and everything in it
 //
 // The project is gone for its members at once; each service then purges what it holds, which `getProjectDeletion` tells of. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
@@ -5470,6 +5557,25 @@ func (c *Client) SetDefaultProject(ctx context.Context, projectId ProjectID, par
 // Corresponds with GET /api/v1/projects/{project_id}/deletion (the `GetProjectDeletion` operationId).
 func (c *Client) GetProjectDeletion(ctx context.Context, projectId ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetProjectDeletionRequest(c.Server, projectId)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportProject Everything that a project owns, as one archive
+//
+// A tar file, compressed with gzip, with a SHA-256 of every member; `commandcenter project verify` checks it. Rows and what they
+// refer to fit together; what is written while it is made may be in it or not. Secrets are never part of it. A file whose
+// connection breaks is not whole.
+//
+// Corresponds with GET /api/v1/projects/{project_id}/export (the `ExportProject` operationId).
+func (c *Client) ExportProject(ctx context.Context, projectId ProjectID, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportProjectRequest(c.Server, projectId)
 	if err != nil {
 		return nil, err
 	}
@@ -10341,6 +10447,61 @@ func NewCreateProjectRequestWithBody(server string, params *CreateProjectParams,
 	return req, nil
 }
 
+// NewImportProjectRequestWithBody constructs an http.Request for the ImportProject method, with any body, and a specified content type
+func NewImportProjectRequestWithBody(server string, params *ImportProjectParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/projects/import")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewDeleteProjectRequest constructs an http.Request for the DeleteProject method
 func NewDeleteProjectRequest(server string, projectId ProjectID, params *DeleteProjectParams) (*http.Request, error) {
 	var err error
@@ -10585,6 +10746,40 @@ func NewGetProjectDeletionRequest(server string, projectId ProjectID) (*http.Req
 	}
 
 	operationPath := fmt.Sprintf("/api/v1/projects/%s/deletion", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	return req, nil
+}
+
+// NewExportProjectRequest constructs an http.Request for the ExportProject method
+func NewExportProjectRequest(server string, projectId ProjectID) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "project_id", projectId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/projects/%s/export", pathParam0)
 	if operationPath[0] == '/' {
 		operationPath = "." + operationPath
 	}
@@ -12746,6 +12941,18 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/projects/ (the `CreateProject` operationId).
 	CreateProjectWithResponse(ctx context.Context, params *CreateProjectParams, body CreateProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateProjectResponse, error)
 
+	// ImportProjectWithBodyWithResponse Import a project from its export
+	//
+	// Makes a new project of the caller, who becomes its owner, of an archive that `exportProject` has written. The archive is
+	// checked to its end before anything is taken in, and the project is there when all of it is; a refused one leaves nothing.
+	// Answered 202: the operation tells how it ended. Documents are indexed anew. Members, keys, invitations and the audit log are
+	// not taken in.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/projects/import (the `ImportProject` operationId).
+	ImportProjectWithBodyWithResponse(ctx context.Context, params *ImportProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportProjectResponse, error)
+
 	// DeleteProjectWithResponse Delete a project and everything in it
 	//
 	// The project is gone for its members at once; each service then purges what it holds, which `getProjectDeletion` tells of. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
@@ -12797,6 +13004,17 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/projects/{project_id}/deletion (the `GetProjectDeletion` operationId).
 	GetProjectDeletionWithResponse(ctx context.Context, projectId ProjectID, reqEditors ...RequestEditorFn) (*GetProjectDeletionResponse, error)
+
+	// ExportProjectWithResponse Everything that a project owns, as one archive
+	//
+	// A tar file, compressed with gzip, with a SHA-256 of every member; `commandcenter project verify` checks it. Rows and what they
+	// refer to fit together; what is written while it is made may be in it or not. Secrets are never part of it. A file whose
+	// connection breaks is not whole.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/projects/{project_id}/export (the `ExportProject` operationId).
+	ExportProjectWithResponse(ctx context.Context, projectId ProjectID, reqEditors ...RequestEditorFn) (*ExportProjectResponse, error)
 
 	// ListInvitationsWithResponse The invitations that may still be accepted, latest first
 	//
@@ -17506,6 +17724,105 @@ func (r CreateProjectResponse) ContentType() string {
 	return ""
 }
 
+// ImportProjectResponse201Headers the declared response headers of an HTTP 201 response for ImportProject
+type ImportProjectResponse201Headers struct {
+	CCDurability *string
+}
+
+// ImportProjectResponse202Headers the declared response headers of an HTTP 202 response for ImportProject
+type ImportProjectResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type ImportProjectResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ImportedProject
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *TooLarge
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *ImportProjectResponse201Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ImportProjectResponse202Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r ImportProjectResponse) GetJSON201() *ImportedProject {
+	return r.JSON201
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ImportProjectResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r ImportProjectResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ImportProjectResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r ImportProjectResponse) GetApplicationproblemJSON413() *TooLarge {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ImportProjectResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ImportProjectResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ImportProjectResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ImportProjectResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ImportProjectResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ImportProjectResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // DeleteProjectResponse202Headers the declared response headers of an HTTP 202 response for DeleteProject
 type DeleteProjectResponse202Headers struct {
 	CCDurability      *string
@@ -17886,6 +18203,68 @@ func (r GetProjectDeletionResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetProjectDeletionResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ExportProjectResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r ExportProjectResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ExportProjectResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ExportProjectResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExportProjectResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportProjectResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportProjectResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportProjectResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportProjectResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -20937,6 +21316,24 @@ func (c *ClientWithResponses) CreateProjectWithResponse(ctx context.Context, par
 	return ParseCreateProjectResponse(rsp)
 }
 
+// ImportProjectWithBodyWithResponse Import a project from its export
+//
+// Makes a new project of the caller, who becomes its owner, of an archive that `exportProject` has written. The archive is
+// checked to its end before anything is taken in, and the project is there when all of it is; a refused one leaves nothing.
+// Answered 202: the operation tells how it ended. Documents are indexed anew. Members, keys, invitations and the audit log are
+// not taken in.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/projects/import (the `ImportProject` operationId).
+func (c *ClientWithResponses) ImportProjectWithBodyWithResponse(ctx context.Context, params *ImportProjectParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportProjectResponse, error) {
+	rsp, err := c.ImportProjectWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportProjectResponse(rsp)
+}
+
 // DeleteProjectWithResponse Delete a project and everything in it
 //
 // The project is gone for its members at once; each service then purges what it holds, which `getProjectDeletion` tells of. The operation of one that was accepted with 202 tells its caller, and nobody else, that it is done.
@@ -21023,6 +21420,23 @@ func (c *ClientWithResponses) GetProjectDeletionWithResponse(ctx context.Context
 		return nil, err
 	}
 	return ParseGetProjectDeletionResponse(rsp)
+}
+
+// ExportProjectWithResponse Everything that a project owns, as one archive
+//
+// A tar file, compressed with gzip, with a SHA-256 of every member; `commandcenter project verify` checks it. Rows and what they
+// refer to fit together; what is written while it is made may be in it or not. Secrets are never part of it. A file whose
+// connection breaks is not whole.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/projects/{project_id}/export (the `ExportProject` operationId).
+func (c *ClientWithResponses) ExportProjectWithResponse(ctx context.Context, projectId ProjectID, reqEditors ...RequestEditorFn) (*ExportProjectResponse, error) {
+	rsp, err := c.ExportProject(ctx, projectId, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportProjectResponse(rsp)
 }
 
 // ListInvitationsWithResponse The invitations that may still be accepted, latest first
@@ -25645,6 +26059,111 @@ func ParseCreateProjectResponse(rsp *http.Response) (*CreateProjectResponse, err
 	return response, nil
 }
 
+// ParseImportProjectResponse parses an HTTP response from a ImportProjectWithResponse call
+func ParseImportProjectResponse(rsp *http.Response) (*ImportProjectResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ImportProjectResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ImportedProject
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers ImportProjectResponse201Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 202:
+		var headers ImportProjectResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
 // ParseDeleteProjectResponse parses an HTTP response from a DeleteProjectWithResponse call
 func ParseDeleteProjectResponse(rsp *http.Response) (*DeleteProjectResponse, error) {
 	bodyBytes, err := io.ReadAll(rsp.Body)
@@ -25998,6 +26517,53 @@ func ParseGetProjectDeletionResponse(rsp *http.Response) (*GetProjectDeletionRes
 			return nil, err
 		}
 		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseExportProjectResponse parses an HTTP response from a ExportProjectWithResponse call
+func ParseExportProjectResponse(rsp *http.Response) (*ExportProjectResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportProjectResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound

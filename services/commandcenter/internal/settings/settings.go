@@ -75,6 +75,7 @@ type Gateway struct {
 
 	MaxConns       int           `config:"max_conns" usage:"open connections"`
 	MaxInFlight    int           `config:"max_in_flight" usage:"calls in hand; what is more is answered 503"`
+	MaxArchive     int64         `config:"max_archive" usage:"bytes of a project's archive that is imported"`
 	MaxBacklog     int           `config:"max_backlog" usage:"commands that may wait for a service; what is more is answered 503"`
 	MaxStreams     int           `config:"max_streams" usage:"open event streams"`
 	MaxPerUser     int           `config:"max_streams_per_user" usage:"open event streams of one user"`
@@ -91,7 +92,7 @@ func (g Gateway) Config() gateway.Config {
 	c.Origins, c.TrustedProxies, c.CertFile, c.KeyFile = g.Origins, g.TrustedProxies, g.CertFile, g.KeyFile
 	c.Anonymous, c.Reads, c.Writes, c.Metrics, c.LogRequests = g.Anonymous, g.Reads, g.Writes, g.Metrics, g.LogRequests
 	c.Operations = g.Operations
-	c.MaxBacklog = g.MaxBacklog
+	c.MaxBacklog, c.MaxArchive = g.MaxBacklog, g.MaxArchive
 	c.MaxConns, c.MaxInFlight, c.MaxStreams, c.MaxPerUser = g.MaxConns, g.MaxInFlight, g.MaxStreams, g.MaxPerUser
 	c.RequestTimeout, c.CommandWait, c.MaxWait, c.UploadTimeout, c.UploadStall = g.RequestTimeout, g.CommandWait, g.MaxWait, g.UploadTimeout, g.UploadStall
 	return c
@@ -121,7 +122,7 @@ func Default() Config {
 		Gateway: Gateway{
 			Origins:   g.Origins,
 			Anonymous: g.Anonymous, Reads: g.Reads, Writes: g.Writes, Metrics: g.Metrics, LogRequests: g.LogRequests, Operations: g.Operations,
-			MaxBacklog: g.MaxBacklog, MaxConns: g.MaxConns, MaxInFlight: g.MaxInFlight, MaxStreams: g.MaxStreams, MaxPerUser: g.MaxPerUser,
+			MaxBacklog: g.MaxBacklog, MaxArchive: g.MaxArchive, MaxConns: g.MaxConns, MaxInFlight: g.MaxInFlight, MaxStreams: g.MaxStreams, MaxPerUser: g.MaxPerUser,
 			RequestTimeout: g.RequestTimeout, CommandWait: g.CommandWait, MaxWait: g.MaxWait, UploadTimeout: g.UploadTimeout, UploadStall: g.UploadStall,
 		},
 		Auth:       auth.DefaultConfig(),

@@ -8,6 +8,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/natsd"
 	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/portable"
 	events "github.com/commandcenter/commandcenter/proto-events"
 	"github.com/commandcenter/commandcenter/services/auth"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
@@ -20,16 +21,17 @@ import (
 // Service is what the registry knows of one.
 type service struct {
 	name     string
-	schema   *pg.Schema // nil for one without rows
-	conns    int        // most connections to the database
-	hub      bool       // connects to account HUB too
-	jobs     bool       // runs jobs
-	live     bool       // tells progress
-	files    bool       // reads uploaded files
-	external bool       // takes facts of other teams
-	dead     bool       // shows and redrives what others gave up
-	purges   bool       // empties the streams of projects that are gone
-	edge     bool       // speaks HTTP, asks everybody, and is started last
+	schema   *pg.Schema     // nil for one without rows
+	portable *portable.Plan // what becomes of its rows when a project is exported; nil for one without
+	conns    int            // most connections to the database
+	hub      bool           // connects to account HUB too
+	jobs     bool           // runs jobs
+	live     bool           // tells progress
+	files    bool           // reads uploaded files
+	external bool           // takes facts of other teams
+	dead     bool           // shows and redrives what others gave up
+	purges   bool           // empties the streams of projects that are gone
+	edge     bool           // speaks HTTP, asks everybody, and is started last
 	build    func(b built) (*app.Module, error)
 }
 
@@ -37,12 +39,12 @@ type service struct {
 // side, the edge last.
 func services() []service {
 	return []service{
-		{name: auth.Name, schema: &auth.Migrations, conns: 12, purges: true, build: buildAuth},
-		{name: knowledge.Name, schema: &knowledge.Migrations, conns: 16, jobs: true, live: true, files: true, build: buildKnowledge},
-		{name: ingestion.Name, schema: &ingestion.Migrations, conns: 4, external: true, dead: true, build: func(b built) (*app.Module, error) {
+		{name: auth.Name, schema: &auth.Migrations, portable: &auth.Portable, conns: 12, jobs: true, live: true, files: true, purges: true, build: buildAuth},
+		{name: knowledge.Name, schema: &knowledge.Migrations, portable: &knowledge.Portable, conns: 16, jobs: true, live: true, files: true, build: buildKnowledge},
+		{name: ingestion.Name, schema: &ingestion.Migrations, portable: &ingestion.Portable, conns: 4, external: true, dead: true, build: func(b built) (*app.Module, error) {
 			return ingestion.New(ingestion.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Version: b.env.Version}, b.env.Config.Ingestion)
 		}},
-		{name: federation.Name, schema: &federation.Migrations, conns: 4, hub: true, build: buildFederation},
+		{name: federation.Name, schema: &federation.Migrations, portable: &federation.Portable, conns: 4, hub: true, build: buildFederation},
 		{name: "gateway", edge: true, files: true, build: buildGateway},
 	}
 }
@@ -109,6 +111,18 @@ func Schemas() []pg.Schema {
 	return out
 }
 
+// Plans say what becomes of the rows of each service with a schema when a project
+// is exported; nil for one that does not say.
+func Plans() map[string]*portable.Plan {
+	out := map[string]*portable.Plan{}
+	for _, s := range services() {
+		if s.schema != nil {
+			out[s.name] = s.portable
+		}
+	}
+	return out
+}
+
 // contract is what a service may do on the bus, from openapi.yaml and the
 // catalogue of messages.
 func (s service) contract() (bus.Contract, error) {
@@ -126,11 +140,20 @@ func (s service) contract() (bus.Contract, error) {
 		}
 	}
 	for _, q := range events.Calls() {
-		if q.Service == s.name {
+		if q.Service == s.name || q.Service == events.Any {
 			c.Serves = append(c.Serves, q.Call)
 		}
-		if slices.Contains(q.Callers, s.name) || slices.Contains(q.Callers, events.Any) {
+		if !slices.Contains(q.Callers, s.name) && !slices.Contains(q.Callers, events.Any) {
+			continue
+		}
+		if q.Service != events.Any {
 			c.Calls = append(c.Calls, q.Service+"."+q.Call)
+			continue
+		}
+		for _, other := range services() { // by name: a right on "*" would be one on all replies too
+			if other.schema != nil && other.name != s.name {
+				c.Calls = append(c.Calls, other.name+"."+q.Call)
+			}
 		}
 	}
 	for _, op := range ops {

@@ -77,6 +77,7 @@ type Operation struct {
 	Project    Scope
 	Rate       *Rate // nil: the defaults of the instance apply
 	MaxBody    int64 // bytes; 0: the default of the instance
+	Archive    bool  // the body is an archive of a project, which has a bound of its own
 	Timeout    time.Duration
 	Aliases    []string // other methods that mean the same
 	Success    int      // the first 2xx of the contract that is not 202

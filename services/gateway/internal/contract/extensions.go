@@ -33,6 +33,11 @@ func (o *Operation) extensions(ext map[string]any) error {
 			o.Rate, err = rate(value)
 		case "x-max-body":
 			o.MaxBody, err = number(value)
+		case "x-archive":
+			var ok bool
+			if o.Archive, ok = value.(bool); !ok {
+				err = errors.New("want true or false")
+			}
 		case "x-timeout":
 			o.Timeout, err = duration(value)
 		case "x-reads":

@@ -20,6 +20,7 @@ type Deps struct {
 	Guard      *access.Guard
 	Ring       *feed.Ring // of what was said last; somebody fills it
 	Health     HealthOf
+	Holdings   Holdings            // of services, for exports
 	Limits     Limits              // nil counts in this process alone
 	Denied     func(denial.Denial) // is told of every denied request; may be nil
 	Log        *slog.Logger
@@ -42,6 +43,7 @@ type Config struct {
 
 	MaxBody     int64 // of JSON bodies, bytes
 	MaxUpload   int64 // of files, bytes
+	MaxArchive  int64 // of archives of projects, bytes
 	MaxInFlight int
 	MaxStreams  int // open event streams
 	MaxPerUser  int // open event streams of one caller

@@ -148,7 +148,7 @@ func sameJSON(a, b string) bool {
 func TestEveryOperationOfTheContractIsCalledByThisTest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	seen := map[string]bool{"addDocument": true, "watchDocument": true} // their own tests
+	seen := map[string]bool{"addDocument": true, "importProject": true, "watchDocument": true} // their own tests
 	for _, c := range calls {
 		seen[c.op] = true
 	}
@@ -484,7 +484,7 @@ var edgeStubs = func() string {
 	for id, path := range map[string]string{
 		"root": "/", "mainHealthCheck": "/health", "liveness": "/health/live", "readiness": "/health/ready", "detailedHealthCheck": "/health/detailed",
 		"docs": "/docs", "docsAsset": "/docs/{asset}", "openapi": "/openapi.json", "jwks": "/jwks.json", "metrics": "/metrics", "getOperation": "/operations/{operation_id}", "listOperations": "/operations",
-		"listLimits": "/limits", "listEvents": "/events", "followEvents": "/events/stream", "exportAudit": "/audit/export", "callTool": "/mcp",
+		"listLimits": "/limits", "listEvents": "/events", "followEvents": "/events/stream", "exportAudit": "/audit/export", "exportProject": "/project/export", "callTool": "/mcp",
 	} {
 		b.WriteString("  " + path + ":\n    get:\n      operationId: " + id + "\n")
 		if i := strings.IndexByte(path, '{'); i >= 0 {

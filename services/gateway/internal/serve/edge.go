@@ -31,6 +31,7 @@ func (s *Edge) edgeOperations() map[string]handler {
 		"listEvents":          s.listEvents,
 		"followEvents":        s.followEvents,
 		"exportAudit":         s.exportAudit,
+		"exportProject":       s.exportProject,
 		"callTool":            s.callTool,
 	}
 }

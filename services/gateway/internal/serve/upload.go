@@ -89,8 +89,11 @@ func (t *steady) Read(p []byte) (int, error) {
 func (s *Edge) upload(c echo.Context, op *contract.Operation, who tenant.Identity, params []byte, form contract.Form, options map[string]string) error {
 	r := c.Request()
 	most := s.c.MaxUpload
-	if op.MaxBody > 0 {
+	switch {
+	case op.MaxBody > 0:
 		most = op.MaxBody
+	case op.Archive:
+		most = s.c.MaxArchive
 	}
 	if r.ContentLength > most+formSlack {
 		return tooLarge(most)

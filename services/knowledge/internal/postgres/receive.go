@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -87,13 +88,14 @@ func (s *Store) place(ctx context.Context, tx *sqlx.Tx, n document.Document, b d
 func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, n document.Document) (document.Document, bool, error) {
 	const q = `
 		INSERT INTO documents (project_id, collection, source, title, titled, category, repository_id, technology_id, kind, language,
-			content_type, size, sha256, version, state, extracted, created_by, principal)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 'indexing', false, $14, $15)
+			content_type, size, sha256, version, state, extracted, created_by, principal, created_at)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 'indexing', false, $14, $15, coalesce($16, now()))
 		ON CONFLICT (project_id, collection, md5(source)) DO NOTHING
 		RETURNING id, created_at, updated_at`
 	n.Version, n.State = 1, document.Indexing
 	err := tx.QueryRowxContext(ctx, q, int64(n.Project), n.Collection, n.Source, n.Title, n.Titled, n.Category, orNull(n.Repository), orNull(n.Technology),
-		string(n.Format.Kind), n.Format.Language, n.ContentType, n.Size, n.SHA256, n.CreatedBy, n.Principal).Scan(&n.ID, &n.CreatedAt, &n.UpdatedAt)
+		string(n.Format.Kind), n.Format.Language, n.ContentType, n.Size, n.SHA256, n.CreatedBy, n.Principal,
+		sql.NullTime{Time: n.CreatedAt, Valid: !n.CreatedAt.IsZero()}).Scan(&n.ID, &n.CreatedAt, &n.UpdatedAt)
 	if pg.NoRows(err) {
 		return n, false, nil
 	}

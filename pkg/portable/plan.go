@@ -1,0 +1,94 @@
+package portable
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/commandcenter/commandcenter/pkg/pg"
+)
+
+// Plan says what becomes of the tables of a service.
+type Plan struct {
+	Schema pg.Schema
+	// Restored are the tables whose rows an import takes in.
+	Restored []string
+	// Evidence are those that are exported to be read, and not taken in, with the
+	// reason.
+	Evidence map[string]string
+	// LeftOut are those that are not exported, with the reason.
+	LeftOut map[string]string
+	// Queries replace the columns of a table. They have to yield its primary key.
+	Queries map[string]string
+}
+
+// common are the tables that every service has, none of which is a project's to
+// take along.
+var common = map[string]string{
+	"outbox":          "facts on their way to the stream; whoever needs them has heard them",
+	"outbox_promises": "of facts on their way to the stream",
+	"inbox":           "which messages were heard here",
+	"operations":      "answers of calls to this instance, kept for a day",
+	"jobs":            "work of this instance; an import begins its own",
+	"job_steps":       "belong to jobs",
+	"held_facts":      "facts that wait for a part of this instance",
+}
+
+// tables are those of the schema that are exported, from the catalog.
+func (p Plan) tables(ctx context.Context, tx *sqlx.Tx) ([]pg.Holding, error) {
+	all, err := pg.Holdings(ctx, tx, p.Schema.Name)
+	if err != nil {
+		return nil, err
+	}
+	left := p.leftOut()
+	return slices.DeleteFunc(all, func(h pg.Holding) bool { _, out := left[h.Table]; return out }), nil
+}
+
+func (p Plan) leftOut() map[string]string {
+	out := maps.Clone(common)
+	maps.Copy(out, p.LeftOut)
+	return out
+}
+
+// Check compares the plan with what the catalog says: every table has one place
+// in it, and every reason is one.
+func (p Plan) Check(found []pg.Holding) error {
+	var faults []error
+	fault := func(format string, args ...any) {
+		faults = append(faults, fmt.Errorf(p.Schema.Name+"."+format, args...))
+	}
+	places := map[string]int{}
+	for table, reason := range p.leftOut() {
+		places[table]++
+		if reason == "" {
+			fault("%s is left out without a reason", table)
+		}
+	}
+	for table, reason := range p.Evidence {
+		places[table]++
+		if reason == "" {
+			fault("%s is not taken in, without a reason", table)
+		}
+	}
+	for _, table := range p.Restored {
+		places[table]++
+	}
+	for _, h := range found {
+		switch places[h.Table] {
+		case 0:
+			fault("%s holds rows of projects: say whether an import takes them in (Restored), why it does not (Evidence), or why they are not exported (LeftOut)", h.Table)
+		case 1:
+		default:
+			fault("%s has several places in the plan", h.Table)
+		}
+		delete(places, h.Table)
+	}
+	for _, table := range slices.Sorted(maps.Keys(places)) {
+		fault("%s is in the plan, and no table with rows of projects", table)
+	}
+	return errors.Join(faults...)
+}

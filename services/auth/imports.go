@@ -1,0 +1,148 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strconv"
+	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/archive"
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/jobs"
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/portable"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/serve"
+	"github.com/commandcenter/commandcenter/services/auth/internal/transfer"
+)
+
+// Portable is what becomes of the service's tables when a project is exported.
+var Portable = portable.Plan{
+	Schema:   Migrations,
+	Restored: []string{"projects", "project_quotas"},
+	Evidence: map[string]string{
+		"memberships":      "who belonged to the project, by address; an import lets in its owner alone",
+		"service_accounts": "what belonged to it; without keys they are nobody",
+		"audit_entries":    "the log of the project that was, in the form of the audit log's own export",
+		"audit_heads":      "where that log ends",
+	},
+	LeftOut: map[string]string{
+		"api_keys":          "digests of secrets, and rights of this instance",
+		"invitations":       "digests of secrets, and rights of this instance",
+		"project_purges":    "belongs to a deletion that is under way",
+		"project_deletions": "proof of a deletion",
+		"project_imports":   "belongs to an import that is under way",
+	},
+	Queries: map[string]string{
+		"projects":    `SELECT p.name, p.description, u.email AS owner, p.created_at, p.updated_at FROM projects p JOIN users u ON u.id = p.owner_id WHERE p.deleted_at IS NULL`,
+		"memberships": `SELECT m.user_id, u.email, u.full_name, m.role, m.created_at FROM memberships m JOIN users u ON u.id = m.user_id`,
+		"audit_entries": `SELECT project_id, seq, call_id AS id, recorded_at, accepted_at, last_at, count, service, operation, actor, key_id,
+			status, reason, address, request_id, trace_id, target, prev, hash FROM audit_entries`,
+		"audit_heads": `SELECT project_id, seq, hash FROM audit_heads`,
+	},
+}
+
+// stepTake bounds what a service does with one part of an archive.
+const stepTake = time.Minute
+
+// parts hands parts of an archive to the other services.
+type parts struct{ b *bus.Bus }
+
+func (p parts) ask(ctx context.Context, service string, to transfer.To, q *platformv1.RestorePartRequest) (*platformv1.RestorePart, error) {
+	ctx, cancel := context.WithTimeout(ctx, stepTake)
+	defer cancel()
+	q.ProjectId, q.UserId = int32(to.Project), int32(to.Task.UserID) //nolint:gosec // G115: MAXVALUE of the sequences
+	q.Principal, q.Shares = to.Task.Principal, to.Task.Shares
+	return bus.CallInternal[*platformv1.RestorePart](ctx, p.b, service, "restorePart", q)
+}
+
+// Begin refuses what the service cannot read.
+func (p parts) Begin(ctx context.Context, service string, to transfer.To, s archive.Schemas) error {
+	_, err := p.ask(ctx, service, to, &platformv1.RestorePartRequest{Step: "begin", SchemaVersion: int32(min(s.Own, 1<<30)), CommonVersion: int32(min(s.Common, 1<<30))}) //nolint:gosec // G115: bounded
+	return err
+}
+
+// Rows hands rows of a table on.
+func (p parts) Rows(ctx context.Context, service string, to transfer.To, table string, lines []byte) (taken, left int64, err error) {
+	res, err := p.ask(ctx, service, to, &platformv1.RestorePartRequest{Step: "rows", Table: table, Rows: lines})
+	return int64(res.GetRestored()), int64(res.GetLeftOut()), err
+}
+
+// Object says where bytes are that rows are going to refer to.
+func (p parts) Object(ctx context.Context, service string, to transfer.To, o transfer.Object) error {
+	_, err := p.ask(ctx, service, to, &platformv1.RestorePartRequest{Step: "object", Object: &platformv1.PortableObject{
+		Sha256: o.SHA256, Size: strconv.FormatInt(o.Size, 10), Bucket: o.Bucket, Name: o.Name,
+	}})
+	return err
+}
+
+// End says that there is no more.
+func (p parts) End(ctx context.Context, service string, to transfer.To) error {
+	_, err := p.ask(ctx, service, to, &platformv1.RestorePartRequest{Step: "end"})
+	return err
+}
+
+// objects are those of the object store.
+type objects struct{ b *bus.Bus }
+
+func ref(o transfer.Object) bus.ObjectRef {
+	return bus.ObjectRef{Bucket: o.Bucket, Name: o.Name, SHA256: o.SHA256, Size: o.Size}
+}
+
+// Open reads an object.
+func (s objects) Open(ctx context.Context, o transfer.Object) (io.ReadCloser, error) {
+	return s.b.GetObject(ctx, ref(o))
+}
+
+// Put keeps bytes as an object of a project.
+func (s objects) Put(ctx context.Context, p tenant.Project, r io.Reader, most int64) (transfer.Object, error) {
+	o, err := s.b.PutObject(ctx, p, "import", "application/octet-stream", r, most)
+	return transfer.Object{Bucket: o.Bucket, Name: o.Name, SHA256: o.SHA256, Size: o.Size}, err
+}
+
+// Delete removes an object.
+func (s objects) Delete(ctx context.Context, o transfer.Object) error {
+	return s.b.DeleteObject(ctx, ref(o))
+}
+
+var errGivenUp = errs.New(errs.Unavailable, "the import was given up after several tries; nothing is left of it")
+
+// importing is the handler of the jobs that import a project.
+func importing(x transfer.Importer, server *bus.Server) func(ctx context.Context, r *jobs.Run) error {
+	return func(ctx context.Context, r *jobs.Run) error {
+		var t transfer.Task
+		if err := r.Decode(&t); err != nil {
+			return err
+		}
+		settle, err := x.Prepare(ctx, r.Job.ID, t, func(done, total int64) { r.Progress(ctx, int(done), int(total), "importing") })
+		if err == nil {
+			err = r.Step(ctx, "settle", func(ctx context.Context) error {
+				made, err := settle(ctx)
+				if err != nil {
+					return err
+				}
+				return server.Finish(ctx, tenant.Instance, t.Operation, serve.NewImported(made), nil)
+			})
+		}
+		fatal := err != nil && errs.KindOf(err).Refusal()
+		last := err != nil && ctx.Err() == nil && r.Job.Attempts >= r.Job.MaxAttempts
+		switch {
+		case err == nil:
+		case fatal, last:
+			said := err
+			if !fatal {
+				said = errGivenUp.Because(err)
+			}
+			if left := errors.Join(x.Projects.Abandon(ctx, r.Job.ID, x.Now()), server.Finish(pg.Detached(ctx), tenant.Instance, t.Operation, nil, said)); left != nil {
+				return left
+			}
+		default:
+			return err
+		}
+		return errors.Join(err, x.Discard(ctx, t))
+	}
+}
