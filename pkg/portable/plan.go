@@ -36,6 +36,7 @@ var common = map[string]string{
 	"jobs":            "work of this instance; an import begins its own",
 	"job_steps":       "belong to jobs",
 	"held_facts":      "facts that wait for a part of this instance",
+	"closed_projects": "the mark of a project that was purged here",
 }
 
 // tables are those of the schema that are exported, from the catalog.
