@@ -68,8 +68,8 @@ func TestMigrationsGoDownAndUpAgain(t *testing.T) {
 func TestOneProjectNeverSeesAnother(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	ub, b := w.person("b@example.org") // the first account, which the keys of the world are made by
 	_, a := w.person("a@example.org")
-	ub, b := w.person("b@example.org")
 	w.must(w.projects.Begin(w.ctx(), w.project(ub.ID, "Second", monday).ID, ub.ID, []string{"knowledge"}, monday))
 	w.apiKey(b, w.account(b), monday, nil)
 	for _, table := range []string{"projects", "memberships", "project_purges", "service_accounts", "api_keys"} {
