@@ -37,7 +37,7 @@ func (w *world) account(p tenant.Project) int64 {
 func (w *world) apiKey(p tenant.Project, account int64, at time.Time, expires *time.Time) (key.Key, []byte) {
 	w.Helper()
 	k := key.Key{
-		ID: uuid.New(), Project: p, Holder: key.Holder{Account: account}, Name: "x", Prefix: "abcdefgh", Scopes: []string{"*:read"},
+		ID: uuid.New(), Project: p, Holder: key.Holder{Account: account}, Name: uuid.NewString(), Prefix: "abcdefgh", Scopes: []string{"*:read"},
 		CreatedBy: 1, CreatedAt: at, Expires: expires,
 	}
 	hash := sha256.Sum256(k.ID[:])
