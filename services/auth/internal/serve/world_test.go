@@ -88,7 +88,7 @@ func newWorld(t testing.TB, change ...func(*auth.Config)) *world {
 func grants() bus.Contract {
 	return bus.Contract{
 		Serves: append(serve.Operations(), "resolveAccess", "resolveKey", "resolveBrowser", "signingKeys"), Calls: []string{"knowledge.countDocuments"},
-		Publishes: events.SaidBy("auth"), Hears: append(events.ConsumedBy("auth"), events.FollowedBy("auth")...), TakesCommands: true, Purges: true,
+		Publishes: events.SaidBy("auth"), Hears: append(events.ConsumedBy("auth"), events.FollowedBy("auth")...), TakesCommands: true, Purges: true, Jobs: true, Objects: true,
 	}
 }
 
