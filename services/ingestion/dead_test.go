@@ -14,7 +14,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
-	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+	ingestionv1 "github.com/commandcenter/commandcenter/proto-events/ingestion/v1"
 	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 )
 
@@ -50,7 +50,7 @@ func TestAnAdminSeesAndRedrivesWhatWasGivenUpInTheProject(t *testing.T) {
 	w := newWorld(t)
 	heard, mend := make(chan int32, 20), make(chan struct{})
 	in := bus.NewInbox(w.Bus("knowledge"), bus.InboxConfig{Service: "knowledge"})
-	bus.Handle(in, func(_ context.Context, _ bus.Meta, e *authv1.ProjectDeleting) error {
+	bus.Handle(in, func(_ context.Context, _ bus.Meta, e *ingestionv1.FactAccepted) error {
 		heard <- e.GetVersion()
 		select {
 		case <-mend:
@@ -61,16 +61,16 @@ func TestAnAdminSeesAndRedrivesWhatWasGivenUpInTheProject(t *testing.T) {
 	})
 	w.Run(in, bus.NewServer(w.Bus("knowledge"), bus.ServerConfig{}))
 	for v := int32(1); v <= 3; v++ {
-		w.Say(&authv1.ProjectDeleting{ProjectId: 1, Version: v})
+		w.Say(&ingestionv1.FactAccepted{ProjectId: 1, FactId: "docs/1", Version: v})
 		bustest.Await(w.Env, heard)
 	}
-	w.Say(&authv1.ProjectDeleting{ProjectId: 2, Version: 9})
+	w.Say(&ingestionv1.FactAccepted{ProjectId: 2, FactId: "docs/9", Version: 9})
 	bustest.Await(w.Env, heard)
 	// The last is stored after it was heard.
 	bustest.Eventually(w.Env, func() bool { return len(w.letters(`{"limit":10}`, 2).Items) > 0 })
 	all := w.letters(`{"limit":10}`, 1)
 	first := all.Items[0]
-	if len(all.Items) != 3 || all.Next != nil || first.Service != "knowledge" || !strings.Contains(first.Error, "no room") || first.Subject != "evt.p1.auth.project.deleting.v1" {
+	if len(all.Items) != 3 || all.Next != nil || first.Service != "knowledge" || !strings.Contains(first.Error, "no room") || first.Subject != "evt.p1.ingestion.fact.accepted.v1" {
 		t.Fatalf("%+v", all)
 	}
 	if l := w.letters(`{"limit":2}`, 1); len(l.Items) != 2 || l.Next == nil {
@@ -139,14 +139,16 @@ func TestRecordsOfTheAuditLogAreNotDiscarded(t *testing.T) {
 		}
 	})
 	knows := bus.NewInbox(w.Bus("knowledge"), bus.InboxConfig{Service: "knowledge"})
-	bus.Handle(knows, func(context.Context, bus.Meta, *authv1.ProjectDeleting) error { return bus.Bury(errors.New("no room")) })
+	bus.Handle(knows, func(context.Context, bus.Meta, *ingestionv1.FactAccepted) error {
+		return bus.Bury(errors.New("no room"))
+	})
 	w.Run(in, knows, bus.NewServer(w.Bus("auth"), bus.ServerConfig{}))
 	said := &platformv1.CallRecorded{ProjectId: 1, CallId: "c-1", Version: 1, Service: "gateway", Operation: "deleteDocument", Principal: "user:1", Count: 1, AcceptedAt: timestamppb.Now()}
 	if err := w.Bus("gateway").Say(t.Context(), said, uuid.New(), said.GetAcceptedAt().AsTime()); err != nil {
 		t.Fatal(err)
 	}
 	bustest.Await(w.Env, heard)
-	w.Say(&authv1.ProjectDeleting{ProjectId: 1, Version: 1})
+	w.Say(&ingestionv1.FactAccepted{ProjectId: 1, FactId: "docs/1", Version: 1})
 	bustest.Eventually(w.Env, func() bool { return len(w.letters(`{"limit":10}`, 1).Items) == 2 })
 	record := w.letters(`{"limit":10,"service":"auth"}`, 1).Items[0]
 	if _, err := w.command("discardDeadLetter", `{"seq":`+record.Seq.String()+`}`, tenant.Admin); errs.KindOf(err) != errs.Forbidden {

@@ -518,7 +518,7 @@ func TestPurgeTwiceChangesNothingMore(t *testing.T) {
 	if _, names := w.search(me, "garage", nil); len(names) != 0 {
 		t.Errorf("found %v", names)
 	}
-	w.text(me, "late.md", "late").refused(errs.NotFound, "deleted")
+	w.text(me, "late.md", "late").refused(errs.NotFound, "gone")
 	w.env.Say(order) // asked again, by another message: confirmed again
 	if v := bustest.Await(w.env, purged); v != 4 {
 		t.Errorf("version %d", v)
