@@ -32,7 +32,7 @@ var permissions = map[string][]string{
 	"public": {
 		"register", "login", "loginBrowser", "refreshToken", "beginSignOn", "finishSignOn",
 		"listFederatedProjects", "getFederatedProject", "updateFederatedProject", // by the key of an instance
-		"root", "mainHealthCheck", "liveness", "readiness", "detailedHealthCheck", "metrics", "openapi", "docs", "docsAsset", "jwks",
+		"root", "mainHealthCheck", "liveness", "readiness", "detailedHealthCheck", "metrics", "openapi", "docs", "docsAsset", "ui", "uiAsset", "jwks",
 	},
 	"authenticated": {
 		"getCurrentUserInfo", "logout", "changePassword", "listSessions", "endSessions", "endSession",

@@ -269,7 +269,7 @@ func (d *display) ready(first bool) error {
 		return nil
 	}
 	e.line("\nReady in %.1f s.\n", took.Seconds())
-	e.line("  HTTP   %s   API documentation %s/docs", url, url)
+	e.line("  HTTP   %s   search page %s/ui, API documentation %s/docs", url, url, url)
 	if second != "" {
 		e.line("         %s   the same, by another process", second)
 	}

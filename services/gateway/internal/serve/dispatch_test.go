@@ -483,7 +483,7 @@ var edgeStubs = func() string {
 	var b strings.Builder
 	for id, path := range map[string]string{
 		"root": "/", "mainHealthCheck": "/health", "liveness": "/health/live", "readiness": "/health/ready", "detailedHealthCheck": "/health/detailed",
-		"docs": "/docs", "docsAsset": "/docs/{asset}", "openapi": "/openapi.json", "jwks": "/jwks.json", "metrics": "/metrics", "getOperation": "/operations/{operation_id}", "listOperations": "/operations",
+		"docs": "/docs", "docsAsset": "/docs/{asset}", "ui": "/ui", "uiAsset": "/ui/{asset}", "openapi": "/openapi.json", "jwks": "/jwks.json", "metrics": "/metrics", "getOperation": "/operations/{operation_id}", "listOperations": "/operations",
 		"listLimits": "/limits", "listEvents": "/events", "followEvents": "/events/stream", "exportAudit": "/audit/export", "exportProject": "/project/export", "callTool": "/mcp",
 	} {
 		b.WriteString("  " + path + ":\n    get:\n      operationId: " + id + "\n")

@@ -17,13 +17,16 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/ui"
 )
 
-// asset is a file of the documentation page.
+// asset is a file of a page. A policy says what a browser may do with it; without
+// one it is no page, and may do nothing.
 type asset struct {
-	kind string
-	etag string
-	body []byte
+	kind   string
+	policy string
+	etag   string
+	body   []byte
 }
 
 // page is the documentation page. Everything that it loads comes from here, and
@@ -68,7 +71,7 @@ var docKinds = map[string]string{
 const docPage = "" // name of the page itself among its files
 
 func docAssets(app string) (map[string]asset, error) {
-	out := map[string]asset{"start.js": newAsset("text/javascript; charset=utf-8", []byte(start))}
+	out := map[string]asset{"start.js": newAsset("text/javascript; charset=utf-8", cspDocs, []byte(start))}
 	for name, kind := range docKinds {
 		body, err := fs.ReadFile(swaggerfiles.FS, path.Join("dist", name))
 		if err != nil {
@@ -77,19 +80,19 @@ func docAssets(app string) (map[string]asset, error) {
 		if err != nil {
 			return nil, fmt.Errorf("documentation page: %w", err)
 		}
-		out[name] = newAsset(kind, body)
+		out[name] = newAsset(kind, cspDocs, body)
 	}
 	var b bytes.Buffer
 	if err := page.Execute(&b, app); err != nil {
 		return nil, fmt.Errorf("documentation page: %w", err)
 	}
-	out[docPage] = newAsset("text/html; charset=utf-8", b.Bytes())
+	out[docPage] = newAsset("text/html; charset=utf-8", cspDocs, b.Bytes())
 	return out, nil
 }
 
-func newAsset(kind string, body []byte) asset {
+func newAsset(kind, policy string, body []byte) asset {
 	sum := sha256.Sum256(body)
-	return asset{kind: kind, etag: `"` + hex.EncodeToString(sum[:12]) + `"`, body: body}
+	return asset{kind: kind, policy: policy, etag: `"` + hex.EncodeToString(sum[:12]) + `"`, body: body}
 }
 
 func (s *Edge) docsPage(c echo.Context, _ *contract.Operation, _ tenant.Identity, _ []byte) error {
@@ -104,6 +107,31 @@ func (s *Edge) docsAsset(c echo.Context, _ *contract.Operation, _ tenant.Identit
 	return s.sendAsset(c, a)
 }
 
+// uiAssets are the files of the search page.
+func uiAssets() (map[string]asset, error) {
+	files, err := ui.Files()
+	if err != nil {
+		return nil, err
+	}
+	out := make(map[string]asset, len(files))
+	for _, f := range files {
+		out[f.Name] = newAsset(f.Kind, ui.Policy, f.Body)
+	}
+	return out, nil
+}
+
+func (s *Edge) uiPage(c echo.Context, _ *contract.Operation, _ tenant.Identity, _ []byte) error {
+	return s.sendAsset(c, s.ui[ui.Page])
+}
+
+func (s *Edge) uiAsset(c echo.Context, _ *contract.Operation, _ tenant.Identity, _ []byte) error {
+	a, ok := s.ui[c.ParamValues()[0]]
+	if !ok || a.kind == s.ui[ui.Page].kind { // the page has one address
+		return errs.New(errs.NotFound, "Not Found")
+	}
+	return s.sendAsset(c, a)
+}
+
 func (s *Edge) openapi(c echo.Context, _ *contract.Operation, _ tenant.Identity, _ []byte) error {
 	return s.sendAsset(c, s.document)
 }
@@ -112,8 +140,8 @@ func (s *Edge) sendAsset(c echo.Context, a asset) error {
 	h := c.Response().Header()
 	h.Set("Etag", a.etag)
 	h.Set("Cache-Control", "no-cache") // ask again, and be told 304
-	if a.kind != "application/json" {
-		h.Set("Content-Security-Policy", cspDocs)
+	if a.policy != "" {
+		h.Set("Content-Security-Policy", a.policy)
 	}
 	if names(c.Request().Header["If-None-Match"], a.etag) {
 		c.Response().WriteHeader(http.StatusNotModified)

@@ -22,6 +22,8 @@ func (s *Edge) edgeOperations() map[string]handler {
 		"detailedHealthCheck": s.detailed,
 		"docs":                s.docsPage,
 		"docsAsset":           s.docsAsset,
+		"ui":                  s.uiPage,
+		"uiAsset":             s.uiAsset,
 		"openapi":             s.openapi,
 		"metrics":             s.metrics,
 		"jwks":                s.jwks,
@@ -38,7 +40,7 @@ func (s *Edge) edgeOperations() map[string]handler {
 
 func (s *Edge) root(c echo.Context, _ *contract.Operation, _ tenant.Identity, _ []byte) error {
 	return s.writeJSON(c, http.StatusOK, map[string]string{
-		"app": s.c.App, "version": s.c.Version, "docs": "/docs", "health": "/health",
+		"app": s.c.App, "version": s.c.Version, "docs": "/docs", "ui": "/ui", "health": "/health",
 	})
 }
 

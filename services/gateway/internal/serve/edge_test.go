@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -24,7 +25,7 @@ func TestProbesAndFrontDoorAnswerWithoutAnybodyElse(t *testing.T) {
 			t.Errorf("%s: %d", path, got.status)
 		}
 	}
-	if d := w.call("GET", "/", "").json(t); d["version"] != "1.2.3" || d["docs"] != "/docs" || d["health"] != "/health" {
+	if d := w.call("GET", "/", "").json(t); d["version"] != "1.2.3" || d["docs"] != "/docs" || d["ui"] != "/ui" || d["health"] != "/health" {
 		t.Errorf("%v", d)
 	}
 }
@@ -105,6 +106,50 @@ func TestDetailedHealthIsHealthyWhenAllIs(t *testing.T) {
 	}
 	if got := w.call("GET", "/health/detailed", ""); got.status != 200 || got.json(t)["status"] != "healthy" {
 		t.Errorf("%d %s", got.status, got.body)
+	}
+}
+
+func TestTheSearchPageLoadsFromHereAloneAndRunsNothingInline(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	page := w.call("GET", "/ui", "")
+	if page.status != 200 || !strings.HasPrefix(page.header.Get("Content-Type"), "text/html") {
+		t.Fatalf("%d %s", page.status, page.header.Get("Content-Type"))
+	}
+	policy := page.header.Get("Content-Security-Policy")
+	for _, part := range []string{"default-src 'none'", "script-src 'self';", "style-src 'self';", "connect-src 'self';", "frame-ancestors 'none'", "require-trusted-types-for 'script'"} {
+		if !strings.Contains(policy, part) {
+			t.Errorf("the policy %q lacks %q", policy, part)
+		}
+	}
+	if m := regexp.MustCompile(`https?://|<script>|\son[a-z]+=|\sstyle=|<style`).FindString(page.body); m != "" {
+		t.Errorf("the page holds %q", m)
+	}
+	asked := map[string]bool{}
+	for todo := []string{page.body}; len(todo) > 0; todo = todo[1:] { // all that it and its scripts load
+		for _, m := range regexp.MustCompile(`(?:src|href|from) ?=?"/ui/([^"]+)"|import .* from "/ui/([^"]+)"`).FindAllStringSubmatch(todo[0], -1) {
+			name := m[1] + m[2]
+			if asked[name] {
+				continue
+			}
+			asked[name] = true
+			got := w.call("GET", "/ui/"+name, "")
+			if got.status != 200 || len(got.body) < 100 || got.header.Get("X-Content-Type-Options") != "nosniff" {
+				t.Errorf("%s: %d, %d bytes", name, got.status, len(got.body))
+			}
+			if again := w.call("GET", "/ui/"+name, "", with("If-None-Match", got.header.Get("ETag"))); again.status != 304 {
+				t.Errorf("%s again: %d", name, again.status)
+			}
+			todo = append(todo, got.body)
+		}
+	}
+	if len(asked) < 8 {
+		t.Errorf("only these are loaded: %v", asked)
+	}
+	for _, name := range []string{"index.html", "..%2fui.go", "none.js"} {
+		if got := w.call("GET", "/ui/"+name, ""); got.status != 404 {
+			t.Errorf("%s: %d", name, got.status)
+		}
 	}
 }
 

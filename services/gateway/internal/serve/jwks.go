@@ -42,7 +42,7 @@ func (s *Edge) jwks(c echo.Context, _ *contract.Operation, _ tenant.Identity, _ 
 	if err != nil {
 		return err
 	}
-	a, h := newAsset("application/json", body), c.Response().Header()
+	a, h := newAsset("application/json", "", body), c.Response().Header()
 	h.Set("Etag", a.etag)
 	h.Set("Cache-Control", keysKept)
 	if names(c.Request().Header["If-None-Match"], a.etag) {

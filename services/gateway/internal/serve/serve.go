@@ -72,7 +72,7 @@ type Edge struct {
 	rights   rights
 	readings *readings
 	health   healthCache
-	docs     map[string]asset
+	docs, ui map[string]asset // by name
 	mcp      *mcp.Server
 
 	document asset // the contract as JSON
@@ -114,7 +114,7 @@ func New(d Deps, c Config) (*Edge, error) {
 		limits: d.Limits, classes: newClasses(c),
 		drain:    make(chan struct{}),
 		readings: newReadings(),
-		streams:  newStreams(c.MaxStreams, c.MaxPerUser), document: newAsset("application/json", d.Contract.JSON),
+		streams:  newStreams(c.MaxStreams, c.MaxPerUser), document: newAsset("application/json", "", d.Contract.JSON),
 	}
 	for _, o := range c.Origins {
 		s.origins[o] = true
@@ -123,6 +123,9 @@ func New(d Deps, c Config) (*Edge, error) {
 		return nil, fmt.Errorf("edge: allowed origins: %w", err)
 	}
 	if s.docs, err = docAssets(c.App); err != nil {
+		return nil, err
+	}
+	if s.ui, err = uiAssets(); err != nil {
 		return nil, err
 	}
 	if s.mcp, err = mcp.New(d.Contract, c.App, c.Version, s, d.Log); err != nil {

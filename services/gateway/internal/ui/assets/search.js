@@ -1,0 +1,175 @@
+import { $, $$, el, options, problem, stamp } from "/ui/dom.js";
+import { call } from "/ui/api.js";
+import { marked } from "/ui/marked.js";
+
+let root, form, lost, running, alphaTouched;
+
+const modes = ["hybrid", "vector", "keyword"];
+const named = { hybrid: "words and meaning", vector: "meaning", keyword: "words" };
+
+export function open(main, at, onLost) {
+  root = main;
+  lost = onLost;
+  form = $("#ask", root);
+  form.addEventListener("submit", (e) => {
+    e.preventDefault();
+    go();
+  });
+  form.addEventListener("change", (e) => {
+    if (e.target.name === "alpha") alphaTouched = true;
+    drawn();
+    if (e.target.name !== "q" && form.elements.q.value.trim()) go();
+  });
+  form.elements.alpha.addEventListener("input", drawn);
+  moved(at);
+  choices(at);
+  form.elements.q.focus();
+}
+
+/** Reads the address into the form, and searches when it holds a question. */
+export function moved(at) {
+  const f = form.elements;
+  f.q.value = at.get("q") || "";
+  f.mode.value = modes.includes(at.get("mode")) ? at.get("mode") : "hybrid";
+  alphaTouched = at.has("alpha");
+  f.alpha.value = alphaTouched ? at.get("alpha") : 0.5;
+  for (const n of ["collection", "category"]) options(f[n], $$("option", f[n]).map((o) => o.value).filter(Boolean), at.get(n));
+  f.limit.value = at.get("limit") || "10";
+  if (!f.limit.value) f.limit.value = "10";
+  drawn();
+  if (f.q.value.trim()) run();
+  else {
+    $("#results", root).replaceChildren();
+    $("#summary", root).textContent = "";
+  }
+}
+
+async function choices(at) {
+  try {
+    const [c, k] = await Promise.all([call("GET", "/api/v1/knowledge/collections"), call("GET", "/api/v1/knowledge/categories")]);
+    options(form.elements.collection, c.data, at.get("collection"));
+    options(form.elements.category, k.data, at.get("category"));
+  } catch (e) {
+    if (!lost(e)) problem(root, e);
+  }
+}
+
+function drawn() {
+  const f = form.elements;
+  $(".alpha", form).hidden = f.mode.value !== "hybrid";
+  $("output", form).textContent = alphaTouched ? Number(f.alpha.value).toFixed(2) : "default";
+}
+
+/** Moves to the address of what the form asks; the search follows from there. */
+function go() {
+  const f = form.elements;
+  const at = new URLSearchParams({ q: f.q.value.trim() });
+  if (f.mode.value !== "hybrid") at.set("mode", f.mode.value);
+  else if (alphaTouched) at.set("alpha", f.alpha.value);
+  for (const n of ["collection", "category"]) if (f[n].value) at.set(n, f[n].value);
+  if (f.limit.value !== "10") at.set("limit", f.limit.value);
+  const hash = "#/search?" + at;
+  if (location.hash === hash) run();
+  else location.hash = hash;
+}
+
+async function run() {
+  if (running) running.abort();
+  const mine = (running = new AbortController());
+  const f = form.elements;
+  const at = new URLSearchParams({ mode: f.mode.value });
+  if (f.mode.value === "hybrid" && alphaTouched) at.set("alpha", f.alpha.value);
+  if (f.collection.value) at.set("collection", f.collection.value);
+  problem(root, null);
+  root.setAttribute("aria-busy", "true");
+  const began = performance.now();
+  try {
+    const a = await call("POST", "/api/v1/knowledge/query?" + at, {
+      signal: mine.signal, body: { query: f.q.value.trim(), category: f.category.value || null, limit: Number(f.limit.value) },
+    });
+    draw(a, performance.now() - began);
+  } catch (e) {
+    if (e.name === "AbortError" || lost(e)) return;
+    $("#results", root).replaceChildren();
+    $("#summary", root).textContent = "";
+    problem(root, e);
+  } finally {
+    if (running === mine) root.removeAttribute("aria-busy");
+  }
+}
+
+function draw({ data: hits, headers }, ms) {
+  const used = headers.get("CC-Search-Mode");
+  const why = headers.get("CC-Search-Degraded");
+  const found = hits.length === 0 ? "Nothing found." : `${hits.length} ${hits.length === 1 ? "passage" : "passages"}`;
+  const tail = hits.length === 0 ? " Try fewer words, rank by meaning, or all collections." : ` by ${named[used] || used}, ${ms.toFixed(0)} ms.`;
+  $("#summary", root).replaceChildren(found + tail, ...(why ? [" ", el("span", { class: "warn" }, `Not all that was asked for: ${why}`)] : []));
+  $("#results", root).replaceChildren(...hits.map((h, i) => result(h, i)));
+}
+
+function result(h, i) {
+  const m = h.metadata;
+  const li = $("li", stamp("t-hit"));
+  $("h2", li).textContent = h.title;
+  $(".score", li).textContent = h.score.toFixed(3);
+  // The first heading is often the title itself.
+  $(".path", li).textContent = [...new Set(m.heading_path || [])].filter((p) => p !== h.title).join(" › ");
+  const body = $(".body", li);
+  body.append(...marked(h.content, m.highlights, form.elements.q.value));
+  const line = m.line > 0 ? `:${m.line}` : "";
+  $(".from", li).textContent = [`${h.source_file || "document " + m.document_id}${line}`, h.category, m.collection].join(" · ");
+  li.setAttribute("aria-label", `${i + 1}. ${h.title}, ${h.score.toFixed(2)}`);
+  const rows = [];
+  const leg = (name, l, share) => {
+    if (!l || l.score == null) return;
+    rows.push(el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, l.score.toFixed(3)), el("td", {}, l.rank ? String(l.rank) : "–"),
+      el("td", {}, share == null ? "" : el("meter", { min: 0, max: 1, value: Math.max(0, share), "aria-label": name }))));
+  };
+  leg("words (BM25)", m.lexical);
+  leg("meaning (cosine)", m.vector, m.vector && m.vector.score);
+  rows.push(el("tr", {}, el("th", { scope: "row" }, "together"), el("td", {}, h.score.toFixed(3)), el("td", {}, String(i + 1)),
+    el("td", {}, el("meter", { min: 0, max: 1, value: h.score, "aria-label": "together" }))));
+  $("tbody", li).append(...rows);
+  $(".sum", li).textContent = `Passage ${m.chunk_index + 1} of ${m.chunk_count}` +
+    (m.mode === "hybrid" ? `; meaning weighs ${m.alpha}, words ${(1 - m.alpha).toFixed(2)} (${m.fusion})` : "") + `; index generation ${m.index_generation}.`;
+  const more = $(".more", li);
+  const toggle = () => {
+    const shut = li.classList.toggle("open");
+    more.setAttribute("aria-expanded", String(shut));
+    more.textContent = shut ? "Less" : "More";
+    $(".why", li).hidden = !shut;
+  };
+  more.addEventListener("click", toggle);
+  li.addEventListener("keydown", (e) => {
+    if (e.key === "Enter" && e.target === li) toggle();
+  });
+  return li;
+}
+
+/** Takes a key; whether it meant something. */
+export function key(e) {
+  const hits = $$(".hit", root);
+  const here = hits.indexOf(document.activeElement.closest(".hit"));
+  switch (e.key) {
+    case "/":
+      form.elements.q.select();
+      return true;
+    case "m": {
+      const f = form.elements;
+      f.mode.value = modes[(modes.indexOf(f.mode.value) + 1) % modes.length];
+      drawn();
+      if (f.q.value.trim()) go();
+      return true;
+    }
+    case "j":
+    case "ArrowDown":
+      if (hits.length) hits[Math.min(here + 1, hits.length - 1)].focus();
+      return hits.length > 0;
+    case "k":
+    case "ArrowUp":
+      if (here > 0) hits[here - 1].focus();
+      else form.elements.q.focus();
+      return true;
+  }
+  return false;
+}
