@@ -12,9 +12,9 @@ import (
 	"sync/atomic"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/bert"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/fetch"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/kernel"
-	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/minilm"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/wordpiece"
 )
 
@@ -40,13 +40,13 @@ var ErrClosed = errs.New(errs.Unavailable, "the embedding model is shut down")
 type Embedder struct {
 	name    string
 	set     kernel.Set
-	model   *minilm.Model
+	model   *bert.Model
 	tokens  *Tokenizer
 	limit   int // tokens of one text
 	workers int // parts of a batch at a time
 	gate    *gate
 	cache   *cache
-	scratch sync.Pool // of *minilm.Scratch
+	scratch sync.Pool // of *bert.Scratch
 
 	closing atomic.Bool
 	mu      sync.Mutex
@@ -74,7 +74,7 @@ func load(dir string, o Options, set kernel.Set) (*Embedder, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the embedding model: %w", err)
 	}
-	model, err := minilm.Open(filepath.Join(dir, fetch.WeightsFile), set)
+	model, err := bert.Open(filepath.Join(dir, fetch.WeightsFile), bert.Config{}, set)
 	if err != nil {
 		return nil, fmt.Errorf("load the embedding model: %w", err)
 	}
@@ -156,9 +156,9 @@ func (e *Embedder) pass(tokens [][]int32, out [][]float32, pause func() error) e
 		}
 		return pause()
 	}
-	s, ok := e.scratch.Get().(*minilm.Scratch)
+	s, ok := e.scratch.Get().(*bert.Scratch)
 	if !ok {
-		s = new(minilm.Scratch)
+		s = new(bert.Scratch)
 	}
 	defer e.scratch.Put(s)
 	return e.model.Forward(s, tokens, out, stop)

@@ -67,11 +67,11 @@ func (t *Tokenizer) each(text string, visit func(int32, Span) bool) {
 				return
 			}
 		case class == punctuation:
-			if s, ok := t.specialAt(text[i:]); ok {
-				if !t.flush(&w, visit) || !visit(s.id, Span{i, i + len(s.text)}) {
+			if id, size := t.specialAt(text[i:]); size > 0 {
+				if !t.flush(&w, visit) || !visit(id, Span{i, i + size}) {
 					return
 				}
-				i += len(s.text)
+				i += size
 				continue
 			}
 			if !t.alone(&w, rune(c), Span{i, i + 1}, visit) {
@@ -137,7 +137,7 @@ func (t *Tokenizer) flush(w *word, visit func(int32, Span) bool) bool {
 	// A piece is visited only once the whole word is known to be made of pieces.
 	pieces := 0
 	for at, from := 0, &t.words; at < n; from = &t.rest {
-		id, length := from.longest(w.bytes[at:n])
+		id, length := from.Longest(w.bytes[at:n])
 		if length == 0 {
 			return visit(t.unknown, whole)
 		}
@@ -154,15 +154,55 @@ func (t *Tokenizer) flush(w *word, visit func(int32, Span) bool) bool {
 	return true
 }
 
-func (t *Tokenizer) specialAt(text string) (special, bool) {
-	if text[0] == '[' {
-		for _, s := range t.special {
-			if strings.HasPrefix(text, s.text) {
-				return s, true
+// specialAt is the special token that text begins with, and how much of it that
+// is; 0 when there is none.
+func (t *Tokenizer) specialAt(text string) (id int32, size int) {
+	if text[0] != '[' && text[0] != '<' {
+		return 0, 0
+	}
+	for _, s := range t.special {
+		if !s.normalized && strings.HasPrefix(text, s.text) {
+			return s.id, len(s.text)
+		}
+	}
+	for _, s := range t.special {
+		if s.normalized {
+			if size := spelled(text, s.text); size > 0 {
+				return s.id, size
 			}
 		}
 	}
-	return special{}, false
+	return 0, 0
+}
+
+// spelled is how much of text becomes want, which is ASCII, when it is
+// normalised; 0 when it becomes something else.
+func spelled(text, want string) int {
+	at := 0
+	for i, r := range text {
+		if at == len(want) {
+			return i
+		}
+		switch {
+		case r < utf8.RuneSelf && ascii[r] == control, r >= utf8.RuneSelf && dropped(r):
+			continue
+		case unicode.IsSpace(r):
+			return 0
+		}
+		for _, r := range decompose(text[i : i+utf8.RuneLen(r)]) {
+			if isAccent(r) {
+				continue
+			}
+			if at == len(want) || unicode.ToLower(r) != rune(want[at]) {
+				return 0
+			}
+			at++
+		}
+	}
+	if at == len(want) {
+		return len(text)
+	}
+	return 0
 }
 
 // decompose is the full canonical decomposition of one character.

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
+
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/trie"
 )
 
 // Specials is the number of markers that the model puts around a text.
@@ -21,20 +24,22 @@ type Span struct{ Start, End int }
 // Tokenizer cuts text as the model does. It never changes and is safe for
 // concurrent use.
 type Tokenizer struct {
-	words    trie // pieces that begin a word
-	rest     trie // pieces that continue one, without their prefix
+	words    trie.Trie // pieces that begin a word
+	rest     trie.Trie // pieces that continue one, without their prefix
 	special  []special
 	unknown  int32
-	begin    int32 // [CLS]
-	end      int32 // [SEP]
+	begin    int32 // of a text: [CLS] or <s>
+	end      int32 // [SEP] or </s>
 	maxRunes int   // of a word; a longer one is unknown as a whole
 	size     int
 }
 
-// special is a token that is found in the raw text as it is spelled.
+// special is a token that is found in the text as it is spelled: in the raw one,
+// or, normalized, in what becomes of it.
 type special struct {
-	text string
-	id   int32
+	text       string
+	id         int32
+	normalized bool
 }
 
 // Load reads tokenizer.json.
@@ -117,23 +122,36 @@ func Parse(b []byte) (*Tokenizer, error) {
 		}
 	}
 	for _, a := range f.Added {
-		if a.SingleWord || a.LStrip || a.RStrip || a.Normalized || !strings.HasPrefix(a.Content, "[") {
+		// Blanks beside a token are no tokens, so it does not matter who takes them.
+		if a.SingleWord || !marker(a.Content) {
 			return nil, fmt.Errorf("added token %q is of an unknown kind", a.Content)
 		}
 		if id, ok := m.Vocab[a.Content]; !ok || id != a.ID {
 			return nil, fmt.Errorf("added token %q is not in the vocabulary as %d", a.Content, a.ID)
 		}
-		t.special = append(t.special, special{a.Content, a.ID})
+		t.special = append(t.special, special{a.Content, a.ID, a.Normalized})
 	}
-	for text, id := range map[string]*int32{m.Unknown: &t.unknown, "[CLS]": &t.begin, "[SEP]": &t.end} {
+	slices.SortStableFunc(t.special, func(a, b special) int { return len(b.text) - len(a.text) })
+	begin, end := "[CLS]", "[SEP]"
+	if _, ok := m.Vocab[begin]; !ok {
+		begin, end = "<s>", "</s>" // MPNet
+	}
+	for text, id := range map[string]*int32{m.Unknown: &t.unknown, begin: &t.begin, end: &t.end} {
 		v, ok := m.Vocab[text]
 		if !ok {
 			return nil, fmt.Errorf("the vocabulary has no %q", text)
 		}
 		*id = v
 	}
-	t.words, t.rest = newTrie(words), newTrie(rest)
+	t.words, t.rest = trie.New(words), trie.New(rest)
 	return t, nil
+}
+
+// marker reports whether an added token is one that the scanner looks for: it
+// begins with a bracket, and is lower-case ASCII where it is looked for in a
+// normalised text.
+func marker(s string) bool {
+	return len(s) > 1 && (s[0] == '[' || s[0] == '<') && !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
 // Size is one more than the largest token number.

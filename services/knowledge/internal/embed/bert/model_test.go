@@ -1,4 +1,4 @@
-package minilm_test
+package bert_test
 
 import (
 	"bytes"
@@ -12,9 +12,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/bert"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/embedtest"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/kernel"
-	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/minilm"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/safetensors"
 )
 
@@ -27,9 +27,9 @@ func write(t *testing.T, s embedtest.Shape) string {
 	return filepath.Join(dir, "model.safetensors")
 }
 
-func open(t *testing.T, path string, set kernel.Set) *minilm.Model {
+func open(t *testing.T, path string, set kernel.Set) *bert.Model {
 	t.Helper()
-	m, err := minilm.Open(path, set)
+	m, err := bert.Open(path, bert.Config{}, set)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,7 +41,7 @@ func open(t *testing.T, path string, set kernel.Set) *minilm.Model {
 	return m
 }
 
-func sequences(m *minilm.Model, lengths ...int) (q [][]int32, out [][]float32) {
+func sequences(m *bert.Model, lengths ...int) (q [][]int32, out [][]float32) {
 	r := rand.New(rand.NewPCG(1, uint64(len(lengths))))
 	for _, n := range lengths {
 		s := make([]int32, n)
@@ -75,7 +75,7 @@ func TestTheForwardPassAgreesWithANaiveOneInDoublePrecision(t *testing.T) {
 		for _, set := range kernel.Sets() {
 			m := open(t, path, set)
 			q, out := sequences(m, lengths...)
-			if err := m.Forward(new(minilm.Scratch), q, out, on); err != nil {
+			if err := m.Forward(new(bert.Scratch), q, out, on); err != nil {
 				t.Fatal(err)
 			}
 			for i := range q {
@@ -99,7 +99,7 @@ func TestAVectorDoesNotDependOnItsCompany(t *testing.T) {
 	t.Parallel()
 	m := open(t, write(t, embedtest.Small), kernel.Best())
 	q, together := sequences(m, 40, 7, 40, 100, 1)
-	var s minilm.Scratch
+	var s bert.Scratch
 	if err := m.Forward(&s, q, together, on); err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestPauseEndsThePassBetweenHalfLayers(t *testing.T) {
 	enough := errors.New("enough")
 	for stop := 1; stop <= 5; stop++ {
 		calls := 0
-		err := m.Forward(new(minilm.Scratch), q, out, func() error {
+		err := m.Forward(new(bert.Scratch), q, out, func() error {
 			if calls++; calls == stop {
 				return enough
 			}
@@ -147,11 +147,11 @@ func TestWhatTheModelCannotReadIsAnError(t *testing.T) {
 		t.Errorf("%d places, %d numbers, %d tokens", m.MaxTokens(), m.Dim(), m.Vocab())
 	}
 	for name, q := range map[string][]int32{"empty": {}, "long": make([]int32, 257), "negative": {-1}, "unknown": {int32(m.Vocab())}} {
-		if err := m.Forward(new(minilm.Scratch), [][]int32{q}, [][]float32{make([]float32, 64)}, on); err == nil {
+		if err := m.Forward(new(bert.Scratch), [][]int32{q}, [][]float32{make([]float32, 64)}, on); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
 	}
-	if err := m.Forward(new(minilm.Scratch), [][]int32{{1}}, [][]float32{make([]float32, 63)}, on); err == nil {
+	if err := m.Forward(new(bert.Scratch), [][]int32{{1}}, [][]float32{make([]float32, 63)}, on); err == nil {
 		t.Error("a short vector was accepted")
 	}
 }
@@ -211,11 +211,11 @@ func TestWeightsOfAnotherShapeAreRefused(t *testing.T) {
 		"other inside":  reshaped("layer.1.output.dense.weight", 64*64, 64, 64),
 		"odd inside":    reshaped("layer.0.intermediate.dense.weight", 33*64, 33, 64),
 	} {
-		if _, err := minilm.Open(edited(t, edit), kernel.Plain()); err == nil {
+		if _, err := bert.Open(edited(t, edit), bert.Config{}, kernel.Plain()); err == nil {
 			t.Errorf("%s: opened", name)
 		}
 	}
-	if _, err := minilm.Open(filepath.Join(t.TempDir(), "missing"), kernel.Plain()); err == nil {
+	if _, err := bert.Open(filepath.Join(t.TempDir(), "missing"), bert.Config{}, kernel.Plain()); err == nil {
 		t.Error("a missing file was opened")
 	}
 }
@@ -233,7 +233,7 @@ func TestWeightsThatAreNoNumbersGiveAnErrorAndNoVector(t *testing.T) {
 	for _, set := range kernel.Sets() {
 		m := open(t, path, set)
 		q, out := sequences(m, 9)
-		if err := m.Forward(new(minilm.Scratch), q, out, on); err == nil {
+		if err := m.Forward(new(bert.Scratch), q, out, on); err == nil {
 			t.Errorf("%s: %v", set, out[0][:3])
 		}
 	}
@@ -253,7 +253,7 @@ func TestAFileCutShortUnderAMappingIsAnErrorAndNoCrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	q, out := sequences(m, 9)
-	if err := m.Forward(new(minilm.Scratch), q, out, on); err == nil {
+	if err := m.Forward(new(bert.Scratch), q, out, on); err == nil {
 		t.Error("words were read from an empty file")
 	}
 }

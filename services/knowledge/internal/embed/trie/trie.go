@@ -1,24 +1,25 @@
-package wordpiece
+package trie
 
 import (
 	"maps"
 	"slices"
 )
 
-// trie finds the longest piece that a word begins with, in one pass over the
-// word. A node's children lie side by side, in the order of their bytes.
-type trie struct {
+// Trie finds the pieces that a word begins with, in one pass over the word. It
+// never changes. A node's children lie side by side, in the order of their bytes.
+type Trie struct {
 	root  [256]int32 // node by first byte; 0 is none
 	first []int32    // of node i the children are first[i] to first[i+1]
 	label []byte     // the byte that leads to the node
 	id    []int32    // the piece that ends here, or -1
 }
 
-func newTrie(pieces map[string]int32) trie {
+// New returns a trie of pieces with their numbers, which are not negative.
+func New(pieces map[string]int32) Trie {
 	sorted := slices.Sorted(maps.Keys(pieces))
 	// span is a node still to be written: the pieces that pass through it.
 	type span struct{ from, to, depth int }
-	t := trie{label: []byte{0}, id: []int32{-1}}
+	t := Trie{label: []byte{0}, id: []int32{-1}}
 	queue := []span{{0, len(sorted), 0}}
 	for i := 0; i < len(queue); i++ {
 		s := queue[i]
@@ -47,9 +48,9 @@ func newTrie(pieces map[string]int32) trie {
 	return t
 }
 
-// longest is the longest piece at the start of word, and its length; 0 when
-// there is none.
-func (t *trie) longest(word []byte) (id int32, length int) {
+// Longest is the longest piece at the start of word, and its length; 0 when
+// there is none. The word is not empty.
+func (t *Trie) Longest(word []byte) (id int32, length int) {
 	node := t.root[word[0]]
 	for i := 1; node != 0; i++ {
 		if t.id[node] >= 0 {
@@ -63,7 +64,22 @@ func (t *trie) longest(word []byte) (id int32, length int) {
 	return id, length
 }
 
-func (t *trie) child(node int32, c byte) int32 {
+// Each calls visit for every piece at the start of word, the shortest first. The
+// word is not empty.
+func (t *Trie) Each(word []byte, visit func(id int32, length int)) {
+	node := t.root[word[0]]
+	for i := 1; node != 0; i++ {
+		if t.id[node] >= 0 {
+			visit(t.id[node], i)
+		}
+		if i == len(word) {
+			return
+		}
+		node = t.child(node, word[i])
+	}
+}
+
+func (t *Trie) child(node int32, c byte) int32 {
 	from, to := t.first[node], t.first[node+1]
 	for to-from > 8 {
 		mid := (from + to) / 2

@@ -1,4 +1,4 @@
-package minilm
+package bert
 
 import (
 	"errors"
@@ -29,7 +29,7 @@ func (s *Scratch) grow(m *Model, tokens, longest int) {
 		n   int
 	}{
 		{&s.x, tokens * m.dim}, {&s.y, tokens * m.dim}, {&s.qkv, tokens * 3 * m.dim}, {&s.inner, tokens * max(m.inner, m.dim)},
-		{&s.keys, head * wide}, {&s.values, head * longest}, {&s.score, block * wide},
+		{&s.keys, m.head * wide}, {&s.values, m.head * longest}, {&s.score, block * wide},
 	} {
 		if len(*b.buf) < b.n {
 			*b.buf = make([]float32, b.n)
@@ -59,7 +59,7 @@ func (m *Model) Forward(s *Scratch, sequences [][]int32, out [][]float32, pause 
 	if err := m.embed(x, y, sequences); err != nil {
 		return err
 	}
-	m.set.AddNorm(x, y, m.norm.gamma, m.norm.beta, tokens, epsilon)
+	m.set.AddNorm(x, y, m.norm.gamma, m.norm.beta, tokens, m.c.Epsilon)
 	for i := range m.layers {
 		l := &m.layers[i]
 		if err := pause(); err != nil {
@@ -73,18 +73,22 @@ func (m *Model) Forward(s *Scratch, sequences [][]int32, out [][]float32, pause 
 		}
 		// The scratch of the inner part is free until then.
 		m.apply(s.inner, y, tokens, l.out)
-		m.set.AddNorm(x, s.inner, l.afterOut.gamma, l.afterOut.beta, tokens, epsilon)
+		m.set.AddNorm(x, s.inner, l.afterOut.gamma, l.afterOut.beta, tokens, m.c.Epsilon)
 		if err := pause(); err != nil {
 			return err
 		}
 		m.apply(s.inner, x, tokens, l.up)
 		m.set.GELU(s.inner[:tokens*m.inner])
 		m.apply(y, s.inner, tokens, l.down)
-		m.set.AddNorm(x, y, l.afterDown.gamma, l.afterDown.beta, tokens, epsilon)
+		m.set.AddNorm(x, y, l.afterDown.gamma, l.afterDown.beta, tokens, m.c.Epsilon)
 	}
 	at := 0
 	for i, q := range sequences {
-		if !pool(out[i], x[at*m.dim:(at+len(q))*m.dim]) {
+		rows := len(q)
+		if m.c.Pooling == First {
+			rows = 1
+		}
+		if !pool(out[i], x[at*m.dim:(at+rows)*m.dim]) {
 			return errors.New("the weights give no vector: they are damaged")
 		}
 		at += len(q)
@@ -123,12 +127,12 @@ func (m *Model) embed(x, y []float32, sequences [][]int32) (err error) {
 // attend writes to dst, for each token of one sequence, what its heads gather
 // from the others.
 func (m *Model) attend(s *Scratch, dst, qkv []float32, n int) {
-	d, ld := m.dim, 3*m.dim
+	d, ld, head := m.dim, 3*m.dim, m.head
 	wide := kernel.RoundUp(n)
 	width := (n + kernel.Panel - 1) / kernel.Panel * kernel.Panel
 	keys := kernel.Matrix{Data: s.keys[:head*wide], K: head, N: wide}
 	values := kernel.Matrix{Data: s.values[:head*n], K: n, N: head}
-	scale := float32(1 / math.Sqrt(head))
+	scale := float32(1 / math.Sqrt(float64(head)))
 	absent := float32(math.Inf(-1))
 	for h := 0; h < d; h += head {
 		keys.PackRows(0, qkv[d+h:], ld, n)
@@ -137,13 +141,26 @@ func (m *Model) attend(s *Scratch, dst, qkv []float32, n int) {
 			rows := min(block, n-from)
 			m.set.MatMul(s.score, wide, qkv[from*ld+h:], ld, rows, keys, nil)
 			for i := range rows {
+				row := s.score[i*wide : i*wide+width]
 				for j := n; j < width; j++ {
-					s.score[i*wide+j] = absent
+					row[j] = absent
+				}
+				if m.nearness != nil {
+					m.near(row[:n], h/head, from+i)
 				}
 			}
 			m.set.Softmax(s.score, rows, width, wide, scale)
 			m.set.MatMul(dst[from*d+h:], d, s.score, wide, rows, values, nil)
 		}
+	}
+}
+
+// near adds to the scores of one token at a place what a head makes of the
+// distances of the others.
+func (m *Model) near(scores []float32, head, place int) {
+	at := head*(2*m.places-1) + m.places - 1 - place
+	for i, v := range m.nearness[at : at+len(scores)] {
+		scores[i] += v
 	}
 }
 

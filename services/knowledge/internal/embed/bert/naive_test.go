@@ -1,4 +1,4 @@
-package minilm_test
+package bert_test
 
 import (
 	"fmt"
