@@ -2,13 +2,16 @@ package knowledge
 
 import (
 	"errors"
+	"fmt"
 	"time"
+
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed"
 )
 
 // Config is what can be set of the service. Begin with [DefaultConfig].
 type Config struct {
-	Model        bool   `config:"model" usage:"embed texts; without, search is by words only"`
-	ModelDir     string `config:"model_dir" usage:"directory with model.safetensors and tokenizer.json; empty looks in the user's cache"`
+	Model        string `config:"model" usage:"embedding model, one of commandcenter models list; off embeds nothing, and search is by words only"`
+	ModelDir     string `config:"model_dir" usage:"directory with model.safetensors, tokenizer.json and, of a model that is not in the list, config.json; empty looks in the user's cache"`
 	FetchModel   bool   `config:"fetch_model" usage:"fetch the model when it is not on this machine"`
 	ModelWorkers int    `config:"model_workers" usage:"forward passes at a time; 0 is one per processor"`
 
@@ -33,11 +36,22 @@ type Config struct {
 // DefaultConfig is right for an instance of any size.
 func DefaultConfig() Config {
 	return Config{
-		Model: true, FetchModel: true,
+		Model: embed.Default, FetchModel: true,
 		Wait: 3 * time.Second, Extract: time.Minute, Extractors: 2, OCR: "tesseract", MaxChunks: 30_000, ChunkTokens: 220, IndexMemoryMB: 512, Jobs: 2,
 		Alpha: 0.5, Fusion: "convex",
 		Housekeeping: 5 * time.Minute, Orphans: 6 * time.Hour, Removals: 7 * 24 * time.Hour,
 	}
+}
+
+// wordsOnly reports whether nothing is embedded.
+func (c Config) wordsOnly() bool { return c.Model == "off" || c.Model == "false" || c.Model == "0" }
+
+// embedding is the model of the table that is chosen.
+func (c Config) embedding() (embed.Model, bool) {
+	if c.Model == "true" || c.Model == "1" { // when there was but one
+		return embed.Named(embed.Default)
+	}
+	return embed.Named(c.Model)
 }
 
 // Validate returns all faults at once.
@@ -48,6 +62,8 @@ func (c Config) Validate() error {
 			faults = append(faults, errors.New(msg))
 		}
 	}
+	_, known := c.embedding()
+	fault(!known && !c.wordsOnly(), fmt.Sprintf("model: %q is not one of commandcenter models list", c.Model))
 	fault(c.Wait < 100*time.Millisecond || c.Wait > 20*time.Second, "wait: from 100ms to 20s")
 	fault(c.Extract < c.Wait || c.Extract > 10*time.Minute, "extract: at least wait, at most 10m")
 	fault(c.Extractors < 1 || c.Extractors > 64, "extractors: from 1 to 64")

@@ -13,10 +13,19 @@ import (
 
 // loader loads the model that c names, or is nil when it is switched off.
 func loader(c Config, log *slog.Logger) func(ctx context.Context) (encoder.Model, error) {
-	if !c.Model {
+	if c.wordsOnly() {
 		return nil
 	}
-	o := embed.Options{ModelDir: c.ModelDir, Workers: c.ModelWorkers, Log: log}
+	if c.ModelDir != "" {
+		return inDirectory(c, log)
+	}
+	m, _ := c.embedding()
+	return published(m, c, log)
+}
+
+// published loads a model of the table from the cache, to which it is fetched.
+func published(m embed.Model, c Config, log *slog.Logger) func(ctx context.Context) (encoder.Model, error) {
+	o := embed.Options{Model: m, Workers: c.ModelWorkers, Log: log}
 	return func(ctx context.Context) (encoder.Model, error) {
 		find := func() (string, error) { return embed.Locate(o) }
 		if c.FetchModel {
@@ -26,12 +35,33 @@ func loader(c Config, log *slog.Logger) func(ctx context.Context) (encoder.Model
 		if err != nil {
 			return nil, &encoder.Failure{Reason: whyMissing(err, c.FetchModel), Err: err}
 		}
-		e, err := embed.Load(dir, o)
-		if err != nil {
-			return nil, fmt.Errorf("load the model in %s: %w", dir, err)
-		}
-		return counting{e}, nil
+		return open(dir, o)
 	}
+}
+
+// inDirectory loads what lies in the directory that an operator names.
+func inDirectory(c Config, log *slog.Logger) func(ctx context.Context) (encoder.Model, error) {
+	return func(context.Context) (encoder.Model, error) {
+		o := embed.Options{Workers: c.ModelWorkers, Log: log}
+		var err error
+		if m, _ := c.embedding(); m.Name != embed.Default { // the operator says which it is
+			o.Model, err = m, m.InDirectory(c.ModelDir)
+		} else {
+			o.Name, o.Model.Profile, err = embed.Inspect(c.ModelDir)
+		}
+		if err != nil {
+			return nil, &encoder.Failure{Reason: whyMissing(err, false), Err: err}
+		}
+		return open(c.ModelDir, o)
+	}
+}
+
+func open(dir string, o embed.Options) (encoder.Model, error) {
+	e, err := embed.Load(dir, o)
+	if err != nil {
+		return nil, fmt.Errorf("load the model in %s: %w", dir, err)
+	}
+	return counting{e}, nil
 }
 
 // whyMissing is the reason, for everybody, that a model is not found, or not
@@ -55,9 +85,10 @@ func whyMissing(err error, fetched bool) string {
 
 // advice is what to do while the model is missing. `commandcenter doctor` shows
 // it too.
-func advice() string {
+func advice(c Config) string {
+	m, _ := c.embedding()
 	return "It is fetched once and then kept; run `commandcenter doctor` for what else is amiss, and see model.load in the log for the cause. " +
-		"To put it there by hand, " + embed.ByHand()
+		"To put it there by hand, " + embed.ByHand(m)
 }
 
 // counting is the embedder with its tokenizer at hand.

@@ -89,7 +89,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	keeper := &housekeeper{
 		every: c.Housekeeping, remember: c.Removals, orphans: c.Orphans, bus: d.Bus, log: log, now: time.Now, ring: make(chan struct{}, 1),
 	}
-	model := encoder.New(load, keeper.modelReady, log, encoder.Config{Advice: advice()})
+	model := encoder.New(load, keeper.modelReady, log, encoder.Config{Advice: advice(c)})
 	name := func() string { n, _ := model.Model(); return n }
 	store := postgres.New(d.DB, name)
 	library := index.NewLibrary(store, index.Config{}, c.IndexMemoryMB<<20)

@@ -101,7 +101,7 @@ flags; the later wins. ` + "`commandcenter config list`" + ` shows what is in fo
 	for group, cmds := range map[string][]*cobra.Command{
 		"server": {e.upCommand(), e.serveCommand(), e.migrateCommand()},
 		"client": {e.loginCommand(), e.logoutCommand(), e.projectCommand(), e.memberCommand(), e.invitationCommand(), e.keyCommand(), e.serviceAccountCommand(), e.sessionCommand(), e.passwordCommand(), e.limitsCommand(), e.auditCommand(), e.ingestCommand(), e.searchCommand(), e.mcpCommand(), e.operationCommand(), e.federationCommand()},
-		"admin":  {e.userCommand(), e.authCommand(), e.doctorCommand(), e.busCommand(), e.secretsCommand(), e.configCommand(), e.versionCommand()},
+		"admin":  {e.userCommand(), e.authCommand(), e.doctorCommand(), e.busCommand(), e.modelsCommand(), e.secretsCommand(), e.configCommand(), e.versionCommand()},
 	} {
 		for _, c := range cmds {
 			c.GroupID = group

@@ -155,6 +155,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"mcp":              {code: exitUnavailable},
 		"operation list":   {code: exitUnavailable}, "operation show": {args: []string{"p1.auth.x"}, code: exitUnavailable}, "operation wait": {args: []string{"p1.auth.x", "--timeout", "1s"}, code: exitUnavailable},
 		"up": {code: exitInUse}, "serve": {args: []string{"gateway"}, code: exitInUse},
+		"models": {}, "models list": {}, "models pull": {args: []string{"no-such-model"}, code: exitNotFound}, "models verify": {args: []string{"no-such-model"}, code: exitNotFound},
 		"migrate": {code: exitFailure},
 	}
 	every(func(_ *cobra.Command, words []string) {

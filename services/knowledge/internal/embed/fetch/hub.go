@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -31,29 +32,69 @@ func (o Options) fromHub(ctx context.Context, dir string) error {
 	for _, f := range o.Model.Files {
 		path := filepath.Join(dir, f.Name)
 		address := o.Hub + "/" + o.Model.Repository + "/resolve/" + o.Model.Revision + "/" + f.Name
-		report := func(n int64) { o.Progress(before+n, o.Model.size()) }
-		resumed, err := o.download(ctx, client, address, path, f.Size, report)
+		report := func(n int64) { o.Progress(before+n, o.Model.Size()) }
+		get := o.pinned
+		if !f.Pinned() {
+			get = o.unpinned
+		}
+		n, err := get(ctx, client, f, address, path, report)
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.Name, err)
+			return err
 		}
-		err = f.check(path)
-		if err != nil && resumed {
-			// The first half was of something else: once more from the start.
-			if err := os.Remove(path); err != nil {
-				return err
-			}
-			if _, err := o.download(ctx, client, address, path, f.Size, report); err != nil {
-				return fmt.Errorf("%s: %w", f.Name, err)
-			}
-			err = f.check(path)
-		}
-		if err != nil {
-			return errors.Join(err, os.Remove(path))
-		}
-		before += f.Size
+		before += n
 	}
+	if err := o.note(dir); err != nil {
+		return err
+	}
+	o.Progress(o.Model.Size(), o.Model.Size())
 	return nil
 }
+
+// pinned gets a file of which it is known what it has to be.
+func (o Options) pinned(ctx context.Context, client *http.Client, f File, address, path string, report func(int64)) (int64, error) {
+	resumed, err := o.download(ctx, client, address, path, f.Size, report)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", f.Name, err)
+	}
+	err = f.check(path)
+	if err != nil && resumed {
+		// The first half was of something else: once more from the start.
+		if err := os.Remove(path); err != nil {
+			return 0, err
+		}
+		if _, err := o.download(ctx, client, address, path, f.Size, report); err != nil {
+			return 0, fmt.Errorf("%s: %w", f.Name, err)
+		}
+		err = f.check(path)
+	}
+	if err != nil {
+		return 0, errors.Join(err, os.Remove(path))
+	}
+	return f.Size, nil
+}
+
+// unpinned gets a file whole: nothing would tell whether the first half that an
+// earlier try left is of the same file.
+func (o Options) unpinned(ctx context.Context, client *http.Client, f File, address, path string, report func(int64)) (int64, error) {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	if _, err := o.download(ctx, client, address, path, unknown, report); err != nil {
+		return 0, errors.Join(fmt.Errorf("%s: %w", f.Name, err), os.Remove(path))
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+// unknown is the size of a file that only the hub knows, and most the largest one
+// that is taken.
+const (
+	unknown = -1
+	most    = 4 << 30
+)
 
 func secureRedirect(req *http.Request, via []*http.Request) error {
 	if len(via) >= 10 {
@@ -80,7 +121,7 @@ func (o Options) download(ctx context.Context, client *http.Client, address, pat
 	if have > size {
 		have = 0
 	}
-	if have == size {
+	if have == size && size != unknown {
 		report(have)
 		return true, nil
 	}
@@ -107,6 +148,12 @@ func (o Options) download(ctx context.Context, client *http.Client, address, pat
 		have = 0
 	case res.StatusCode != http.StatusPartialContent || n != 1 || start != have:
 		return false, fmt.Errorf("answered %s", res.Status)
+	}
+	if size == unknown {
+		// A body that ends early is noticed by its announced length, or not at all.
+		if size = res.ContentLength; size <= 0 || size > most {
+			return false, fmt.Errorf("a file of %d bytes was announced", size)
+		}
 	}
 	if err := out.Truncate(have); err != nil {
 		return false, err

@@ -79,8 +79,9 @@ func (c *charsmap) lookup(key string) (string, bool) {
 func (c *charsmap) normalise(text string) string {
 	var out strings.Builder
 	out.Grow(len(text))
-	cluster, state := "", -1
-	for len(text) > 0 {
+	state := -1
+	for text != "" {
+		var cluster string
 		// Between two letters of ASCII there is no doubt.
 		if text[0] < utf8.RuneSelf && text[0] != '\r' && (len(text) == 1 || text[1] < utf8.RuneSelf) {
 			cluster, text, state = text[:1], text[1:], -1

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"slices"
 	"strings"
 
@@ -14,9 +13,6 @@ import (
 
 // Specials is the number of markers that the model puts around a text.
 const Specials = 2
-
-// maxFile bounds tokenizer.json, in bytes. The model's own has 466 KB.
-const maxFile = 32 << 20
 
 // Span is the place of one token in its text: the bytes [Start, End).
 type Span struct{ Start, End int }
@@ -40,26 +36,6 @@ type special struct {
 	text       string
 	id         int32
 	normalized bool
-}
-
-// Load reads tokenizer.json.
-func Load(path string) (*Tokenizer, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.Size() > maxFile {
-		return nil, fmt.Errorf("read %s: %d bytes are too many", path, info.Size())
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	t, err := Parse(b)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", path, err)
-	}
-	return t, nil
 }
 
 // file is the part of tokenizer.json that matters.
@@ -132,9 +108,10 @@ func Parse(b []byte) (*Tokenizer, error) {
 		t.special = append(t.special, special{a.Content, a.ID, a.Normalized})
 	}
 	slices.SortStableFunc(t.special, func(a, b special) int { return len(b.text) - len(a.text) })
+	// The vocabulary of MPNet has BERT's markers, too, but as words like others.
 	begin, end := "[CLS]", "[SEP]"
-	if _, ok := m.Vocab[begin]; !ok {
-		begin, end = "<s>", "</s>" // MPNet
+	if slices.ContainsFunc(t.special, func(s special) bool { return s.text == "<s>" }) {
+		begin, end = "<s>", "</s>"
 	}
 	for text, id := range map[string]*int32{m.Unknown: &t.unknown, begin: &t.begin, end: &t.end} {
 		v, ok := m.Vocab[text]

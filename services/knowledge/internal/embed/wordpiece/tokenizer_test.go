@@ -2,8 +2,6 @@ package wordpiece_test
 
 import (
 	"encoding/json"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -188,30 +186,26 @@ func TestATokenizerOfAnotherKindIsRefused(t *testing.T) {
 	}
 }
 
-func TestLoadReadsAFile(t *testing.T) {
+func TestAVocabularyWithTheMarkersOfTwoFamiliesTakesTheAddedOnes(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "tokenizer.json")
-	if _, err := wordpiece.Load(path); err == nil {
-		t.Error("a missing file was read")
+	vocab := map[string]int{"<s>": 0, "</s>": 1, "[UNK]": 2, "<unk>": 3, "[CLS]": 4, "[SEP]": 5, "a": 6, "<": 7, ">": 8, "unk": 9, "é": 10}
+	var added []any
+	for _, s := range []string{"<s>", "</s>", "[UNK]", "<unk>"} {
+		added = append(added, map[string]any{"id": vocab[s], "content": s, "special": true, "normalized": s == "<unk>"})
 	}
-	if err := os.WriteFile(path, source(nil), 0o600); err != nil {
+	tok, err := wordpiece.Parse(source(func(m map[string]any) {
+		m["added_tokens"] = added
+		m["model"].(map[string]any)["vocab"] = vocab
+	}))
+	if err != nil {
 		t.Fatal(err)
 	}
-	tok, err := wordpiece.Load(path)
-	if err != nil || tok.Size() != len(pieces) {
-		t.Fatalf("%v, %v", tok, err)
-	}
-	if err := os.WriteFile(path, []byte("[]"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := wordpiece.Load(path); err == nil || !strings.Contains(err.Error(), path) {
-		t.Errorf("the error does not name the file: %v", err)
-	}
-	if err := os.Truncate(path, 64<<20); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := wordpiece.Load(path); err == nil {
-		t.Error("a file of 64 MB was read")
+	for text, want := range map[string][]int32{
+		"a": {6}, "a<s>a": {6, 0, 6}, "<S>": {7, 2, 8}, "<unk>": {3}, "<UNK>a": {3, 6}, "<ünk>": {3}, "<\u200bunk>": {3}, "<u nk>": {7, 2, 2, 8}, "<unk": {7, 9}, "<": {7},
+	} {
+		if got := tok.Encode(nil, text, 64); !slices.Equal(got, slices.Concat([]int32{0}, want, []int32{1})) {
+			t.Errorf("%q: %v, want %v between 0 and 1", text, got, want)
+		}
 	}
 }
 
