@@ -17,6 +17,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/obs"
+	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
@@ -150,11 +151,30 @@ func (s *Server) request(ctx context.Context, j job) (outcome, *claims) {
 	if err != nil {
 		return outcome{err: err}, who
 	}
+	within, awaited := outbox.Await(within)
 	o := s.guarded(within, j.op.run, data)
 	if open != nil {
 		o = open.end(ctx, o)
 	}
+	s.said(ctx, awaited, j.op)
 	return o, who
+}
+
+// saidWithin bounds how long an answer waits for the facts that are to be heard
+// before it. They are committed, and said by the relay as soon as it can.
+const saidWithin = 2 * time.Second
+
+// said waits until the end of a right is known everywhere, before the answer says
+// that it has ended.
+func (s *Server) said(ctx context.Context, a *outbox.Awaited, op *operation) {
+	if s.c.DB == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saidWithin)
+	defer cancel()
+	if err := a.Published(ctx, s.c.DB); err != nil {
+		s.b.log.WarnContext(ctx, "call.unsaid", "operation", op.name, "err", err, "advice", "what it ended is heard of when the relay reaches the bus again")
+	}
 }
 
 // caller verifies who is asking, and that the subject says the same.

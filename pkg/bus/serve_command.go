@@ -129,6 +129,7 @@ func (s *Server) decode(d *Delivery) (*incoming, error) {
 func (s *Server) run(ctx context.Context, c *incoming, d *Delivery, id tenant.Identity) error {
 	work, unit := s.c.DB.Unit(ctx)
 	defer unit.Rollback()
+	work, awaited := outbox.Await(work)
 	o := s.guarded(work, c.op.run, c.data)
 	if o.err != nil {
 		unit.Rollback()
@@ -157,6 +158,7 @@ func (s *Server) run(ctx context.Context, c *incoming, d *Delivery, id tenant.Id
 	if o.status == outbox.Unfinished {
 		o.accepted = c.accepted
 	}
+	s.said(ctx, awaited, c.op)
 	s.reply(ctx, c, d, o, false)
 	return nil
 }

@@ -37,6 +37,7 @@ type addition struct {
 	id       uuid.UUID
 	at       time.Time
 	instance string
+	heard    bool
 }
 
 // WithID sets the id of the event, and with it the Nats-Msg-Id: the same id
@@ -62,7 +63,14 @@ func Add(ctx context.Context, tx *sqlx.Tx, msg proto.Message, opts ...Option) er
 	if err != nil {
 		return err
 	}
-	return insert(ctx, tx, r)
+	id, err := insert(ctx, tx, r)
+	if err != nil {
+		return err
+	}
+	if r.heard {
+		await(ctx, id)
+	}
+	return nil
 }
 
 // rowOf is msg as it is kept.
@@ -100,6 +108,7 @@ func rowOf(ctx context.Context, msg proto.Message, opts ...Option) (row, error) 
 	}
 	r := row{
 		MessageID: a.id, Project: tenant.Project(key.Project), Subject: d.Subject(tenant.Project(key.Project).Token()), Data: data,
+		heard: a.heard,
 	}
 	if len(data) > MaxData {
 		return row{}, errs.Newf(errs.TooLarge, "event %s has %d bytes, at most %d are allowed", r.Subject, len(data), MaxData)
@@ -119,18 +128,20 @@ type row struct {
 	Subject   string
 	Header    string // JSON
 	Data      []byte
+	heard     bool // see Heard
 }
 
-func insert(ctx context.Context, tx *sqlx.Tx, r row) error {
+// insert adds a row and returns its id.
+func insert(ctx context.Context, tx *sqlx.Tx, r row) (id int64, err error) {
 	const q = `
 		INSERT INTO outbox (message_id, project_id, subject, headers, data)
-		VALUES ($1, $2, $3, $4, $5)`
-	if _, err := tx.ExecContext(ctx, q, r.MessageID, int64(r.Project), r.Subject, r.Header, r.Data); err != nil {
+		VALUES ($1, $2, $3, $4, $5) RETURNING id`
+	if err := tx.GetContext(ctx, &id, q, r.MessageID, int64(r.Project), r.Subject, r.Header, r.Data); err != nil {
 		if pg.PolicyViolation(err) {
-			return fmt.Errorf("event %s is of another project than its transaction: %w", r.Subject, err)
+			return 0, fmt.Errorf("event %s is of another project than its transaction: %w", r.Subject, err)
 		}
-		return fmt.Errorf("add event %s: %w", r.Subject, err)
+		return 0, fmt.Errorf("add event %s: %w", r.Subject, err)
 	}
 	pg.Ring(ctx, topic)
-	return nil
+	return id, nil
 }

@@ -77,6 +77,7 @@ func (w *work) round(ctx context.Context) (int, error) {
 	if err := w.mark(ctx, batch, fates); err != nil {
 		return 0, err
 	}
+	w.db.Ring(topicSaid)
 	done := 0
 	for i, f := range fates {
 		switch {

@@ -119,7 +119,7 @@ func (s Keys) UpdateAccount(ctx context.Context, p tenant.Project, by, id int64,
 		if err != nil {
 			return named(err)
 		}
-		return outbox.Add(ctx, tx, row.changed(row.Role))
+		return outbox.Add(ctx, tx, row.changed(row.Role), outbox.Heard())
 	})
 	return row.noun(), err
 }
@@ -153,11 +153,11 @@ func deleteAccount(ctx context.Context, tx *sqlx.Tx, p tenant.Project, id int64)
 		return 0, fmt.Errorf("delete service account: %w", err)
 	}
 	for _, k := range keys {
-		if err := outbox.Add(ctx, tx, apiKeyRevoked(k, key.AccountDeleted)); err != nil {
+		if err := outbox.Add(ctx, tx, apiKeyRevoked(k, key.AccountDeleted), outbox.Heard()); err != nil {
 			return 0, err
 		}
 	}
-	return len(keys), outbox.Add(ctx, tx, row.changed(""))
+	return len(keys), outbox.Add(ctx, tx, row.changed(""), outbox.Heard())
 }
 
 // AccountAccess reads the standing of a service account. One that is not there

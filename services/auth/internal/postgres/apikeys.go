@@ -172,7 +172,7 @@ func (s Keys) End(ctx context.Context, p tenant.Project, id uuid.UUID, now time.
 		if _, err := tx.ExecContext(ctx, revoke, int64(p), id, now, e.Reason); err != nil {
 			return fmt.Errorf("revoke key: %w", err)
 		}
-		return outbox.Add(ctx, tx, apiKeyRevoked(row, e.Reason))
+		return outbox.Add(ctx, tx, apiKeyRevoked(row, e.Reason), outbox.Heard())
 	})
 }
 
@@ -261,7 +261,7 @@ func revokeKeys(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64
 
 func sayKeysRevoked(ctx context.Context, tx *sqlx.Tx, keys []apiKeyRow) error {
 	for _, k := range keys {
-		if err := outbox.Add(ctx, tx, apiKeyRevoked(k, key.Revoked)); err != nil {
+		if err := outbox.Add(ctx, tx, apiKeyRevoked(k, key.Revoked), outbox.Heard()); err != nil {
 			return err
 		}
 	}

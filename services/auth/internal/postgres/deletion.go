@@ -52,7 +52,7 @@ func (s Projects) Begin(ctx context.Context, id tenant.Project, by int64, holder
 		if _, err := tx.ExecContext(ctx, note, int64(id), by, now); err != nil {
 			return fmt.Errorf("note the deletion: %w", err)
 		}
-		return outbox.Add(ctx, tx, &authv1.ProjectDeleting{ProjectId: id32(id), Version: id32(version), RequestedBy: id32(by)})
+		return outbox.Add(ctx, tx, &authv1.ProjectDeleting{ProjectId: id32(id), Version: id32(version), RequestedBy: id32(by)}, outbox.Heard())
 	})
 }
 

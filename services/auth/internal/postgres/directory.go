@@ -86,7 +86,7 @@ func (s Users) Switch(ctx context.Context, id int64, active bool, by int64, now 
 			}
 			fact = &authv1.UserDeactivated{UserId: id32(id), Version: id32(row.Version), ByUserId: id32(by)}
 		}
-		return outbox.Add(ctx, tx, fact)
+		return outbox.Add(ctx, tx, fact, outbox.Heard())
 	})
 	if err != nil {
 		return user.User{}, err

@@ -94,7 +94,7 @@ func (s *Store) ReplaceSigningKeys(ctx context.Context, now, until time.Time, ne
 		if err := keepSigningKey(ctx, tx, next); err != nil {
 			return err
 		}
-		return outbox.Add(ctx, tx, &authv1.SigningKeyRotated{SigningKeyId: next.ID, Version: 1, Revoked: revoked})
+		return outbox.Add(ctx, tx, &authv1.SigningKeyRotated{SigningKeyId: next.ID, Version: 1, Revoked: revoked}, outbox.Heard())
 	})
 }
 

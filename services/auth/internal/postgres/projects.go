@@ -107,11 +107,13 @@ func addMember(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64,
 	if err := tx.GetContext(ctx, &version, q, int64(p), userID, string(role), now); err != nil {
 		return 0, fmt.Errorf("insert membership: %w", err)
 	}
-	return version, sayMembership(ctx, tx, p, userID, role, version)
+	return version, outbox.Add(ctx, tx, membershipChanged(p, userID, role, version))
 }
 
+// sayMembership tells of rights that are others now, or none; before the call that
+// changed them is answered.
 func sayMembership(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64, role tenant.Role, version int64) error {
-	return outbox.Add(ctx, tx, membershipChanged(p, userID, role, version))
+	return outbox.Add(ctx, tx, membershipChanged(p, userID, role, version), outbox.Heard())
 }
 
 func membershipChanged(p tenant.Project, userID int64, role tenant.Role, version int64) *authv1.MembershipChanged {

@@ -142,7 +142,7 @@ func revoke(ctx context.Context, tx *sqlx.Tx, id uuid.UUID, userID int64, now ti
 	}
 	return true, outbox.Add(ctx, tx, &authv1.SessionRevoked{
 		SessionId: id.String(), UserId: id32(userID), Version: 1, Reason: reason,
-	})
+	}, outbox.Heard())
 }
 
 // Live returns the live sessions of the user, latest used first.
@@ -192,7 +192,8 @@ func revokeAll(ctx context.Context, tx *sqlx.Tx, userID int64, keep uuid.UUID, n
 		return 0, fmt.Errorf("revoke all sessions: %w", err)
 	}
 	for _, id := range ids {
-		if err := outbox.Add(ctx, tx, &authv1.SessionRevoked{SessionId: id.String(), UserId: id32(userID), Version: 1, Reason: reason}); err != nil {
+		e := &authv1.SessionRevoked{SessionId: id.String(), UserId: id32(userID), Version: 1, Reason: reason}
+		if err := outbox.Add(ctx, tx, e, outbox.Heard()); err != nil {
 			return 0, err
 		}
 	}
