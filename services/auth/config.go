@@ -34,6 +34,9 @@ type Config struct {
 	InvitationLife time.Duration `config:"invitation_life" usage:"how long an invitation is good whose inviter says nothing"`
 	InvitationURL  string        `config:"invitation_url" usage:"address of the page on which people accept invitations; links to it have the secret after the #"`
 
+	PasswordResetLife time.Duration `config:"password_reset_life" usage:"how long somebody may choose a password anew for whom a superuser has issued a reset"`
+	PasswordResetURL  string        `config:"password_reset_url" usage:"address of the page on which people do so; links to it have the secret after the #"`
+
 	PublicURL string `config:"public_url" usage:"address under which people reach this instance, such as https://cc.example.org; cookies are for TLS alone when it is https"`
 	OIDC      OIDC   `config:"oidc"`
 
@@ -112,6 +115,8 @@ func DefaultConfig() Config {
 		Registration:   string(user.OpenToAll),
 		InvitationLife: 7 * 24 * time.Hour,
 
+		PasswordResetLife: time.Hour,
+
 		OIDC: OIDC{Scopes: []string{"openid", "email", "profile"}},
 
 		Import: Import{MaxBytes: 8 << 30, MaxObject: 64 << 20, MaxMembers: 1_000_000},
@@ -156,6 +161,8 @@ func (c Config) Validate() error {
 	bad(slices.Contains(user.Modes(), user.Mode(c.Registration)), "registration: %q, want one of %v", c.Registration, user.Modes())
 	bad(c.InvitationLife >= time.Hour && c.InvitationLife <= invitation.MaxDays*24*time.Hour, "invitation_life: %v, want 1 hour to %d days", c.InvitationLife, invitation.MaxDays)
 	bad(c.InvitationURL == "" || webPage(c.InvitationURL), "invitation_url: %q is no http or https address without fragment", c.InvitationURL)
+	bad(c.PasswordResetLife >= time.Minute && c.PasswordResetLife <= 24*time.Hour, "password_reset_life: %v, want 1 minute to 24 hours", c.PasswordResetLife)
+	bad(c.PasswordResetURL == "" || webPage(c.PasswordResetURL), "password_reset_url: %q is no http or https address without fragment", c.PasswordResetURL)
 	public, err := url.Parse(c.PublicURL)
 	bad(c.PublicURL == "" || err == nil && (public.Scheme == "https" || public.Scheme == "http") && public.Host != "" && strings.Trim(public.Path, "/") == "",
 		"public_url: %q, want http(s)://host", c.PublicURL)

@@ -1,7 +1,7 @@
 // Package auth is the service that knows who is who and who may enter where.
 //
 // Owns: users, their identities elsewhere, login attempts, sessions, refresh
-// tokens, signing keys (of the instance); projects, memberships, invitations, service accounts, API keys,
+// tokens, password resets, signing keys (of the instance); projects, memberships, invitations, service accounts, API keys,
 // limits of calls, imports, deletions with their proof (of a project); the audit logs, of each project and of the
 // instance.
 //

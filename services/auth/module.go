@@ -34,6 +34,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/postgres"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
+	"github.com/commandcenter/commandcenter/services/auth/internal/reset"
 	"github.com/commandcenter/commandcenter/services/auth/internal/serve"
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
 	"github.com/commandcenter/commandcenter/services/auth/internal/signon"
@@ -137,6 +138,9 @@ func New(d Deps, c Config) (*app.Module, error) {
 	apiKeys, uses := postgres.Keys{Store: store}, &key.Uses{}
 	invitations := invitation.Service{Invitations: postgres.Invitations{Store: store}, Life: c.InvitationLife, Page: c.InvitationURL, Now: now}
 	imports := postgres.Imports{Store: store, Holders: c.TenantHolders}
+	resets := reset.Service{
+		Resets: postgres.Resets{Store: store}, Passwords: hasher, Throttle: throttle, Life: c.PasswordResetLife, Page: c.PasswordResetURL, Now: now,
+	}
 	audits := trail.Service{Log: postgres.Trail{Store: store}, Now: now}
 	handlers := &serve.Handlers{
 		Keys:            key.Keeper{Keys: apiKeys, Now: now, Rules: key.Rules{MaxLife: c.KeyMaxLife, Areas: d.Areas}},
@@ -158,6 +162,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Changer:       user.Changer{Authenticator: authenticator, Passwords: hasher, Accounts: users, Now: now},
 		Accounts:      users,
 		State:         store,
+		Resets:        resets,
 		Sessions: session.Service{
 			Sessions: sessions, Tokens: issuer, Now: now,
 			Rules: rules,

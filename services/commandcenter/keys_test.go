@@ -1,6 +1,9 @@
 package main_test
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -83,10 +86,55 @@ func TestProgramsAndPeopleAreCutOff(t *testing.T) {
 	ada.json("DELETE", "/api/v1/keys/"+made.Key.ID, nil, 204, nil)
 	ends(hers, 401)
 
+	lostPassword(t, p)
+
 	p.must(nil, "service-account", "role", "deploy", "viewer")
 	p.must(nil, "service-account", "delete", "deploy")
 	ends(deploy, 401)
 	if code, _, errs := p.cc("user", "deactivate", "1"); code != 6 || !strings.Contains(errs, "last superuser") {
 		t.Errorf("the last superuser: %d %s", code, errs)
 	}
+}
+
+// lostPassword gives somebody a password anew, and then the only superuser, whom
+// nobody could help but whoever has the machine.
+func lostPassword(t *testing.T, p *product) {
+	t.Helper()
+	type reset struct {
+		Email, Token string
+	}
+	use := func(r reset, fresh string, want int) {
+		t.Helper()
+		in := strings.NewReader(r.Token + "\n" + fresh + "\n")
+		if code, _, errs := runIn(t.Context(), in, "password", "reset", "-", "--password-stdin", "--data-dir", p.dir, "--server", p.url); code != want {
+			t.Errorf("%s: exit code %d, want %d: %s", r.Email, code, want, errs)
+		}
+	}
+	var ada, owner reset
+	p.must(&ada, "user", "reset-password", "ada@example.org")
+	use(ada, "password1", 6)
+	use(ada, "staple battery horse", 0)
+	use(ada, "another staple battery", 3)
+	p.login("ada@example.org", "staple battery horse")
+	if code, _, errs := p.cc("user", "reset-password", "nobody@example.org", "--local"); code != 4 || !strings.Contains(errs, "nobody@example.org") {
+		t.Errorf("an account that is none: %d %s", code, errs)
+	}
+
+	was, err := os.ReadFile(filepath.Join(p.dir, "owner-password"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.must(&owner, "user", "reset-password", "owner@commandcenter.local", "--local")
+	use(owner, "the owner chose this", 0)
+	if status, _, _, err := p.caller("").do("POST", "/api/v1/auth/login", "application/json", []byte(`{"email":"owner@commandcenter.local","password":"`+strings.TrimSpace(string(was))+`"}`)); err != nil || status != 401 {
+		t.Errorf("the password of before: %d, %v", status, err)
+	}
+	root := p.login("owner@commandcenter.local", "the owner chose this")
+	root.auditedWhen(func(all []auditEntry) bool {
+		return slices.ContainsFunc(all, func(e auditEntry) bool {
+			return e.Operation == "issuePasswordReset" && strings.HasPrefix(e.Actor, "operator:") && slices.Contains(e.Target, struct{ Name, Value string }{"user_id", "1"})
+		})
+	})
+	// The owner's password on the machine is the one of before again, for what comes.
+	root.json("PUT", "/api/v1/auth/password", map[string]string{"old_password": "the owner chose this", "new_password": strings.TrimSpace(string(was))}, 200, nil)
 }

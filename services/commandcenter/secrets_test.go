@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/hex"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -69,6 +70,12 @@ func TestSecretsLieNowhere(t *testing.T) {
 	if _, _, _, err := anybody.do("GET", "/api/v1/knowledge/categories?api_key="+key.Secret, "", nil, "X-API-Key", key.Secret); err != nil {
 		t.Fatal(err)
 	}
+	var me struct{ ID int64 }
+	p.caller(pair.Access).json("GET", "/api/v1/auth/me", nil, 200, &me)
+	var reset struct{ Token string }
+	owner.json("POST", fmt.Sprintf("/api/v1/users/%d/password-reset", me.ID), nil, 201, &reset)
+	planted["the secret of a password reset"] = reset.Token
+	anybody.json("POST", "/api/v1/auth/password-reset", map[string]string{"token": reset.Token, "new_password": "Passw0rd"}, 422, nil)
 	status, h, _, err := anybody.do("POST", "/api/v1/auth/browser", "application/json", []byte(`{"email":"planted@example.org","password":"`+password+`"}`))
 	cookie, bad := http.ParseSetCookie(h.Get("Set-Cookie"))
 	if err != nil || bad != nil || status != 200 {

@@ -16,7 +16,7 @@ import (
 // Whoever adds an operation decides here, too.
 //
 //	area                read     create, change   delete           special
-//	accounts            –        –                –                register, login, refresh: anybody; the rest: whoever is logged in
+//	accounts            –        –                –                register, login, refresh, password reset: anybody; the rest: whoever is logged in
 //	users               super    super            super
 //	keys                viewer   viewer (own)     viewer (own)     service accounts: admin
 //	projects            viewer   admin            owner            create, list: whoever is logged in; transfer: owner
@@ -30,7 +30,7 @@ import (
 //	the product itself  –                                          health, documentation, metrics
 var permissions = map[string][]string{
 	"public": {
-		"register", "login", "loginBrowser", "refreshToken", "beginSignOn", "finishSignOn",
+		"register", "login", "loginBrowser", "refreshToken", "beginSignOn", "finishSignOn", "resetPassword",
 		"listFederatedProjects", "getFederatedProject", "updateFederatedProject", // by the key of an instance
 		"root", "mainHealthCheck", "liveness", "readiness", "detailedHealthCheck", "metrics", "openapi", "docs", "docsAsset", "ui", "uiAsset", "jwks",
 	},
@@ -54,7 +54,7 @@ var permissions = map[string][]string{
 		"listAudit", "getAuditHead", "exportAudit",
 	},
 	"owner":     {"deleteProject", "transferProject", "exportProject"},
-	"superuser": {"rotateSigningKeys", "listUsers", "getUser", "deactivateUser", "reactivateUser", "registerInstance", "admitInstance", "removeInstance"},
+	"superuser": {"rotateSigningKeys", "listUsers", "getUser", "deactivateUser", "reactivateUser", "issuePasswordReset", "registerInstance", "admitInstance", "removeInstance"},
 }
 
 func TestThePermissionsOfTheContractAreThoseThatWereDecided(t *testing.T) {

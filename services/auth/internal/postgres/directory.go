@@ -53,19 +53,12 @@ func (s Users) Find(ctx context.Context, q user.Query) ([]user.User, int, error)
 func (s Users) Switch(ctx context.Context, id int64, active bool, by int64, now time.Time) (user.User, error) {
 	var row userRow
 	err := s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
-		// All superusers first, in one order: two of them that switch each other off
-		// at the same time wait here.
-		var super []int64
-		if err := tx.SelectContext(ctx, &super, `SELECT id FROM users WHERE is_superuser AND is_active ORDER BY id FOR UPDATE`); err != nil {
-			return fmt.Errorf("lock superusers: %w", err)
+		super, err := lockSuperusers(ctx, tx)
+		if err != nil {
+			return err
 		}
-		const read = `
-			SELECT id, email, full_name, is_active, is_superuser, version, created_at, updated_at, last_login_at
-			FROM   users WHERE id = $1 FOR UPDATE`
-		if err := tx.GetContext(ctx, &row, read, id); pg.NoRows(err) {
-			return user.ErrUnknown
-		} else if err != nil {
-			return fmt.Errorf("lock user: %w", err)
+		if row, err = lockUser(ctx, tx, id); err != nil {
+			return err
 		}
 		switch {
 		case row.Active == active:
@@ -81,6 +74,9 @@ func (s Users) Switch(ctx context.Context, id int64, active bool, by int64, now 
 		}
 		var fact proto.Message = &authv1.UserReactivated{UserId: id32(id), Version: id32(row.Version), ByUserId: id32(by)}
 		if !active {
+			if err := endResets(ctx, tx, id, true); err != nil {
+				return err
+			}
 			if _, err := revokeAll(ctx, tx, id, uuid.Nil, now, session.DeactivatedReason); err != nil {
 				return err
 			}
@@ -92,6 +88,29 @@ func (s Users) Switch(ctx context.Context, id int64, active bool, by int64, now 
 		return user.User{}, err
 	}
 	return row.noun(), nil
+}
+
+// lockSuperusers locks all that are active, in one order: two of them that switch
+// each other off at the same time wait here.
+func lockSuperusers(ctx context.Context, tx *sqlx.Tx) (super []int64, err error) {
+	const q = `SELECT id FROM users WHERE is_superuser AND is_active ORDER BY id FOR UPDATE`
+	if err := tx.SelectContext(ctx, &super, q); err != nil {
+		return nil, fmt.Errorf("lock superusers: %w", err)
+	}
+	return super, nil
+}
+
+// lockUser reads an account under its lock, or returns [user.ErrUnknown].
+func lockUser(ctx context.Context, tx *sqlx.Tx, id int64) (row userRow, err error) {
+	const q = `
+		SELECT id, email, full_name, is_active, is_superuser, version, created_at, updated_at, last_login_at
+		FROM   users WHERE id = $1 FOR UPDATE`
+	if err := tx.GetContext(ctx, &row, q, id); pg.NoRows(err) {
+		return row, user.ErrUnknown
+	} else if err != nil {
+		return row, fmt.Errorf("lock user: %w", err)
+	}
+	return row, nil
 }
 
 // Names returns how people know principals: the address of a user, the name of a

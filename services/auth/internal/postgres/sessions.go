@@ -200,8 +200,8 @@ func revokeAll(ctx context.Context, tx *sqlx.Tx, userID int64, keep uuid.UUID, n
 	return len(ids), nil
 }
 
-// Sweep removes what has run out: sessions with their tokens, and records of
-// failed logins that no longer count. It works in bounded steps and returns how
+// Sweep removes what has run out: sessions with their tokens, password
+// resets, and records of failed logins that no longer count. It works in bounded steps and returns how
 // many rows it removed.
 func (s *Store) Sweep(ctx context.Context, now, attemptsBefore time.Time) (removed int64, err error) {
 	steps := []struct {
@@ -209,6 +209,7 @@ func (s *Store) Sweep(ctx context.Context, now, attemptsBefore time.Time) (remov
 		until time.Time
 	}{
 		{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 LIMIT $2)`, now},
+		{`DELETE FROM password_resets WHERE user_id IN (SELECT user_id FROM password_resets WHERE expires_at <= $1 LIMIT $2)`, now},
 		{`DELETE FROM login_attempts WHERE address_hash IN
 		  (SELECT address_hash FROM login_attempts WHERE updated_at <= $1 AND coalesce(locked_until, updated_at) <= $1 LIMIT $2)`, attemptsBefore},
 	}

@@ -66,6 +66,10 @@ func (s Users) Link(ctx context.Context, id signon.Identity, hash string, proven
 		if _, err := tx.ExecContext(ctx, link, id.Issuer, id.Subject, row.ID, now); err != nil {
 			return fmt.Errorf("link identity: %w", err)
 		}
+		// Whoever issued it did not know that the account has another way in now.
+		if err := endResets(ctx, tx, row.ID, false); err != nil {
+			return err
+		}
 		if row.ID == proven {
 			return nil
 		}

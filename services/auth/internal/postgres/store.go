@@ -9,7 +9,7 @@ import (
 // InstanceTables are the tables without tenant. A test compares the list with
 // the schema.
 func InstanceTables() []string {
-	return []string{"browser_sessions", "login_attempts", "refresh_tokens", "sessions", "signing_keys", "user_identities", "users"}
+	return []string{"browser_sessions", "login_attempts", "password_resets", "refresh_tokens", "sessions", "signing_keys", "user_identities", "users"}
 }
 
 // Store is the database of the service. It is safe for concurrent use.
@@ -31,6 +31,8 @@ type (
 	Members struct{ *Store }
 	// Invitations keeps who is invited to one.
 	Invitations struct{ *Store }
+	// Resets keeps who may choose a password anew.
+	Resets struct{ *Store }
 	// Quotas keeps the limits that projects have set.
 	Quotas struct{ *Store }
 )

@@ -240,16 +240,25 @@ func saveAttempts(ctx context.Context, tx *sqlx.Tx, key []byte, a user.Attempts,
 	return nil
 }
 
+// forgetAttempts removes the records of an e-mail address, of the client and of
+// all, in the order of [Users.Failed].
+func forgetAttempts(ctx context.Context, tx *sqlx.Tx, email, client string) error {
+	for _, key := range [][]byte{addressHash(email), attemptsFrom(email, client)} {
+		const forget = `DELETE FROM login_attempts WHERE address_hash = $1`
+		if _, err := tx.ExecContext(ctx, forget, key); err != nil {
+			return fmt.Errorf("forget login attempts: %w", err)
+		}
+	}
+	return nil
+}
+
 // LoggedIn forgets the failures of the account and notes the time; rehash, when
 // not empty, replaces the stored hash, unless the account has changed since: it
 // may be that of a password which is none any more.
 func (s Users) LoggedIn(ctx context.Context, u user.User, client string, now time.Time, rehash string) error {
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
-		for _, key := range [][]byte{addressHash(u.Email), attemptsFrom(u.Email, client)} { // in the order of Failed
-			const forget = `DELETE FROM login_attempts WHERE address_hash = $1`
-			if _, err := tx.ExecContext(ctx, forget, key); err != nil {
-				return fmt.Errorf("forget login attempts: %w", err)
-			}
+		if err := forgetAttempts(ctx, tx, u.Email, client); err != nil {
+			return err
 		}
 		const note = `
 			UPDATE users
@@ -262,7 +271,8 @@ func (s Users) LoggedIn(ctx context.Context, u user.User, client string, now tim
 	})
 }
 
-// ChangePassword replaces the hash and ends every session of the user but keep.
+// ChangePassword replaces the hash and ends every session of the user but keep,
+// and a reset that is open.
 func (s Users) ChangePassword(ctx context.Context, u user.User, hash string, keep uuid.UUID, now time.Time) error {
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
 		const q = `
@@ -273,6 +283,9 @@ func (s Users) ChangePassword(ctx context.Context, u user.User, hash string, kee
 			return user.ErrChanged
 		} else if err != nil {
 			return fmt.Errorf("replace password hash: %w", err)
+		}
+		if err := endResets(ctx, tx, u.ID, false); err != nil {
+			return err
 		}
 		_, err := revokeAll(ctx, tx, u.ID, keep, now, session.PasswordReason)
 		return err

@@ -468,6 +468,31 @@ type PasswordChange struct {
 	OldPassword string `json:"old_password"`
 }
 
+// PasswordReset defines model for PasswordReset.
+type PasswordReset struct {
+	NewPassword string `json:"new_password"`
+	Token       string `json:"token"`
+}
+
+// PasswordResetCreate defines model for PasswordResetCreate.
+type PasswordResetCreate struct {
+	// AddPassword The account logs in by the identity provider, and may have a password as well
+	AddPassword *bool `json:"add_password,omitempty"`
+}
+
+// PasswordResetCreated defines model for PasswordResetCreated.
+type PasswordResetCreated struct {
+	Email     string    `json:"email"`
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Link Where the password is chosen, with the secret after the #; null while the instance has no `auth.password_reset_url`
+	Link *string `json:"link"`
+
+	// Token The secret, shown this once
+	Token  string `json:"token"`
+	UserId int64  `json:"user_id"`
+}
+
 // Problem RFC 9457 problem details.
 type Problem = any
 
@@ -1231,6 +1256,9 @@ type LoginJSONRequestBody = UserLogin
 // ChangePasswordJSONRequestBody defines body for ChangePassword for application/json ContentType.
 type ChangePasswordJSONRequestBody = PasswordChange
 
+// ResetPasswordJSONRequestBody defines body for ResetPassword for application/json ContentType.
+type ResetPasswordJSONRequestBody = PasswordReset
+
 // RefreshTokenJSONRequestBody defines body for RefreshToken for application/json ContentType.
 type RefreshTokenJSONRequestBody = RefreshTokenRequest
 
@@ -1278,3 +1306,6 @@ type UpdateServiceAccountJSONRequestBody = ServiceAccountUpdate
 
 // CreateServiceAccountKeyJSONRequestBody defines body for CreateServiceAccountKey for application/json ContentType.
 type CreateServiceAccountKeyJSONRequestBody = ApiKeyCreate
+
+// IssuePasswordResetJSONRequestBody defines body for IssuePasswordReset for application/json ContentType.
+type IssuePasswordResetJSONRequestBody = PasswordResetCreate

@@ -16,6 +16,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/member"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
+	"github.com/commandcenter/commandcenter/services/auth/internal/reset"
 	"github.com/commandcenter/commandcenter/services/auth/internal/session"
 	"github.com/commandcenter/commandcenter/services/auth/internal/signon"
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
@@ -41,6 +42,7 @@ type Handlers struct {
 	Quotas        quota.Service
 	Issuer        token.Issuer
 	State         state
+	Resets        reset.Service
 
 	Keys            key.Keeper
 	ServiceAccounts key.Accounts
@@ -79,7 +81,7 @@ type state interface {
 // Operations are the operations of the contract that the service answers.
 func Operations() []string {
 	return []string{
-		"register", "login", "refreshToken", "getCurrentUserInfo", "logout", "changePassword", "listSessions", "endSession", "endSessions",
+		"register", "login", "refreshToken", "getCurrentUserInfo", "logout", "changePassword", "resetPassword", "listSessions", "endSession", "endSessions",
 		"createProject", "importProject", "listProjects", "getProject", "updateProject", "deleteProject", "getProjectDeletion", "getProjectStats",
 		"listMembers", "setMemberRole", "removeMember", "leaveProject", "setDefaultProject", "transferProject",
 		"listInvitations", "inviteMember", "revokeInvitation", "acceptInvitation",
@@ -87,7 +89,7 @@ func Operations() []string {
 		"listKeys", "createKey", "revokeKey", "rotateKey",
 		"listServiceAccounts", "createServiceAccount", "updateServiceAccount", "deleteServiceAccount", "createServiceAccountKey",
 		"loginBrowser", "beginSignOn", "finishSignOn", "rotateSigningKeys",
-		"listUsers", "getUser", "deactivateUser", "reactivateUser",
+		"listUsers", "getUser", "deactivateUser", "reactivateUser", "issuePasswordReset",
 		"listAudit", "getAuditHead",
 	}
 }
@@ -101,6 +103,8 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "getCurrentUserInfo", h.getCurrentUserInfo)
 	bus.Request(s, "logout", h.logout)
 	bus.Request(s, "changePassword", h.changePassword)
+	bus.Request(s, "issuePasswordReset", h.issuePasswordReset)
+	bus.Request(s, "resetPassword", h.resetPassword)
 	bus.Request(s, "listSessions", h.listSessions)
 	bus.Request(s, "endSession", h.endSession)
 	bus.Request(s, "endSessions", h.endSessions)

@@ -21,7 +21,7 @@ const (
 var (
 	ErrUnknown       = errs.New(errs.NotFound, "user not found")
 	ErrLastSuperuser = errs.New(errs.Conflict, "this is the last superuser that is active")
-	errSuperuser     = errs.New(errs.Forbidden, "this takes a superuser")
+	ErrRank          = errs.New(errs.Forbidden, "this takes a superuser")
 )
 
 // Query chooses accounts.
@@ -52,7 +52,7 @@ type directory interface {
 func (d Directory) List(ctx context.Context, caller tenant.Identity, q Query) ([]User, int, error) {
 	switch {
 	case !caller.Superuser:
-		return nil, 0, errSuperuser
+		return nil, 0, ErrRank
 	case q.Skip < 0 || q.Skip > maxSkip:
 		return nil, 0, errs.InvalidField("out_of_range", "skip must be between 0 and 1000000", "query", "skip")
 	case q.Limit < 1 || q.Limit > maxLimit:
@@ -68,7 +68,7 @@ func (d Directory) List(ctx context.Context, caller tenant.Identity, q Query) ([
 // Get returns an account, or [ErrUnknown].
 func (d Directory) Get(ctx context.Context, caller tenant.Identity, id int64) (User, error) {
 	if !caller.Superuser {
-		return User{}, errSuperuser
+		return User{}, ErrRank
 	}
 	u, err := d.Accounts.Get(ctx, id)
 	if errors.Is(err, ErrGone) {
@@ -89,7 +89,7 @@ func (d Directory) Reactivate(ctx context.Context, caller tenant.Identity, id in
 
 func (d Directory) turn(ctx context.Context, caller tenant.Identity, id int64, active bool) (User, error) {
 	if !caller.Superuser {
-		return User{}, errSuperuser
+		return User{}, ErrRank
 	}
 	u, err := d.Accounts.Switch(ctx, id, active, caller.UserID, d.Now())
 	if err != nil {

@@ -103,11 +103,11 @@ func (e *env) ended(what any, text string) error {
 func (e *env) passwordCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:     "password",
-		Short:   "Your password: change",
+		Short:   "Your password: change, reset",
 		Example: "  commandcenter password change",
 	}
 	e.bind(c, true, "client.server", "client.ca_file")
-	return group(c, e.passwordChange())
+	return group(c, e.passwordChange(), e.passwordReset())
 }
 
 func (e *env) passwordChange() *cobra.Command {

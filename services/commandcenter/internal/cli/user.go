@@ -17,12 +17,12 @@ import (
 func (e *env) userCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "user",
-		Short: "Accounts of the instance, for superusers: list, switch off and on",
+		Short: "Accounts of the instance, for superusers: list, switch off and on, reset a password",
 		Example: `  commandcenter user list --search example.org
   commandcenter user deactivate jo@example.org`,
 	}
 	e.bind(c, true, "client.server", "client.ca_file")
-	return group(c, e.userList(),
+	return group(c, e.userList(), e.userResetPassword(),
 		e.userSwitch("deactivate", "Switch an account off",
 			"Nobody logs in with it any more; its sessions, streams and keys stop within seconds.\nWhat it owns stays.",
 			func(ctx context.Context, s *client.Session, id int64, key *string) (*http.Response, error) {

@@ -490,7 +490,7 @@ func sample(operation string) *bus.Answer {
 		body = `{"access_token":"a","refresh_token":"r","token_type":"bearer","expires_in":900}`
 	case "getCurrentUserInfo":
 		body = user
-	case "logout", "endSessions", "changePassword":
+	case "logout", "endSessions", "changePassword", "resetPassword":
 		body = `{"message":"bye"}`
 	case "createProject":
 		status, body = 201, `{`+project+`}`
@@ -516,6 +516,8 @@ func sample(operation string) *bus.Answer {
 		body = `{"items":[` + userSample + `],"total":1,"skip":0,"limit":100}`
 	case "getUser", "deactivateUser", "reactivateUser":
 		body = userSample
+	case "issuePasswordReset":
+		status, body = 201, `{"user_id":2,"email":"a@b.io","expires_at":"2026-01-02T04:04:05Z","token":"ccp_x","link":null}`
 	case "listProjects":
 		body = `[{` + project + `}]`
 	case "getProject", "updateProject", "transferProject", "acceptInvitation":
