@@ -20,6 +20,7 @@ type auditEntry struct {
 	Operation, Actor, Outcome, Reason, Address, Service string
 	Count                                               int
 	RequestID                                           string `json:"request_id"`
+	KeyID                                               string `json:"key_id"`
 	Target                                              []struct{ Name, Value string }
 }
 

@@ -192,13 +192,16 @@ type CallRecorded struct {
 	CallId string `protobuf:"bytes,2,opt,name=call_id,json=callId,proto3" json:"call_id,omitempty"`
 	// Always 1.
 	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
-	// Who says so: "knowledge"; "gateway" of what never reached a service.
+	// Who says so: "knowledge"; "gateway" of what never reached a service; "admin"
+	// of what an operator did on the bus with the keys of the instance.
 	Service string `protobuf:"bytes,4,opt,name=service,proto3" json:"service,omitempty"`
-	// Of the HTTP contract; empty for an address that has none.
+	// Of the HTTP contract; empty for an address that has none. Of an operator also
+	// grantAccess, revokeAccess, replayFacts and reconcileEvents.
 	Operation string `protobuf:"bytes,5,opt,name=operation,proto3" json:"operation,omitempty"`
-	// "user:7", "service-account:3", "service:knowledge"; empty for nobody.
+	// "user:7", "service-account:3", "service:knowledge"; "operator:ada@host", by
+	// the account of the machine; empty for nobody.
 	Principal string `protobuf:"bytes,6,opt,name=principal,proto3" json:"principal,omitempty"`
-	// The API key that the call came with.
+	// The API key that the call came with; "bus:admin" of an operator.
 	KeyId string `protobuf:"bytes,7,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
 	// What the call named in its address, and the id of what it made.
 	Target []*CallTarget `protobuf:"bytes,8,rep,name=target,proto3" json:"target,omitempty"`

@@ -49,12 +49,12 @@ func (d *desk) Open(_ context.Context, key []byte, _ time.Time) (Invitation, err
 	return d.inv, d.err
 }
 
-func (d *desk) Accept(_ context.Context, key []byte, userID int64, _ time.Time) (project.Mine, error) {
+func (d *desk) Accept(_ context.Context, key []byte, userID int64, _ time.Time) (project.Mine, int64, error) {
 	if !bytes.Equal(key, d.key) {
-		return project.Mine{}, ErrInvalid
+		return project.Mine{}, 0, ErrInvalid
 	}
 	d.joined = userID
-	return project.Mine{Role: d.inv.Role}, d.err
+	return project.Mine{Role: d.inv.Role}, d.inv.ID, d.err
 }
 
 func service(d *desk) Service {
@@ -162,16 +162,16 @@ func TestASecretIsTakenForOneAddressOrForAll(t *testing.T) {
 	if key, err := s.Check(t.Context(), inv.Secret, "jo@example.org"); err != nil || !bytes.Equal(key, d.key) {
 		t.Errorf("%x, %v", key, err)
 	}
-	if p, err := s.Accept(t.Context(), 9, inv.Secret); err != nil || d.joined != 9 || p.Role != tenant.Member {
-		t.Errorf("%+v, %v", p, err)
+	if p, id, err := s.Accept(t.Context(), 9, inv.Secret); err != nil || d.joined != 9 || p.Role != tenant.Member || id != 4 {
+		t.Errorf("%+v by %d, %v", p, id, err)
 	}
 	wrong := Prefix + strings.Repeat("A", 43)
 	for name, check := range map[string]func() error{
 		"another address":    func() error { _, err := s.Check(t.Context(), inv.Secret, "al@example.org"); return err },
 		"another secret":     func() error { _, err := s.Check(t.Context(), wrong, "jo@example.org"); return err },
 		"no secret":          func() error { _, err := s.Check(t.Context(), "x", "jo@example.org"); return err },
-		"accepts another":    func() error { _, err := s.Accept(t.Context(), 9, wrong); return err },
-		"accepts none":       func() error { _, err := s.Accept(t.Context(), 9, ""); return err },
+		"accepts another":    func() error { _, _, err := s.Accept(t.Context(), 9, wrong); return err },
+		"accepts none":       func() error { _, _, err := s.Accept(t.Context(), 9, ""); return err },
 		"without its prefix": func() error { _, err := Key(strings.TrimPrefix(inv.Secret, Prefix)); return err },
 		"cut off":            func() error { _, err := Key(inv.Secret[:20]); return err },
 		"another spelling":   func() error { _, err := Key(inv.Secret + "="); return err },

@@ -32,10 +32,11 @@ type store interface {
 	Revoke(ctx context.Context, p tenant.Project, id, by int64, now time.Time) error
 	// Open returns the open one with that key, or [ErrInvalid].
 	Open(ctx context.Context, key []byte, now time.Time) (Invitation, error)
-	// Accept makes the user a member, with the facts, and uses the invitation up.
+	// Accept makes the user a member, with the facts, uses the invitation up, and
+	// returns its id with the project.
 	// It returns [ErrInvalid] and [ErrMember]; for the user who has accepted it
 	// before, it changes nothing.
-	Accept(ctx context.Context, key []byte, userID int64, now time.Time) (project.Mine, error)
+	Accept(ctx context.Context, key []byte, userID int64, now time.Time) (project.Mine, int64, error)
 }
 
 // Issued is an invitation with its secret, which is shown this once.
@@ -109,11 +110,12 @@ func (s Service) Revoke(ctx context.Context, caller tenant.Identity, p tenant.Pr
 	return s.Invitations.Revoke(ctx, p, id, caller.UserID, s.Now())
 }
 
-// Accept brings the user into the project of the invitation.
-func (s Service) Accept(ctx context.Context, userID int64, secret string) (project.Mine, error) {
+// Accept brings the user into the project of the invitation, whose id it returns
+// as well.
+func (s Service) Accept(ctx context.Context, userID int64, secret string) (project.Mine, int64, error) {
 	key, err := Key(secret)
 	if err != nil {
-		return project.Mine{}, err
+		return project.Mine{}, 0, err
 	}
 	return s.Invitations.Accept(ctx, key, userID, s.Now())
 }

@@ -198,70 +198,76 @@ func (s Invitations) Open(ctx context.Context, key []byte, now time.Time) (invit
 	return row.noun(), nil
 }
 
-// Accept makes the user a member, and uses the invitation up.
-func (s Invitations) Accept(ctx context.Context, key []byte, userID int64, now time.Time) (project.Mine, error) {
-	var out project.Mine
-	err := s.db.AcrossProjects(ctx, "accept an invitation", func(ctx context.Context, tx *sqlx.Tx) error {
-		p, role, err := accept(ctx, tx, key, userID, now)
+// Accept makes the user a member, and uses the invitation up, whose id it returns.
+func (s Invitations) Accept(ctx context.Context, key []byte, userID int64, now time.Time) (out project.Mine, id int64, err error) {
+	err = s.db.AcrossProjects(ctx, "accept an invitation", func(ctx context.Context, tx *sqlx.Tx) error {
+		is, err := accept(ctx, tx, key, userID, now)
 		if err != nil {
 			return err
 		}
 		var row projectRow
-		if err := tx.GetContext(ctx, &row, selectProject, int64(p)); err != nil {
+		if err := tx.GetContext(ctx, &row, selectProject, int64(is.project)); err != nil {
 			return fmt.Errorf("read project: %w", err)
 		}
-		out = project.Mine{Project: row.noun(), Role: role}
+		out, id = project.Mine{Project: row.noun(), Role: is.role}, is.invitation
 		return nil
 	})
-	return out, err
+	return out, id, err
+}
+
+// accepted is what somebody has joined, as what, and by which invitation.
+type accepted struct {
+	project    tenant.Project
+	role       tenant.Role
+	invitation int64
 }
 
 // accept takes the locks in the order of whoever changes members: the project,
 // then the invitation, then who invites and who joins.
-func accept(ctx context.Context, tx *sqlx.Tx, key []byte, userID int64, now time.Time) (tenant.Project, tenant.Role, error) {
+func accept(ctx context.Context, tx *sqlx.Tx, key []byte, userID int64, now time.Time) (accepted, error) {
 	const find = `SELECT project_id FROM invitations WHERE secret_hash = $1`
 	var p tenant.Project
 	if err := tx.GetContext(ctx, &p, find, key); pg.NoRows(err) {
-		return 0, "", invitation.ErrInvalid
+		return accepted{}, invitation.ErrInvalid
 	} else if err != nil {
-		return 0, "", fmt.Errorf("find invitation: %w", err)
+		return accepted{}, fmt.Errorf("find invitation: %w", err)
 	}
 	if err := lockProject(ctx, tx, p); errors.Is(err, project.ErrNotFound) {
-		return 0, "", invitation.ErrInvalid
+		return accepted{}, invitation.ErrInvalid
 	} else if err != nil {
-		return 0, "", err
+		return accepted{}, err
 	}
 	const read = selectInvitation + `
 		WHERE  i.project_id = $1 AND i.secret_hash = $2
 		FOR    UPDATE OF i`
 	var inv invitationRow
 	if err := tx.GetContext(ctx, &inv, read, int64(p), key); pg.NoRows(err) {
-		return 0, "", invitation.ErrInvalid
+		return accepted{}, invitation.ErrInvalid
 	} else if err != nil {
-		return 0, "", fmt.Errorf("lock invitation: %w", err)
+		return accepted{}, fmt.Errorf("lock invitation: %w", err)
 	}
 	has, err := roleOf(ctx, tx, p, userID)
 	if err != nil {
-		return 0, "", err
+		return accepted{}, err
 	}
 	if inv.AcceptedBy != nil && *inv.AcceptedBy == userID && has != tenant.NoRole {
-		return p, has, nil // the answer was lost
+		return accepted{p, has, inv.ID}, nil // the answer was lost
 	}
 	who, err := standing(ctx, tx, p, inv.InvitedBy)
 	if err != nil {
-		return 0, "", err
+		return accepted{}, err
 	}
 	var email string
 	if err := holdOwner(ctx, tx, userID, &email); err != nil {
-		return 0, "", err
+		return accepted{}, err
 	}
 	switch {
 	case !inv.open(now), !who.may(inv.Role), inv.Email != nil && *inv.Email != email:
-		return 0, "", invitation.ErrInvalid
+		return accepted{}, invitation.ErrInvalid
 	case has != tenant.NoRole:
-		return 0, "", invitation.ErrMember
+		return accepted{}, invitation.ErrMember
 	}
-	return p, tenant.Role(inv.Role), join(ctx, tx, inv, userID, email, now)
+	return accepted{p, tenant.Role(inv.Role), inv.ID}, join(ctx, tx, inv, userID, email, now)
 }
 
 // join makes the user a member and uses the invitation up. The caller has looked

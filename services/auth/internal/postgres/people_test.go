@@ -41,7 +41,7 @@ func (w *world) invite(p tenant.Project, by int64, role tenant.Role, email *stri
 // join makes the user a member by an invitation.
 func (w *world) join(p tenant.Project, by, userID int64, role tenant.Role, n byte) {
 	w.Helper()
-	_, err := w.invitations().Accept(w.ctx(), w.invite(p, by, role, nil, n), userID, monday)
+	_, _, err := w.invitations().Accept(w.ctx(), w.invite(p, by, role, nil, n), userID, monday)
 	w.must(err)
 }
 
@@ -71,16 +71,16 @@ func TestAnInvitationWorksOnceAndForTheOneItIsFor(t *testing.T) {
 	c, _ := w.person("c@example.org")
 	before := len(w.facts())
 	key := w.invite(p, a.ID, tenant.Member, &b.Email, 1)
-	if _, err := w.invitations().Accept(w.ctx(), key, c.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
+	if _, _, err := w.invitations().Accept(w.ctx(), key, c.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
 		t.Errorf("another address: %v", err)
 	}
 	for range 2 { // the answer to the first may have been lost
-		mine, err := w.invitations().Accept(w.ctx(), key, b.ID, monday)
+		mine, _, err := w.invitations().Accept(w.ctx(), key, b.ID, monday)
 		if err != nil || mine.ID != p || mine.Role != tenant.Member || mine.Owner != "a@example.org" {
 			t.Fatalf("%+v, %v", mine, err)
 		}
 	}
-	if _, err := w.invitations().Accept(w.ctx(), w.invite(p, a.ID, tenant.Admin, nil, 2), b.ID, monday); !errors.Is(err, invitation.ErrMember) {
+	if _, _, err := w.invitations().Accept(w.ctx(), w.invite(p, a.ID, tenant.Admin, nil, 2), b.ID, monday); !errors.Is(err, invitation.ErrMember) {
 		t.Errorf("a member: %v", err)
 	}
 	if w.role(p, b.ID) != tenant.Member || w.role(p, c.ID) != tenant.NoRole {
@@ -98,7 +98,7 @@ func TestAnInvitationWorksOnceAndForTheOneItIsFor(t *testing.T) {
 	}
 	// Who was removed does not come back by what let them in.
 	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, monday, yes("")))
-	if _, err := w.invitations().Accept(w.ctx(), key, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
+	if _, _, err := w.invitations().Accept(w.ctx(), key, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
 		t.Errorf("used and removed: %v", err)
 	}
 }
@@ -119,7 +119,7 @@ func TestNobodyComesBackByAnotherInvitation(t *testing.T) {
 		t.Errorf("facts %v", got)
 	}
 	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, monday, yes("")))
-	if _, err := w.invitations().Accept(w.ctx(), other, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
+	if _, _, err := w.invitations().Accept(w.ctx(), other, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
 		t.Errorf("removed, and in again: %v", err)
 	}
 	for name, key := range map[string][]byte{"of another project": elsewhere, "for nobody in particular": open} {
@@ -144,7 +144,7 @@ func TestOneOfManyThatAcceptAtOnceJoins(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, id := range ids {
 		wg.Go(func() {
-			_, err := w.invitations().Accept(w.ctx(), key, id, monday)
+			_, _, err := w.invitations().Accept(w.ctx(), key, id, monday)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -192,7 +192,7 @@ func TestAnInvitationEndsWithTheRightOfItsInviter(t *testing.T) {
 			t.Errorf("%s, before: %v", name, err)
 		}
 		c.end()
-		if _, err := w.invitations().Accept(w.ctx(), key, guest.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
+		if _, _, err := w.invitations().Accept(w.ctx(), key, guest.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := w.invitations().Open(w.ctx(), key, monday); !errors.Is(err, invitation.ErrInvalid) {
@@ -211,7 +211,7 @@ func TestAnInvitationEndsWithTheRightOfItsInviter(t *testing.T) {
 	key := w.invite(p, b.ID, tenant.Member, nil, 9)
 	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, monday, yes("")))
 	w.join(p, a.ID, b.ID, tenant.Admin, 10)
-	if _, err := w.invitations().Accept(w.ctx(), key, guest.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
+	if _, _, err := w.invitations().Accept(w.ctx(), key, guest.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
 		t.Errorf("removed and back: %v", err)
 	}
 }
@@ -223,7 +223,7 @@ func TestWhatRanOutOrWasRevokedLetsNobodyIn(t *testing.T) {
 	b, q := w.person("b@example.org")
 	week := monday.Add(7 * 24 * time.Hour)
 	old, revoked, open := w.invite(p, a.ID, tenant.Viewer, nil, 1), w.invite(p, a.ID, tenant.Viewer, nil, 2), w.invite(p, a.ID, tenant.Viewer, nil, 3)
-	if _, err := w.invitations().Accept(w.ctx(), old, b.ID, week); !errors.Is(err, invitation.ErrInvalid) {
+	if _, _, err := w.invitations().Accept(w.ctx(), old, b.ID, week); !errors.Is(err, invitation.ErrInvalid) {
 		t.Errorf("run out: %v", err)
 	}
 	all, err := w.invitations().List(w.ctx(), p, monday)
@@ -239,7 +239,7 @@ func TestWhatRanOutOrWasRevokedLetsNobodyIn(t *testing.T) {
 		t.Errorf("twice: %v", err)
 	}
 	for name, key := range map[string][]byte{"revoked": revoked, "unknown": make([]byte, 32)} {
-		if _, err := w.invitations().Accept(w.ctx(), key, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
+		if _, _, err := w.invitations().Accept(w.ctx(), key, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -259,7 +259,7 @@ func TestWhatRanOutOrWasRevokedLetsNobodyIn(t *testing.T) {
 	key := w.invite(p, a.ID, tenant.Viewer, nil, 4)
 	w.must(w.projects.Begin(w.ctx(), p, a.ID, []string{"knowledge"}, monday))
 	for range 2 {
-		if _, err := w.invitations().Accept(w.ctx(), key, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
+		if _, _, err := w.invitations().Accept(w.ctx(), key, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
 			t.Errorf("of a project that goes: %v", err)
 		}
 		w.must(w.projects.Confirm(w.ctx(), p, "knowledge", nil, monday))

@@ -65,7 +65,7 @@ func (s Users) Registered(ctx context.Context, email string) (taken bool, err er
 // an account, and [invitation.ErrInvalid].
 func (s Users) Create(ctx context.Context, d user.Draft, now time.Time) (user.User, error) {
 	var row userRow
-	var joined tenant.Project
+	var joined accepted
 	err := s.db.AcrossProjects(ctx, "register an account", func(ctx context.Context, tx *sqlx.Tx) error {
 		const q = `
 			INSERT INTO users (email, password_hash, full_name, is_superuser, created_at, updated_at)
@@ -85,13 +85,13 @@ func (s Users) Create(ctx context.Context, d user.Draft, now time.Time) (user.Us
 		}
 		first := p.ID
 		if d.Invitation != nil {
-			if first, _, err = accept(ctx, tx, d.Invitation, row.ID, now); err != nil {
+			if joined, err = accept(ctx, tx, d.Invitation, row.ID, now); err != nil {
 				return err
 			}
+			first = joined.project
 			if err := makeDefault(ctx, tx, first, row.ID); err != nil {
 				return err
 			}
-			joined = first
 		}
 		return outbox.Add(ctx, tx, &authv1.UserRegistered{
 			UserId: id32(row.ID), Version: id32(row.Version), DefaultProjectId: id32(first),
@@ -101,7 +101,7 @@ func (s Users) Create(ctx context.Context, d user.Draft, now time.Time) (user.Us
 		return user.User{}, err
 	}
 	u := row.noun()
-	u.Joined = joined
+	u.Joined, u.JoinedBy = joined.project, joined.invitation
 	return u, nil
 }
 

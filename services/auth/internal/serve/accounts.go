@@ -3,7 +3,6 @@ package serve
 import (
 	"context"
 
-	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
@@ -32,7 +31,7 @@ func (h *Handlers) register(ctx context.Context, r registerRequest) (createdUser
 	}
 	acted(ctx, u.ID)
 	if u.Joined != 0 {
-		bus.ActedIn(ctx, u.Joined)
+		joined(ctx, u.Joined, u.JoinedBy)
 	}
 	return createdUser{userResponse(u)}, nil
 }

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"strconv"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
@@ -170,12 +171,20 @@ func (h *Handlers) acceptInvitation(ctx context.Context, r acceptInvitationReque
 	if err != nil {
 		return ProjectResponse{}, err
 	}
-	p, err := h.Invitations.Accept(ctx, caller.UserID, r.Body.Token)
+	p, id, err := h.Invitations.Accept(ctx, caller.UserID, r.Body.Token)
 	if err != nil {
 		return ProjectResponse{}, err
 	}
-	bus.ActedIn(ctx, p.ID)
+	joined(ctx, p.ID, id)
 	return projectResponse(p), nil
+}
+
+// joined says to the audit logs which project somebody has come into, and by which
+// invitation: the secret that the call came with names neither.
+func joined(ctx context.Context, p tenant.Project, invitation int64) {
+	bus.ActedIn(ctx, p)
+	bus.Noted(ctx, "project_id", strconv.FormatInt(int64(p), 10))
+	bus.Noted(ctx, "invitation_id", strconv.FormatInt(invitation, 10))
 }
 
 func projectMember(m member.Member) ProjectMember {

@@ -178,6 +178,11 @@ func TestAProjectIsToldWhoJoined(t *testing.T) {
 	write("acceptInvitation", instance(jo), obj{"token": secret("jo@example.org")})
 	write("register", nobody, obj{"email": "al@example.org", "password": password, "invitation": secret("al@example.org")})
 	write("register", nobody, obj{"email": "up@example.org", "password": password}) // comes into no project of others
+	bustest.Eventually(w.env, func() bool {
+		return w.count(`SELECT count(*) FROM audit_entries WHERE target @> jsonb_build_array(jsonb_build_object('name', 'project_id', 'value', $1::text))
+			AND target @> (SELECT jsonb_build_array(jsonb_build_object('name', 'invitation_id', 'value', id::text)) FROM invitations WHERE accepted_by = $2)`,
+			int64(me.Project), jo.UserID) == 2 // in either log
+	})
 	for p, want := range map[tenant.Project]int{me.Project: 2, tenant.Instance: 3} {
 		bustest.Eventually(w.env, func() bool {
 			return w.count(`SELECT count(*) FROM audit_entries WHERE project_id = $1 AND operation IN ('acceptInvitation', 'register') AND actor LIKE 'user:%'`, int64(p)) == want

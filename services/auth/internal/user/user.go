@@ -36,8 +36,10 @@ type User struct {
 	UpdatedAt time.Time
 	LastLogin *time.Time
 	Version   int64 // counts the changes of the account
-	// Joined is the project of the invitation with which the account was just made.
-	Joined tenant.Project
+	// Joined is the project of the invitation with which the account was just made,
+	// and JoinedBy the id of that.
+	Joined   tenant.Project
+	JoinedBy int64
 }
 
 // Draft is an account that may be made: all its rules hold.

@@ -136,7 +136,13 @@ func (e *env) deadDo(verb, short, done string, do func(b *bus.Bus, ctx context.C
 		Example: "  commandcenter bus dead " + verb + " 17",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.withLetter(cmd.Context(), args[0], func(ctx context.Context, b *bus.Bus, seq uint64) error {
-				if err := do(b, ctx, seq); err != nil {
+				d := &deed{operation: verb + "DeadLetter"}
+				d.on("seq", args[0])
+				if l, err := b.DeadLetter(ctx, seq); err == nil { // of whose project it is; one that is gone is refused below
+					d.project = l.Project
+					d.on("subject", l.Subject)
+				}
+				if err := e.recorded(ctx, b, d, func() error { return do(b, ctx, seq) }); err != nil {
 					return err
 				}
 				if e.json {
@@ -169,7 +175,16 @@ log is made of stay: redrive them.`,
 				return usageError{errors.New("say whose: --service, --project or --all")}
 			}
 			return e.withBus(cmd.Context(), func(ctx context.Context, b *bus.Bus) error {
-				gone, kept, err := purge(ctx, b, f)
+				d := &deed{operation: "purgeDeadLetters", project: tenant.Project(project)}
+				if f.Service != "" {
+					d.on("service", f.Service)
+				}
+				var gone, kept int
+				err := e.recorded(ctx, b, d, func() (err error) {
+					gone, kept, err = purge(ctx, b, f)
+					d.on("removed", strconv.Itoa(gone))
+					return err
+				})
 				if err != nil {
 					return fmt.Errorf("after %s: %w", count(gone, "letter"), err)
 				}

@@ -105,7 +105,15 @@ func (e *env) grant(ctx context.Context, a bus.Access, out string, renew bool, s
 	if err := e.grantable(ctx, a.Project); err != nil {
 		return err
 	}
-	r, written, err := e.book().Grant(ctx, a, out, renew, since)
+	d := &deed{operation: "grantAccess", project: a.Project}
+	d.on("grant", a.Name)
+	d.on("team", a.Team)
+	var r grants.Record
+	var written bool
+	err := e.recorded(ctx, nil, d, func() (err error) {
+		r, written, err = e.book().Grant(ctx, a, out, renew, since)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -160,7 +168,14 @@ func (e *env) busRevoke() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			r, err := book.Revoke(ctx, args[0])
+			d := &deed{operation: "revokeAccess"}
+			d.on("grant", args[0])
+			var r grants.Record
+			err = e.recorded(ctx, nil, d, func() (err error) {
+				r, err = book.Revoke(ctx, args[0])
+				d.project = tenant.Project(r.Project)
+				return err
+			})
 			if errors.Is(err, grants.ErrNone) {
 				return codedError{fmt.Errorf("%w, see `commandcenter bus list`", err), exitNotFound}
 			}

@@ -57,7 +57,22 @@ func (e *env) reconcile(ctx context.Context, look bool) error {
 	if err != nil {
 		return err
 	}
-	found, err := stack.Reconcile(ctx, s, b.JetStream(), look)
+	d := &deed{operation: "reconcileEvents"}
+	var found []stack.Reconciled
+	run := func() (err error) {
+		found, err = stack.Reconcile(ctx, s, b.JetStream(), look)
+		for _, f := range found {
+			if f.Queued {
+				d.on(f.Service, strconv.Itoa(f.Missing))
+			}
+		}
+		return err
+	}
+	if look {
+		err = run()
+	} else {
+		err = e.recorded(ctx, b, d, run)
+	}
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -50,10 +51,16 @@ func (e *env) replay(ctx context.Context, service string, q bus.ReplayQuery) err
 	}
 	defer b.Close()
 	n := 0
-	err = b.Replay(ctx, service, q, func(s bus.Said) error {
-		n++
-		e.printMessage(readMessage(s.Subject, s.Time, s.Header, s.Data), false)
-		return nil
+	d := &deed{operation: "replayFacts", project: q.Project}
+	d.on("service", service)
+	err = e.recorded(ctx, b, d, func() error {
+		err := b.Replay(ctx, service, q, func(s bus.Said) error {
+			n++
+			e.printMessage(readMessage(s.Subject, s.Time, s.Header, s.Data), false)
+			return nil
+		})
+		d.on("facts", strconv.Itoa(n))
+		return err
 	})
 	if errs.KindOf(err) == errs.Unavailable {
 		err = fmt.Errorf("%w, or keeps nothing that it could tell", err)
