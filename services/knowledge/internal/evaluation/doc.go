@@ -1,8 +1,4 @@
-// Package evaluation measures how good a ranking is, on judged collections in
-// the BEIR layout: corpus.jsonl, queries.jsonl, qrels/test.tsv.
-//
-// The figures are those of trec_eval: nDCG at 10 with linear gain over the
-// judged documents (not over the ones that were found), ties broken by score
-// and then document id, both descending; queries without a positive judgement
-// are left out.
+// Package evaluation measures how good the rankings of the index are, on judged
+// collections in the layout of BEIR, without the rest of the product. The
+// figures are those of package ireval.
 package evaluation

@@ -3,13 +3,12 @@ package evaluation_test
 import (
 	"fmt"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/fstest"
 
+	"github.com/commandcenter/commandcenter/pkg/ireval"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/evaluation"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
@@ -46,14 +45,14 @@ func sample(t testing.TB) (c *evaluation.Collection, docs, queries [][]float32) 
 	return c, all[:len(c.Documents)], all[len(c.Documents):]
 }
 
-func ndcg(t testing.TB, c *evaluation.Collection, x *index.Index, vectors [][]float32, r index.Request, only func(string) bool) evaluation.Figures {
+func ndcg(t testing.TB, c *evaluation.Collection, x *index.Index, vectors [][]float32, r index.Request, only ireval.Half) ireval.Figures {
 	t.Helper()
 	r.Limit = 100
 	run, err := c.Run(x, vectors, r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return evaluation.Measure(c.Judgements, run, only)
+	return ireval.Evaluate(c.Qrels, run, only.Has, ireval.Measures("ndcg@10", "recall@100")...)
 }
 
 func TestRankingKeepsItsQuality(t *testing.T) {
@@ -63,68 +62,23 @@ func TestRankingKeepsItsQuality(t *testing.T) {
 	if err := c.Index(x, docs); err != nil {
 		t.Fatal(err)
 	}
-	keyword := ndcg(t, c, x, nil, index.Request{Mode: index.Keyword}, nil)
-	vector := ndcg(t, c, x, queries, index.Request{Mode: index.Vector}, nil)
-	convex := ndcg(t, c, x, queries, index.Request{Mode: index.Hybrid, Alpha: .5}, nil)
-	rrf := ndcg(t, c, x, queries, index.Request{Mode: index.Hybrid, Alpha: .5, Method: fusion.RRF}, nil)
-	t.Logf("keyword %+v\nvector %+v\nconvex %+v\nrrf %+v", keyword, vector, convex, rrf)
+	keyword := ndcg(t, c, x, nil, index.Request{Mode: index.Keyword}, ireval.All)
+	vector := ndcg(t, c, x, queries, index.Request{Mode: index.Vector}, ireval.All)
+	convex := ndcg(t, c, x, queries, index.Request{Mode: index.Hybrid, Alpha: .5}, ireval.All)
+	rrf := ndcg(t, c, x, queries, index.Request{Mode: index.Hybrid, Alpha: .5, Method: fusion.RRF}, ireval.All)
 	// The floors are a little below what was measured when they were written.
 	for _, f := range []struct {
 		name string
 		got  float64
 		want float64
-	}{{"keyword", keyword.NDCG10, .58}, {"vector", vector.NDCG10, .58}, {"convex", convex.NDCG10, .62}, {"rrf", rrf.NDCG10, .62}} {
+	}{{"keyword", keyword.Mean("ndcg@10"), .58}, {"vector", vector.Mean("ndcg@10"), .58}, {"convex", convex.Mean("ndcg@10"), .62}, {"rrf", rrf.Mean("ndcg@10"), .62}} {
+		t.Logf("%s %.4f", f.name, f.got)
 		if f.got < f.want {
 			t.Errorf("%s: nDCG@10 %.4f, want at least %.4f", f.name, f.got, f.want)
 		}
 	}
-	if convex.NDCG10 < max(keyword.NDCG10, vector.NDCG10) {
+	if convex.Mean("ndcg@10") < max(keyword.Mean("ndcg@10"), vector.Mean("ndcg@10")) {
 		t.Error("the legs together rank worse than one of them")
-	}
-}
-
-func TestFiguresAreThoseOfTrecEval(t *testing.T) {
-	t.Parallel()
-	j := evaluation.Judgements{"1": {"a": 2, "b": 1, "c": 0, "d": 1}, "2": {"a": 0}, "3": {"z": 1}}
-	r := evaluation.Run{"1": {"c": 3, "a": 2, "x": 1, "d": 1}}
-	f := evaluation.Measure(j, r, nil)
-	// Query 1: c, a, x, d (the tie goes to the higher id); query 2 has no
-	// positive judgement; query 3 is missing and counts 0.
-	want := (2/math.Log2(3) + 1/math.Log2(5)) / (2 + 1/math.Log2(3) + 1/math.Log2(4)) / 2
-	if f.Queries != 2 || math.Abs(f.NDCG10-want) > 1e-12 {
-		t.Errorf("%d queries, nDCG %v, want 2 and %v", f.Queries, f.NDCG10, want)
-	}
-	if math.Abs(f.MRR10-.25) > 1e-12 || math.Abs(f.Recall10-1./3) > 1e-12 || math.Abs(f.Recall100-1./3) > 1e-12 || math.Abs(f.MAP-(1./2+2./4)/3/2) > 1e-12 {
-		t.Errorf("%+v", f)
-	}
-	if f := evaluation.Measure(j, r, func(q string) bool { return q == "1" }); f.Queries != 1 {
-		t.Errorf("%d queries", f.Queries)
-	}
-}
-
-func TestBrokenCollectionsAreRefused(t *testing.T) {
-	t.Parallel()
-	good := fstest.MapFS{"corpus.jsonl": {Data: []byte(`{"_id":"1","text":"a"}`)}, "queries.jsonl": {Data: []byte("{\"_id\":\"q\",\"text\":\"a\"}\n\n")}, "qrels/test.tsv": {Data: []byte("query-id\tcorpus-id\tscore\nq\t1\t1\n")}}
-	if c, err := evaluation.Load(good); err != nil || len(c.Documents) != 1 || c.Judgements["q"]["1"] != 1 || !c.Half(0)("q") {
-		t.Fatalf("%+v, %v", c, err)
-	}
-	for name, data := range map[string]string{"corpus.jsonl": "{", "queries.jsonl": "[", "qrels/test.tsv": "q 1"} {
-		bad := fstest.MapFS{}
-		for k, v := range good {
-			bad[k] = v
-		}
-		bad[name] = &fstest.MapFile{Data: []byte(data)}
-		if _, err := evaluation.Load(bad); err == nil || !strings.Contains(err.Error(), name) {
-			t.Errorf("%s: %v", name, err)
-		}
-		delete(bad, name)
-		if _, err := evaluation.Load(bad); err == nil {
-			t.Errorf("loaded without %s", name)
-		}
-	}
-	bad := fstest.MapFS{"corpus.jsonl": good["corpus.jsonl"], "queries.jsonl": good["queries.jsonl"], "qrels/test.tsv": {Data: []byte("q 1 x")}}
-	if _, err := evaluation.Load(bad); err == nil {
-		t.Error("took a judgement that is no number")
 	}
 }
 
@@ -201,26 +155,13 @@ func rank(b *testing.B, name string, c *evaluation.Collection, docs, queries [][
 			label = fmt.Sprintf("%s-%s", m.Mode, map[fusion.Method]string{"": "convex", fusion.RRF: "rrf"}[m.Method])
 		}
 		b.Run(name+"/"+label, func(b *testing.B) {
-			var held, all evaluation.Figures
+			var held, all ireval.Figures
 			for b.Loop() {
-				held = ndcg(b, c, x, queries, m, c.Half(1))
-				all = evaluation.Measure(c.Judgements, must(c.Run(x, queries, limited(m))), nil)
+				held, all = ndcg(b, c, x, queries, m, ireval.Report), ndcg(b, c, x, queries, m, ireval.All)
 			}
-			b.ReportMetric(held.NDCG10, "nDCG@10-held-out")
-			b.ReportMetric(all.NDCG10, "nDCG@10-all")
-			b.ReportMetric(all.Recall100, "recall@100")
+			b.ReportMetric(held.Mean("ndcg@10"), "nDCG@10-held-out")
+			b.ReportMetric(all.Mean("ndcg@10"), "nDCG@10-all")
+			b.ReportMetric(all.Mean("recall@100"), "recall@100")
 		})
 	}
-}
-
-func limited(r index.Request) index.Request {
-	r.Limit = 100
-	return r
-}
-
-func must(r evaluation.Run, err error) evaluation.Run {
-	if err != nil {
-		return evaluation.Run{}
-	}
-	return r
 }
