@@ -36,13 +36,14 @@ func (c Call) OperationID() string {
 type callKey struct{}
 
 type callState struct {
-	call  Call
-	token string                 // that came with the call
-	edge  string                 // token of an edge, when the call came for a person
-	said  *claims                // of edge
-	id    tenant.Identity        // of the call
-	actor atomic.Pointer[string] // see ActedAs
-	also  atomic.Int64           // see ActedIn
+	call   Call
+	header nats.Header            // that came with the call
+	token  string                 // that came with the call
+	edge   string                 // token of an edge, when the call came for a person
+	said   *claims                // of edge
+	id     tenant.Identity        // of the call
+	actor  atomic.Pointer[string] // see ActedAs
+	also   atomic.Int64           // see ActedIn
 
 	mu    sync.Mutex
 	notes []Named // see Noted

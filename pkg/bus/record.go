@@ -29,6 +29,7 @@ type Origin struct {
 	// has to record it. Every command is recorded, whatever this says.
 	Writes  bool    `json:"w,omitempty"`
 	Address string  `json:"a,omitempty"` // of the caller
+	Agent   string  `json:"u,omitempty"` // the caller's program, as it names itself; of who comes as nobody
 	Named   []Named `json:"n,omitempty"` // what the call's address names
 }
 
@@ -69,6 +70,14 @@ func originOf(h nats.Header) (o Origin) {
 		}
 	}
 	return o
+}
+
+// CameFrom is the origin of the call that ctx answers.
+func CameFrom(ctx context.Context) Origin {
+	if s, ok := ctx.Value(callKey{}).(*callState); ok {
+		return originOf(s.header)
+	}
+	return Origin{}
 }
 
 // ActedAs says who the caller of a request turned out to be, where that is what

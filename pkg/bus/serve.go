@@ -213,7 +213,7 @@ func (s *Server) payload(ctx context.Context, h nats.Header, data []byte) ([]byt
 
 // enter gives the handler's context everything that a handler may ask it.
 func (s *Server) enter(ctx context.Context, who *claims, h nats.Header, id tenant.Identity, call Call) context.Context {
-	st := &callState{call: call, token: get(h, headerIdentity), id: id}
+	st := &callState{call: call, header: h, token: get(h, headerIdentity), id: id}
 	if !strings.HasPrefix(who.Principal, servicePrefix) {
 		st.edge, st.said = st.token, who
 		if who.Behalf != "" {

@@ -41,7 +41,7 @@ func IssuePasswordReset(ctx context.Context, db *pg.DB, c Config, operator, acco
 	if err != nil {
 		return PasswordReset{}, err
 	}
-	return PasswordReset{UserID: is.User.ID, Email: is.User.Email, ExpiresAt: is.ExpiresAt, Secret: is.Secret, Link: is.Link}, nil
+	return PasswordReset{UserID: is.User.ID, Email: user.Shown(is.User.Email), ExpiresAt: is.ExpiresAt, Secret: is.Secret, Link: is.Link}, nil
 }
 
 // accountID finds an account by its id or its address.

@@ -18,6 +18,15 @@ func TestProgramsAndPeopleAreCutOff(t *testing.T) {
 	dir := dataDir(t)
 	p := here(t, dir, "--no-sample")
 	p.loginOwner(dir)
+	type session struct {
+		Address, Client string
+		Current         bool
+	}
+	var sessions []session
+	p.must(&sessions, "session", "list")
+	if i := slices.IndexFunc(sessions, func(s session) bool { return s.Current }); i < 0 || sessions[i].Address != "127.0.0.1" || !strings.HasPrefix(sessions[i].Client, "commandcenter/") {
+		t.Errorf("the session of this login: %+v", sessions)
+	}
 	anybody := p.caller("")
 	anybody.json("POST", "/api/v1/auth/register", map[string]string{"email": "ada@example.org", "password": "correct horse battery"}, 201, nil)
 	ada := p.login("ada@example.org", "correct horse battery")

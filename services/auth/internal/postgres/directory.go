@@ -28,19 +28,19 @@ var likeText = strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`)
 func (s Users) Find(ctx context.Context, q user.Query) ([]user.User, int, error) {
 	const which = `
 		FROM  users
-		WHERE ($1 = '' OR email LIKE '%' || lower($1) || '%' OR lower(full_name) LIKE '%' || lower($1) || '%')
+		WHERE ($1 = '' OR email LIKE '%' || lower($1) || '%' OR $3 <> '' AND email LIKE '%' || lower($3) || '%' OR lower(full_name) LIKE '%' || lower($1) || '%')
 		AND   ($2::boolean IS NULL OR is_active = $2)`
 	const page = `
 		SELECT id, email, full_name, is_active, is_superuser, version, created_at, updated_at, last_login_at` + which + `
-		ORDER BY id LIMIT $3 OFFSET $4`
+		ORDER BY id LIMIT $4 OFFSET $5`
 	var rows []userRow
 	var total int
 	err := s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
-		text := likeText.Replace(q.Search)
-		if err := tx.GetContext(ctx, &total, `SELECT count(*)`+which, text, q.Active); err != nil {
+		text, address := likeText.Replace(q.Search), likeText.Replace(q.Address)
+		if err := tx.GetContext(ctx, &total, `SELECT count(*)`+which, text, q.Active, address); err != nil {
 			return fmt.Errorf("count users: %w", err)
 		}
-		return tx.SelectContext(ctx, &rows, page, text, q.Active, q.Limit, q.Skip)
+		return tx.SelectContext(ctx, &rows, page, text, q.Active, address, q.Limit, q.Skip)
 	})
 	out := make([]user.User, len(rows))
 	for i, r := range rows {

@@ -24,13 +24,13 @@ func (s Sessions) Open(ctx context.Context, n session.Session, version int64, fi
 		}
 		const q = `
 			WITH opened AS (
-				INSERT INTO sessions (id, user_id, created_at, used_at, expires_at)
-				VALUES ($1, $2, $3, $3, $4)
+				INSERT INTO sessions (id, user_id, created_at, used_at, expires_at, address, client)
+				VALUES ($1, $2, $3, $3, $4, $7, $8)
 				RETURNING id
 			)
 			INSERT INTO refresh_tokens (token_hash, session_id, created_at, expires_at)
 			SELECT $5, id, $3, $6 FROM opened`
-		_, err := tx.ExecContext(ctx, q, n.ID, n.UserID, n.CreatedAt, n.ExpiresAt, first.Hash, first.ExpiresAt)
+		_, err := tx.ExecContext(ctx, q, n.ID, n.UserID, n.CreatedAt, n.ExpiresAt, first.Hash, first.ExpiresAt, n.From.Address, n.From.Client)
 		return err
 	})
 }
@@ -108,12 +108,12 @@ func (s Sessions) Trade(ctx context.Context, hash []byte, now time.Time, judge f
 func trade(ctx context.Context, tx *sqlx.Tx, id uuid.UUID, old []byte, next session.Next, now time.Time) error {
 	const q = `
 		WITH used AS (
-			UPDATE sessions SET used_at = $4, expires_at = $5 WHERE id = $1
+			UPDATE sessions SET used_at = $4, expires_at = $5, address = $6, client = $7 WHERE id = $1
 		), traded AS (
 			UPDATE refresh_tokens SET traded_at = $4, replaced_by = $3 WHERE token_hash = $2
 		)
 		INSERT INTO refresh_tokens (token_hash, session_id, created_at, expires_at) VALUES ($3, $1, $4, $5)`
-	if _, err := tx.ExecContext(ctx, q, id, old, next.Hash, now, next.ExpiresAt); err != nil {
+	if _, err := tx.ExecContext(ctx, q, id, old, next.Hash, now, next.ExpiresAt, next.From.Address, next.From.Client); err != nil {
 		return fmt.Errorf("keep next token: %w", err)
 	}
 	return nil
@@ -148,7 +148,7 @@ func revoke(ctx context.Context, tx *sqlx.Tx, id uuid.UUID, userID int64, now ti
 // Live returns the live sessions of the user, latest used first.
 func (s Sessions) Live(ctx context.Context, userID int64, now time.Time) (live []session.Live, err error) {
 	const q = `
-		SELECT id, created_at, used_at, expires_at FROM sessions
+		SELECT id, created_at, used_at, expires_at, address, client FROM sessions
 		WHERE  user_id = $1 AND revoked_at IS NULL AND expires_at > $2
 		ORDER  BY used_at DESC, id LIMIT 1000`
 	var rows []struct {
@@ -156,12 +156,16 @@ func (s Sessions) Live(ctx context.Context, userID int64, now time.Time) (live [
 		CreatedAt time.Time `db:"created_at"`
 		UsedAt    time.Time `db:"used_at"`
 		ExpiresAt time.Time `db:"expires_at"`
+		Address   string    `db:"address"`
+		Client    string    `db:"client"`
 	}
 	err = s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
 		return tx.SelectContext(ctx, &rows, q, userID, now)
 	})
 	for _, r := range rows {
-		live = append(live, session.Live{ID: r.ID, CreatedAt: r.CreatedAt.UTC(), UsedAt: r.UsedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC()})
+		live = append(live, session.Live{
+			ID: r.ID, CreatedAt: r.CreatedAt.UTC(), UsedAt: r.UsedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(), From: session.Place{Address: r.Address, Client: r.Client},
+		})
 	}
 	return live, err
 }

@@ -97,13 +97,13 @@ func (s Sessions) OpenBrowser(ctx context.Context, n session.Session, version in
 		}
 		const q = `
 			WITH opened AS (
-				INSERT INTO sessions (id, user_id, created_at, used_at, expires_at) VALUES ($1, $2, $3, $3, $4)
+				INSERT INTO sessions (id, user_id, created_at, used_at, expires_at, address, client) VALUES ($1, $2, $3, $3, $4, $6, $7)
 				RETURNING id
 			), noted AS (
 				UPDATE users SET last_login_at = $3 WHERE id = $2
 			)
 			INSERT INTO browser_sessions (cookie_hash, session_id) SELECT $5, id FROM opened`
-		_, err := tx.ExecContext(ctx, q, n.ID, n.UserID, n.CreatedAt, n.ExpiresAt, hash)
+		_, err := tx.ExecContext(ctx, q, n.ID, n.UserID, n.CreatedAt, n.ExpiresAt, hash, n.From.Address, n.From.Client)
 		return err
 	})
 }

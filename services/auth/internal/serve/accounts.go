@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 
+	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
@@ -71,12 +72,18 @@ func (h *Handlers) logIn(ctx context.Context, in UserLogin) (session.Pair, error
 		return session.Pair{}, err
 	}
 	acted(ctx, u.ID)
-	return h.Sessions.Open(ctx, letIn(u))
+	return h.Sessions.Open(ctx, letIn(ctx, u))
 }
 
 // letIn is what a session is opened for.
-func letIn(u user.User) session.Login {
-	return session.Login{UserID: u.ID, Email: u.Email, Version: u.Version}
+func letIn(ctx context.Context, u user.User) session.Login {
+	return session.Login{UserID: u.ID, Email: u.Email, Version: u.Version, From: place(ctx)}
+}
+
+// place is where the caller is.
+func place(ctx context.Context) session.Place {
+	o := bus.CameFrom(ctx)
+	return session.Place{Address: bus.Clean(o.Address), Client: bus.Clean(o.Agent)}
 }
 
 type refreshTokenRequest struct {
@@ -84,7 +91,7 @@ type refreshTokenRequest struct {
 }
 
 func (h *Handlers) refreshToken(ctx context.Context, r refreshTokenRequest) (tokens, error) {
-	pair, err := h.Sessions.Refresh(ctx, r.Body.RefreshToken)
+	pair, err := h.Sessions.Refresh(ctx, r.Body.RefreshToken, place(ctx))
 	if err != nil {
 		return tokens{}, err
 	}
@@ -121,7 +128,7 @@ func (h *Handlers) logout(ctx context.Context, _ nothing) (sent, error) {
 
 func userResponse(u user.User) UserResponse {
 	return UserResponse{
-		Id: u.ID, Email: u.Email, FullName: u.FullName, IsActive: u.Active, IsSuperuser: u.Superuser,
+		Id: u.ID, Email: user.Shown(u.Email), FullName: u.FullName, IsActive: u.Active, IsSuperuser: u.Superuser,
 		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt,
 	}
 }

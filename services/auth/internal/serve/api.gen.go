@@ -653,6 +653,11 @@ type ServiceAccountUpdateRole string
 
 // SessionResponse defines model for SessionResponse.
 type SessionResponse struct {
+	// Address Network address from which it was opened, or last traded its refresh token; empty when nobody noted it
+	Address string `json:"address"`
+
+	// Client Program with which that was, as it names itself (`User-Agent`), at most 200 bytes
+	Client    string    `json:"client"`
 	CreatedAt time.Time `json:"created_at"`
 
 	// Current The session of this call

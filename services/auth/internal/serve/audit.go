@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/audit"
@@ -12,6 +13,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/trail"
+	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
 
 type auditRequest struct {
@@ -44,6 +46,11 @@ func (h *Handlers) listAudit(ctx context.Context, r auditRequest) (AuditPage, er
 	names, err := h.Names.Names(ctx, tenant.Project(page.Head.Chain), slices.Collect(maps.Keys(actors)))
 	if err != nil {
 		return AuditPage{}, err
+	}
+	for who, name := range names {
+		if strings.HasPrefix(who, "user:") {
+			names[who] = user.Shown(name)
+		}
 	}
 	out.Names = &names
 	if n := len(out.Entries); page.More && n > 0 {

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/commandcenter/commandcenter/pkg/tenant"
+
+	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
 
 type changePasswordRequest struct {
@@ -49,7 +51,7 @@ func (h *Handlers) issuePasswordReset(ctx context.Context, r issuePasswordResetR
 	if err != nil {
 		return issuedReset{}, err
 	}
-	out := PasswordResetCreated{UserId: is.User.ID, Email: is.User.Email, ExpiresAt: is.ExpiresAt, Token: is.Secret}
+	out := PasswordResetCreated{UserId: is.User.ID, Email: user.Shown(is.User.Email), ExpiresAt: is.ExpiresAt, Token: is.Secret}
 	if is.Link != "" {
 		out.Link = &is.Link
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/invitation"
 	"github.com/commandcenter/commandcenter/services/auth/internal/member"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
+	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
 
 // registerPeople binds who belongs to a project and who is invited. What carries
@@ -111,7 +112,7 @@ func (h *Handlers) listInvitations(ctx context.Context, r projectRequest) ([]Inv
 	out := make([]Invitation, len(all))
 	for i, inv := range all {
 		out[i] = Invitation{
-			Id: inv.ID, Role: string(inv.Role), Email: inv.Email, InvitedBy: inv.InvitedBy, Inviter: inv.Inviter,
+			Id: inv.ID, Role: string(inv.Role), Email: shown(inv.Email), InvitedBy: inv.InvitedBy, Inviter: user.Shown(inv.Inviter),
 			CreatedAt: inv.CreatedAt, ExpiresAt: inv.ExpiresAt,
 		}
 	}
@@ -144,7 +145,7 @@ func (h *Handlers) inviteMember(ctx context.Context, r inviteMemberRequest) (iss
 		return issued{}, err
 	}
 	out := InvitationCreated{
-		Id: inv.ID, Role: string(inv.Role), Email: inv.Email, InvitedBy: inv.InvitedBy, Inviter: inv.Inviter,
+		Id: inv.ID, Role: string(inv.Role), Email: shown(inv.Email), InvitedBy: inv.InvitedBy, Inviter: user.Shown(inv.Inviter),
 		CreatedAt: inv.CreatedAt, ExpiresAt: inv.ExpiresAt, Token: inv.Secret,
 	}
 	if inv.Link != "" {
@@ -179,6 +180,15 @@ func (h *Handlers) acceptInvitation(ctx context.Context, r acceptInvitationReque
 	return projectResponse(p), nil
 }
 
+// shown is an address as people write it, if there is one.
+func shown(address *string) *string {
+	if address == nil {
+		return nil
+	}
+	text := user.Shown(*address)
+	return &text
+}
+
 // joined says to the audit logs which project somebody has come into, and by which
 // invitation: the secret that the call came with names neither.
 func joined(ctx context.Context, p tenant.Project, invitation int64) {
@@ -188,5 +198,5 @@ func joined(ctx context.Context, p tenant.Project, invitation int64) {
 }
 
 func projectMember(m member.Member) ProjectMember {
-	return ProjectMember{UserId: m.UserID, Email: m.Email, FullName: m.FullName, IsActive: m.Active, Role: string(m.Role), JoinedAt: m.Joined}
+	return ProjectMember{UserId: m.UserID, Email: user.Shown(m.Email), FullName: m.FullName, IsActive: m.Active, Role: string(m.Role), JoinedAt: m.Joined}
 }

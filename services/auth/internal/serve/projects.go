@@ -10,6 +10,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/access"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
+	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
 
 type createProjectRequest struct {
@@ -178,7 +179,7 @@ func (h *Handlers) getProjectDeletion(ctx context.Context, r projectRequest) (Pr
 
 func projectResponse(p project.Mine) ProjectResponse {
 	out := ProjectResponse{
-		Id: int64(p.ID), Name: p.Name, Owner: p.Owner, Description: p.Description, CreatedAt: p.CreatedAt, UpdatedAt: &p.UpdatedAt,
+		Id: int64(p.ID), Name: p.Name, Owner: user.Shown(p.Owner), Description: p.Description, CreatedAt: p.CreatedAt, UpdatedAt: &p.UpdatedAt,
 	}
 	if p.Role != tenant.NoRole { // a superuser that is no member
 		role := string(p.Role)

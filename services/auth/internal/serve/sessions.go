@@ -14,7 +14,9 @@ func (h *Handlers) listSessions(ctx context.Context, _ nothing) ([]SessionRespon
 	out := make([]SessionResponse, 0, len(live))
 	for _, s := range live {
 		id := s.ID.String()
-		out = append(out, SessionResponse{Id: id, CreatedAt: s.CreatedAt, UsedAt: s.UsedAt, ExpiresAt: s.ExpiresAt, Current: id == caller.Session})
+		out = append(out, SessionResponse{
+			Id: id, CreatedAt: s.CreatedAt, UsedAt: s.UsedAt, ExpiresAt: s.ExpiresAt, Address: s.From.Address, Client: s.From.Client, Current: id == caller.Session,
+		})
 	}
 	return out, nil
 }

@@ -2,10 +2,14 @@ package serve_test
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
@@ -87,4 +91,34 @@ func TestAPasswordChangeAsksForTheOldOneAndEndsOtherSessions(t *testing.T) {
 		change("not the password", fresh)
 	}
 	change(fresh, password).refused(errs.RateLimited, "too many")
+}
+
+func TestASessionTellsItsOwnerFromWhereAndWithWhat(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	jo := w.member("jo@example.org")
+	from := func(address, agent, op string, body obj) answer {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(bus.WithOrigin(t.Context(), bus.Origin{Writes: true, Address: address, Agent: agent}), bustest.Patience)
+		defer cancel()
+		a, err := w.edge.Request(ctx, bus.Target{Service: "auth", Operation: op}, nobody, w.json(obj{"body": body}))
+		return w.read(op, a, err).ok(200)
+	}
+	seen := func(want ...string) {
+		t.Helper()
+		var got []string
+		for _, s := range w.request("listSessions", jo, nil).ok(200).list {
+			got = append(got, fmt.Sprint(s["address"], " ", s["client"]))
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("seen %q, want %q", got, want)
+		}
+	}
+	login := obj{"email": "jo@example.org", "password": password}
+	refresh := from("192.0.2.1", "curl/8.5.0", "login", login).str("refresh_token")
+	from("2001:db8::1", "Mozilla/5.0\x1b[31m "+strings.Repeat("x", 300), "loginBrowser", login)
+	seen("192.0.2.1 curl/8.5.0", "2001:db8::1 Mozilla/5.0[31m "+strings.Repeat("x", 184))
+	from("192.0.2.2", "curl/8.6.0", "refreshToken", obj{"refresh_token": refresh})
+	seen("192.0.2.2 curl/8.6.0", "2001:db8::1 Mozilla/5.0[31m "+strings.Repeat("x", 184))
 }

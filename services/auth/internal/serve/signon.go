@@ -60,7 +60,7 @@ func (h *Handlers) loginBrowser(ctx context.Context, r loginRequest) (sent, erro
 		return sent{}, err
 	}
 	acted(ctx, u.ID)
-	return h.open(ctx, letIn(u), http.StatusOK, "")
+	return h.open(ctx, letIn(ctx, u), http.StatusOK, "")
 }
 
 // open gives a browser a session, and with an address sends it there.
@@ -142,7 +142,7 @@ func (h *Handlers) finishSignOn(ctx context.Context, r finishSignOnRequest) (sen
 			bus.Noted(ctx, n.Name, strconv.Itoa(n.Count))
 		}
 	}
-	return h.open(ctx, letIn(came.User), http.StatusSeeOther, came.ReturnTo)
+	return h.open(ctx, letIn(ctx, came.User), http.StatusSeeOther, came.ReturnTo)
 }
 
 // resolveBrowser answers the gateway. That a cookie is none is no failure.

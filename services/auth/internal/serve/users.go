@@ -64,7 +64,7 @@ func (h *Handlers) reactivateUser(ctx context.Context, r userRequest) (UserAccou
 
 func userAccount(u user.User) UserAccount {
 	return UserAccount{
-		Id: u.ID, Email: u.Email, FullName: u.FullName, IsActive: u.Active, IsSuperuser: u.Superuser,
+		Id: u.ID, Email: user.Shown(u.Email), FullName: u.FullName, IsActive: u.Active, IsSuperuser: u.Superuser,
 		CreatedAt: u.CreatedAt, UpdatedAt: u.UpdatedAt, LastLoginAt: u.LastLogin,
 	}
 }

@@ -41,6 +41,14 @@ func TestSuperusersListAccountsPageByPage(t *testing.T) {
 			t.Errorf("%q: %d found, want %d", search, total, want)
 		}
 	}
+	if a := w.register("Al@BÜCHER.example").ok(201); a.str("email") != "al@bücher.example" || w.count(`SELECT count(*) FROM users WHERE email = 'al@xn--bcher-kva.example'`) != 1 {
+		t.Errorf("kept and shown: %v", a.body)
+	}
+	for _, search := range []string{"BÜCHER", "al@bücher.example", "xn--bcher-kva"} {
+		if items, total := list(obj{"search": search}); total != 1 || items[0].(map[string]any)["email"] != "al@bücher.example" {
+			t.Errorf("%s: %v", search, items)
+		}
+	}
 	w.command("deactivateUser", "", root, obj{"user_id": jo.UserID}).ok(200)
 	if items, total := list(obj{"active": false}); total != 1 || items[0].(map[string]any)["is_active"] != false {
 		t.Errorf("switched off: %v", items)

@@ -56,7 +56,7 @@ func (b Browsers) Open(ctx context.Context, who Login) (Cookie, error) {
 		return Cookie{}, fmt.Errorf("read random cookie: %w", err)
 	}
 	c := Cookie{Value: cookiePrefix + base64.RawURLEncoding.EncodeToString(secret[:]), Life: b.Rules.Longest}
-	s := Session{ID: id, UserID: who.UserID, CreatedAt: now, ExpiresAt: b.Rules.expiry(now, now)}
+	s := Session{ID: id, UserID: who.UserID, CreatedAt: now, ExpiresAt: b.Rules.expiry(now, now), From: who.From}
 	if err := b.Sessions.OpenBrowser(ctx, s, who.Version, digest(c.Value)); err != nil {
 		return Cookie{}, fmt.Errorf("open session of a browser: %w", err)
 	}

@@ -20,6 +20,7 @@ type Live struct {
 	CreatedAt time.Time
 	UsedAt    time.Time // opened, or last refreshed
 	ExpiresAt time.Time
+	From      Place // opened, or last refreshed
 }
 
 // Keeper shows a person the own sessions, and ends them.

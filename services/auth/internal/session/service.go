@@ -38,6 +38,7 @@ type Service struct {
 type Next struct {
 	Hash      []byte // SHA-256
 	ExpiresAt time.Time
+	From      Place // where the session goes on
 }
 
 type store interface {
@@ -72,7 +73,7 @@ func (s Service) Open(ctx context.Context, who Login) (Pair, error) {
 	if err != nil {
 		return Pair{}, err
 	}
-	fresh := Session{ID: id, UserID: who.UserID, CreatedAt: now, ExpiresAt: s.Rules.expiry(now, now)}
+	fresh := Session{ID: id, UserID: who.UserID, CreatedAt: now, ExpiresAt: s.Rules.expiry(now, now), From: who.From}
 	if err := s.Sessions.Open(ctx, fresh, who.Version, Next{Hash: hash, ExpiresAt: fresh.ExpiresAt}); err != nil {
 		return Pair{}, fmt.Errorf("open session: %w", err)
 	}
@@ -82,7 +83,7 @@ func (s Service) Open(ctx context.Context, who Login) (Pair, error) {
 // Refresh trades a refresh token for a new pair. It returns [ErrType] for an
 // access token and [ErrInvalid] for everything else that is not a live token
 // of a live session.
-func (s Service) Refresh(ctx context.Context, token string) (Pair, error) {
+func (s Service) Refresh(ctx context.Context, token string, from Place) (Pair, error) {
 	if err := checkForm(token); err != nil {
 		if s.Tokens.IsAccess(ctx, token) {
 			return Pair{}, ErrType
@@ -95,7 +96,7 @@ func (s Service) Refresh(ctx context.Context, token string) (Pair, error) {
 	}
 	now := s.Now()
 	old, verdict, found, err := s.Sessions.Trade(ctx, digest(token), now, func(old Stored) (Verdict, Next) {
-		return s.Rules.Judge(old, now), Next{Hash: hash, ExpiresAt: s.Rules.expiry(old.Session.CreatedAt, now)}
+		return s.Rules.Judge(old, now), Next{Hash: hash, ExpiresAt: s.Rules.expiry(old.Session.CreatedAt, now), From: from}
 	})
 	switch {
 	case err != nil:

@@ -45,6 +45,13 @@ type Login struct {
 	UserID  int64
 	Email   string
 	Version int64
+	From    Place
+}
+
+// Place is where somebody is logged in, for its owner to know it by.
+type Place struct {
+	Address string // network address
+	Client  string // program, as it names itself
 }
 
 // Session is one login, from its start to its end.
@@ -53,6 +60,7 @@ type Session struct {
 	UserID    int64
 	CreatedAt time.Time
 	ExpiresAt time.Time
+	From      Place
 }
 
 // expiry returns until when a session that is used at now lives.

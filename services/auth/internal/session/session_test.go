@@ -154,7 +154,7 @@ func TestRefreshTradesAndNamesTheSameSession(t *testing.T) {
 		next = n
 		return old, v, true, nil
 	}}, press{})
-	pair, err := s.Refresh(t.Context(), token)
+	pair, err := s.Refresh(t.Context(), token, Place{})
 	if err != nil || pair.Refresh == token || pair.Holder != (Holder{7, "jo@example.org", id}) {
 		t.Fatalf("pair = %+v, err = %v", pair, err)
 	}
@@ -189,14 +189,14 @@ func TestRefreshRefusesAlikeWhateverIsWrong(t *testing.T) {
 	} {
 		s := newService(c.s, press{})
 		s.Stolen = func(context.Context, Session) { stolen++ }
-		if pair, err := s.Refresh(t.Context(), c.token); !errors.Is(err, c.want) || pair != (Pair{}) {
+		if pair, err := s.Refresh(t.Context(), c.token, Place{}); !errors.Is(err, c.want) || pair != (Pair{}) {
 			t.Errorf("%s: %+v, %v; want %v", name, pair, err, c.want)
 		}
 	}
 	if stolen != 1 {
 		t.Errorf("told of %d thefts, want 1", stolen)
 	}
-	if _, err := newService(answer(Revoke, true), press{}).Refresh(t.Context(), token); !errors.Is(err, ErrInvalid) {
+	if _, err := newService(answer(Revoke, true), press{}).Refresh(t.Context(), token, Place{}); !errors.Is(err, ErrInvalid) {
 		t.Errorf("nobody to tell: %v", err)
 	}
 }
@@ -240,7 +240,7 @@ func TestFaultsAreNoRefusals(t *testing.T) {
 	if _, err := s.Open(t.Context(), Login{UserID: 7}); !errors.Is(err, gone) {
 		t.Error(err)
 	}
-	if _, err := s.Refresh(t.Context(), token); !errors.Is(err, gone) {
+	if _, err := s.Refresh(t.Context(), token, Place{}); !errors.Is(err, gone) {
 		t.Error(err)
 	}
 	if err := s.Close(t.Context(), 7, uuid.NewString()); !errors.Is(err, gone) {

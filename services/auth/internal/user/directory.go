@@ -27,6 +27,7 @@ var (
 // Query chooses accounts.
 type Query struct {
 	Search      string // in address or name; "" for all
+	Address     string // the same, as it is in an address; set by the directory
 	Active      *bool
 	Skip, Limit int
 }
@@ -58,6 +59,7 @@ func (d Directory) List(ctx context.Context, caller tenant.Identity, q Query) ([
 	case q.Limit < 1 || q.Limit > maxLimit:
 		return nil, 0, errs.InvalidField("out_of_range", "limit must be between 1 and 1000", "query", "limit")
 	}
+	q.Address = searched(q.Search)
 	found, total, err := d.Accounts.Find(ctx, q)
 	if err != nil {
 		return nil, 0, fmt.Errorf("list users: %w", err)

@@ -86,3 +86,81 @@ func validDomain(ascii string) bool {
 	top := ascii[dot+1:]
 	return strings.ContainsFunc(top, unicode.IsLetter)
 }
+
+// Shown is an address in its normal form as people write it: with the letters of
+// its domain. A domain that mixes scripts in one label stays in ASCII, since it is
+// likely made to look like another (the highly restrictive level of UTS 39).
+func Shown(address string) string {
+	local, domain, found := strings.Cut(address, "@")
+	if !found || !strings.Contains(domain, "xn--") {
+		return address
+	}
+	text, err := domains.ToUnicode(domain)
+	if err != nil {
+		return address
+	}
+	if ascii, err := domains.ToASCII(text); err != nil || ascii != domain {
+		return address
+	}
+	for label := range strings.SplitSeq(text, ".") {
+		if mixed(label) {
+			return address
+		}
+	}
+	return local + "@" + text
+}
+
+// together are the scripts that people write in one word, each with Latin or
+// without.
+var together = [][]*unicode.RangeTable{
+	{unicode.Han, unicode.Hiragana, unicode.Katakana}, {unicode.Han, unicode.Hangul}, {unicode.Han, unicode.Bopomofo},
+}
+
+// mixed reports whether a label is of more than one script, and not of those that
+// belong together.
+func mixed(label string) bool {
+	foreign := func(r rune) bool { return r >= utf8.RuneSelf && !unicode.In(r, unicode.Common, unicode.Inherited) }
+	other := strings.IndexFunc(label, foreign)
+	if other < 0 {
+		return false
+	}
+	outside := func(scripts ...*unicode.RangeTable) bool {
+		return strings.ContainsFunc(label, func(r rune) bool { return unicode.IsLetter(r) && foreign(r) && !unicode.In(r, scripts...) })
+	}
+	latin := strings.ContainsFunc(label, func(r rune) bool { return r < utf8.RuneSelf && unicode.IsLetter(r) })
+	if !outside(unicode.Latin) {
+		return false
+	}
+	for _, scripts := range together {
+		if !outside(append([]*unicode.RangeTable{unicode.Latin}, scripts...)...) {
+			return false
+		}
+	}
+	first, _ := utf8.DecodeRuneInString(label[other:])
+	for name, script := range unicode.Scripts {
+		if name != "Latin" && unicode.Is(script, first) {
+			return latin || outside(script)
+		}
+	}
+	return true
+}
+
+// searched is a text to look for in addresses in their normal form: the labels of a
+// domain with other letters than ASCII are looked for in ASCII.
+func searched(text string) string {
+	if !strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		return text
+	}
+	local, domain, found := strings.Cut(norm.NFC.String(strings.TrimSpace(text)), "@")
+	if !found {
+		local, domain = "", local
+	}
+	ascii, err := idna.Punycode.ToASCII(strings.ToLower(domain))
+	if err != nil {
+		return text
+	}
+	if found {
+		return local + "@" + ascii
+	}
+	return ascii
+}

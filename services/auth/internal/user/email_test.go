@@ -48,3 +48,33 @@ func TestNormaliseRefusesWhatIsNoAddress(t *testing.T) {
 		}
 	}
 }
+
+func TestAnAddressIsShownAsPeopleWriteIt(t *testing.T) {
+	t.Parallel()
+	for stored, want := range map[string]string{
+		"jo@example.org":                "jo@example.org",
+		"jo@xn--bcher-kva.example":      "jo@bücher.example",
+		"jo@mail.xn--bcher-kva.example": "jo@mail.bücher.example",
+		"jo@xn--r8jz45g.xn--zckzah":     "jo@例え.テスト",
+		"jo@xn--e1afmkfd.xn--p1ai":      "jo@пример.рф",
+		"josé@xn--bcher-kva.example":    "josé@bücher.example",
+		"xn--bcher-kva@example.org":     "xn--bcher-kva@example.org", // no domain
+		"owner@localhost":               "owner@localhost",
+		"no address":                    "no address",
+		"jo@xn--pple-43d.com":           "jo@xn--pple-43d.com", // a Cyrillic letter among Latin ones
+		"jo@xn--0.example":              "jo@xn--0.example",    // is none
+		"jo@xn--example.example":        "jo@xn--example.example",
+	} {
+		if got := Shown(stored); got != want {
+			t.Errorf("%q is shown as %q, want %q", stored, got, want)
+		}
+		if back, err := Normalise(want); strings.Contains(stored, "@xn") && err == nil && back != stored {
+			t.Errorf("what is shown of %q is an address of its own: %q", stored, back)
+		}
+	}
+	for text, want := range map[string]string{"Bücher": "xn--bcher-kva", "jo@BÜCHER.example": "jo@xn--bcher-kva.example", "josé": "xn--jos-dma", "r_s": "r_s", "100%": "100%", "": ""} {
+		if got := searched(text); got != want {
+			t.Errorf("%q is looked for as %q, want %q", text, got, want)
+		}
+	}
+}

@@ -29,6 +29,7 @@ func (e *env) sessionList() *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "Your live sessions, latest used first; * marks this one",
+		Long:    "FROM is the network address from which a session was opened, or last traded its token,\nand WITH what the program there said that it is.",
 		Example: "  commandcenter session list\n  commandcenter session list --json | jq -r '.[] | select(.current | not) | .id'",
 		Args:    nargs(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -44,13 +45,13 @@ func (e *env) sessionList() *cobra.Command {
 				e.print(e.Out, all)
 				return nil
 			}
-			t := newTable(e.Out, "", "OPENED", "USED", "EXPIRES", "ID")
+			t := newTable(e.Out, "", "OPENED", "USED", "EXPIRES", "FROM", "WITH", "ID")
 			for _, x := range all {
 				mark := ""
 				if x.Current {
 					mark = "*"
 				}
-				t.row(mark, day(&x.CreatedAt, ""), day(&x.UsedAt, ""), day(&x.ExpiresAt, ""), x.Id)
+				t.row(mark, day(&x.CreatedAt, ""), day(&x.UsedAt, ""), day(&x.ExpiresAt, ""), x.Address, program(x.Client), x.Id)
 			}
 			return t.flush()
 		},

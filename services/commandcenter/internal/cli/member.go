@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -98,7 +97,7 @@ func memberNamed(ctx context.Context, s *client.Session, project int64, who stri
 		return client.ProjectMember{}, err
 	}
 	for _, m := range all {
-		if strconv.FormatInt(m.UserId, 10) == who || strings.EqualFold(m.Email, strings.TrimSpace(who)) {
+		if strconv.FormatInt(m.UserId, 10) == who || sameAddress(m.Email, who) {
 			return m, nil
 		}
 	}

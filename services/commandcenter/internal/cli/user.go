@@ -115,7 +115,7 @@ func userNamed(ctx context.Context, s *client.Session, want string) (client.User
 		return client.UserAccount{}, err
 	}
 	for _, u := range found {
-		if strings.EqualFold(u.Email, want) {
+		if sameAddress(u.Email, want) {
 			return u, nil
 		}
 	}

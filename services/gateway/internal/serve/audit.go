@@ -32,6 +32,9 @@ func (s *Edge) origin(c echo.Context, op *contract.Operation) bus.Origin {
 		return o
 	}
 	o.Address = callOf(c).addr.String()
+	if op.Permission == contract.Public { // who logs in opens a session, which tells its owner by what
+		o.Agent = bus.Clean(c.Request().UserAgent())
+	}
 	for i, value := range c.ParamValues() {
 		if i < len(op.PathParams) {
 			o.Named = append(o.Named, bus.Named{Name: op.PathParams[i], Value: bus.Clean(value)})

@@ -495,7 +495,7 @@ func sample(operation string) *bus.Answer {
 	case "createProject":
 		status, body = 201, `{`+project+`}`
 	case "listSessions":
-		body = `[{"id":"s-1","created_at":"2026-01-02T03:04:05Z","used_at":"2026-01-02T03:04:05Z","expires_at":"2026-01-03T03:04:05Z","current":true}]`
+		body = `[{"id":"s-1","created_at":"2026-01-02T03:04:05Z","used_at":"2026-01-02T03:04:05Z","expires_at":"2026-01-03T03:04:05Z","address":"192.0.2.1","client":"curl/8.5.0","current":true}]`
 	case "rotateSigningKeys":
 		body = `{"signs":"k2","verify":["k2","k1"]}`
 	case "loginBrowser":
