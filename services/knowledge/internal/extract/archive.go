@@ -23,6 +23,7 @@ const (
 	maxSmall    = 1 << 20   // bytes of a part that may be compressed to any ratio
 	maxText     = 64 << 20  // bytes of text that a document may hold
 	maxXMLDepth = 512       // elements within each other
+	maxToken    = 1 << 20   // bytes of one tag with its attributes, or of one run of text
 )
 
 // damaged is the refusal of a document whose bytes are not what its format says.
@@ -38,21 +39,25 @@ func tooMuch(what string) error {
 
 // archive is an office document: a ZIP file of XML parts (ECMA-376, part 2).
 type archive struct {
-	ctx   context.Context // of the one extraction; the archive does not outlive it
 	f     Format
 	parts map[string]*zip.File
-	left  int64 // bytes that may still be unpacked
+	left  *budget
 }
 
-func openArchive(ctx context.Context, f Format, data []byte) (*archive, error) {
+// directory begins each entry of an archive's directory. They are counted before
+// the archive is opened, since each becomes a structure of some size, and the number
+// that the archive states need not be true.
+var directory = []byte("PK\x01\x02")
+
+func openArchive(f Format, data []byte, left *budget) (*archive, error) {
+	if n := bytes.Count(data, directory); n > maxParts {
+		return nil, tooMuch(fmt.Sprintf("%d files in the archive", n))
+	}
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		return nil, damaged(f, err)
 	}
-	if len(z.File) > maxParts {
-		return nil, tooMuch(fmt.Sprintf("%d files in the archive", len(z.File)))
-	}
-	a := &archive{ctx: ctx, f: f, parts: make(map[string]*zip.File, len(z.File)), left: maxUnpacked}
+	a := &archive{f: f, parts: make(map[string]*zip.File, len(z.File)), left: left}
 	for _, p := range z.File {
 		// Names are compared without case (ECMA-376 part 2, 6.2.2); of two of the
 		// same name the first counts.
@@ -71,17 +76,33 @@ func partName(s string) string {
 // fits checks what the archive says of itself, for a library that unpacks it
 // on its own; what unpacks to more than it says is refused there.
 func (a *archive) fits() error {
-	var sum uint64
 	for name, p := range a.parts {
 		n := p.UncompressedSize64
 		if n > maxSmall && n > maxRatio*max(p.CompressedSize64, 1) {
 			return tooMuch(name + " is compressed more than 200 to 1")
 		}
-		if sum += n; sum > maxUnpacked || n > maxUnpacked {
-			return tooMuch(fmt.Sprintf("%d MiB", maxUnpacked>>20))
+		if err := a.left.unpack(int64(min(n, maxUnpacked+1))); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// tokens is a reader that fails when a parser takes more than maxToken bytes for
+// one token, which it keeps in memory many times its size.
+type tokens struct {
+	r     io.Reader
+	since int // bytes that were read since the last token
+}
+
+var errLongToken = errors.New("one tag, or one run of text, is too long")
+
+func (t *tokens) Read(p []byte) (int, error) {
+	n, err := t.r.Read(p)
+	if t.since += n; t.since > maxToken {
+		return 0, errLongToken
+	}
+	return n, err
 }
 
 // errNoPart says that the archive lacks a part; most are optional.
@@ -89,7 +110,7 @@ var errNoPart = errors.New("no such part")
 
 // part walks the XML of a part. Elements are given to visit one after the
 // other; visit says io.EOF to end the walk early.
-func (a *archive) part(name string, visit func(xml.Token) error) error {
+func (a *archive) part(ctx context.Context, name string, visit func(xml.Token) error) error {
 	p, ok := a.parts[partName(name)]
 	if !ok {
 		return fmt.Errorf("%s: %w", name, errNoPart)
@@ -102,18 +123,22 @@ func (a *archive) part(name string, visit func(xml.Token) error) error {
 		return damaged(a.f, err)
 	}
 	defer r.Close() //nolint:errcheck // of a reader over memory
-	in := &io.LimitedReader{R: r, N: a.left + 1}
-	d := xml.NewDecoder(&cancellable{ctx: a.ctx, r: in})
+	in := &io.LimitedReader{R: r, N: max(a.left.unpacked, 0) + 1}
+	pace := &tokens{r: &cancellable{ctx: ctx, r: in}}
+	d := xml.NewDecoder(pace)
 	d.Strict = false
 	d.CharsetReader = charsetReader
-	defer func() { a.left = in.N - 1 }()
+	defer func() { a.left.unpacked = in.N - 1 }()
 	for depth := 0; ; {
 		t, err := d.RawToken()
+		pace.since = 0
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
-		case a.ctx.Err() != nil:
-			return a.ctx.Err()
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, errLongToken):
+			return tooMuch(fmt.Sprintf("one tag or text of %d MiB", maxToken>>20))
 		case in.N <= 0:
 			return tooMuch(fmt.Sprintf("%d MiB", maxUnpacked>>20))
 		case err != nil:
@@ -138,8 +163,8 @@ func (a *archive) part(name string, visit func(xml.Token) error) error {
 }
 
 // optional walks a part that a document need not have.
-func (a *archive) optional(name string, visit func(xml.Token) error) error {
-	if err := a.part(name, visit); err != nil && !errors.Is(err, errNoPart) {
+func (a *archive) optional(ctx context.Context, name string, visit func(xml.Token) error) error {
+	if err := a.part(ctx, name, visit); err != nil && !errors.Is(err, errNoPart) {
 		return err
 	}
 	return nil
@@ -151,10 +176,10 @@ type relation struct{ kind, target string }
 // relations are the references of a part by their ids. Kind is the last
 // element of the relation's type, the target a name in the archive. What lies
 // outside of the archive is not among them.
-func (a *archive) relations(of string) (map[string]relation, error) {
+func (a *archive) relations(ctx context.Context, of string) (map[string]relation, error) {
 	dir, base := path.Split(of)
 	out := map[string]relation{}
-	err := a.optional(dir+"_rels/"+base+".rels", func(t xml.Token) error {
+	err := a.optional(ctx, dir+"_rels/"+base+".rels", func(t xml.Token) error {
 		e, ok := t.(xml.StartElement)
 		if !ok || e.Name.Local != "Relationship" || attribute(e, "TargetMode") == "External" {
 			return nil
@@ -170,10 +195,10 @@ func (a *archive) relations(of string) (map[string]relation, error) {
 }
 
 // title is the title among the document's properties.
-func (a *archive) title() (string, error) {
+func (a *archive) title(ctx context.Context) (string, error) {
 	var title strings.Builder
 	in := false
-	err := a.optional("docProps/core.xml", func(t xml.Token) error {
+	err := a.optional(ctx, "docProps/core.xml", func(t xml.Token) error {
 		switch t := t.(type) {
 		case xml.StartElement:
 			in = t.Name.Local == "title"
@@ -201,8 +226,11 @@ func attribute(e xml.StartElement, name string) string {
 
 // officeKind finds which office document an archive is; "" for another one.
 func officeKind(data []byte) Kind {
+	if bytes.Count(data, directory) > maxParts {
+		return ""
+	}
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
-	if err != nil || len(z.File) > maxParts {
+	if err != nil {
 		return ""
 	}
 	var found Kind
@@ -225,6 +253,11 @@ type grid struct {
 	rows [][]string
 	size int
 }
+
+// maxPadded is the width up to which short rows are filled up. In a wider table
+// one long row would make all others as long; readers of such tables take a row
+// that ends early.
+const maxPadded = 32
 
 func (g *grid) row(cells []string) {
 	for len(cells) > 0 && cells[len(cells)-1] == "" {
@@ -258,7 +291,11 @@ func (g *grid) String() string {
 	b.Grow(g.size + len(g.rows)*4)
 	for i, r := range g.rows {
 		b.WriteByte('|')
-		for c := range width {
+		columns := max(len(r), min(width, maxPadded))
+		if i == 0 {
+			columns = width
+		}
+		for c := range columns {
 			cell := ""
 			if c < len(r) {
 				cell = strings.ReplaceAll(strings.Join(strings.Fields(r[c]), " "), "|", `\|`)

@@ -14,23 +14,23 @@ import (
 // Deleted text of tracked changes, field codes and the fallback copies of
 // drawings are not what a reader sees and are left out.
 func (t *Text) word(ctx context.Context, data []byte) error {
-	a, err := openArchive(ctx, t.Format, data)
+	a, err := openArchive(t.Format, data, t.left)
 	if err != nil {
 		return err
 	}
-	if t.Title, err = a.title(); err != nil {
+	if t.Title, err = a.title(ctx); err != nil {
 		return err
 	}
-	levels, lists, err := a.styles()
+	levels, lists, err := a.styles(ctx)
 	if err != nil {
 		return err
 	}
-	rel, err := a.relations("word/document.xml")
+	rel, err := a.relations(ctx, "word/document.xml")
 	if err != nil {
 		return err
 	}
 	w := &story{t: t, levels: levels, lists: lists}
-	if err := a.part("word/document.xml", w.token); err != nil {
+	if err := a.part(ctx, "word/document.xml", w.token); err != nil {
 		return err
 	}
 	w.end()
@@ -49,7 +49,7 @@ func (t *Text) word(ctx context.Context, data []byte) error {
 	for _, name := range names {
 		var aside Text
 		s := &story{t: &aside}
-		if err := a.optional(name, s.token); err != nil {
+		if err := a.optional(ctx, name, s.token); err != nil {
 			return err
 		}
 		s.end()
@@ -65,10 +65,10 @@ func (t *Text) word(ctx context.Context, data []byte) error {
 
 // styles gives the outline level of each style that has one, from 1, and the
 // styles of items of lists.
-func (a *archive) styles() (levels map[string]int, lists map[string]bool, err error) {
+func (a *archive) styles(ctx context.Context) (levels map[string]int, lists map[string]bool, err error) {
 	levels, lists = map[string]int{}, map[string]bool{}
 	style := ""
-	err = a.optional("word/styles.xml", func(t xml.Token) error {
+	err = a.optional(ctx, "word/styles.xml", func(t xml.Token) error {
 		e, ok := t.(xml.StartElement)
 		if !ok {
 			return nil
@@ -113,6 +113,7 @@ type story struct {
 	items []string // of the list at hand
 
 	tables []*grid // open tables, outermost first
+	deeper int     // open tables below those that are kept
 	cells  [][]string
 	cell   []*strings.Builder
 }
@@ -134,6 +135,9 @@ func (s *story) token(t xml.Token) error {
 			return nil
 		}
 		s.close(t.Name.Local)
+		if s.t.left != nil && s.t.left.text < 0 {
+			return s.t.left.keep(0)
+		}
 	case xml.CharData:
 		if s.skip == 0 && s.text {
 			s.para.Write(t)
@@ -166,7 +170,9 @@ func (s *story) start(e xml.StartElement) {
 		s.list = true
 	case "tbl":
 		s.flushList()
-		if len(s.tables) < maxDepth {
+		if len(s.tables) == maxDepth {
+			s.deeper++
+		} else {
 			s.tables = append(s.tables, &grid{})
 			s.cells = append(s.cells, nil)
 			s.cell = append(s.cell, &strings.Builder{})
@@ -181,17 +187,21 @@ func (s *story) close(name string) {
 	case "p":
 		s.paragraph()
 	case "tc":
-		if n := len(s.tables) - 1; n >= 0 {
+		if n := len(s.tables) - 1; n >= 0 && s.deeper == 0 {
 			s.cells[n] = append(s.cells[n], strings.TrimSpace(s.cell[n].String()))
 			s.cell[n].Reset()
 		}
 	case "tr":
-		if n := len(s.tables) - 1; n >= 0 {
+		if n := len(s.tables) - 1; n >= 0 && s.deeper == 0 {
 			s.tables[n].row(s.cells[n])
 			s.cells[n] = nil
 		}
 	case "tbl":
-		s.table()
+		if s.deeper > 0 {
+			s.deeper--
+		} else {
+			s.table()
+		}
 	}
 }
 

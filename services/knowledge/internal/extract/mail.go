@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/jhillyerd/enmime/v2"
+	"github.com/jhillyerd/enmime/v2/mediatype"
 	"golang.org/x/net/html/charset"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
@@ -16,7 +17,7 @@ import (
 // Bounds of a message within messages.
 const (
 	maxMails       = 4   // messages within each other
-	maxAttachments = 100 // of one message that are read
+	maxAttachments = 100 // that are read, of a message and of those within it
 )
 
 // charsetReader decodes what is not in UTF-8.
@@ -24,17 +25,52 @@ func charsetReader(label string, in io.Reader) (io.Reader, error) {
 	return charset.NewReaderLabel(label, in)
 }
 
-// mailParser goes on after what is malformed, as mail programs do, and leaves
-// the reading of HTML to this package.
-var mailParser = enmime.NewParser(enmime.SkipMalformedParts(true), enmime.DisableTextConversion(true))
+// Bounds of the structure of a message.
+const (
+	maxGroups    = 16   // multiparts, within each other or not; people's have three
+	maxMailParts = 1000 // parts of all groups
+)
+
+// mailShape counts the parts of a message as the parser comes to them. The time
+// that the parser takes at the end of a group which has no end doubles with each
+// group around it, and a context does not reach it there; so it is shown no more
+// groups than are allowed.
+type mailShape struct {
+	ctx           context.Context
+	parts, groups int
+}
+
+func (s *mailShape) mediaType(ctype string) (kind string, params map[string]string, invalid []string, err error) {
+	kind, params, invalid, err = mediatype.Parse(ctype)
+	s.parts++
+	if _, group := params["boundary"]; group {
+		s.groups++
+	}
+	if s.over() || s.ctx.Err() != nil {
+		return "application/octet-stream", nil, nil, nil //nolint:nilerr // shown as what is not looked into
+	}
+	return kind, params, invalid, err
+}
+
+func (s *mailShape) over() bool { return s.groups > maxGroups || s.parts > maxMailParts }
+
+// parser goes on after what is malformed, as mail programs do, and leaves the
+// reading of HTML to this package.
+func (s *mailShape) parser() *enmime.Parser {
+	return enmime.NewParser(enmime.SkipMalformedParts(true), enmime.DisableTextConversion(true), enmime.SetCustomParseMediaType(s.mediaType))
+}
 
 // mail reads a message (RFC 5322, MIME): who wrote to whom, when and about
 // what, its text, and those of its attachments that can be read. Of a message
 // in plain text and HTML the plain text counts.
 func (t *Text) mail(ctx context.Context, r *Reader, data []byte, depth int) error {
-	m, err := mailParser.ReadEnvelope(&cancellable{ctx: ctx, r: bytes.NewReader(data)})
+	shape := &mailShape{ctx: ctx}
+	m, err := shape.parser().ReadEnvelope(&cancellable{ctx: ctx, r: bytes.NewReader(data)})
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if shape.over() {
+		return tooMuch(fmt.Sprintf("more than %d parts, or %d groups of them", maxMailParts, maxGroups))
 	}
 	if err != nil {
 		return damaged(Format{Kind: Mail}, err)
@@ -60,10 +96,9 @@ func (t *Text) mail(ctx context.Context, r *Reader, data []byte, depth int) erro
 	if err != nil {
 		return err
 	}
-	read := 0
 	for _, parts := range [][]*enmime.Part{m.Attachments, m.OtherParts} {
 		for _, p := range parts {
-			if read++; read > maxAttachments {
+			if t.left.attachments--; t.left.attachments < 0 {
 				return nil
 			}
 			if err := t.attachment(ctx, r, p, depth); err != nil {
@@ -87,20 +122,18 @@ func (t *Text) attachment(ctx context.Context, r *Reader, p *enmime.Part, depth 
 	if err != nil || (f.Kind == Mail && depth >= maxMails) {
 		return nil //nolint:nilerr // a picture, a program: not text
 	}
-	inner := &Text{Format: f}
-	if f.Kind == Mail {
-		err = inner.mail(ctx, r, p.Content, depth+1)
-	} else {
-		inner, err = r.Extract(ctx, f, p.FileName, p.Content)
-	}
+	before := t.left.text
+	inner, err := r.extract(ctx, f, p.FileName, p.Content, t.left, depth+1)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errs.KindOf(err) == errs.Invalid:
-		return nil // a damaged attachment does not damage the message
+	case err != nil && errs.KindOf(err).Refusal():
+		t.left.text = before
+		return nil // an attachment that is damaged, or too large, does not damage the message
 	case err != nil:
 		return err
 	}
+	t.left.text = before // it is counted as a part of this text
 	for _, b := range inner.Blocks {
 		t.add(b.Kind, b.Text, append(path[:1:1], b.Path...)[:min(len(b.Path)+1, MaxPath)], b.Line)
 	}

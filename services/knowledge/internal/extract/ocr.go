@@ -3,6 +3,7 @@ package extract
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/png"
@@ -18,23 +19,30 @@ const (
 )
 
 // ocr reads pages that are pictures with tesseract, a process of its own that
-// ends with ctx. Without it there are no lines and no error.
-func (r *Reader) ocr(ctx context.Context, p *pages, at []int) ([]line, error) {
+// ends with ctx. Without it there are no lines and no error. Unread is how many
+// pages could not be drawn, or not be read.
+func (r *Reader) ocr(ctx context.Context, p *pages, at []int) (out []line, unread int, err error) {
 	if r.c.OCR == "" || len(at) == 0 {
-		return nil, nil
+		return nil, 0, nil
 	}
 	if len(at) > ocrPages {
-		return nil, tooMuch(fmt.Sprintf("%d pages that are pictures; %d are read", len(at), ocrPages))
+		return nil, 0, tooMuch(fmt.Sprintf("%d pages that are pictures; %d are read", len(at), ocrPages))
 	}
-	var out []line
+	var failure error
 	for _, i := range at {
 		var text string
 		err := p.picture(i, ocrDPI, func(img image.Image) (err error) {
 			text, err = r.read(ctx, img)
 			return err
 		})
-		if err != nil {
-			return nil, err
+		switch {
+		case ctx.Err() != nil:
+			return nil, 0, ctx.Err()
+		case errors.Is(err, errNoOCR):
+			return nil, 0, err
+		case err != nil:
+			unread, failure = unread+1, err
+			continue
 		}
 		// Paragraphs are set apart by empty lines; a position keeps them so.
 		y := 0.0
@@ -47,8 +55,14 @@ func (r *Reader) ocr(ctx context.Context, p *pages, at []int) ([]line, error) {
 			out = append(out, line{page: i + 1, text: l, top: 12 * (y + 1), bottom: 12 * y, size: 10})
 		}
 	}
-	return out, nil
+	if unread == len(at) {
+		return nil, 0, unsupported("", fmt.Sprintf("OCR could read none of its %d pages that are pictures (%v)", unread, failure))
+	}
+	return out, unread, nil
 }
+
+// errNoOCR says that the program cannot be started.
+var errNoOCR = errors.New("start OCR")
 
 func (r *Reader) read(ctx context.Context, img image.Image) (string, error) {
 	var in bytes.Buffer
@@ -67,7 +81,7 @@ func (r *Reader) read(ctx context.Context, img image.Image) (string, error) {
 		return "", err
 	}
 	if err := c.Start(); err != nil {
-		return "", fmt.Errorf("start OCR: %w", err)
+		return "", fmt.Errorf("%w: %w", errNoOCR, err)
 	}
 	text, err := io.ReadAll(io.LimitReader(out, ocrText))
 	_, _ = io.Copy(io.Discard, out)

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -32,6 +33,7 @@ func (l line) height() float64 { return max(l.top-l.bottom, 1) }
 func (t *Text) pdf(ctx context.Context, r *Reader, data []byte) error {
 	var lines []line
 	var scans []int
+	count, unread := 0, 0
 	err := r.pdfium.with(ctx, r.c.Cache, data, func(p *pages) error {
 		if p.count > maxPages {
 			return tooMuch(fmt.Sprintf("%d pages", p.count))
@@ -43,8 +45,9 @@ func (t *Text) pdf(ctx context.Context, r *Reader, data []byte) error {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			if err != nil {
-				continue // a damaged page among others
+			if err != nil { // a damaged page among others
+				unread++
+				continue
 			}
 			found := joinRuns(runs, i+1)
 			if len(found) == 0 {
@@ -53,20 +56,29 @@ func (t *Text) pdf(ctx context.Context, r *Reader, data []byte) error {
 			for _, l := range found {
 				size += len(l.text)
 			}
-			if size > maxText {
-				return tooMuch(fmt.Sprintf("%d MiB of text", maxText>>20))
+			if size > t.left.text {
+				return t.left.keep(size)
 			}
 			lines = append(lines, found...)
 		}
-		read, err := r.ocr(ctx, p, scans)
+		read, undrawn, err := r.ocr(ctx, p, scans)
 		lines = append(lines, read...)
+		unread += undrawn
+		count = p.count
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	// A page may be damaged; when many are, it is the document, or what reads it.
+	if unread > max(1, count/10) || unread == count && count > 0 {
+		return damaged(t.Format, fmt.Errorf("%d of %d pages cannot be read", unread, count))
+	}
 	slices.SortStableFunc(lines, func(a, b line) int { return a.page - b.page })
 	t.pages(dropRunning(lines))
+	if unread > 0 && len(t.Blocks) > 0 { // for whoever looks for what stood there
+		t.add(Meta, fmt.Sprintf("%d of the %d pages of this document could not be read.", unread, count), nil, 0)
+	}
 	if len(t.Blocks) == 0 && len(scans) > 0 {
 		return unsupported("", "its pages are pictures, and no OCR is installed that could read them (tesseract)")
 	}
@@ -77,6 +89,13 @@ func (t *Text) pdf(ctx context.Context, r *Reader, data []byte) error {
 // order of the document.
 func joinRuns(runs []run, page int) []line {
 	var out []line
+	var last strings.Builder // text of the last line
+	done := func() {
+		if n := len(out) - 1; n >= 0 {
+			out[n].text = last.String()
+		}
+		last.Reset()
+	}
 	for _, r := range runs {
 		text := strings.TrimRight(r.text, " \t\r\n")
 		if strings.TrimSpace(text) == "" {
@@ -88,20 +107,23 @@ func joinRuns(runs []run, page int) []line {
 			if overlap > 0.5*min(l.height(), max(r.top-r.bottom, 1)) && r.left >= l.right-l.size {
 				switch gap := r.left - l.right; {
 				case gap > 1.5*max(l.size, 1): // columns of a table
-					l.text += "\t"
-				case gap > 0.15*max(l.size, 1) && !strings.HasSuffix(l.text, " "):
-					l.text += " "
+					last.WriteByte('\t')
+				case gap > 0.15*max(l.size, 1): // what ends with a blank was trimmed
+					last.WriteByte(' ')
 				}
-				if len(text) > len(l.text) {
+				if len(text) > last.Len() {
 					l.size = r.size
 				}
-				l.text += text
+				last.WriteString(text)
 				l.right, l.top, l.bottom = max(l.right, r.right), max(l.top, r.top), min(l.bottom, r.bottom)
 				continue
 			}
 		}
-		out = append(out, line{page: page, text: text, top: r.top, bottom: r.bottom, left: r.left, right: r.right, size: r.size})
+		done()
+		last.WriteString(text)
+		out = append(out, line{page: page, top: r.top, bottom: r.bottom, left: r.left, right: r.right, size: r.size})
 	}
+	done()
 	return out
 }
 
@@ -232,13 +254,13 @@ func bodySize(lines []line) int {
 // headingSizes gives levels to the sizes that are clearly above the body's, the
 // largest first.
 func headingSizes(lines []line, body int) map[int]int {
-	var sizes []int
+	larger := map[int]bool{}
 	for _, l := range lines {
-		if s := roundSize(l.size); float64(s) >= 1.15*float64(body) && !slices.Contains(sizes, s) {
-			sizes = append(sizes, s)
+		if s := roundSize(l.size); float64(s) >= 1.15*float64(body) {
+			larger[s] = true
 		}
 	}
-	slices.Sort(sizes)
+	sizes := slices.Sorted(maps.Keys(larger))
 	slices.Reverse(sizes)
 	levels := map[int]int{}
 	for i, s := range sizes {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"math"
 	"sync"
 	"time"
 
@@ -184,8 +185,19 @@ func (p *pages) runs(i int) ([]run, error) {
 	return out, nil
 }
 
-// picture draws page i for the time of use.
+// maxPixels bounds the picture of a page, whatever size the page says that it has.
+const maxPixels = 25_000_000
+
+// picture draws page i for the time of use, at dpi or at what keeps it within
+// bounds.
 func (p *pages) picture(i, dpi int, use func(image.Image) error) error {
+	size, err := p.lib.GetPageSize(&requests.GetPageSize{Page: p.at(i)})
+	if err != nil {
+		return err
+	}
+	if inches := size.Width / 72 * size.Height / 72; inches > 0 {
+		dpi = max(1, min(dpi, int(math.Sqrt(maxPixels/inches))))
+	}
 	r, err := p.lib.RenderPageInDPI(&requests.RenderPageInDPI{Page: p.at(i), DPI: dpi, ImageFormat: requests.RenderImageFormatGrayscale})
 	if err != nil {
 		return err

@@ -15,19 +15,19 @@ const maxSlides = 5000
 // slides reads a PresentationML document (ECMA-376, part 1, 19): every slide in
 // the order of the show under its title, with its tables and speaker's notes.
 func (t *Text) slides(ctx context.Context, data []byte) error {
-	a, err := openArchive(ctx, t.Format, data)
+	a, err := openArchive(t.Format, data, t.left)
 	if err != nil {
 		return err
 	}
-	if t.Title, err = a.title(); err != nil {
+	if t.Title, err = a.title(ctx); err != nil {
 		return err
 	}
-	rel, err := a.relations("ppt/presentation.xml")
+	rel, err := a.relations(ctx, "ppt/presentation.xml")
 	if err != nil {
 		return err
 	}
 	var show []string
-	err = a.part("ppt/presentation.xml", func(tok xml.Token) error {
+	err = a.part(ctx, "ppt/presentation.xml", func(tok xml.Token) error {
 		e, ok := tok.(xml.StartElement)
 		if !ok || e.Name.Local != "sldId" {
 			return nil
@@ -46,16 +46,19 @@ func (t *Text) slides(ctx context.Context, data []byte) error {
 		return err
 	}
 	for i, name := range show {
-		if err := t.slide(a, name, i+1); err != nil {
+		if err := t.slide(ctx, a, name, i+1); err != nil {
+			return err
+		}
+		if err := t.left.keep(0); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (t *Text) slide(a *archive, name string, number int) error {
+func (t *Text) slide(ctx context.Context, a *archive, name string, number int) error {
 	s := &slide{}
-	if err := a.optional(name, s.token); err != nil {
+	if err := a.optional(ctx, name, s.token); err != nil {
 		return err
 	}
 	title := oneLine(s.title, 200)
@@ -69,7 +72,7 @@ func (t *Text) slide(a *archive, name string, number int) error {
 	for _, b := range s.blocks {
 		t.add(b.Kind, b.Text, path, 0)
 	}
-	rel, err := a.relations(name)
+	rel, err := a.relations(ctx, name)
 	if err != nil {
 		return err
 	}
@@ -77,7 +80,7 @@ func (t *Text) slide(a *archive, name string, number int) error {
 		switch r := rel[id]; r.kind {
 		case "notesSlide":
 			n := &slide{notes: true}
-			if err := a.optional(r.target, n.token); err != nil {
+			if err := a.optional(ctx, r.target, n.token); err != nil {
 				return err
 			}
 			for _, b := range n.blocks {
@@ -85,7 +88,7 @@ func (t *Text) slide(a *archive, name string, number int) error {
 			}
 		case "diagramData":
 			d := &slide{notes: true}
-			if err := a.optional(r.target, d.token); err != nil {
+			if err := a.optional(ctx, r.target, d.token); err != nil {
 				return err
 			}
 			t.add(List, d.shape.String(), path, 0)

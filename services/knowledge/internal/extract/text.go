@@ -34,6 +34,7 @@ type Text struct {
 	Title  string // never empty unless the document has neither title nor name
 	Format Format
 	Blocks []Block
+	left   *budget
 }
 
 // MaxPath is the deepest path of a block; deeper headings and declarations are
@@ -60,17 +61,23 @@ func NewReader(c Config) *Reader { return &Reader{c: c, pdfium: &sandbox{}} }
 // Extract reads data, whose format [Detect] found. name gives the title to a
 // document that states none.
 //
-// It stops with ctx's error when ctx ends; the formats whose parsers cannot be
-// interrupted are linear in the length of data, and in what it unpacks to.
+// It stops with ctx's error when ctx ends; what a parser does that cannot be
+// interrupted is linear in the length of data, and in what it unpacks to.
 //
 // Errors: errs.Invalid for what is damaged or protected, errs.TooLarge for what
 // unpacks to more than is read, errs.Unsupported for pages that are pictures
 // where there is no OCR.
 func (r *Reader) Extract(ctx context.Context, f Format, name string, data []byte) (*Text, error) {
+	return r.extract(ctx, f, name, data, newBudget(), 0)
+}
+
+// extract reads data out of what is left of a budget; mails is how many messages
+// it lies in.
+func (r *Reader) extract(ctx context.Context, f Format, name string, data []byte, left *budget, mails int) (*Text, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	t := &Text{Format: f}
+	t := &Text{Format: f, left: left}
 	var err error
 	switch f.Kind {
 	case Markdown:
@@ -88,9 +95,12 @@ func (r *Reader) Extract(ctx context.Context, f Format, name string, data []byte
 	case PDF:
 		err = t.pdf(ctx, r, data)
 	case Mail:
-		err = t.mail(ctx, r, data, 0)
+		err = t.mail(ctx, r, data, mails)
 	default:
 		err = t.plain(ctx, normalise(string(data)))
+	}
+	if err == nil && left.text < 0 {
+		err = left.keep(0)
 	}
 	if err != nil {
 		return nil, err
@@ -172,6 +182,9 @@ func (t *Text) add(kind BlockKind, text string, path []string, line int) {
 		return
 	}
 	t.Blocks = append(t.Blocks, Block{Kind: kind, Text: text, Path: append([]string(nil), path...), Line: line})
+	if t.left != nil {
+		t.left.text -= len(text) // asked for by whoever can stop
+	}
 }
 
 // outline keeps the headings that are open.
