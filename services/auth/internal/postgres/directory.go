@@ -90,14 +90,24 @@ func (s Users) Switch(ctx context.Context, id int64, active bool, by int64, now 
 	return row.noun(), nil
 }
 
-// lockSuperusers locks all that are active, in one order: two of them that switch
-// each other off at the same time wait here.
-func lockSuperusers(ctx context.Context, tx *sqlx.Tx) (super []int64, err error) {
-	const q = `SELECT id FROM users WHERE is_superuser AND is_active ORDER BY id FOR UPDATE`
-	if err := tx.SelectContext(ctx, &super, q); err != nil {
+// lockSuperusers locks all of them in one order, and returns those that are active:
+// two that switch each other off at the same time wait here. Those that are not are
+// locked as well, or who switches one on would take its lock out of order.
+func lockSuperusers(ctx context.Context, tx *sqlx.Tx) (active []int64, err error) {
+	const q = `SELECT id, is_active FROM users WHERE is_superuser ORDER BY id FOR UPDATE`
+	var all []struct {
+		ID     int64 `db:"id"`
+		Active bool  `db:"is_active"`
+	}
+	if err := tx.SelectContext(ctx, &all, q); err != nil {
 		return nil, fmt.Errorf("lock superusers: %w", err)
 	}
-	return super, nil
+	for _, u := range all {
+		if u.Active {
+			active = append(active, u.ID)
+		}
+	}
+	return active, nil
 }
 
 // lockUser reads an account under its lock, or returns [user.ErrUnknown].
