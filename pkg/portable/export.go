@@ -34,13 +34,19 @@ type Object struct {
 
 // Referring returns the object that a row of a table refers to, nil for none. It
 // runs in the transaction that has read the row.
-type Referring func(ctx context.Context, tx *sqlx.Tx, table string, row []byte) (*Object, error)
+type Referring func(ctx context.Context, tx *sqlx.Tx, p tenant.Project, table string, row []byte) (*Object, error)
 
 // cursor is the place behind which the next page begins.
 type cursor struct {
 	Table string   `json:"t"`
 	Key   []string `json:"k,omitempty"` // of the last row; none: the table has still to begin
+	Own   int64    `json:"o"`           // versions of the schema that the export began with
+	Base  int64    `json:"b"`
 }
+
+// errChanged ends an export over which the service was updated: half of it would be
+// of tables that the other half does not know.
+var errChanged = errs.New(errs.Unavailable, "the service was updated while it was exported: export again")
 
 // Exporter hands over what a service holds, a page at a time. Every page is what
 // was committed when it was read: rows and what they refer to fit together, and
@@ -63,6 +69,9 @@ func (x Exporter) Page(ctx context.Context, p tenant.Project, after []byte) (*pl
 	if err != nil {
 		return nil, err
 	}
+	if at.Table != "" && (at.Own != own || at.Base != common) {
+		return nil, errChanged
+	}
 	page := &platformv1.ExportPage{SchemaVersion: int32(own), CommonVersion: int32(common), LeftOut: x.Plan.leftOut()} //nolint:gosec // G115: numbers of files
 	err = x.DB.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
 		tables, err := x.Plan.tables(ctx, tx)
@@ -72,23 +81,26 @@ func (x Exporter) Page(ctx context.Context, p tenant.Project, after []byte) (*pl
 		for _, h := range tables {
 			page.Tables = append(page.Tables, h.Table)
 		}
-		i := slices.IndexFunc(tables, func(h pg.Holding) bool { return h.Table >= at.Table })
+		i := 0
+		if at.Table != "" {
+			i = slices.IndexFunc(tables, func(h pg.Holding) bool { return h.Table == at.Table })
+		}
 		if i < 0 {
+			return errChanged
+		}
+		if len(tables) == 0 {
 			return nil
 		}
-		if tables[i].Table != at.Table {
-			at.Key = nil
-		}
-		last, err := x.fill(ctx, tx, page, tables[i], at.Key)
+		last, err := x.fill(ctx, tx, p, page, tables[i], at.Key)
 		if err != nil {
 			return err
 		}
-		next := cursor{Table: tables[i].Table, Key: last}
+		next := cursor{Table: tables[i].Table, Key: last, Own: own, Base: common}
 		if last == nil {
 			if i+1 == len(tables) {
 				return nil
 			}
-			next = cursor{Table: tables[i+1].Table}
+			next = cursor{Table: tables[i+1].Table, Own: own, Base: common}
 		}
 		page.Cursor, err = json.Marshal(next)
 		return err
@@ -101,18 +113,21 @@ func (x Exporter) Page(ctx context.Context, p tenant.Project, after []byte) (*pl
 
 // fill adds rows of a table, and returns the key of the last one; nil when there
 // are no more.
-func (x Exporter) fill(ctx context.Context, tx *sqlx.Tx, page *platformv1.ExportPage, h pg.Holding, after []string) ([]string, error) {
+func (x Exporter) fill(ctx context.Context, tx *sqlx.Tx, p tenant.Project, page *platformv1.ExportPage, h pg.Holding, after []string) ([]string, error) {
 	page.Table = h.Table
 	rows, err := x.read(ctx, tx, h, after)
 	if err != nil {
 		return nil, fmt.Errorf("table %s: %w", h.Table, err)
+	}
+	if len(h.Key) == 0 && len(rows) > 1 {
+		return nil, fmt.Errorf("table %s has no key by which its pages could be told apart", h.Table)
 	}
 	size := 0
 	for i, r := range rows {
 		page.Rows = append(append(page.Rows, r.text...), '\n')
 		size += len(r.text)
 		if x.Refers != nil {
-			o, err := x.Refers(ctx, tx, h.Table, r.text)
+			o, err := x.Refers(ctx, tx, p, h.Table, r.text)
 			if err != nil {
 				return nil, fmt.Errorf("table %s: %w", h.Table, err)
 			}

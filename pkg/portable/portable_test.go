@@ -3,6 +3,7 @@ package portable_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -15,6 +16,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
 	"github.com/commandcenter/commandcenter/pkg/portable"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 )
 
@@ -46,7 +48,7 @@ func shelve(ctx context.Context, tx *sqlx.Tx, p int64, row []byte) error {
 func newWorld(t *testing.T) *world {
 	w := &world{t: t, db: pgtest.New(t, books), env: bustest.New(t, "books", "gateway", "auth")}
 	s := bus.NewServer(w.env.Bus("books"), bus.ServerConfig{Service: "books", DB: w.db})
-	refers := func(_ context.Context, _ *sqlx.Tx, table string, row []byte) (*portable.Object, error) {
+	refers := func(_ context.Context, _ *sqlx.Tx, _ tenant.Project, table string, row []byte) (*portable.Object, error) {
 		if table == "volumes" && strings.Contains(string(row), "thick") {
 			return &portable.Object{SHA256: "ab", Size: 2, Body: []byte("ab")}, nil
 		}
@@ -148,13 +150,16 @@ func TestEverythingOfAProjectComesInPages(t *testing.T) {
 	if err != nil || first.GetSchemaVersion() != 1 || first.GetCommonVersion() == 0 || first.GetLeftOut()["drafts"] == "" || first.GetLeftOut()["outbox"] == "" {
 		t.Errorf("%v %v", first, err)
 	}
-	for name, cursor := range map[string]string{"no JSON": "x", "another key": `{"t":"volumes","k":["1"]}`} {
+	now := fmt.Sprintf(`"o":%d,"b":%d}`, first.GetSchemaVersion(), first.GetCommonVersion())
+	for name, cursor := range map[string]string{"no JSON": "x", "another key": `{"t":"volumes","k":["1"],` + now} {
 		if _, err := w.page(7, []byte(cursor)); errs.KindOf(err) != errs.Malformed {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if p, err := w.page(7, []byte(`{"t":"zebras"}`)); err != nil || len(p.GetRows()) != 0 || len(p.GetCursor()) != 0 {
-		t.Errorf("behind the last table: %v %v", p, err)
+	for name, cursor := range map[string]string{"a table that is gone": `{"t":"zebras",` + now, "an older schema": `{"t":"volumes","o":0,"b":1}`} {
+		if _, err := w.page(7, []byte(cursor)); errs.KindOf(err) != errs.Unavailable {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
+	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/jobs"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
@@ -97,10 +98,24 @@ func (s Imports) Settle(ctx context.Context, p tenant.Project, userID int64, d p
 		} else if err != nil {
 			return fmt.Errorf("settle an import: %w", err)
 		}
+		// The job may have waited: what its owner was when it was given counts no more.
+		var owner struct {
+			Active    bool `db:"is_active"`
+			Superuser bool `db:"is_superuser"`
+		}
+		if err := tx.GetContext(ctx, &owner, `SELECT is_active, is_superuser FROM users WHERE id = $1 FOR KEY SHARE`, userID); err != nil {
+			return fmt.Errorf("look at who imports: %w", err)
+		}
+		if !owner.Active {
+			return errs.New(errs.Forbidden, "the account that began the import is deactivated")
+		}
 		if made, err = createProject(ctx, tx, p, userID, d, now); err != nil {
 			return err
 		}
 		for _, q := range limits {
+			if q.Raised && !owner.Superuser {
+				continue
+			}
 			const put = `INSERT INTO project_quotas (project_id, class, calls, seconds, raised, set_by, set_at) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING version`
 			var version int32
 			if err := tx.GetContext(ctx, &version, put, int64(p), q.Class, q.Calls, int64(q.Per/time.Second), q.Raised, q.By, q.Set); err != nil {

@@ -18,6 +18,10 @@ import (
 // maxAnswer bounds the answer of a tool, in bytes: a model has no use for more.
 const maxAnswer = 1 << 20
 
+// enveloped is how many times its size an answer may have in its message: it is there
+// as JSON and as a text, and either may write a byte as six.
+const enveloped = 13
+
 // wait is how long a tool waits for a write to end, in seconds, before it says
 // that it goes on.
 const wait = 30
@@ -74,7 +78,7 @@ func (s *Server) Answer(r *http.Request, body []byte) Answer {
 	// Both forms have to be accepted (2025-11-25, transports); that only one will
 	// come is no reason to refuse a client that asks for that one.
 	r2.Header.Set("Accept", "application/json, text/event-stream")
-	w := &recorder{header: http.Header{}, most: 2 * maxAnswer}
+	w := &recorder{header: http.Header{}, most: enveloped * maxAnswer}
 	s.http.ServeHTTP(w, r2)
 	return Answer{Status: w.code(), Header: w.header, Body: w.body.Bytes()}
 }

@@ -212,11 +212,19 @@ func TestARefusalIsAResultThatSaysWhy(t *testing.T) {
 		"no problem":                {502, `<html>`, `{"doc_id":"1"}`, "502 Bad Gateway"},
 		"an unknown argument":       {200, `{}`, `{"doc_id":"1","nope":2}`, "no argument is called nope; there are doc_id, part, project_id"},
 		"a missing one":             {200, `{}`, `{}`, "the argument doc_id is missing"},
+		"an empty one":              {200, `{}`, `{"doc_id":""}`, "the argument doc_id is \"\""},
+		"one that climbs":           {200, `{}`, `{"doc_id":".."}`, "names nothing"},
 		"more than a model can use": {200, `"` + strings.Repeat("x", 1<<20) + `"`, `{"doc_id":"1"}`, "larger than 1024 KiB"},
 	} {
 		e.status, e.answer = c.status, c.answer
 		if res := call(t, s, "doc_get", c.args); !res.IsError || !strings.Contains(said(res), c.want) {
 			t.Errorf("%s: %v %q, want %q", name, res.IsError, said(res), c.want)
+		}
+	}
+	for _, c := range []string{`\"`, `\\`, "<"} { // as long as allowed, of what grows as a text
+		e.status, e.answer = 200, `"`+strings.Repeat(c, (1<<20-2)/len(c))+`"`
+		if res := call(t, s, "doc_get", `{"doc_id":"1"}`); res.IsError || said(res) != e.answer {
+			t.Errorf("%d bytes of %s: %v, %d bytes", len(e.answer), c, res.IsError, len(said(res)))
 		}
 	}
 	e.status, e.answer = 204, ""

@@ -140,7 +140,11 @@ func (t *tool) request(arguments json.RawMessage) (*http.Request, error) {
 		}
 		switch t.in[name] {
 		case "path":
-			path = strings.ReplaceAll(path, "{"+name+"}", url.PathEscape(text(value)))
+			v := text(value)
+			if v == "" || v == "." || v == ".." { // it would be the address of something else
+				return nil, fmt.Errorf("the argument %s is %q, which names nothing", name, v)
+			}
+			path = strings.ReplaceAll(path, "{"+name+"}", url.PathEscape(v))
 		case "query":
 			query[name] = texts(value)
 		case "header":

@@ -15,7 +15,7 @@ import (
 )
 
 // Refers returns the bytes of a document's row, see [portable.Referring].
-func Refers(ctx context.Context, tx *sqlx.Tx, table string, row []byte) (*portable.Object, error) {
+func Refers(ctx context.Context, tx *sqlx.Tx, p tenant.Project, table string, row []byte) (*portable.Object, error) {
 	if table != "documents" {
 		return nil, nil
 	}
@@ -26,8 +26,8 @@ func Refers(ctx context.Context, tx *sqlx.Tx, table string, row []byte) (*portab
 		return nil, fmt.Errorf("read a document: %w", err)
 	}
 	o := portable.Object{SHA256: d.SHA256}
-	const q = `SELECT size, bucket, name, body FROM blobs WHERE sha256 = $1`
-	if err := tx.QueryRowxContext(ctx, q, d.SHA256).Scan(&o.Size, &o.Bucket, &o.Name, &o.Body); err != nil {
+	const q = `SELECT size, bucket, name, body FROM blobs WHERE project_id = $1 AND sha256 = $2`
+	if err := tx.QueryRowxContext(ctx, q, int64(p), d.SHA256).Scan(&o.Size, &o.Bucket, &o.Name, &o.Body); err != nil {
 		return nil, fmt.Errorf("find the bytes of a document: %w", err)
 	}
 	return &o, nil
