@@ -104,10 +104,16 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	readme := filepath.Join(dir, "README.md")
-	if err := os.WriteFile(readme, []byte("# Text\n"), 0o600); err != nil {
-		t.Fatal(err)
+	put := func(name, text string) string {
+		t.Helper()
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return file
 	}
+	readme := put("README.md", "# Text\n")
+	questions, qrels, run := put("q.jsonl", `{"id":"1","text":"a","relevant":[{"source":"b.md"}]}`), put("qrels.txt", "1 0 a 1\n"), put("a.run", "1 Q0 a 1 1 t\n")
 	cases := map[string]struct {
 		in   string
 		args []string
@@ -156,6 +162,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"operation list":   {code: exitUnavailable}, "operation show": {args: []string{"p1.auth.x"}, code: exitUnavailable}, "operation wait": {args: []string{"p1.auth.x", "--timeout", "1s"}, code: exitUnavailable},
 		"up": {code: exitInUse}, "serve": {args: []string{"gateway"}, code: exitInUse},
 		"models": {}, "models list": {}, "models pull": {args: []string{"no-such-model"}, code: exitNotFound}, "models verify": {args: []string{"no-such-model"}, code: exitNotFound},
+		"eval": {}, "eval run": {args: []string{"--questions", questions}, code: exitUnavailable}, "eval report": {args: []string{"--qrels", qrels, run}},
 		"migrate": {code: exitFailure},
 	}
 	every(func(_ *cobra.Command, words []string) {

@@ -252,6 +252,9 @@ func (u *uploader) form(f File) (formBody, string, error) {
 	if u.opts.Collection != "" {
 		fields = append(fields, [2]string{"collection", u.opts.Collection})
 	}
+	if f.Title != "" {
+		fields = append(fields, [2]string{"title", f.Title})
+	}
 	for _, kv := range fields {
 		if err := w.WriteField(kv[0], kv[1]); err != nil {
 			return formBody{}, "", err

@@ -17,9 +17,10 @@ const MaxSize = 20 << 20
 
 // File is something to upload.
 type File struct {
-	Name string // its source name, with slashes: under it, it is replaced
-	Size int64
-	Open func() (io.ReadCloser, error)
+	Name  string // its source name, with slashes: under it, it is replaced
+	Title string // "" leaves it to the content
+	Size  int64
+	Open  func() (io.ReadCloser, error)
 }
 
 // Skipped is a file that was left out, and why.

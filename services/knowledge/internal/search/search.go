@@ -100,7 +100,7 @@ type Answer struct {
 // Defaults of a query.
 const (
 	DefaultLimit = 5
-	MaxLimit     = 50
+	MaxLimit     = 200  // recall at 100 documents takes more than 100 passages
 	MaxText      = 4096 // characters
 )
 

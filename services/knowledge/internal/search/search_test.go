@@ -177,7 +177,7 @@ func TestQueriesAreChecked(t *testing.T) {
 	w := newWorld(nil)
 	bad := 1.5
 	for name, q := range map[string]search.Query{
-		"query": {Text: "  "}, "4096": {Text: strings.Repeat("x", 5000)}, "limit": {Text: "a", Limit: 51}, "alpha": {Text: "a", Alpha: &bad},
+		"query": {Text: "  "}, "4096": {Text: strings.Repeat("x", 5000)}, "limit": {Text: "a", Limit: 201}, "alpha": {Text: "a", Alpha: &bad},
 		"mode": {Text: "a", Mode: "x"}, "fusion": {Text: "a", Method: "x"},
 	} {
 		_, err := search.NewEngine(w, w, w, search.Config{}).Search(t.Context(), 1, q)
