@@ -80,6 +80,10 @@ fuzz-operations: ## the fuzzer of `make fuzz` alone, for FUZZTIME
 bench: ## the figures of README, each with its baseline
 	@$(GO) test -run '^$$' -bench . -benchmem -p 1 -timeout 30m $(PACKAGES) | grep -v 'no test files'
 
+.PHONY: eval
+eval: ## how well the product finds its own documents: nDCG@10 of judged questions, on the half for tuning and on the other
+	@CC_TEST_MODEL=1 $(GO) test -run '^$$' -bench OwnQuestions -benchtime 1x ./services/commandcenter
+
 ROUNDS ?= 100
 SEED   ?= 1
 JSON   ?=

@@ -63,3 +63,38 @@ func TestACollectionIsMeasuredAndLeavesNothing(t *testing.T) {
 		t.Errorf("%d %s", code, errs)
 	}
 }
+
+// BenchmarkOwnQuestions is how well the product finds its own documents: nDCG@10 of
+// judged questions on them, by mode, on the half for tuning and on the other one,
+// over HTTP. It takes the embedding model: CC_TEST_MODEL=1, as `make eval` sets.
+func BenchmarkOwnQuestions(b *testing.B) {
+	if os.Getenv("CC_TEST_MODEL") == "" {
+		b.Skip("without the embedding model: CC_TEST_MODEL=1")
+	}
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		p := apart(b, dataDir(b), "--no-sample")
+		for _, name := range []string{
+			"README.md", "CONTRIBUTING.md", "SECURITY.md", "THREATS.md", "CHANGELOG.md", "deployments/README.md", "deployments/postgres/README.md",
+			"proto-events/EVENTS.md", "services/gateway/PERMISSIONS.md", "services/gateway/openapi.yaml",
+		} {
+			p.must(nil, "ingest", filepath.Join(root, name), "--name", name)
+		}
+		var r struct {
+			Rows []struct {
+				Name   string
+				Tuning float64 `json:"ndcg10_tuning_half"`
+				Report float64 `json:"ndcg10_report_half"`
+			}
+		}
+		p.must(&r, "eval", "run", "--questions", filepath.Join("internal", "evaluate", "testdata", "own.jsonl"))
+		for _, x := range r.Rows {
+			b.ReportMetric(x.Tuning, x.Name+"-tuning-nDCG@10")
+			b.ReportMetric(x.Report, x.Name+"-report-nDCG@10")
+		}
+		p.stop()
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/evaluation"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/fusion"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/lexical"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/terms"
 )
 
@@ -163,5 +164,52 @@ func rank(b *testing.B, name string, c *evaluation.Collection, docs, queries [][
 			b.ReportMetric(all.Mean("ndcg@10"), "nDCG@10-all")
 			b.ReportMetric(all.Mean("recall@100"), "recall@100")
 		})
+	}
+}
+
+// BenchmarkWords asks why figures by words are what they are: those of the index
+// with the two settings that Lucene's were published for, of text alone, beside
+// its own setting, and the title as a field of its own. CC_IR_DATA as above.
+func BenchmarkWords(b *testing.B) {
+	dirs, err := filepath.Glob(filepath.Join(os.Getenv("CC_IR_DATA"), "*", "corpus.jsonl"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	if len(dirs) == 0 {
+		b.Skip("CC_IR_DATA names no collections")
+	}
+	for _, d := range dirs {
+		for _, c := range []struct {
+			name  string
+			title bool
+			lexical.Config
+		}{
+			{"lucene-0.9-0.4", false, lexical.Config{K1: .9, B: .4}},
+			{"lucene-1.2-0.75", false, lexical.Config{K1: 1.2, B: .75}},
+			{"ours-without-title", false, lexical.Config{}},
+			{"ours", true, lexical.Config{}},
+		} {
+			b.Run(filepath.Base(filepath.Dir(d))+"/"+c.name, func(b *testing.B) {
+				all, err := evaluation.Load(os.DirFS(filepath.Dir(d)))
+				if err != nil {
+					b.Fatal(err)
+				}
+				for i := range all.Documents {
+					if !c.title {
+						all.Documents[i].Title = ""
+					}
+				}
+				x := index.New(index.Config{Lexical: c.Config}, &terms.Analyzer{})
+				if err := all.Index(x, nil); err != nil {
+					b.Fatal(err)
+				}
+				var f ireval.Figures
+				for b.Loop() {
+					f = ndcg(b, all, x, nil, index.Request{Mode: index.Keyword}, ireval.All)
+				}
+				b.ReportMetric(f.Mean("ndcg@10"), "nDCG@10")
+				b.ReportMetric(f.Mean("recall@100"), "recall@100")
+			})
+		}
 	}
 }
