@@ -18,6 +18,7 @@ type Config struct {
 	Lexical lexical.Config
 	Fusion  fusion.Config
 	Depth   int // fewest candidates of a leg; 100
+	Graph   int // most vectors that are compared one by one; vector.DefaultThreshold
 }
 
 func (c Config) withDefaults() Config {
@@ -40,7 +41,7 @@ type Index struct {
 	mu         sync.RWMutex
 	generation int64
 	lex        *lexical.Index
-	vec        *vector.Flat
+	vec        *vector.Index
 	slots      map[int64]uint32 // by passage id
 	ids        []int64          // by slot
 	docs       []int64          // by slot
@@ -54,7 +55,7 @@ type Index struct {
 func New(c Config, a *terms.Analyzer) *Index {
 	c = c.withDefaults()
 	return &Index{
-		c: c, a: a, lex: lexical.New(c.Lexical), vec: vector.New(c.Dim),
+		c: c, a: a, lex: lexical.New(c.Lexical), vec: vector.New(c.Dim, c.Graph),
 		slots: map[int64]uint32{}, byDoc: map[int64][]uint32{}, facets: map[facet]*bitmap.Set{},
 	}
 }
@@ -83,6 +84,9 @@ func (x *Index) Bytes() int {
 	}
 	return n
 }
+
+// Close ends what the index does in the background. It can still be searched.
+func (x *Index) Close() { x.vec.Close() }
 
 // Put adds passages, or gives known ones their vector and filters. The words
 // are analysed before the index is locked.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -342,4 +343,52 @@ func TestFailedLoadIsRepeated(t *testing.T) {
 	if p, _ := x.Len(); p != 3 {
 		t.Errorf("%d passages", p)
 	}
+}
+
+func TestManyPassagesAreRankedLikeFew(t *testing.T) {
+	t.Parallel()
+	r := rand.New(rand.NewPCG(1, 7))
+	var ps []index.Passage
+	for i := range int64(4000) {
+		v := make([]float32, 8)
+		for j := range v {
+			v[j] = float32(r.NormFloat64())
+		}
+		ps = append(ps, index.Passage{ID: i + 1, Document: i / 4, Title: "t", Body: "b", Vector: v, Collection: fmt.Sprint("c", i%3)})
+	}
+	scan := index.New(index.Config{Dim: 8, Graph: len(ps)}, &terms.Analyzer{})
+	graph := index.New(index.Config{Dim: 8, Graph: 100}, &terms.Analyzer{})
+	for _, x := range []*index.Index{scan, graph} {
+		if err := x.Put(ps); err != nil {
+			t.Fatal(err)
+		}
+		for d := range int64(1000) { // enough for the slots to be given anew
+			if d%2 == 0 {
+				x.Keep(d, nil)
+			}
+		}
+		if _, n := x.Len(); n != 2000 {
+			t.Fatalf("%d vectors", n)
+		}
+	}
+	same := 0
+	for i := range 50 {
+		q := index.Request{Mode: index.Vector, Vector: ps[i*7].Vector, Limit: 10}
+		if i%2 == 0 {
+			q.Filter.Collection = "c1"
+		}
+		want, got := find(t, scan, q), find(t, graph, q)
+		if len(got) != 10 {
+			t.Fatalf("%d hits", len(got))
+		}
+		for _, id := range got {
+			if slices.Contains(want, id) {
+				same++
+			}
+		}
+	}
+	if same < 495 {
+		t.Errorf("%d of 500 hits are those of a scan", same)
+	}
+	graph.Close()
 }

@@ -168,6 +168,9 @@ func (l *Library) weigh(b *book, x *Index) {
 	bytes := x.Bytes()
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if b.index != x {
+		b.index.Close()
+	}
 	b.index, b.bytes = x, bytes
 	for {
 		total := 0
@@ -181,7 +184,7 @@ func (l *Library) weigh(b *book, x *Index) {
 		if total <= l.limit || oldest == 0 {
 			return
 		}
-		delete(l.shelf, oldest)
+		l.drop(oldest)
 	}
 }
 
@@ -189,14 +192,23 @@ func (l *Library) weigh(b *book, x *Index) {
 func (l *Library) Drop(p tenant.Project) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.shelf, p)
+	l.drop(p)
+}
+
+func (l *Library) drop(p tenant.Project) {
+	if b := l.shelf[p]; b != nil {
+		b.index.Close()
+		delete(l.shelf, p)
+	}
 }
 
 // Clear forgets all projects: what their indexes were built with has changed.
 func (l *Library) Clear() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	clear(l.shelf)
+	for p := range l.shelf {
+		l.drop(p)
+	}
 }
 
 // Size is the number of indexes and their memory in bytes.

@@ -26,9 +26,9 @@ type Flat struct {
 	n      int
 }
 
-// New returns an empty Flat of vectors with dim elements; with 0 it takes the
-// dimension of the first vector.
-func New(dim int) *Flat {
+// NewFlat returns an empty Flat of vectors with dim elements; with 0 it takes
+// the dimension of the first vector.
+func NewFlat(dim int) *Flat {
 	f := &Flat{}
 	f.measure(dim)
 	return f
@@ -39,13 +39,16 @@ func (f *Flat) measure(dim int) { f.dim, f.stride = dim, (dim+lanes-1)/lanes*lan
 // Add puts the vector of slot; it is copied, and brought to unit length. The
 // error says that the vector has the wrong dimension or no direction.
 func (f *Flat) Add(slot uint32, v []float32) error {
-	if f.dim == 0 {
-		f.measure(len(v))
-	}
 	u, err := f.unit(v)
 	if err != nil {
 		return err
 	}
+	f.put(slot, u)
+	return nil
+}
+
+// put takes a unit vector.
+func (f *Flat) put(slot uint32, u []float32) {
 	b := int(slot) / rowsPerBlock
 	for b >= len(f.blocks) {
 		f.blocks = append(f.blocks, nil)
@@ -58,10 +61,14 @@ func (f *Flat) Add(slot uint32, v []float32) error {
 		f.n++
 	}
 	f.has.Add(slot)
-	return nil
 }
 
+// unit is v at unit length, filled up to the stride. The first decides the
+// dimension where none was given.
 func (f *Flat) unit(v []float32) ([]float32, error) {
+	if f.dim == 0 {
+		f.measure(len(v))
+	}
 	if len(v) != f.dim {
 		return nil, fmt.Errorf("vector of %d elements, want %d", len(v), f.dim)
 	}
@@ -127,26 +134,26 @@ func (f *Flat) Bytes() int {
 	return n
 }
 
-// Query is a query vector, prepared.
-type Query struct {
+// FlatQuery is a query vector, prepared.
+type FlatQuery struct {
 	f *Flat
 	u []float32
 }
 
 // Query prepares v; the error is as in [Flat.Add].
-func (f *Flat) Query(v []float32) (*Query, error) {
+func (f *Flat) Query(v []float32) (*FlatQuery, error) {
 	if f.dim == 0 {
-		return &Query{f, nil}, nil // there is nothing to find
+		return &FlatQuery{f, nil}, nil // there is nothing to find
 	}
 	u, err := f.unit(v)
 	if err != nil {
 		return nil, err
 	}
-	return &Query{f, u}, nil
+	return &FlatQuery{f, u}, nil
 }
 
 // Cosine is the cosine of one passage; ok is false when it has no vector.
-func (q *Query) Cosine(slot uint32) (cosine float64, ok bool) {
+func (q *FlatQuery) Cosine(slot uint32) (cosine float64, ok bool) {
 	if !q.f.has.Has(slot) {
 		return 0, false
 	}
@@ -155,15 +162,20 @@ func (q *Query) Cosine(slot uint32) (cosine float64, ok bool) {
 
 // Search returns the k nearest of the passages in allow (nil: all), nearest
 // first. before breaks ties between slots.
-func (q *Query) Search(k int, allow *bitmap.Set, before func(a, b uint32) bool) []Hit {
+func (q *FlatQuery) Search(k int, allow *bitmap.Set, before func(a, b uint32) bool) []Hit {
 	if k <= 0 {
 		return nil
 	}
-	best := topk.New(k, before)
 	members := &q.f.has
 	if allow != nil {
 		members = bitmap.And(members, allow)
 	}
+	return q.scan(k, members, before)
+}
+
+// scan compares all members, which have vectors.
+func (q *FlatQuery) scan(k int, members *bitmap.Set, before func(a, b uint32) bool) []Hit {
+	best := topk.New(k, before)
 	members.All(func(s uint32) bool {
 		c := float64(dot(q.u, q.f.row(s)))
 		if !best.Full() || c >= best.Floor() {
@@ -171,6 +183,10 @@ func (q *Query) Search(k int, allow *bitmap.Set, before func(a, b uint32) bool) 
 		}
 		return true
 	})
+	return hitsOf(best)
+}
+
+func hitsOf(best *topk.Best) []Hit {
 	ranked := best.Ranked()
 	hits := make([]Hit, len(ranked))
 	for i, r := range ranked {

@@ -33,7 +33,7 @@ func TestSearchFindsTheNearest(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 1))
 	for _, dim := range []int{3, 32, 100, 384} {
-		f := New(dim)
+		f := NewFlat(dim)
 		vs := map[uint32][]float32{}
 		for i := range uint32(700) {
 			if i%7 == 0 {
@@ -96,7 +96,7 @@ func TestSearchFindsTheNearest(t *testing.T) {
 func TestCompactMovesVectors(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
-	f := New(40)
+	f := NewFlat(40)
 	vs := make([][]float32, 1200)
 	to := make([]uint32, len(vs))
 	n := uint32(0)
@@ -130,7 +130,7 @@ func TestCompactMovesVectors(t *testing.T) {
 
 func TestVectorsWithoutUseAreRefused(t *testing.T) {
 	t.Parallel()
-	f := New(3)
+	f := NewFlat(3)
 	for _, v := range [][]float32{{1, 2}, {0, 0, 0}, {float32(math.NaN()), 1, 1}, {float32(math.Inf(1)), 1, 1}} {
 		if f.Add(0, v) == nil {
 			t.Errorf("took %v", v)
@@ -143,7 +143,7 @@ func TestVectorsWithoutUseAreRefused(t *testing.T) {
 
 func TestDimensionIsThatOfTheFirstVector(t *testing.T) {
 	t.Parallel()
-	f := New(0)
+	f := NewFlat(0)
 	q, err := f.Query([]float32{1, 2})
 	if err != nil || len(q.Search(3, nil, before)) != 0 {
 		t.Errorf("an empty index: %v", err)
@@ -172,7 +172,7 @@ func TestKernelsAgree(t *testing.T) {
 
 func BenchmarkScan10k(b *testing.B) {
 	r := rand.New(rand.NewPCG(1, 1))
-	f := New(384)
+	f := NewFlat(384)
 	for i := range uint32(10_000) {
 		if err := f.Add(i, random(r, 384)); err != nil {
 			b.Fatal(err)
