@@ -68,21 +68,39 @@ func (b *Bus) PutObject(ctx context.Context, p tenant.Project, filename, content
 	}, nil
 }
 
-// GetObject opens the object. The reader verifies the digest at its end; close
-// it. A missing object is errs.NotFound.
+// openWithin bounds how long an object may be open for reading. The client library
+// takes a context without an end for one of ten seconds, from the first byte to the
+// last, however slowly they are wanted.
+const openWithin = 24 * time.Hour
+
+// opened is an object that is being read.
+type opened struct {
+	jetstream.ObjectResult
+	done context.CancelFunc
+}
+
+func (o opened) Close() error {
+	defer o.done()
+	return o.ObjectResult.Close()
+}
+
+// GetObject opens the object; it is readable until ctx ends. The reader verifies the
+// digest at its end; close it. A missing object is errs.NotFound.
 func (b *Bus) GetObject(ctx context.Context, ref ObjectRef) (io.ReadCloser, error) {
 	store, err := b.bucket(ctx, ref)
 	if err != nil {
 		return nil, err
 	}
+	ctx, done := context.WithTimeout(ctx, openWithin)
 	o, err := store.Get(ctx, ref.Name)
+	if err == nil {
+		return opened{o, done}, nil
+	}
+	done()
 	if errors.Is(err, jetstream.ErrObjectNotFound) {
 		return nil, errs.New(errs.NotFound, "the stored file is gone")
 	}
-	if err != nil {
-		return nil, errs.Newf(errs.Unavailable, "read object: %w", err)
-	}
-	return o, nil
+	return nil, errs.Newf(errs.Unavailable, "read object: %w", err)
 }
 
 // DeleteObject removes the object. One that is not there is no error.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
@@ -73,6 +74,31 @@ func TestAnObjectIsStoredWholeWithItsHash(t *testing.T) {
 		if err := k.DeleteObject(ctx, bad); errs.KindOf(err) != errs.Internal {
 			t.Errorf("%+v: %v", bad, err)
 		}
+	}
+}
+
+func TestAnObjectMayBeReadForLongerThanOneCallTakes(t *testing.T) {
+	t.Parallel()
+	env := bustest.New(t, "knowledge")
+	content := strings.Repeat("0123456789abcdef", 1<<19) // 8 MiB: more than lies ready
+	ref, err := env.Bus(bustest.Edge).PutObject(t.Context(), 42, "a.txt", "text/plain", strings.NewReader(content), 16<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const timeout = 200 * time.Millisecond
+	c := env.Config("knowledge")
+	c.Timeout = timeout
+	r, err := env.Connect(c).GetObject(t.Context(), ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if _, err := io.ReadFull(r, make([]byte, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	<-time.After(2 * timeout) // the time itself is what is waited for
+	if rest, err := io.ReadAll(r); err != nil || len(rest) != len(content)-1000 {
+		t.Errorf("%d bytes more, %v", len(rest), err)
 	}
 }
 

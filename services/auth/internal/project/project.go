@@ -132,6 +132,13 @@ func (f *faults) err() error {
 	return e
 }
 
+// unseen reports what turns text around it or shows nothing. Joiners are letters of
+// some scripts, and of some faces.
+func unseen(r rune) bool {
+	const joiner, nonJoiner = '\u200d', '\u200c'
+	return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) && r != joiner && r != nonJoiner
+}
+
 func (f *faults) name(s string) string {
 	s = strings.TrimSpace(s)
 	switch {
@@ -139,8 +146,8 @@ func (f *faults) name(s string) string {
 		f.add("string_too_short", "name", "the name may not be empty", s)
 	case utf8.RuneCountInString(s) > MaxName:
 		f.add("string_too_long", "name", "the name may have at most 255 characters", s)
-	case strings.ContainsFunc(s, unicode.IsControl) || !utf8.ValidString(s):
-		f.add("string_unprintable", "name", "the name holds control characters", s)
+	case strings.ContainsFunc(s, unseen) || !utf8.ValidString(s):
+		f.add("string_unprintable", "name", "the name holds control characters, or such as are not seen", s)
 	}
 	return s
 }

@@ -45,6 +45,9 @@ func (c Changer) Change(ctx context.Context, email, session, old, fresh string) 
 	if err != nil {
 		return err
 	}
+	if fresh == old {
+		return errs.InvalidField("value_error", "the new password is the old one", "body", "new_password")
+	}
 	keep, err := uuid.Parse(session)
 	if err != nil {
 		keep = uuid.Nil // never the id of a session

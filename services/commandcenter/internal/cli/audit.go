@@ -220,6 +220,9 @@ streams can write the log anew. --file verifies an export, without a server.`,
 					e.line("%s", fault)
 				}
 			}
+			if report.Entries == 0 && file != "" {
+				return codedError{fmt.Errorf("%s holds no entry: nothing can be said of it", file), exitRefused}
+			}
 			if !report.Sound {
 				return codedError{fmt.Errorf("the audit log is not as it was written: %s", count(len(report.Faults), "fault")), exitRefused}
 			}

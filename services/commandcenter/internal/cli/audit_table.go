@@ -34,6 +34,9 @@ func (e *env) auditTable(all client.AuditPage, wide bool) error {
 		if actor == "" {
 			actor = "nobody"
 		}
+		if wide && x.KeyId != "" {
+			actor += ", key " + x.KeyId
+		}
 		t.row(strconv.FormatInt(x.Seq, 10), x.AcceptedAt.Local().Format(time.DateTime), actor, x.Operation, oneLine(strings.Join(target, " ")), outcome, x.Address)
 	}
 	if err := t.flush(); err != nil {

@@ -81,7 +81,11 @@ func (e *env) askLogin(email string, fromStdin bool) (string, string, error) {
 	interactive := isFile && terminal(file)
 	if email == "" {
 		if !interactive {
-			return "", "", usageError{fmt.Errorf("%w: give --email and --password-stdin", errNoTerminal)}
+			missing := "--email"
+			if !fromStdin {
+				missing += " and --password-stdin"
+			}
+			return "", "", usageError{fmt.Errorf("%w: give %s", errNoTerminal, missing)}
 		}
 		e.ask("E-mail: ")
 		line, err := in.ReadString('\n')

@@ -139,7 +139,12 @@ It takes an admin, and is good while that one may give the role.`,
 				if inv.Link != nil {
 					e.line("  %s", *inv.Link)
 				}
-				e.line("  commandcenter invitation accept %s --server %s    # --register makes the account as well", inv.Token, s.Server())
+				account := "--email ADDRESS"
+				if inv.Email != nil {
+					account = "--email " + *inv.Email
+				}
+				e.line("  commandcenter invitation accept %s --server %s", inv.Token, s.Server())
+				e.line("  commandcenter invitation accept %s --server %s --register %s    # who has no account yet", inv.Token, s.Server(), account)
 				return nil
 			})(cmd)
 		},

@@ -15,6 +15,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/problem"
 )
@@ -79,7 +80,8 @@ func (s *Edge) identify(c echo.Context, k *call, rt *route, path []string) error
 	if claims.Key != nil {
 		k.denied.key, k.denied.project = claims.Key.ID, claims.Key.Project
 	}
-	if err := s.limit(r.Context(), h, s.classes.in(rt.class, known), principal); err != nil {
+	counted := s.classes.in(rt.class, known)
+	if err := s.limit(r.Context(), h, counted, principal); err != nil {
 		return err
 	}
 	if faulty != nil {
@@ -91,6 +93,12 @@ func (s *Edge) identify(c echo.Context, k *call, rt *route, path []string) error
 	}
 	if err != nil {
 		return s.unknown(r.Context(), h, k, err)
+	}
+	// Who was not remembered was counted by the limit of the instance.
+	if own := s.classes.in(rt.class, access.Standing{Project: who.Project, Limits: limits}); own != counted {
+		if err := s.limit(r.Context(), h, own, principal); err != nil {
+			return err
+		}
 	}
 	k.who, k.limits = who, limits
 	return nil

@@ -197,8 +197,7 @@ func TestAProjectHasLimitsOfItsOwn(t *testing.T) {
 		t.Errorf("%s", got)
 	}
 	set(access.Limits{"writes": {Calls: 2, Per: time.Minute}, "reads": {Calls: 2, Per: time.Second}})
-	limit("POST") // who is not known yet is counted by the instance's limit, once
-	for i, want := range []string{"2", "2", "2"} {
+	for i, want := range []string{"2", "2"} {
 		if got := limit("POST"); got != want {
 			t.Errorf("write %d: limit %s, want %s", i, got, want)
 		}
@@ -219,5 +218,20 @@ func TestAProjectHasLimitsOfItsOwn(t *testing.T) {
 	}
 	if got, want := limits(), `[{"class":"reads","limit":"500/minute","instance":"60/minute","project":"500/minute","raised":true},{"class":"writes","limit":"60/minute","instance":"60/minute","project":null,"raised":false}]`; got != want {
 		t.Errorf("%s", got)
+	}
+}
+
+func TestWhoIsNotRememberedIsCountedByTheLimitsOfTheProjectAsWell(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, perMinute(60, 60))
+	w.auth.mu.Lock()
+	w.auth.limits = access.Limits{"writes": {Calls: 1, Per: time.Minute}}
+	w.auth.mu.Unlock()
+	token := as(w.auth.token(owner))
+	for i, want := range []int{201, 429, 429} {
+		w.guard.ForgetProject(1) // as another session, or key, of the same person
+		if got := w.call("POST", "/api/v1/knowledge/documents/text", `{"title":"t","content":"c","category":"k"}`, token); got.status != want {
+			t.Errorf("write %d: %d, want %d", i, got.status, want)
+		}
 	}
 }
