@@ -10,6 +10,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -150,7 +151,7 @@ members and invitations are not taken along. Documents are indexed anew meanwhil
 			})
 			end()
 			if err == nil && resp.StatusCode == http.StatusAccepted && !e.json {
-				e.say("Sent; the server checks it and takes it in.")
+				e.say("Sent; the server checks it and takes it in, also when this command ends: `commandcenter operation wait %s` follows it.", path.Base(resp.Header.Get("Location")))
 			}
 			p, err := client.Finish[client.ImportedProject](cmd.Context(), s, resp, err)
 			if err != nil {
