@@ -42,12 +42,12 @@ var permissions = map[string][]string{
 	"viewer": {
 		"getProject", "getProjectStats", "listMembers", "leaveProject", "setDefaultProject", "listLimits",
 		"listKeys", "createKey", "revokeKey", "rotateKey", "listServiceAccounts",
-		"queryKnowledgeBase", "listDocuments", "getDocument", "watchDocument", "getKnowledgeStatistics", "listCollections", "listCategories",
+		"queryKnowledgeBase", "listDocuments", "getDocument", "watchDocument", "getKnowledgeStatistics", "listCollections", "listCategories", "getKnowledgeSettings",
 		"listShares", "searchFederation", "listEvents", "followEvents", "listEventSchemas", "getEventSchema", "listOperations",
 	},
 	"member": {"addDocument", "addTextDocument", "deleteDocument"},
 	"admin": {
-		"updateProject", "setMemberRole", "removeMember", "listInvitations", "inviteMember", "revokeInvitation", "setLimit", "resetLimit",
+		"updateProject", "setMemberRole", "removeMember", "listInvitations", "inviteMember", "revokeInvitation", "setLimit", "resetLimit", "setKnowledgeSettings",
 		"createServiceAccount", "updateServiceAccount", "deleteServiceAccount", "createServiceAccountKey",
 		"shareProject", "unshareProject", "registerEventSchema", "deleteEventSchema",
 		"listDeadLetters", "purgeDeadLetters", "getDeadLetter", "discardDeadLetter", "redriveDeadLetter",

@@ -130,10 +130,12 @@ func (w *world) serveKnowledge(db *pg.DB) {
 		{Name: "knowledge.database", Check: db.Ping},
 		{Name: "knowledge.model", Check: func(context.Context) error { return app.Degraded("the embedding model is missing: search is lexical") }},
 	}})
-	w.answer(s, "request", "queryKnowledgeBase", "listDocuments", "getDocument", "getKnowledgeStatistics", "listCollections", "listCategories")
-	w.answer(s, "command", "addDocument", "addTextDocument", "deleteDocument")
+	w.answer(s, "request", "queryKnowledgeBase", "listDocuments", "getDocument", "getKnowledgeStatistics", "listCollections", "listCategories", "getKnowledgeSettings")
+	w.answer(s, "command", "addDocument", "addTextDocument", "deleteDocument", "setKnowledgeSettings")
 	w.Run(s)
 }
+
+const knowledgeSettings = `{"embedding_model":null,"default_model":"d","models":["d"]}`
 
 // reply is an answer made of text.
 type reply struct {
@@ -183,6 +185,7 @@ var samples = map[string]reply{
 	"addDocument":        {201, upload}, "addTextDocument": {201, upload}, "deleteDocument": {204, ""}, "getDocument": {200, doc},
 	"listDocuments":          {200, `{"items":[` + doc + `],"total":1,"skip":0,"limit":50}`},
 	"getKnowledgeStatistics": {200, stats}, "listCollections": {200, `["default"]`}, "listCategories": {200, `["c"]`},
+	"getKnowledgeSettings": {200, knowledgeSettings}, "setKnowledgeSettings": {200, knowledgeSettings},
 }
 
 // token is an access token of the user in the session.

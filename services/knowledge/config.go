@@ -10,10 +10,11 @@ import (
 
 // Config is what can be set of the service. Begin with [DefaultConfig].
 type Config struct {
-	Model        string `config:"model" usage:"embedding model, one of commandcenter models list; off embeds nothing, and search is by words only"`
-	ModelDir     string `config:"model_dir" usage:"directory with model.safetensors, tokenizer.json and, of a model that is not in the list, config.json; empty looks in the user's cache"`
-	FetchModel   bool   `config:"fetch_model" usage:"fetch the model when it is not on this machine"`
-	ModelWorkers int    `config:"model_workers" usage:"forward passes at a time; 0 is one per processor"`
+	Model         string   `config:"model" usage:"embedding model, one of commandcenter models list; off embeds nothing, and search is by words only"`
+	ModelDir      string   `config:"model_dir" usage:"directory with model.safetensors, tokenizer.json and, of a model that is not in the list, config.json; empty looks in the user's cache"`
+	ProjectModels []string `config:"project_models" usage:"other models that projects may choose; each that one chooses takes its memory in every process"`
+	FetchModel    bool     `config:"fetch_model" usage:"fetch the model when it is not on this machine"`
+	ModelWorkers  int      `config:"model_workers" usage:"forward passes at a time; 0 is one per processor"`
 
 	Wait          time.Duration `config:"wait" usage:"how long an upload waits for its text to be extracted and cut before it is answered 202"`
 	Extract       time.Duration `config:"extract" usage:"longest extraction of one document"`
@@ -64,6 +65,11 @@ func (c Config) Validate() error {
 	}
 	_, known := c.embedding()
 	fault(!known && !c.wordsOnly(), fmt.Sprintf("model: %q is not one of commandcenter models list", c.Model))
+	for _, name := range c.ProjectModels {
+		_, ok := embed.Named(name)
+		fault(!ok || name == "", fmt.Sprintf("project_models: %q is not one of commandcenter models list", name))
+	}
+	fault(c.wordsOnly() && len(c.ProjectModels) > 0, "project_models: without a model of the instance nothing is embedded")
 	fault(c.Wait < 100*time.Millisecond || c.Wait > 20*time.Second, "wait: from 100ms to 20s")
 	fault(c.Extract < c.Wait || c.Extract > 10*time.Minute, "extract: at least wait, at most 10m")
 	fault(c.Extractors < 1 || c.Extractors > 64, "extractors: from 1 to 64")

@@ -5,7 +5,8 @@
 //	says    knowledge.document.received, .indexed, .failed, .deleted; project.purged
 //	serves  queryKnowledgeBase, addDocument, addTextDocument, getDocument,
 //	        listDocuments, deleteDocument, getKnowledgeStatistics,
-//	        listCollections, listCategories; to auth: countDocuments,
+//	        listCollections, listCategories, getKnowledgeSettings,
+//	        setKnowledgeSettings; to auth: countDocuments,
 //	        restorePart; to the gateway: exportPage; replay:
 //	        documents
 //

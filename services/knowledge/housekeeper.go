@@ -15,7 +15,8 @@ import (
 )
 
 // housekeeper removes objects that no document refers to, queues documents
-// that lack the vectors of the present model, gives up those whose job has died,
+// that lack the vectors of their project's model, has searches use them when all
+// have them, gives up those whose job has died,
 // and forgets old removals. Every replica has one: each step is safe to run at
 // the same time.
 type housekeeper struct {
@@ -25,7 +26,7 @@ type housekeeper struct {
 	store   *postgres.Store
 	library *index.Library
 	indexer *document.Indexer
-	model   func() string
+	models  *encoder.Models
 	bus     *bus.Bus
 	log     *slog.Logger
 
@@ -60,12 +61,8 @@ func (h *housekeeper) Stop(ctx context.Context) error {
 	}
 }
 
-// modelReady is called when the model is loaded. Indexes that were built
-// meanwhile have no vectors, or those of another model.
-func (h *housekeeper) modelReady(encoder.Model) {
-	h.library.Clear()
-	h.wake()
-}
+// modelReady is called when a model is loaded.
+func (h *housekeeper) modelReady(encoder.Model) { h.wake() }
 
 // wake asks for a round, which a running one does not count as.
 func (h *housekeeper) wake() {
@@ -102,10 +99,7 @@ func (h *housekeeper) round(ctx context.Context) error {
 	removed, sweep := h.store.Sweep(ctx, perStep, func(ctx context.Context, t postgres.Trash) error {
 		return h.bus.DeleteObject(ctx, bus.ObjectRef{Bucket: t.Bucket, Name: t.Name})
 	})
-	queued, backlog := 0, error(nil)
-	if model := h.model(); model != "" {
-		queued, backlog = drain(ctx, func() (int, error) { return h.store.Backlog(ctx, model, perStep) })
-	}
+	queued, backlog := h.vectors(ctx)
 	stranded, given := h.store.Stranded(ctx, perStep, h.indexer.GiveUp)
 	forget := h.store.Forget(ctx, began.Add(-h.remember))
 	orphans, lost := h.sweep(ctx, began)
@@ -118,6 +112,84 @@ func (h *housekeeper) round(ctx context.Context) error {
 			"documents_given_up", stranded, "indexes", indexes, "index_bytes", bytes, "ms", h.now().Sub(began).Milliseconds())
 	}
 	return nil
+}
+
+// vectors has every project come to the vectors of its model: it queues the
+// documents that lack them, and where none does, has searches use them.
+func (h *housekeeper) vectors(ctx context.Context) (queued int, err error) {
+	if _, err := drain(ctx, func() (int, error) { return h.store.Adopt(ctx, perStep) }); err != nil {
+		return 0, err
+	}
+	inUse, choices := map[string]bool{}, map[string]bool{"": true}
+	var ripe, untidy []postgres.Use
+	for after := tenant.Project(0); ; {
+		uses, err := h.store.Uses(ctx, after, perStep)
+		if err != nil {
+			return 0, err
+		}
+		for _, u := range uses {
+			after = u.Project
+			inUse[u.Searched], inUse[h.models.Vectors(u.Chosen)], choices[u.Chosen] = true, true, true
+			switch {
+			case u.Searched != "" && u.Searched != h.models.Vectors(u.Chosen):
+				ripe = append(ripe, u)
+			case !u.Tidy:
+				untidy = append(untidy, u)
+			}
+		}
+		if len(uses) < perStep {
+			break
+		}
+	}
+	faults := []error{h.models.Keep(ctx, inUse)}
+	for choice := range choices {
+		model, _ := h.models.Loaded(h.models.Vectors(choice))
+		if model == "" {
+			continue
+		}
+		n, err := drain(ctx, func() (int, error) { return h.store.Backlog(ctx, choice, model, perStep) })
+		queued, faults = queued+n, append(faults, err)
+	}
+	for _, u := range ripe {
+		if err := h.swap(ctx, u.Project, u.Chosen, u.Searched); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	for _, u := range untidy {
+		_, err := h.store.Clean(ctx, u.Project, 10*perStep)
+		faults = append(faults, err)
+	}
+	return queued, errors.Join(faults...)
+}
+
+// swap has a project searched by the vectors of its choice, if all documents have
+// them, or if those of before cannot be used any more.
+func (h *housekeeper) swap(ctx context.Context, p tenant.Project, choice, before string) error {
+	model, _ := h.models.Loaded(h.models.Vectors(choice))
+	if model == "" {
+		return nil
+	}
+	swapped, err := h.store.Swap(ctx, p, model, !h.models.Knows(before))
+	if err != nil || !swapped {
+		return err
+	}
+	h.log.InfoContext(ctx, "knowledge.model", "project", p.Token(), "outcome", "searched by", "model", model, "before", before)
+	h.wake() // to remove those of before
+	return nil
+}
+
+// embedded is called after the document of a project got its vectors: it may have
+// been the last one.
+func (h *housekeeper) embedded(ctx context.Context, p tenant.Project) error {
+	now, wanted, err := h.store.Models(ctx, p)
+	if err != nil || now == "" || now == wanted {
+		return err
+	}
+	choice, err := h.store.Chosen(ctx, p)
+	if err != nil {
+		return err
+	}
+	return h.swap(ctx, p, choice, now)
 }
 
 // sweepEvery is how often the whole object store is looked through.

@@ -13,6 +13,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
 
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/encoder"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/extract"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/postgres"
@@ -22,10 +23,11 @@ import (
 func newKeeper(t *testing.T) (*housekeeper, *postgres.Store, *bustest.Env) {
 	t.Helper()
 	env := bustest.Start(t, []string{Name}, bustest.WithContract(Name, bus.Contract{Serves: []string{"addDocument"}, TakesCommands: true, Objects: true}))
-	store := postgres.New(pgtest.New(t, Migrations), func() string { return "" })
+	models := encoder.NewModels([]encoder.Known{{Name: "off"}}, nil, slog.New(slog.DiscardHandler), encoder.Config{})
+	store := postgres.New(pgtest.New(t, Migrations), models.Vectors)
 	return &housekeeper{
 		every: time.Hour, orphans: DefaultConfig().Orphans, remember: DefaultConfig().Removals, now: time.Now, store: store, bus: env.Bus(Name),
-		library: index.NewLibrary(store, index.Config{}, 1<<20), model: func() string { return "" }, log: slog.New(slog.DiscardHandler),
+		library: index.NewLibrary(store, index.Config{}, 1<<20), models: models, log: slog.New(slog.DiscardHandler),
 		indexer: document.NewIndexer(nil, nil, store, nil), ring: make(chan struct{}, 1),
 	}, store, env
 }
@@ -34,12 +36,12 @@ func TestTheFirstRoundDoesNotWaitForAWholePeriod(t *testing.T) {
 	t.Parallel()
 	h, _, env := newKeeper(t)
 	begun := make(chan struct{}, 1)
-	h.model = func() string {
+	h.now = func() time.Time {
 		select {
 		case begun <- struct{}{}:
 		default:
 		}
-		return ""
+		return time.Now()
 	}
 	if err := h.Start(t.Context()); err != nil {
 		t.Fatal(err)

@@ -6,21 +6,30 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"slices"
 
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/encoder"
 )
 
-// loader loads the model that c names, or is nil when it is switched off.
-func loader(c Config, log *slog.Logger) func(ctx context.Context) (encoder.Model, error) {
+// known are the models that c names, and those whose vectors may be left from when
+// it named them.
+func known(c Config, log *slog.Logger) []encoder.Known {
 	if c.wordsOnly() {
-		return nil
-	}
-	if c.ModelDir != "" {
-		return inDirectory(c, log)
+		return []encoder.Known{{Name: "off"}}
 	}
 	m, _ := c.embedding()
-	return published(m, c, log)
+	first := encoder.Known{Name: m.Name, Vectors: m.Source.Name(), Load: published(m, c, log)}
+	if c.ModelDir != "" {
+		first = encoder.Known{Name: "model_dir", Load: inDirectory(c, log)}
+	}
+	all := []encoder.Known{first}
+	for _, m := range embed.Models {
+		if m.Name != first.Name {
+			all = append(all, encoder.Known{Name: m.Name, Vectors: m.Source.Name(), Choice: slices.Contains(c.ProjectModels, m.Name), Load: published(m, c, log)})
+		}
+	}
+	return all
 }
 
 // published loads a model of the table from the cache, to which it is fetched.

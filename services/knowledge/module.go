@@ -52,6 +52,7 @@ var Portable = portable.Plan{
 		"chunks":      "made anew of the documents",
 		"embeddings":  "made anew of the documents",
 		"generations": "counts changes of this instance's index",
+		"models":      "which embedding model the project has chosen here, where it is made anew by that of the other instance",
 		"removals":    "documents that are gone",
 		"trash":       "objects that are going to be removed here",
 	},
@@ -63,8 +64,10 @@ type Deps struct {
 	Bus        *bus.Bus
 	Log        *slog.Logger          // slog.Default() when nil
 	Registerer prometheus.Registerer // nil keeps no metrics
-	// Load loads the embedding model; nil takes the one that Config names.
-	Load func(ctx context.Context) (encoder.Model, error)
+	// Load loads the embedding model of the instance; nil takes the one that Config
+	// names. Models are others that projects may choose, in place of the table's.
+	Load   func(ctx context.Context) (encoder.Model, error)
+	Models []encoder.Known
 	// Version of the build, as $SRV.PING shows it.
 	Version string
 }
@@ -81,34 +84,33 @@ func New(d Deps, c Config) (*app.Module, error) {
 		d.Log = slog.Default()
 	}
 	log := d.Log.With("service", Name)
-	load := d.Load
-	if load == nil {
-		load = loader(c, log)
+	all := known(c, log)
+	if d.Load != nil {
+		all = append([]encoder.Known{{Name: "default", Load: d.Load}}, d.Models...)
 	}
 
 	keeper := &housekeeper{
 		every: c.Housekeeping, remember: c.Removals, orphans: c.Orphans, bus: d.Bus, log: log, now: time.Now, ring: make(chan struct{}, 1),
 	}
-	model := encoder.New(load, keeper.modelReady, log, encoder.Config{Advice: advice(c)})
-	name := func() string { n, _ := model.Model(); return n }
-	store := postgres.New(d.DB, name)
+	models := encoder.NewModels(all, keeper.modelReady, log, encoder.Config{Advice: advice(c)})
+	store := postgres.New(d.DB, models.Vectors)
 	library := index.NewLibrary(store, index.Config{}, c.IndexMemoryMB<<20)
-	keeper.store, keeper.library, keeper.model = store, library, name
+	keeper.store, keeper.library, keeper.models = store, library, models
 
-	intake := document.NewIntake(objects{d.Bus}, model, store, document.Config{
+	intake := document.NewIntake(objects{d.Bus}, models, store, document.Config{
 		Wait: c.Wait, Extract: c.Extract, Read: reader(c, log), Cut: chunk.Config{Target: c.ChunkTokens, Chunks: c.MaxChunks},
 	}, c.Extractors)
-	engine := search.NewEngine(library, store, model, search.Config{Alpha: c.Alpha, Method: fusion.Method(c.Fusion)})
+	engine := search.NewEngine(library, store, models, search.Config{Alpha: c.Alpha, Method: fusion.Method(c.Fusion)})
 
-	counts, err := newMetrics(d.Registerer, library, name)
+	counts, err := newMetrics(d.Registerer, library, func() string { n, _ := models.Loaded(""); return n })
 	if err != nil {
 		return nil, fmt.Errorf("knowledge: %w", err)
 	}
 
-	checks := []app.Check{{Name: "knowledge.database", Check: d.DB.Ping}, {Name: "knowledge.model", Check: model.Check}}
+	checks := []app.Check{{Name: "knowledge.database", Check: d.DB.Ping}, {Name: "knowledge.model", Check: models.Check}}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Checks: checks})
 	(&serve.Handlers{
-		Intake: counted{intake, counts}, Library: store, Census: store, Search: timed{engine, counts}, Model: model, State: store,
+		Intake: counted{intake, counts}, Library: store, Census: store, Search: timed{engine, counts}, Models: models, Choice: store, State: store,
 	}).Register(server)
 	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable, Refers: postgres.Refers}, serve.Import(intake, store, time.Now)); err != nil {
 		return nil, err
@@ -116,8 +118,12 @@ func New(d Deps, c Config) (*app.Module, error) {
 	// Twice the workers of one process: the next job is there when one ends, and a
 	// project alone has two processes.
 	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: c.Jobs, Window: 2 * c.Jobs, Log: log, Registerer: d.Registerer})
-	keeper.indexer = document.NewIndexer(intake, model, store, serve.Answers{Server: server})
-	work.Handle(postgres.IndexJob, indexing(keeper.indexer))
+	keeper.indexer = document.NewIndexer(intake, models, store, serve.Answers{Server: server})
+	work.Handle(postgres.ModelJob, func(context.Context, *jobs.Run) error {
+		keeper.wake()
+		return nil
+	})
+	work.Handle(postgres.IndexJob, indexing(keeper.indexer, keeper.embedded))
 
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
 	(&inbox.Handlers{
@@ -137,7 +143,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	return &app.Module{
 		Name: Name,
 		Parts: []app.Part{
-			model, keeper, work, server, heard,
+			models, keeper, work, server, heard,
 			bus.Follow(d.Bus, func(ctx context.Context, m bus.Meta, e *knowledgev1.DocumentIndexed) {
 				follow(ctx, m.Project, e.GetGeneration())
 			}),
@@ -169,7 +175,8 @@ func reader(c Config, log *slog.Logger) *extract.Reader {
 
 // indexing is the handler of the jobs that index a document. After the last
 // try that a fault has ended, the document is left as far as it came.
-func indexing(x *document.Indexer) func(ctx context.Context, r *jobs.Run) error {
+// after is called when it has come through.
+func indexing(x *document.Indexer, after func(ctx context.Context, p tenant.Project) error) func(ctx context.Context, r *jobs.Run) error {
 	return func(ctx context.Context, r *jobs.Run) error {
 		var t document.Task
 		if err := r.Decode(&t); err != nil {
@@ -179,13 +186,16 @@ func indexing(x *document.Indexer) func(ctx context.Context, r *jobs.Run) error 
 			r.Progress(ctx, done, total, "embedding")
 			return r.Yield(ctx)
 		})
+		if err == nil {
+			return after(ctx, r.Job.Project)
+		}
 		if errors.Is(err, document.ErrBusy) {
 			return jobs.Wait(time.Second)
 		}
 		if jobs.Waits(err) {
 			return err
 		}
-		if err != nil && ctx.Err() == nil && r.Job.Attempts >= r.Job.MaxAttempts {
+		if ctx.Err() == nil && r.Job.Attempts >= r.Job.MaxAttempts {
 			return errors.Join(err, x.GiveUp(ctx, r.Job.Project, t))
 		}
 		return err

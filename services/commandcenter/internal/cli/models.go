@@ -6,22 +6,26 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
 
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 	"github.com/commandcenter/commandcenter/services/knowledge"
 )
 
 func (e *env) modelsCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "models",
-		Short: "The embedding models: list, pull, verify",
+		Short: "The embedding models: list, pull, verify, use",
 		Long: `Texts are found by meaning with an embedding model, which runs in this program. The
 setting knowledge.model (CC_KNOWLEDGE_MODEL) chooses one of the list, and
-knowledge.model_dir (CC_KNOWLEDGE_MODEL_DIR) a directory with one of your own.`,
-		Example: "  commandcenter models list\n  commandcenter models pull all-mpnet-base-v2\n  commandcenter models verify",
-	}, e.modelsList(), e.modelsPull(), e.modelsVerify())
+knowledge.model_dir (CC_KNOWLEDGE_MODEL_DIR) a directory with one of your own. A
+project may use another one of those in knowledge.project_models
+(CC_KNOWLEDGE_PROJECT_MODELS).`,
+		Example: "  commandcenter models list\n  commandcenter models pull all-mpnet-base-v2\n  commandcenter models use all-mpnet-base-v2",
+	}, e.modelsList(), e.modelsPull(), e.modelsVerify(), e.modelsUse())
 }
 
 func (e *env) modelsList() *cobra.Command {
@@ -181,4 +185,59 @@ func (e *env) printVerified(found []knowledge.EmbeddingModel) error {
 		}
 	}
 	return t.flush()
+}
+
+// instance is the word for the model of the instance.
+const instance = "default"
+
+func (e *env) modelsUse() *cobra.Command {
+	c := ends(&cobra.Command{
+		Use: "use [MODEL]", Short: "Which model the project in use has, or is to have", Args: nargs(0, 1),
+		Long: `Without an argument, says which model the project has chosen and how far its vectors
+are. With one, an admin chooses: the vectors are made in the background, and searches
+use the model of before until every chunk has one of the new. "default" is the model
+of the instance.`,
+		Example: "  commandcenter models use\n  commandcenter models use all-mpnet-base-v2\n  commandcenter models use default",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := e.session()
+			if err != nil {
+				return err
+			}
+			if len(args) > 0 {
+				u := client.KnowledgeSettingsUpdate{EmbeddingModel: &args[0]}
+				if args[0] == instance {
+					u.EmbeddingModel = nil
+				}
+				key := uuid.NewString()
+				resp, err := s.SetKnowledgeSettings(cmd.Context(), &client.SetKnowledgeSettingsParams{IdempotencyKey: &key}, u)
+				if _, err := client.Finish[client.KnowledgeSettings](cmd.Context(), s, resp, err); err != nil {
+					return err
+				}
+			}
+			set, err := client.Into[client.KnowledgeSettings](s.GetKnowledgeSettings(cmd.Context(), &client.GetKnowledgeSettingsParams{}))
+			if err != nil {
+				return err
+			}
+			st, err := client.Into[client.KnowledgeStatistics](s.GetKnowledgeStatistics(cmd.Context(), &client.GetKnowledgeStatisticsParams{}))
+			if err != nil {
+				return err
+			}
+			e.printUse(set, st)
+			return nil
+		},
+	}, codesClient...)
+	e.bind(c, false, "client.server", "client.ca_file", "client.project")
+	return c
+}
+
+func (e *env) printUse(set client.KnowledgeSettings, st client.KnowledgeStatistics) {
+	if e.json {
+		e.print(e.Out, map[string]any{"settings": set, "vectors": st.VectorDb})
+		return
+	}
+	e.line("chosen    %s", or(set.EmbeddingModel, set.DefaultModel+", the instance's"))
+	e.line("searched  %s, %d of %s", st.VectorDb.EmbeddingModel, st.VectorDb.EmbeddedChunks, count(st.VectorDb.TotalChunks, "chunk"))
+	if next := st.VectorDb.NextEmbeddingModel; next != nil {
+		e.line("next      %s, %d of %s", *next, or(st.VectorDb.NextEmbeddedChunks, 0), count(st.VectorDb.TotalChunks, "chunk"))
+	}
 }

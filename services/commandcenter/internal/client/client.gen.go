@@ -1138,6 +1138,24 @@ type KnowledgeSearchResult struct {
 	Title        string                 `json:"title"`
 }
 
+// KnowledgeSettings defines model for KnowledgeSettings.
+type KnowledgeSettings struct {
+	// DefaultModel That of the instance
+	DefaultModel string `json:"default_model"`
+
+	// EmbeddingModel What the project has chosen; null follows the instance
+	EmbeddingModel *string `json:"embedding_model"`
+
+	// Models What may be chosen
+	Models []string `json:"models"`
+}
+
+// KnowledgeSettingsUpdate defines model for KnowledgeSettingsUpdate.
+type KnowledgeSettingsUpdate struct {
+	// EmbeddingModel Example: bge-small-en-v1.5
+	EmbeddingModel *string `json:"embedding_model"`
+}
+
 // KnowledgeStatistics defines model for KnowledgeStatistics.
 type KnowledgeStatistics struct {
 	// Collection The collection, or `*` for all of the project
@@ -1163,7 +1181,13 @@ type KnowledgeStatistics struct {
 		EmbeddedChunks     int    `json:"embedded_chunks"`
 		EmbeddingDimension int    `json:"embedding_dimension"`
 		EmbeddingModel     string `json:"embedding_model"`
-		TotalChunks        int    `json:"total_chunks"`
+
+		// NextEmbeddedChunks Chunks that have a vector of it
+		NextEmbeddedChunks *int `json:"next_embedded_chunks,omitempty"`
+
+		// NextEmbeddingModel The model whose vectors are being made, and used when every chunk has one; absent mostly
+		NextEmbeddingModel *string `json:"next_embedding_model,omitempty"`
+		TotalChunks        int     `json:"total_chunks"`
 	} `json:"vector_db"`
 }
 
@@ -2349,6 +2373,26 @@ type QueryKnowledgeBaseParamsMode string
 // QueryKnowledgeBaseParamsFusion defines parameters for QueryKnowledgeBase.
 type QueryKnowledgeBaseParamsFusion string
 
+// GetKnowledgeSettingsParams defines parameters for GetKnowledgeSettings.
+type GetKnowledgeSettingsParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// SetKnowledgeSettingsParams defines parameters for SetKnowledgeSettings.
+type SetKnowledgeSettingsParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
 // GetKnowledgeStatisticsParams defines parameters for GetKnowledgeStatistics.
 type GetKnowledgeStatisticsParams struct {
 	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
@@ -2723,6 +2767,9 @@ type AddTextDocumentJSONRequestBody = TextDocument
 
 // QueryKnowledgeBaseJSONRequestBody defines body for QueryKnowledgeBase for application/json ContentType.
 type QueryKnowledgeBaseJSONRequestBody = KnowledgeSearchRequest
+
+// SetKnowledgeSettingsJSONRequestBody defines body for SetKnowledgeSettings for application/json ContentType.
+type SetKnowledgeSettingsJSONRequestBody = KnowledgeSettingsUpdate
 
 // SetLimitJSONRequestBody defines body for SetLimit for application/json ContentType.
 type SetLimitJSONRequestBody = LimitUpdate
@@ -3602,6 +3649,31 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/knowledge/query (the `QueryKnowledgeBase` operationId).
 	QueryKnowledgeBase(ctx context.Context, params *QueryKnowledgeBaseParams, body QueryKnowledgeBaseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetKnowledgeSettings The embedding model of the project, and those that it may choose
+	//
+	// Corresponds with GET /api/v1/knowledge/settings (the `GetKnowledgeSettings` operationId).
+	GetKnowledgeSettings(ctx context.Context, params *GetKnowledgeSettingsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetKnowledgeSettingsWithBody Choose the embedding model of the project
+	//
+	// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
+	// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/v1/knowledge/settings (the `SetKnowledgeSettings` operationId).
+	SetKnowledgeSettingsWithBody(ctx context.Context, params *SetKnowledgeSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// SetKnowledgeSettings Choose the embedding model of the project
+	//
+	// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
+	// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/v1/knowledge/settings (the `SetKnowledgeSettings` operationId).
+	SetKnowledgeSettings(ctx context.Context, params *SetKnowledgeSettingsParams, body SetKnowledgeSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetKnowledgeStatistics Counters of the knowledge base
 	//
@@ -5350,6 +5422,61 @@ func (c *Client) QueryKnowledgeBaseWithBody(ctx context.Context, params *QueryKn
 // Corresponds with POST /api/v1/knowledge/query (the `QueryKnowledgeBase` operationId).
 func (c *Client) QueryKnowledgeBase(ctx context.Context, params *QueryKnowledgeBaseParams, body QueryKnowledgeBaseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewQueryKnowledgeBaseRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetKnowledgeSettings The embedding model of the project, and those that it may choose
+//
+// Corresponds with GET /api/v1/knowledge/settings (the `GetKnowledgeSettings` operationId).
+func (c *Client) GetKnowledgeSettings(ctx context.Context, params *GetKnowledgeSettingsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetKnowledgeSettingsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetKnowledgeSettingsWithBody Choose the embedding model of the project
+//
+// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
+// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/v1/knowledge/settings (the `SetKnowledgeSettings` operationId).
+func (c *Client) SetKnowledgeSettingsWithBody(ctx context.Context, params *SetKnowledgeSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetKnowledgeSettingsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// SetKnowledgeSettings Choose the embedding model of the project
+//
+// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
+// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/v1/knowledge/settings (the `SetKnowledgeSettings` operationId).
+func (c *Client) SetKnowledgeSettings(ctx context.Context, params *SetKnowledgeSettingsParams, body SetKnowledgeSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewSetKnowledgeSettingsRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -10079,6 +10206,125 @@ func NewQueryKnowledgeBaseRequestWithBody(server string, params *QueryKnowledgeB
 	return req, nil
 }
 
+// NewGetKnowledgeSettingsRequest constructs an http.Request for the GetKnowledgeSettings method
+func NewGetKnowledgeSettingsRequest(server string, params *GetKnowledgeSettingsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/settings")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewSetKnowledgeSettingsRequest calls the generic SetKnowledgeSettings builder with application/json body
+func NewSetKnowledgeSettingsRequest(server string, params *SetKnowledgeSettingsParams, body SetKnowledgeSettingsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewSetKnowledgeSettingsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewSetKnowledgeSettingsRequestWithBody constructs an http.Request for the SetKnowledgeSettings method, with any body, and a specified content type
+func NewSetKnowledgeSettingsRequestWithBody(server string, params *SetKnowledgeSettingsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/settings")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetKnowledgeStatisticsRequest constructs an http.Request for the GetKnowledgeStatistics method
 func NewGetKnowledgeStatisticsRequest(server string, params *GetKnowledgeStatisticsParams) (*http.Request, error) {
 	var err error
@@ -13211,6 +13457,33 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/knowledge/query (the `QueryKnowledgeBase` operationId).
 	QueryKnowledgeBaseWithResponse(ctx context.Context, params *QueryKnowledgeBaseParams, body QueryKnowledgeBaseJSONRequestBody, reqEditors ...RequestEditorFn) (*QueryKnowledgeBaseResponse, error)
+
+	// GetKnowledgeSettingsWithResponse The embedding model of the project, and those that it may choose
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/knowledge/settings (the `GetKnowledgeSettings` operationId).
+	GetKnowledgeSettingsWithResponse(ctx context.Context, params *GetKnowledgeSettingsParams, reqEditors ...RequestEditorFn) (*GetKnowledgeSettingsResponse, error)
+
+	// SetKnowledgeSettingsWithBodyWithResponse Choose the embedding model of the project
+	//
+	// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
+	// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/knowledge/settings (the `SetKnowledgeSettings` operationId).
+	SetKnowledgeSettingsWithBodyWithResponse(ctx context.Context, params *SetKnowledgeSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetKnowledgeSettingsResponse, error)
+
+	// SetKnowledgeSettingsWithResponse Choose the embedding model of the project
+	//
+	// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
+	// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/v1/knowledge/settings (the `SetKnowledgeSettings` operationId).
+	SetKnowledgeSettingsWithResponse(ctx context.Context, params *SetKnowledgeSettingsParams, body SetKnowledgeSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetKnowledgeSettingsResponse, error)
 
 	// GetKnowledgeStatisticsWithResponse Counters of the knowledge base
 	//
@@ -17639,6 +17912,146 @@ func (r QueryKnowledgeBaseResponse) ContentType() string {
 	return ""
 }
 
+type GetKnowledgeSettingsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *KnowledgeSettings
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetKnowledgeSettingsResponse) GetJSON200() *KnowledgeSettings {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetKnowledgeSettingsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetKnowledgeSettingsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetKnowledgeSettingsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetKnowledgeSettingsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetKnowledgeSettingsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetKnowledgeSettingsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// SetKnowledgeSettingsResponse200Headers the declared response headers of an HTTP 200 response for SetKnowledgeSettings
+type SetKnowledgeSettingsResponse200Headers struct {
+	CCDurability *string
+}
+
+// SetKnowledgeSettingsResponse202Headers the declared response headers of an HTTP 202 response for SetKnowledgeSettings
+type SetKnowledgeSettingsResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type SetKnowledgeSettingsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *KnowledgeSettings
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *SetKnowledgeSettingsResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *SetKnowledgeSettingsResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r SetKnowledgeSettingsResponse) GetJSON200() *KnowledgeSettings {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r SetKnowledgeSettingsResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r SetKnowledgeSettingsResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r SetKnowledgeSettingsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r SetKnowledgeSettingsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r SetKnowledgeSettingsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r SetKnowledgeSettingsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r SetKnowledgeSettingsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r SetKnowledgeSettingsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetKnowledgeStatisticsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -21824,6 +22237,51 @@ func (c *ClientWithResponses) QueryKnowledgeBaseWithResponse(ctx context.Context
 		return nil, err
 	}
 	return ParseQueryKnowledgeBaseResponse(rsp)
+}
+
+// GetKnowledgeSettingsWithResponse The embedding model of the project, and those that it may choose
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/knowledge/settings (the `GetKnowledgeSettings` operationId).
+func (c *ClientWithResponses) GetKnowledgeSettingsWithResponse(ctx context.Context, params *GetKnowledgeSettingsParams, reqEditors ...RequestEditorFn) (*GetKnowledgeSettingsResponse, error) {
+	rsp, err := c.GetKnowledgeSettings(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetKnowledgeSettingsResponse(rsp)
+}
+
+// SetKnowledgeSettingsWithBodyWithResponse Choose the embedding model of the project
+//
+// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
+// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/knowledge/settings (the `SetKnowledgeSettings` operationId).
+func (c *ClientWithResponses) SetKnowledgeSettingsWithBodyWithResponse(ctx context.Context, params *SetKnowledgeSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetKnowledgeSettingsResponse, error) {
+	rsp, err := c.SetKnowledgeSettingsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetKnowledgeSettingsResponse(rsp)
+}
+
+// SetKnowledgeSettingsWithResponse Choose the embedding model of the project
+//
+// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
+// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/v1/knowledge/settings (the `SetKnowledgeSettings` operationId).
+func (c *ClientWithResponses) SetKnowledgeSettingsWithResponse(ctx context.Context, params *SetKnowledgeSettingsParams, body SetKnowledgeSettingsJSONRequestBody, reqEditors ...RequestEditorFn) (*SetKnowledgeSettingsResponse, error) {
+	rsp, err := c.SetKnowledgeSettings(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseSetKnowledgeSettingsResponse(rsp)
 }
 
 // GetKnowledgeStatisticsWithResponse Counters of the knowledge base
@@ -26391,6 +26849,137 @@ func ParseQueryKnowledgeBaseResponse(rsp *http.Response) (*QueryKnowledgeBaseRes
 			headers.CCSearchMode = &value
 		}
 		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetKnowledgeSettingsResponse parses an HTTP response from a GetKnowledgeSettingsWithResponse call
+func ParseGetKnowledgeSettingsResponse(rsp *http.Response) (*GetKnowledgeSettingsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetKnowledgeSettingsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest KnowledgeSettings
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseSetKnowledgeSettingsResponse parses an HTTP response from a SetKnowledgeSettingsWithResponse call
+func ParseSetKnowledgeSettingsResponse(rsp *http.Response) (*SetKnowledgeSettingsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &SetKnowledgeSettingsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest KnowledgeSettings
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers SetKnowledgeSettingsResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers SetKnowledgeSettingsResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
 	}
 
 	return response, nil

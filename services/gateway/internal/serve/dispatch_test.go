@@ -81,6 +81,8 @@ var calls = []struct {
 	{"getKnowledgeStatistics", "GET", "/api/v1/knowledge/statistics?collection=default", "", viewer, 200, 1, `{"collection":"default"}`},
 	{"listCollections", "GET", "/api/v1/knowledge/collections", "", viewer, 200, 1, `{}`},
 	{"listCategories", "GET", "/api/v1/knowledge/categories", "", viewer, 200, 1, `{}`},
+	{"getKnowledgeSettings", "GET", "/api/v1/knowledge/settings", "", viewer, 200, 1, `{}`},
+	{"setKnowledgeSettings", "PUT", "/api/v1/knowledge/settings", `{"embedding_model":"bge-small-en-v1.5"}`, owner, 200, 1, `{"body":{"embedding_model":"bge-small-en-v1.5"}}`},
 	{"listEventSchemas", "GET", "/api/v1/events/schemas?team=billing", "", viewer, 200, 1, `{"team":"billing"}`},
 	{"registerEventSchema", "POST", "/api/v1/events/schemas", `{"team":"billing","noun":"invoice","fact":"paid","version":1,"schema":{"type":"object"}}`, owner, 201, 1,
 		`{"body":{"team":"billing","noun":"invoice","fact":"paid","version":1,"schema":{"type":"object"}}}`},

@@ -550,6 +550,8 @@ func sample(operation string) *bus.Answer {
 		body = `{"repository_id":null,"collection":"c","vector_db":{"total_chunks":1,"categories":{"c":1},"embedding_model":"m","backend":"memory","collection_name":"c","embedding_dimension":384,"embedded_chunks":1,"db_path":null},"database":{"total_entries":1,"categories":{}},"embedding_model":"m"}`
 	case "listCollections", "listCategories":
 		body = `["default"]`
+	case "getKnowledgeSettings", "setKnowledgeSettings":
+		body = `{"embedding_model":"m","default_model":"d","models":["d","m"]}`
 	case "listEventSchemas":
 		body = `{"items":[],"total":0}`
 	case "registerEventSchema", "getEventSchema":

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,8 @@ type shelf struct {
 	failed    []string
 	answered  []string // operation, then the document's chunks or the failure
 	moved     bool
+	searched  string
+	wanted    string
 	fail      error
 	received  int
 }
@@ -79,6 +82,10 @@ func (s *shelf) Extracted(_ context.Context, d document.Document, chunks []docum
 	d.Chunks, d.Extracted = len(chunks), true
 	s.doc = d
 	return d, nil
+}
+
+func (s *shelf) Models(context.Context, tenant.Project) (string, string, error) {
+	return s.searched, s.wanted, nil
 }
 
 func (s *shelf) Unembedded(_ context.Context, _ document.Document, _ string, after, limit int) (out []document.Chunk, err error) {
@@ -164,12 +171,16 @@ func (p picky) Count(text string) int {
 }
 
 type model struct {
-	m   *encodertest.Model
-	err error
+	m      *encodertest.Model
+	err    error
+	others map[string]*encodertest.Model // by name; nil: cannot be had
 }
 
-func (m model) Settled(context.Context) (document.Embedder, error) {
-	if m.m == nil {
+func (m model) Settled(_ context.Context, name string) (document.Embedder, error) {
+	if other, ok := m.others[name]; ok && other != nil {
+		return other, nil
+	}
+	if _, absent := m.others[name]; absent || m.m == nil {
 		return nil, m.err
 	}
 	return m.m, m.err
@@ -537,5 +548,33 @@ func TestWhoMayDelete(t *testing.T) {
 	}
 	if (document.Document{}).MayDelete(tenant.Identity{Role: tenant.Member}) {
 		t.Error("nobody may delete what nobody added")
+	}
+}
+
+func TestWhileAModelIsChangedWhatIsNewGetsTheVectorsOfBoth(t *testing.T) {
+	t.Parallel()
+	old, next := &encodertest.Model{ID: "old"}, &encodertest.Model{ID: "next"}
+	quiet := func(context.Context, int, int) error { return nil }
+	for name, c := range map[string]struct {
+		state  document.State
+		model  string
+		others map[string]*encodertest.Model
+		want   []string
+	}{
+		"new":                 {document.Indexing, "", map[string]*encodertest.Model{"old": old, "next": next}, []string{"old", "next"}},
+		"of before":           {document.Indexed, "old", map[string]*encodertest.Model{"old": old, "next": next}, []string{"next"}},
+		"found by words only": {document.Indexed, "", map[string]*encodertest.Model{"old": old, "next": next}, []string{"old", "next"}},
+		"the new one missing": {document.Indexing, "", map[string]*encodertest.Model{"old": old, "next": nil}, []string{"old"}},
+		"the old one missing": {document.Indexing, "", map[string]*encodertest.Model{"old": nil, "next": next}, []string{"next"}},
+		"both missing":        {document.Indexed, "old", map[string]*encodertest.Model{"old": nil, "next": nil}, []string{""}},
+	} {
+		s := &shelf{searched: "old", wanted: "next", doc: document.Document{ID: 7, State: c.state, Model: c.model, Extracted: true, Chunks: 1}}
+		s.chunks = []document.Chunk{{ID: 1}}
+		if err := document.NewIndexer(intake(s, nil, document.Config{}), model{others: c.others}, s, s).Index(t.Context(), 1, document.Task{}, quiet); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !slices.Equal(s.indexed, c.want) {
+			t.Errorf("%s: indexed with %q, want %q", name, s.indexed, c.want)
+		}
 	}
 }

@@ -19,11 +19,12 @@ type Embedder interface {
 	EmbedBatch(ctx context.Context, texts []string, progress func(done int)) ([][]float32, error)
 }
 
-// Modelling gives the model.
+// Modelling gives models.
 type Modelling interface {
-	// Settled waits until the model is loaded, or until it is known that it
-	// cannot be had for now; then it is nil. The error is that of ctx.
-	Settled(ctx context.Context) (Embedder, error)
+	// Settled waits until the model whose vectors have a name ("": that of the
+	// instance) is loaded, or until it is known that it cannot be had for now; then
+	// it is nil. The error is that of ctx.
+	Settled(ctx context.Context, name string) (Embedder, error)
 }
 
 // Task is the payload of an indexing job.
@@ -55,12 +56,15 @@ type Saving interface {
 	Look(ctx context.Context, p tenant.Project, t Task) (Document, error)
 	// Extracted saves the chunks of a document that was accepted without.
 	Extracted(ctx context.Context, d Document, chunks []Chunk) (Document, error)
+	// Models are the vectors that are searched ("": none yet), and those that all
+	// chunks of the project are to have ("": those of the instance's model).
+	Models(ctx context.Context, p tenant.Project) (searched, wanted string, err error)
 	// Unembedded returns up to limit chunks behind the place after that have no
 	// vector of the model, in order.
 	Unembedded(ctx context.Context, d Document, model string, after, limit int) ([]Chunk, error)
 	// Embedded saves vectors of chunks.
 	Embedded(ctx context.Context, d Document, model string, chunks []Chunk, vectors [][]float32) error
-	// Indexed ends the indexing; model is "" when there was none.
+	// Indexed ends the indexing with a model, "" when there was none.
 	Indexed(ctx context.Context, d Document, model string) error
 	// Failed ends it with a stable word and a reason for people.
 	Failed(ctx context.Context, d Document, reason, detail string) error
@@ -187,15 +191,42 @@ func (x *Indexer) index(ctx context.Context, p tenant.Project, t Task, progress 
 	if err := x.answer(ctx, p, t, d, nil); err != nil {
 		return err
 	}
-	model, err := x.model.Settled(ctx)
+	searched, wanted, err := x.store.Models(ctx, p)
 	if err != nil {
 		return err
 	}
-	if model == nil {
+	names := []string{wanted}
+	// While a project changes its model, what is new is found by the old one first.
+	if searched != "" && searched != wanted && (d.State != Indexed || d.Model == "") {
+		names = []string{searched, wanted}
+	}
+	embedded := false
+	for i, name := range names {
+		model, err := x.model.Settled(ctx, name)
+		if err != nil {
+			return err
+		}
+		if model == nil {
+			continue
+		}
+		done := 0
+		if i == 0 {
+			done = d.Embedded // an earlier run may have come some way
+		}
+		if err := x.embed(ctx, d, model, done, progress); err != nil {
+			return err
+		}
+		embedded = true
+	}
+	if !embedded {
 		return x.store.Indexed(ctx, d, "")
 	}
-	done, after := d.Embedded, -1 // an earlier run may have come some way
-	for {
+	return nil
+}
+
+// embed gives the chunks of a document their vectors of a model.
+func (x *Indexer) embed(ctx context.Context, d Document, model Embedder, done int, progress func(ctx context.Context, done, total int) error) error {
+	for after := -1; ; {
 		todo, err := x.store.Unembedded(ctx, d, model.Name(), after, Batch)
 		if err != nil {
 			return err

@@ -40,6 +40,7 @@ type Index struct {
 
 	mu         sync.RWMutex
 	generation int64
+	model      string
 	lex        *lexical.Index
 	vec        *vector.Index
 	slots      map[int64]uint32 // by passage id
@@ -65,6 +66,16 @@ func (x *Index) Generation() int64 {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.generation
+}
+
+// Model is the name of the vectors; "" while there are none.
+func (x *Index) Model() string { return x.State().Model }
+
+// State is the newest one that the index has reached.
+func (x *Index) State() State {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return State{Generation: x.generation, Model: x.model}
 }
 
 // Len is the number of passages, and of those with a vector.
@@ -240,6 +251,13 @@ func (x *Index) Seen(generation int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.generation = max(x.generation, generation)
+}
+
+// Reached is Seen, and says whose vectors the index holds.
+func (x *Index) Reached(s State) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.generation, x.model = max(x.generation, s.Generation), s.Model
 }
 
 // Search ranks the passages that pass the filter. The error is that of a query

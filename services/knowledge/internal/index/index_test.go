@@ -169,6 +169,7 @@ type table struct {
 	mu     sync.Mutex
 	docs   map[int64][]index.Passage
 	gen    map[int64]int64
+	model  string
 	at     int64
 	loads  atomic.Int64
 	fail   error
@@ -187,7 +188,8 @@ func (s *table) set(doc int64, ps ...index.Passage) {
 	s.docs[doc], s.gen[doc] = ps, s.at
 }
 
-func (s *table) Changes(_ context.Context, _ tenant.Project, since int64, put func(index.Passage) error, gone func(int64)) (int64, error) {
+func (s *table) Changes(_ context.Context, _ tenant.Project, before index.State, put func(index.Passage) error, gone func(int64)) (index.State, error) {
+	since := before.Generation
 	s.loads.Add(1)
 	if s.block != nil {
 		s.inside <- struct{}{}
@@ -195,8 +197,8 @@ func (s *table) Changes(_ context.Context, _ tenant.Project, since int64, put fu
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if since > 0 && since < s.old {
-		return 0, index.ErrTooOld
+	if since > 0 && since < s.old || before.Model != "" && before.Model != s.model {
+		return index.State{}, index.ErrTooOld
 	}
 	for d, ps := range s.docs {
 		if s.gen[d] <= since {
@@ -207,11 +209,11 @@ func (s *table) Changes(_ context.Context, _ tenant.Project, since int64, put fu
 		}
 		for _, p := range ps {
 			if err := put(p); err != nil {
-				return 0, err
+				return index.State{}, err
 			}
 		}
 	}
-	return s.at, s.fail
+	return index.State{Generation: s.at, Model: s.model}, s.fail
 }
 
 func TestLibraryBringsIndexesUpToDate(t *testing.T) {
@@ -321,9 +323,38 @@ func TestIndexThatIsTooOldIsBuiltAnew(t *testing.T) {
 	if got := find(t, x, index.Request{Text: "forgotten", Mode: index.Keyword}); got != nil {
 		t.Errorf("found %v", got)
 	}
-	l.Clear()
-	if l.Held(1) {
-		t.Error("holds an index after clearing")
+}
+
+func TestAnIndexHoldsTheVectorsOfOneModel(t *testing.T) {
+	t.Parallel()
+	s := &table{model: "a"}
+	s.set(10, index.Passage{ID: 1, Document: 10, Body: "x", Vector: []float32{1, 0}})
+	l := index.NewLibrary(s, index.Config{}, 1<<20)
+	before, err := l.At(t.Context(), 1, 1)
+	if err != nil || before.Model() != "a" {
+		t.Fatalf("model %q, %v", before.Model(), err)
+	}
+	s.set(10, index.Passage{ID: 1, Document: 10, Body: "x", Vector: []float32{0, 0, 1}})
+	s.model = "b"
+	after, err := l.At(t.Context(), 1, 2)
+	if err != nil || after == before || after.Model() != "b" {
+		t.Fatalf("model %q, %v", after.Model(), err)
+	}
+	if got := find(t, after, index.Request{Mode: index.Vector, Vector: []float32{0, 0, 1}}); !slices.Equal(got, []int64{1}) {
+		t.Errorf("by the vector of the new model: %v", got)
+	}
+	if got := find(t, before, index.Request{Mode: index.Vector, Vector: []float32{1, 0}}); !slices.Equal(got, []int64{1}) {
+		t.Errorf("who holds the index of before still searches in it: %v", got)
+	}
+	// A first load that ended half way leaves nothing of its model.
+	s.fail = errors.New("power cut")
+	if _, err := l.At(t.Context(), 2, 1); err == nil {
+		t.Error("no error")
+	}
+	s.fail, s.model = nil, "a"
+	s.set(10, index.Passage{ID: 1, Document: 10, Body: "x", Vector: []float32{1, 0}})
+	if x, err := l.At(t.Context(), 2, 1); err != nil || x.Model() != "a" {
+		t.Errorf("after a failure: %v", err)
 	}
 }
 

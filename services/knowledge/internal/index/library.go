@@ -11,17 +11,25 @@ import (
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/terms"
 )
 
+// State is what an index has seen: all changes up to a generation, with vectors of
+// one model; "" is that of an index without any.
+type State struct {
+	Generation int64
+	Model      string
+}
+
 // Source is where an index comes from.
 type Source interface {
 	// Changes calls put for every passage of every document that changed
-	// after generation since, the passages of one document one after another,
+	// after since, the passages of one document one after another,
 	// and gone for every document that lost all its passages or was deleted. It
-	// returns the generation up to which that is everything. ErrTooOld says
-	// that since lies before what is remembered: start from 0.
-	Changes(ctx context.Context, p tenant.Project, since int64, put func(Passage) error, gone func(document int64)) (int64, error)
+	// returns the state up to which that is everything. ErrTooOld says
+	// that since lies before what is remembered, or that other vectors are searched
+	// by now: start from nothing.
+	Changes(ctx context.Context, p tenant.Project, since State, put func(Passage) error, gone func(document int64)) (State, error)
 }
 
-// ErrTooOld says that the changes since a generation are not known any more.
+// ErrTooOld says that the changes since a state are not known any more.
 var ErrTooOld = errors.New("the index is older than what is remembered of changes")
 
 // Library keeps the indexes of the projects that are in use.
@@ -91,13 +99,26 @@ func (l *Library) At(ctx context.Context, p tenant.Project, want int64) (*Index,
 	if x = l.current(b); x.Generation() >= want {
 		return x, nil
 	}
+	before := x
+	if x.Generation() == 0 {
+		x = New(l.c, l.a) // what an earlier try left may be of another model
+	}
 	err := l.update(ctx, p, x)
 	if errors.Is(err, ErrTooOld) {
+		if x != before {
+			x.Close()
+		}
 		x = New(l.c, l.a)
 		err = l.update(ctx, p, x)
 	}
 	if err != nil {
+		if x != before {
+			x.Close()
+		}
 		return nil, fmt.Errorf("index of project %d: %w", p, err)
+	}
+	if x != before {
+		before.Close() // who holds it may still search in it
 	}
 	l.weigh(b, x)
 	return x, nil
@@ -136,7 +157,7 @@ func (l *Library) update(ctx context.Context, p tenant.Project, x *Index) error 
 		return nil
 	}
 	var deleted []int64
-	generation, err := l.src.Changes(ctx, p, x.Generation(), func(q Passage) error {
+	state, err := l.src.Changes(ctx, p, x.State(), func(q Passage) error {
 		if q.Document != document {
 			if err := finish(); err != nil {
 				return err
@@ -158,7 +179,7 @@ func (l *Library) update(ctx context.Context, p tenant.Project, x *Index) error 
 	for _, d := range deleted {
 		x.Keep(d, nil)
 	}
-	x.Seen(generation)
+	x.Reached(state)
 	return nil
 }
 
@@ -199,15 +220,6 @@ func (l *Library) drop(p tenant.Project) {
 	if b := l.shelf[p]; b != nil {
 		b.index.Close()
 		delete(l.shelf, p)
-	}
-}
-
-// Clear forgets all projects: what their indexes were built with has changed.
-func (l *Library) Clear() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for p := range l.shelf {
-		l.drop(p)
 	}
 }
 

@@ -15,13 +15,13 @@ import (
 // shelves are the passages of several projects.
 type shelves map[tenant.Project][]index.Passage
 
-func (s shelves) Changes(_ context.Context, p tenant.Project, _ int64, put func(index.Passage) error, _ func(int64)) (int64, error) {
+func (s shelves) Changes(_ context.Context, p tenant.Project, _ index.State, put func(index.Passage) error, _ func(int64)) (index.State, error) {
 	for _, x := range s[p] {
 		if err := put(x); err != nil {
-			return 0, err
+			return index.State{}, err
 		}
 	}
-	return 1, nil
+	return index.State{Generation: 1}, nil
 }
 
 // TestAProjectWithAThousandthOfTheVectorsFindsAllThatItShould: an index over all

@@ -132,8 +132,12 @@ func (s *Store) Indexed(ctx context.Context, d document.Document, model string) 
 		if err != nil {
 			return err
 		}
-		if now.State == document.Indexed && now.Model == model {
-			return nil // done by an earlier run of the job
+		if now.State == document.Indexed && now.Model == model { // done by an earlier run of the job, or chosen again meanwhile
+			const done = `UPDATE documents SET wanted = '' WHERE project_id = $1 AND id = $2 AND wanted <> '' AND reason = ''`
+			if _, err := tx.ExecContext(ctx, done, int64(d.Project), d.ID); err != nil {
+				return fmt.Errorf("end the indexing of document %d: %w", d.ID, err)
+			}
+			return nil
 		}
 		if model == "" && now.Model != "" {
 			// It has vectors, of a model that is not here now.
@@ -143,17 +147,26 @@ func (s *Store) Indexed(ctx context.Context, d document.Document, model string) 
 			}
 			return nil
 		}
+		kept := ""
+		if model != "" {
+			if kept, err = settle(ctx, tx, d.Project, model); err != nil {
+				return err
+			}
+		}
 		const q = `UPDATE documents SET state = 'indexed', model = $3, wanted = '', reason = '', error = '' WHERE project_id = $1 AND id = $2`
 		if _, err := tx.ExecContext(ctx, q, int64(d.Project), d.ID, model); err != nil {
 			return fmt.Errorf("end the indexing of document %d: %w", d.ID, err)
 		}
 		const others = `
 			DELETE FROM embeddings e USING chunks c
-			WHERE  e.project_id = $1 AND c.project_id = $1 AND e.chunk_id = c.id AND c.document_id = $2 AND e.model <> $3`
+			WHERE  e.project_id = $1 AND c.project_id = $1 AND e.chunk_id = c.id AND c.document_id = $2 AND e.model <> $3 AND e.model <> $4`
 		if model != "" {
-			if _, err := tx.ExecContext(ctx, others, int64(d.Project), d.ID, model); err != nil {
+			if _, err := tx.ExecContext(ctx, others, int64(d.Project), d.ID, model, kept); err != nil {
 				return fmt.Errorf("drop the old vectors of document %d: %w", d.ID, err)
 			}
+		}
+		if now.State == document.Indexed && model != kept {
+			return nil // ready for the day when these are searched; nothing is found otherwise until then
 		}
 		generation, err := raise(ctx, tx, d.Project, d.ID)
 		if err != nil {
@@ -192,14 +205,26 @@ func (s *Store) GaveUp(ctx context.Context, p tenant.Project, t document.Task, d
 	var d document.Document
 	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
 		var err error
-		if d, err = s.locked(ctx, tx, p, t); err != nil || !d.Extracted || d.State != document.Indexing {
+		if d, err = s.locked(ctx, tx, p, t); err != nil || !d.Extracted || d.State == document.Failed {
 			return err
+		}
+		wanted, err := s.wanted(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+		if d.State == document.Indexed {
+			// It was to get the vectors of another model, beside those that it has.
+			const q = `UPDATE documents SET reason = 'internal', error = $3 WHERE project_id = $1 AND id = $2 AND model <> $4 AND wanted = $4 AND $4 <> ''`
+			if _, err := tx.ExecContext(ctx, q, int64(p), d.ID, detail, wanted); err != nil {
+				return fmt.Errorf("give up document %d: %w", d.ID, err)
+			}
+			return nil
 		}
 		if err := s.Indexed(ctx, d, ""); err != nil {
 			return err
 		}
 		const q = `UPDATE documents SET wanted = $3, reason = 'internal', error = $4 WHERE project_id = $1 AND id = $2`
-		if _, err := tx.ExecContext(ctx, q, int64(p), d.ID, s.model(), detail); err != nil {
+		if _, err := tx.ExecContext(ctx, q, int64(p), d.ID, wanted, detail); err != nil {
 			return fmt.Errorf("give up document %d: %w", d.ID, err)
 		}
 		return nil
@@ -261,7 +286,8 @@ func (s *Store) strandedAfter(ctx context.Context, after int64, limit int) (lost
 		const q = `
 			SELECT d.project_id, d.id, d.version, coalesce(j.payload, '{}') AS payload
 			FROM   documents d LEFT JOIN jobs j ON j.project_id = d.project_id AND j.id = d.job_id
-			WHERE  d.id > $2 AND d.state = 'indexing' AND (j.id IS NULL OR j.state IN ('failed', 'dead', 'cancelled'))
+			WHERE  d.id > $2 AND (d.state = 'indexing' OR d.state = 'indexed' AND d.wanted <> '' AND d.wanted <> d.model AND d.reason = '')
+			AND    (j.id IS NULL OR j.state IN ('failed', 'dead', 'cancelled'))
 			ORDER  BY d.id LIMIT $1`
 		return tx.SelectContext(ctx, &lost, q, limit, after)
 	})
@@ -271,13 +297,16 @@ func (s *Store) strandedAfter(ctx context.Context, after int64, limit int) (lost
 	return lost, nil
 }
 
-// Backlog queues documents that are indexed without the vectors of model, at
-// most limit of them, and returns how many it queued.
-func (s *Store) Backlog(ctx context.Context, model string, limit int) (queued int, err error) {
+// Backlog queues documents that are indexed without the vectors of model, of the
+// projects that have made a choice ("": none, so that the instance's holds), at most
+// limit of them. It returns how many it queued.
+func (s *Store) Backlog(ctx context.Context, choice, model string, limit int) (queued int, err error) {
 	var projects []int64
 	err = s.db.AcrossProjects(ctx, "find documents without vectors", func(ctx context.Context, tx *sqlx.Tx) error {
-		const q = `SELECT DISTINCT project_id FROM documents WHERE state = 'indexed' AND model <> $1 AND wanted <> $1`
-		return tx.SelectContext(ctx, &projects, q, model)
+		const q = `
+			SELECT DISTINCT d.project_id FROM documents d LEFT JOIN models m ON m.project_id = d.project_id
+			WHERE  d.state = 'indexed' AND d.model <> $1 AND d.wanted <> $1 AND coalesce(m.chosen, '') = $2`
+		return tx.SelectContext(ctx, &projects, q, model, choice)
 	})
 	if err != nil {
 		return 0, fmt.Errorf("find documents without vectors: %w", err)
@@ -309,7 +338,7 @@ func (s *Store) queue(ctx context.Context, p tenant.Project, model string, limit
 			if err != nil {
 				return err
 			}
-			const mark = `UPDATE documents SET wanted = $3, job_id = $4 WHERE project_id = $1 AND id = $2`
+			const mark = `UPDATE documents SET wanted = $3, job_id = $4, reason = '', error = '' WHERE project_id = $1 AND id = $2`
 			if _, err := tx.ExecContext(ctx, mark, int64(p), r.ID, model, id); err != nil {
 				return fmt.Errorf("queue document %d: %w", r.ID, err)
 			}

@@ -15,31 +15,37 @@ import (
 )
 
 // Changes feeds an index, see index.Source.
-func (s *Store) Changes(ctx context.Context, p tenant.Project, since int64, put func(index.Passage) error, gone func(int64)) (generation int64, err error) {
+func (s *Store) Changes(ctx context.Context, p tenant.Project, since index.State, put func(index.Passage) error, gone func(int64)) (now index.State, err error) {
 	// An index may be brought up to date within somebody's unit of work; it
 	// must see what is committed, and nothing else.
 	err = s.db.InTenant(pg.Detached(ctx), p, func(ctx context.Context, tx *sqlx.Tx) error {
 		var floor int64
-		generation, floor, err = generations(ctx, tx, p)
+		now.Generation, floor, err = generations(ctx, tx, p)
 		if err != nil {
 			return err
 		}
-		if since > 0 && since < floor {
+		if since.Generation > 0 && since.Generation < floor {
 			return index.ErrTooOld
 		}
-		if generation <= since {
+		if now.Model, err = searched(ctx, tx, p); err != nil {
+			return err
+		}
+		if since.Model != "" && since.Model != now.Model {
+			return index.ErrTooOld
+		}
+		if now.Generation <= since.Generation {
 			return nil
 		}
 		// A large project is read for as long as indexing takes.
 		if _, err := tx.ExecContext(ctx, `SET LOCAL statement_timeout = '10min'`); err != nil {
 			return fmt.Errorf("allow a long read: %w", err)
 		}
-		if err := removed(ctx, tx, p, since, gone); err != nil {
+		if err := removed(ctx, tx, p, since.Generation, gone); err != nil {
 			return err
 		}
-		return s.passages(ctx, tx, p, since, put, gone)
+		return passages(ctx, tx, p, since.Generation, now.Model, put, gone)
 	})
-	return generation, err
+	return now, err
 }
 
 func generations(ctx context.Context, tx *sqlx.Tx, p tenant.Project) (generation, floor int64, err error) {
@@ -69,7 +75,7 @@ func removed(ctx context.Context, tx *sqlx.Tx, p tenant.Project, since int64, go
 	return nil
 }
 
-func (s *Store) passages(ctx context.Context, tx *sqlx.Tx, p tenant.Project, since int64, put func(index.Passage) error, gone func(int64)) (err error) {
+func passages(ctx context.Context, tx *sqlx.Tx, p tenant.Project, since int64, model string, put func(index.Passage) error, gone func(int64)) (err error) {
 	const q = `
 		SELECT d.id, d.title, d.collection, d.category, d.technology_id, d.repository_id, c.id, c.path, c.symbol, c.body, e.vector
 		FROM   documents d
@@ -77,7 +83,7 @@ func (s *Store) passages(ctx context.Context, tx *sqlx.Tx, p tenant.Project, sin
 		LEFT   JOIN embeddings e ON e.project_id = c.project_id AND e.chunk_id = c.id AND e.model = $3
 		WHERE  d.project_id = $1 AND d.generation > $2
 		ORDER  BY d.id, c.ordinal`
-	rows, err := tx.QueryContext(ctx, q, int64(p), since, s.model())
+	rows, err := tx.QueryContext(ctx, q, int64(p), since, model)
 	if err != nil {
 		return fmt.Errorf("read passages: %w", err)
 	}
@@ -204,17 +210,38 @@ func (s *Store) Statistics(ctx context.Context, p tenant.Project, collection str
 		return st, err
 	}
 	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
-		const q = `
-			SELECT count(*) FROM embeddings e
-			JOIN   chunks c ON c.project_id = e.project_id AND c.id = e.chunk_id
-			JOIN   documents d ON d.project_id = c.project_id AND d.id = c.document_id
-			WHERE  e.project_id = $1 AND e.model = $2 AND ($3 = '' OR d.collection = $3) AND ($4::bigint = 0 OR d.repository_id = $4)`
-		return tx.GetContext(ctx, &st.Embedded, q, int64(p), s.model(), collection, repository)
+		now, err := searched(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+		wanted, err := s.wanted(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+		if st.Model = now; now == "" {
+			st.Model = wanted
+		}
+		if st.Embedded, err = vectors(ctx, tx, p, st.Model, collection, repository); err != nil || wanted == "" || wanted == st.Model {
+			return err
+		}
+		st.Next = wanted
+		st.NextEmbedded, err = vectors(ctx, tx, p, wanted, collection, repository)
+		return err
 	})
-	if err != nil {
-		return st, fmt.Errorf("count vectors: %w", err)
+	return st, err
+}
+
+// vectors counts those of a model.
+func vectors(ctx context.Context, tx *sqlx.Tx, p tenant.Project, model, collection string, repository int64) (n int, err error) {
+	const q = `
+		SELECT count(*) FROM embeddings e
+		JOIN   chunks c ON c.project_id = e.project_id AND c.id = e.chunk_id
+		JOIN   documents d ON d.project_id = c.project_id AND d.id = c.document_id
+		WHERE  e.project_id = $1 AND e.model = $2 AND ($3 = '' OR d.collection = $3) AND ($4::bigint = 0 OR d.repository_id = $4)`
+	if err := tx.GetContext(ctx, &n, q, int64(p), model, collection, repository); err != nil {
+		return 0, fmt.Errorf("count vectors: %w", err)
 	}
-	return st, nil
+	return n, nil
 }
 
 // Count is the number of documents and chunks of a project.

@@ -41,8 +41,12 @@ func (s *Store) Receive(ctx context.Context, n document.Document, chunks []docum
 		if d.Job, err = enqueue(ctx, tx, d); err != nil {
 			return err
 		}
+		wanted, err := s.wanted(ctx, tx, d.Project)
+		if err != nil {
+			return err
+		}
 		const q = `UPDATE documents SET job_id = $3, chunks = $4, extracted = $5, wanted = $6 WHERE project_id = $1 AND id = $2`
-		if _, err := tx.ExecContext(ctx, q, int64(d.Project), d.ID, d.Job, d.Chunks, n.Extracted, s.model()); err != nil {
+		if _, err := tx.ExecContext(ctx, q, int64(d.Project), d.ID, d.Job, d.Chunks, n.Extracted, wanted); err != nil {
 			return fmt.Errorf("note the job of document %d: %w", d.ID, err)
 		}
 		d.Extracted = n.Extracted

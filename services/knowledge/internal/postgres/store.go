@@ -23,12 +23,12 @@ const IndexJob = "index"
 // Store keeps documents. It must be made by [New].
 type Store struct {
 	db    *pg.DB
-	model func() string // name of the model whose vectors are searched; "" without one
+	model func(choice string) string
 }
 
-// New returns a store on db. model names the model that is loaded, "" while
-// there is none.
-func New(db *pg.DB, model func() string) *Store { return &Store{db: db, model: model} }
+// New returns a store on db. model is the name of the vectors of a model that a
+// project has chosen ("": that of the instance), "" while it is not known.
+func New(db *pg.DB, model func(choice string) string) *Store { return &Store{db: db, model: model} }
 
 // separator joins the names of a heading path; extraction drops control
 // characters, so that no name holds it.
@@ -76,10 +76,12 @@ type row struct {
 }
 
 // columns are those of row; embedded counts the vectors of the document's own
-// model, or of the one ($2) that is at work on it.
+// model, or of the one that is at work on it: the one that is searched, or else
+// that of the instance ($2).
 const columns = documentColumns + `,
 	CASE WHEN d.model <> '' AND d.state = 'indexed' THEN d.chunks ELSE (
-		SELECT count(*) FROM chunks c JOIN embeddings e ON e.project_id = c.project_id AND e.chunk_id = c.id AND e.model = $2
+		SELECT count(*) FROM chunks c JOIN embeddings e ON e.project_id = c.project_id AND e.chunk_id = c.id
+			AND e.model = coalesce((SELECT nullif(m.searched, '') FROM models m WHERE m.project_id = d.project_id), $2)
 		WHERE c.project_id = d.project_id AND c.document_id = d.id) END AS embedded`
 
 // documentColumns are those of row without embedded: chunks are read within a
@@ -120,7 +122,7 @@ func (s *Store) get(ctx context.Context, tx *sqlx.Tx, p tenant.Project, id int64
 		q += ` FOR UPDATE OF d`
 	}
 	var r row
-	if err := tx.GetContext(ctx, &r, q, int64(p), s.model(), id); err != nil {
+	if err := tx.GetContext(ctx, &r, q, int64(p), s.model(""), id); err != nil {
 		if pg.NoRows(err) {
 			return document.Document{}, document.ErrNotFound
 		}
@@ -137,7 +139,7 @@ func (s *Store) bySource(ctx context.Context, tx *sqlx.Tx, n document.Document, 
 		q += ` FOR UPDATE OF d`
 	}
 	var r row
-	err := tx.GetContext(ctx, &r, q, int64(n.Project), s.model(), n.Collection, n.Source)
+	err := tx.GetContext(ctx, &r, q, int64(n.Project), s.model(""), n.Collection, n.Source)
 	if pg.NoRows(err) {
 		return document.Document{}, false, nil
 	}
@@ -196,7 +198,7 @@ func (s *Store) List(ctx context.Context, p tenant.Project, collection string, s
 		const q = `SELECT ` + columns + ` FROM documents d WHERE d.project_id = $1 AND ($3 = '' OR d.collection = $3)
 			ORDER BY d.created_at DESC, d.id DESC OFFSET $4 LIMIT $5`
 		var rows []row
-		if err := tx.SelectContext(ctx, &rows, q, int64(p), s.model(), collection, skip, limit); err != nil {
+		if err := tx.SelectContext(ctx, &rows, q, int64(p), s.model(""), collection, skip, limit); err != nil {
 			return fmt.Errorf("list documents: %w", err)
 		}
 		for _, r := range rows {

@@ -36,7 +36,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	db := pgtest.New(t, knowledge.Migrations)
-	return &world{t, db, postgres.New(db, func() string { return model })}
+	return &world{t, db, postgres.New(db, func(string) string { return model })}
 }
 
 // draft is a document with a chunk for each text.
@@ -85,14 +85,14 @@ func (w *world) embed(d document.Document, model string) {
 // changes are what an index would be told, as short lines.
 func (w *world) changes(p tenant.Project, since int64) (lines []string, generation int64) {
 	w.Helper()
-	generation, err := w.s.Changes(w.Context(), p, since, func(q index.Passage) error {
+	now, err := w.s.Changes(w.Context(), p, index.State{Generation: since}, func(q index.Passage) error {
 		lines = append(lines, fmt.Sprintf("+%d:%s:%v", q.Document, q.Body, q.Vector != nil))
 		return nil
 	}, func(d int64) { lines = append(lines, fmt.Sprintf("-%d", d)) })
 	if err != nil {
 		w.Fatal(err)
 	}
-	return lines, generation
+	return lines, now.Generation
 }
 
 // said are the events in the outbox, by name, oldest first.
@@ -288,7 +288,7 @@ func TestDeletedDocumentIsGoneAtOnce(t *testing.T) {
 	if err := w.s.Forget(t.Context(), time.Now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.s.Changes(t.Context(), 1, g, nil, nil); !errors.Is(err, index.ErrTooOld) {
+	if _, err := w.s.Changes(t.Context(), 1, index.State{Generation: g}, nil, nil); !errors.Is(err, index.ErrTooOld) {
 		t.Errorf("error %v", err)
 	}
 	if lines, g3 := w.changes(1, g2); lines != nil || g3 != g2 {
@@ -420,7 +420,7 @@ func TestGivingUpKeepsWhatIsExtracted(t *testing.T) {
 	if got, err := w.s.Get(t.Context(), 1, d.ID); err != nil || got.State != document.Indexed || got.Error != "broken" || got.Model != "" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if n, err := w.s.Backlog(t.Context(), model, 10); err != nil || n != 0 {
+	if n, err := w.s.Backlog(t.Context(), "", model, 10); err != nil || n != 0 {
 		t.Errorf("queued %d, %v: it would be tried for ever", n, err)
 	}
 	again, cs, bytes := draft(1, "a.md", "one")
@@ -527,7 +527,7 @@ func TestDocumentsWithoutVectorsAreQueuedOnce(t *testing.T) {
 	}
 	total := 0
 	for range 6 {
-		n, err := w.s.Backlog(t.Context(), model, 2)
+		n, err := w.s.Backlog(t.Context(), "", model, 2)
 		if err != nil || n > 2 {
 			t.Fatalf("queued %d, %v", n, err)
 		}
@@ -542,7 +542,7 @@ func TestDocumentsWithoutVectorsAreQueuedOnce(t *testing.T) {
 	if got, err := w.s.Get(t.Context(), 1, old.ID); err != nil || got.Model != model || got.Embedded != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	w.want("vectors of the old model", w.count(1, "embeddings"), 1)
+	w.want("vectors of the old model too, which is searched by until all have the new ones", w.count(1, "embeddings"), 2)
 }
 
 func TestPurgedProjectIsEmptyAndClosed(t *testing.T) {
@@ -566,7 +566,7 @@ func TestPurgedProjectIsEmptyAndClosed(t *testing.T) {
 	if _, _, err := w.s.Receive(t.Context(), d, cs, b); !errors.Is(err, document.ErrClosed) {
 		t.Errorf("a purged project took a document: %v", err)
 	}
-	if _, err := w.s.Changes(t.Context(), 1, 1, nil, nil); !errors.Is(err, index.ErrTooOld) {
+	if _, err := w.s.Changes(t.Context(), 1, index.State{Generation: 1}, nil, nil); !errors.Is(err, index.ErrTooOld) {
 		t.Errorf("an index of a purged project goes on: %v", err)
 	}
 	w.want("the other project", w.count(2, "documents"), 1)

@@ -45,7 +45,10 @@ func TitleField(title string, path []string, symbol string) string {
 type Statistics struct {
 	TotalDocuments int
 	TotalChunks    int
-	Embedded       int            // chunks with a vector of the present model
+	Model          string         // whose vectors are searched; "" while there is none
+	Embedded       int            // chunks with a vector of it
+	Next           string         // whose vectors are being made, to be searched when all chunks have them; "" mostly
+	NextEmbedded   int            // chunks with a vector of that
 	Documents      map[string]int // by category
 	Chunks         map[string]int // by category
 }
@@ -66,9 +69,10 @@ type Encoder interface {
 	EmbedQuery(ctx context.Context, text string) ([]float32, error)
 }
 
-// Encoders gives the encoder, or the reason why there is none.
+// Encoders gives the encoder whose vectors have a name ("": that of the instance),
+// or the reason why there is none.
 type Encoders interface {
-	Encoder() (e Encoder, missing string)
+	Encoder(ctx context.Context, model string) (e Encoder, missing string)
 }
 
 // Query is a question.
@@ -171,20 +175,23 @@ func (e *Engine) Search(ctx context.Context, p tenant.Project, q Query) (Answer,
 	if err := e.check(&q); err != nil {
 		return Answer{}, err
 	}
-	a := Answer{Mode: q.Mode, Alpha: e.c.Alpha, Method: q.Method}
+	a := Answer{Alpha: e.c.Alpha, Method: q.Method}
 	if q.Alpha != nil {
 		a.Alpha = *q.Alpha
 	}
-	vector, err := e.vector(ctx, q, &a)
-	if err != nil {
-		return Answer{}, err
-	}
-	r := index.Request{Text: q.Text, Vector: vector, Mode: a.Mode, Alpha: a.Alpha, Method: q.Method, Limit: q.Limit, Filter: q.Filter}
-	want := int64(0)
+	r := index.Request{Text: q.Text, Alpha: a.Alpha, Method: q.Method, Limit: q.Limit, Filter: q.Filter}
+	want, of := int64(0), ""
 	for try := 1; ; try++ {
 		x, err := e.indexes.At(ctx, p, want)
 		if err != nil {
 			return Answer{}, err
+		}
+		// The vector of a question is compared with those of the same model alone.
+		if model := x.Model(); r.Vector == nil || model != of {
+			if r.Vector, err = e.vector(ctx, q, x, &a); err != nil {
+				return Answer{}, err
+			}
+			r.Mode, of = a.Mode, model
 		}
 		res, err := x.Search(r)
 		if err != nil {
@@ -219,15 +226,20 @@ func passes(s Passage, f index.Filter) bool {
 		(f.Technology == 0 || s.Technology == f.Technology) && (f.Repository == 0 || s.Repository == f.Repository)
 }
 
-// vector encodes the question, and notes in a when the answer is by words
-// alone because it cannot be encoded.
-func (e *Engine) vector(ctx context.Context, q Query, a *Answer) ([]float32, error) {
+// vector encodes the question as the passages of an index were, and notes in a when
+// the answer is by words alone because it cannot be encoded. An index that has seen
+// nothing yet finds nothing either way.
+func (e *Engine) vector(ctx context.Context, q Query, x *index.Index, a *Answer) ([]float32, error) {
+	a.Mode, a.Reason = q.Mode, ""
 	if q.Mode == index.Keyword {
 		return nil, nil
 	}
-	enc, missing := e.encoders.Encoder()
+	enc, missing := e.encoders.Encoder(ctx, x.Model())
 	if enc == nil {
 		a.Mode, a.Reason = index.Keyword, missing
+		return nil, nil
+	}
+	if x.Generation() == 0 {
 		return nil, nil
 	}
 	v, err := enc.EmbedQuery(ctx, q.Text)

@@ -45,7 +45,7 @@ func (w *world) Passages(_ context.Context, _ tenant.Project, ids []int64) (map[
 	return out, w.generation, w.broken
 }
 
-func (w *world) Encoder() (search.Encoder, string) {
+func (w *world) Encoder(context.Context, string) (search.Encoder, string) {
 	if w.model == nil {
 		return nil, "the model is on holiday"
 	}
@@ -119,7 +119,7 @@ func TestWithoutModelTheAnswerSaysSo(t *testing.T) {
 // mute is an encoder that fails.
 type mute struct{ *world }
 
-func (mute) Encoder() (search.Encoder, string) { return mute{}, "" }
+func (mute) Encoder(context.Context, string) (search.Encoder, string) { return mute{}, "" }
 
 func (mute) EmbedQuery(ctx context.Context, _ string) ([]float32, error) {
 	return nil, errors.Join(errors.New("too busy"), ctx.Err())
@@ -208,5 +208,43 @@ func TestTitleFieldHoldsTitlePathAndSymbols(t *testing.T) {
 	t.Parallel()
 	if got := search.TitleField("T", []string{"A", "B"}, "f.g"); got != "T \nA \nB \nf.g" {
 		t.Errorf("%q", got)
+	}
+}
+
+// two encodes by the model that it is asked for.
+type two map[string]*encodertest.Model
+
+func (m two) Encoder(_ context.Context, model string) (search.Encoder, string) {
+	if m[model] == nil {
+		return nil, "no " + model
+	}
+	return m[model], ""
+}
+
+func TestAQuestionIsEncodedAsThePassagesOfTheIndexWere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(&encodertest.Model{})
+	w.x.Reached(index.State{Generation: 1, Model: "a"})
+	models := two{"a": {}, "b": {}}
+	e := search.NewEngine(w, w, models, search.Config{})
+	// Between the look at the index and the look at the passages another model's
+	// vectors came to be searched.
+	w.generation = 2
+	old := w.x
+	w.catchUp = func(int64) {
+		w.x = index.New(index.Config{}, &terms.Analyzer{})
+		w.put(1, "a car on the road", "a")
+		w.x.Reached(index.State{Generation: 2, Model: "b"})
+	}
+	a, err := e.Search(t.Context(), 1, search.Query{Text: "vehicle", Mode: index.Vector})
+	if err != nil || a.Mode != index.Vector || a.Reason != "" || len(a.Found) != 1 || a.Generation != 2 || w.x == old {
+		t.Errorf("%+v, %v", a, err)
+	}
+	if a, b := models["a"].Queries(), models["b"].Queries(); a != 1 || b != 1 {
+		t.Errorf("encoded %d times by the one, %d by the other", a, b)
+	}
+	w.x.Reached(index.State{Generation: 2, Model: "c"})
+	if a, err := e.Search(t.Context(), 1, search.Query{Text: "car"}); err != nil || a.Mode != index.Keyword || a.Reason != "no c" {
+		t.Errorf("a model that is not here: %+v, %v", a, err)
 	}
 }

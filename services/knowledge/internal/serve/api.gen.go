@@ -175,6 +175,24 @@ type KnowledgeSearchResult struct {
 	Title        string                 `json:"title"`
 }
 
+// KnowledgeSettings defines model for KnowledgeSettings.
+type KnowledgeSettings struct {
+	// DefaultModel That of the instance
+	DefaultModel string `json:"default_model"`
+
+	// EmbeddingModel What the project has chosen; null follows the instance
+	EmbeddingModel *string `json:"embedding_model"`
+
+	// Models What may be chosen
+	Models []string `json:"models"`
+}
+
+// KnowledgeSettingsUpdate defines model for KnowledgeSettingsUpdate.
+type KnowledgeSettingsUpdate struct {
+	// EmbeddingModel Example: bge-small-en-v1.5
+	EmbeddingModel *string `json:"embedding_model"`
+}
+
 // KnowledgeStatistics defines model for KnowledgeStatistics.
 type KnowledgeStatistics struct {
 	// Collection The collection, or `*` for all of the project
@@ -200,7 +218,13 @@ type KnowledgeStatistics struct {
 		EmbeddedChunks     int    `json:"embedded_chunks"`
 		EmbeddingDimension int    `json:"embedding_dimension"`
 		EmbeddingModel     string `json:"embedding_model"`
-		TotalChunks        int    `json:"total_chunks"`
+
+		// NextEmbeddedChunks Chunks that have a vector of it
+		NextEmbeddedChunks *int `json:"next_embedded_chunks,omitempty"`
+
+		// NextEmbeddingModel The model whose vectors are being made, and used when every chunk has one; absent mostly
+		NextEmbeddingModel *string `json:"next_embedding_model,omitempty"`
+		TotalChunks        int     `json:"total_chunks"`
 	} `json:"vector_db"`
 }
 
@@ -450,6 +474,26 @@ type QueryKnowledgeBaseParamsMode string
 // QueryKnowledgeBaseParamsFusion defines parameters for QueryKnowledgeBase.
 type QueryKnowledgeBaseParamsFusion string
 
+// GetKnowledgeSettingsParams defines parameters for GetKnowledgeSettings.
+type GetKnowledgeSettingsParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// SetKnowledgeSettingsParams defines parameters for SetKnowledgeSettings.
+type SetKnowledgeSettingsParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
 // GetKnowledgeStatisticsParams defines parameters for GetKnowledgeStatistics.
 type GetKnowledgeStatisticsParams struct {
 	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
@@ -470,3 +514,6 @@ type AddTextDocumentJSONRequestBody = TextDocument
 
 // QueryKnowledgeBaseJSONRequestBody defines body for QueryKnowledgeBase for application/json ContentType.
 type QueryKnowledgeBaseJSONRequestBody = KnowledgeSearchRequest
+
+// SetKnowledgeSettingsJSONRequestBody defines body for SetKnowledgeSettings for application/json ContentType.
+type SetKnowledgeSettingsJSONRequestBody = KnowledgeSettingsUpdate

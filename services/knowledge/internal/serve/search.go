@@ -153,7 +153,7 @@ func (h *Handlers) statistics(ctx context.Context, r within) (KnowledgeStatistic
 	if err != nil {
 		return KnowledgeStatistics{}, err
 	}
-	name, dim := h.Model.Model()
+	name, dim := h.Models.Loaded(st.Model)
 	if name == "" {
 		name = "none: search is by words"
 	}
@@ -161,6 +161,9 @@ func (h *Handlers) statistics(ctx context.Context, r within) (KnowledgeStatistic
 	out.Database.TotalEntries, out.Database.Categories = st.TotalDocuments, st.Documents
 	out.VectorDb.TotalChunks, out.VectorDb.Categories, out.VectorDb.EmbeddedChunks = st.TotalChunks, st.Chunks, st.Embedded
 	out.VectorDb.EmbeddingModel, out.VectorDb.EmbeddingDimension = name, dim
+	if st.Next != "" {
+		out.VectorDb.NextEmbeddingModel, out.VectorDb.NextEmbeddedChunks = &st.Next, &st.NextEmbedded
+	}
 	out.VectorDb.Backend, out.VectorDb.CollectionName = "postgres", out.Collection
 	return out, nil
 }

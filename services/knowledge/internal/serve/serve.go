@@ -38,9 +38,20 @@ type Searcher interface {
 	Search(ctx context.Context, p tenant.Project, q search.Query) (search.Answer, error)
 }
 
-// Model says which model is at work; "" and 0 while there is none.
-type Model interface {
-	Model() (name string, dim int)
+// Models tells of embedding models.
+type Models interface {
+	// Loaded is the name of vectors ("": those of the instance's model) and their
+	// length; "" and 0 while their model is not there.
+	Loaded(vectors string) (name string, dim int)
+	// Choices are the models that a project may choose, by the names of settings:
+	// that of the instance, and others.
+	Choices() (first string, others []string)
+}
+
+// Choosing keeps what a project has chosen; "" follows the instance.
+type Choosing interface {
+	Chosen(ctx context.Context, p tenant.Project) (name string, err error)
+	Choose(ctx context.Context, p tenant.Project, name string) error
 }
 
 // State tells what there is as facts, see [bus.OnReplay].
@@ -54,7 +65,8 @@ type Handlers struct {
 	Library Library
 	Census  Census
 	Search  Searcher
-	Model   Model
+	Models  Models
+	Choice  Choosing
 	State   State
 }
 
@@ -63,7 +75,7 @@ type Handlers struct {
 func Operations() []string {
 	return []string{
 		"queryKnowledgeBase", "addDocument", "addTextDocument", "getDocument", "listDocuments", "deleteDocument",
-		"getKnowledgeStatistics", "listCollections", "listCategories",
+		"getKnowledgeStatistics", "listCollections", "listCategories", "getKnowledgeSettings", "setKnowledgeSettings",
 	}
 }
 
@@ -78,6 +90,8 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "getKnowledgeStatistics", h.statistics)
 	bus.Request(s, "listCollections", h.collections)
 	bus.Request(s, "listCategories", h.categories)
+	bus.Request(s, "getKnowledgeSettings", h.settings)
+	bus.Command(s, "setKnowledgeSettings", h.setSettings)
 	bus.Internal(s, "countDocuments", h.count)
 	bus.OnReplay(s, func(ctx context.Context, q bus.ReplayQuery, tell bus.Telling) error {
 		return h.State.Replay(ctx, q.Project, q.Since, tell)

@@ -15,6 +15,7 @@ const Dim = 384
 // Model is an encoder.Model. The zero value is ready.
 type Model struct {
 	ID     string                                 // its name; "test-model" when empty
+	Size   int                                    // length of its vectors; Dim when 0
 	Before func(ctx context.Context, n int) error // called before a batch of n texts, may be nil
 
 	batches, texts, queries atomic.Int64
@@ -29,8 +30,13 @@ func (m *Model) Name() string {
 	return m.ID
 }
 
-// Dim is [Dim].
-func (m *Model) Dim() int { return Dim }
+// Dim is Size.
+func (m *Model) Dim() int {
+	if m.Size == 0 {
+		return Dim
+	}
+	return m.Size
+}
 
 // Count counts words and punctuation marks.
 func (m *Model) Count(text string) int {
@@ -56,15 +62,15 @@ func (m *Model) Count(text string) int {
 var synonyms = map[string]string{"automobile": "car", "vehicle": "car", "feline": "cat", "kitten": "cat", "purchase": "buy", "acquire": "buy"}
 
 func (m *Model) vector(text string) []float32 {
-	v := make([]float32, Dim)
+	v := make([]float32, m.Dim())
 	v[0] = 0.01 // no text is without direction
 	for _, w := range strings.FieldsFunc(strings.ToLower(text), func(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }) {
 		if s, ok := synonyms[w]; ok {
 			w = s
 		}
 		h := fnv.New32a()
-		h.Write([]byte(w)) // never fails
-		v[h.Sum32()%Dim]++
+		h.Write([]byte(w))             // never fails
+		v[h.Sum32()%uint32(m.Dim())]++ //nolint:gosec // G115: small
 	}
 	sum := 0.0
 	for _, x := range v {
@@ -109,6 +115,9 @@ func (m *Model) Close() error {
 
 // Texts is the number of texts embedded in batches so far.
 func (m *Model) Texts() int { return int(m.texts.Load()) }
+
+// Queries is the number of questions embedded so far.
+func (m *Model) Queries() int { return int(m.queries.Load()) }
 
 // Closed reports whether Close was called.
 func (m *Model) Closed() bool { return m.closed.Load() }
