@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/remote"
 )
 
 // Config is what can be set of the service. Begin with [DefaultConfig].
@@ -15,6 +16,7 @@ type Config struct {
 	ProjectModels []string `config:"project_models" usage:"other models that projects may choose; each that one chooses takes its memory in every process"`
 	FetchModel    bool     `config:"fetch_model" usage:"fetch the model when it is not on this machine"`
 	ModelWorkers  int      `config:"model_workers" usage:"forward passes at a time; 0 is one per processor"`
+	Endpoint      Endpoint `config:"endpoint"`
 
 	Wait          time.Duration `config:"wait" usage:"how long an upload waits for its text to be extracted and cut before it is answered 202"`
 	Extract       time.Duration `config:"extract" usage:"longest extraction of one document"`
@@ -33,6 +35,22 @@ type Config struct {
 	Orphans      time.Duration `config:"orphans" usage:"age from which an uploaded object that nothing refers to is removed; longer than any upload takes"`
 	Removals     time.Duration `config:"removals" usage:"how long removals are remembered for indexes that were not used meanwhile"`
 }
+
+// Endpoint is a service that embeds texts, which the setting model names by
+// [EndpointModel].
+type Endpoint struct {
+	Kind       string `config:"kind" usage:"how the service is spoken to: openai or gemini; empty is no service"`
+	URL        string `config:"url" usage:"its address, before /embeddings or /models; empty is the public one of the kind"`
+	Model      string `config:"model" usage:"its model, as it names it"`
+	Key        string `config:"key" secret:"true" usage:"the key that it is given"`
+	KeyFile    string `config:"key_file" usage:"a file with the key, in place of key"`
+	Dimensions int    `config:"dimensions" usage:"numbers in a vector of its"`
+}
+
+// EndpointModel is the name of the service's model among the others.
+const EndpointModel = "endpoint"
+
+func (e Endpoint) service() remote.Config { return remote.Config(e) }
 
 // DefaultConfig is right for an instance of any size.
 func DefaultConfig() Config {
@@ -63,10 +81,17 @@ func (c Config) Validate() error {
 			faults = append(faults, errors.New(msg))
 		}
 	}
+	offered := c.Endpoint.Kind != ""
+	if offered {
+		if err := c.Endpoint.service().Validate(); err != nil {
+			faults = append(faults, fmt.Errorf("endpoint.%w", err))
+		}
+	}
 	_, known := c.embedding()
-	fault(!known && !c.wordsOnly(), fmt.Sprintf("model: %q is not one of commandcenter models list", c.Model))
+	fault(!known && !c.wordsOnly() && (!offered || c.Model != EndpointModel), fmt.Sprintf("model: %q is not one of commandcenter models list", c.Model))
 	for _, name := range c.ProjectModels {
 		_, ok := embed.Named(name)
+		ok = ok || offered && name == EndpointModel
 		fault(!ok || name == "", fmt.Sprintf("project_models: %q is not one of commandcenter models list", name))
 	}
 	fault(c.wordsOnly() && len(c.ProjectModels) > 0, "project_models: without a model of the instance nothing is embedded")

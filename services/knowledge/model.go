@@ -10,6 +10,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/encoder"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/remote"
 )
 
 // known are the models that c names, and those whose vectors may be left from when
@@ -19,11 +20,18 @@ func known(c Config, log *slog.Logger) []encoder.Known {
 		return []encoder.Known{{Name: "off"}}
 	}
 	m, _ := c.embedding()
+	service := encoder.Known{Name: EndpointModel, Vectors: c.Endpoint.service().Vectors(), Choice: slices.Contains(c.ProjectModels, EndpointModel), Load: asked(c.Endpoint)}
 	first := encoder.Known{Name: m.Name, Vectors: m.Source.Name(), Load: published(m, c, log)}
-	if c.ModelDir != "" {
+	switch {
+	case c.Model == EndpointModel:
+		first = service
+	case c.ModelDir != "":
 		first = encoder.Known{Name: "model_dir", Load: inDirectory(c, log)}
 	}
 	all := []encoder.Known{first}
+	if c.Endpoint.Kind != "" && first.Name != EndpointModel {
+		all = append(all, service)
+	}
 	for _, m := range embed.Models {
 		if m.Name != first.Name {
 			all = append(all, encoder.Known{Name: m.Name, Vectors: m.Source.Name(), Choice: slices.Contains(c.ProjectModels, m.Name), Load: published(m, c, log)})
@@ -65,6 +73,17 @@ func inDirectory(c Config, log *slog.Logger) func(ctx context.Context) (encoder.
 	}
 }
 
+// asked loads nothing: it makes sure that the service embeds as it should.
+func asked(e Endpoint) func(ctx context.Context) (encoder.Model, error) {
+	return func(ctx context.Context) (encoder.Model, error) {
+		s, err := remote.Open(ctx, e.service())
+		if err != nil {
+			return nil, &encoder.Failure{Reason: encoder.Unanswered, Err: err}
+		}
+		return s, nil
+	}
+}
+
 func open(dir string, o embed.Options) (encoder.Model, error) {
 	e, err := embed.Load(dir, o)
 	if err != nil {
@@ -95,6 +114,9 @@ func whyMissing(err error, fetched bool) string {
 // advice is what to do while the model is missing. `commandcenter doctor` shows
 // it too.
 func advice(c Config) string {
+	if c.Model == EndpointModel {
+		return "It is asked for again; see model.load in the log for the cause, and the settings knowledge.endpoint."
+	}
 	m, _ := c.embedding()
 	return "It is fetched once and then kept; run `commandcenter doctor` for what else is amiss, and see model.load in the log for the cause. " +
 		"To put it there by hand, " + embed.ByHand(m)

@@ -73,4 +73,22 @@ func TestASettingNamesAModelOfTheTableOrNone(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
+	c := knowledge.DefaultConfig()
+	c.ProjectModels = []string{"all-mpnet-base-v2", knowledge.EndpointModel}
+	if err := c.Validate(); err == nil {
+		t.Error("projects may choose a service, and there is none")
+	}
+	c.Endpoint = knowledge.Endpoint{Kind: "openai", Model: "small", Dimensions: 1536}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	c.Endpoint.Dimensions = 1
+	if err := c.Validate(); err == nil || !strings.Contains(err.Error(), "endpoint.dimensions") {
+		t.Errorf("vectors of one number: %v", err)
+	}
+	c = knowledge.DefaultConfig()
+	c.Model, c.ProjectModels = "off", []string{"all-mpnet-base-v2"}
+	if err := c.Validate(); err == nil {
+		t.Error("projects may choose where nothing is embedded")
+	}
 }

@@ -192,6 +192,9 @@ func indexing(x *document.Indexer, after func(ctx context.Context, p tenant.Proj
 		if errors.Is(err, document.ErrBusy) {
 			return jobs.Wait(time.Second)
 		}
+		if errors.Is(err, document.ErrAway) { // which is no fault of the document
+			return jobs.Wait(30 * time.Second)
+		}
 		if jobs.Waits(err) {
 			return err
 		}

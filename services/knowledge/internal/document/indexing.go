@@ -80,6 +80,10 @@ var ErrMoved = errors.New("the document has moved on")
 // or at others, so that its job should not keep a worker.
 var ErrBusy = errors.New("others are at work")
 
+// ErrAway says that the model cannot be asked now, so that the job should come
+// again later.
+var ErrAway = errors.New("the embedding model is away")
+
 // aMoment is how long a job waits for a desk.
 const aMoment = 100 * time.Millisecond
 
@@ -239,6 +243,9 @@ func (x *Indexer) embed(ctx context.Context, d Document, model Embedder, done in
 			texts[i] = c.Embedded(d.Title)
 		}
 		vectors, err := model.EmbedBatch(ctx, texts, nil)
+		if errs.KindOf(err) == errs.Unavailable {
+			return fmt.Errorf("%w: %w", ErrAway, err)
+		}
 		if err != nil {
 			return fmt.Errorf("embed %d chunks: %w", len(texts), err)
 		}

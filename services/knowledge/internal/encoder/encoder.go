@@ -54,6 +54,7 @@ const (
 	Unfetchable = "the embedding model cannot be fetched: there is no network, or no source has it"
 	Damaged     = "the files of the embedding model are damaged"
 	Unreadable  = "the files of the embedding model cannot be read or written"
+	Unanswered  = "the embedding service does not answer as it should"
 	Unusable    = "the embedding model cannot be loaded"
 )
 

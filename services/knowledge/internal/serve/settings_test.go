@@ -2,8 +2,11 @@ package serve_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"testing"
 	"time"
@@ -154,5 +157,45 @@ func TestWhatMayBeChosenIsSaidAndNothingElseTaken(t *testing.T) {
 	}
 	if got := w.request("getKnowledgeSettings", admin(2), obj{}).ok(200); got.body["embedding_model"] != nil {
 		t.Errorf("of another project: %s", got.raw)
+	}
+}
+
+func TestAServiceEmbedsInPlaceOfAModelOfOurs(t *testing.T) {
+	t.Parallel()
+	m := &encodertest.Model{Size: 96}
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var q struct{ Input []string }
+		if err := json.NewDecoder(r.Body).Decode(&q); err != nil || r.Header.Get("Authorization") != "Bearer secret" {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		vectors, err := m.EmbedBatch(r.Context(), q.Input, nil)
+		if err != nil {
+			t.Error(err)
+		}
+		var data []obj
+		for i, v := range vectors {
+			data = append(data, obj{"index": i, "embedding": v})
+		}
+		if err := json.NewEncoder(w).Encode(obj{"data": data}); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(h.Close)
+	w := newWorld(t, func(d *knowledge.Deps, c *knowledge.Config) {
+		d.Load, c.Model = nil, knowledge.EndpointModel
+		c.Endpoint = knowledge.Endpoint{Kind: "openai", URL: h.URL + "/v1", Model: "small", Key: "secret", Dimensions: 96}
+	})
+	me := member(1)
+	w.indexed(me, w.text(me, "car.md", "The car stands in the garage.").ok(201).num("id"), true)
+	w.indexed(me, w.text(me, "cat.md", "The cat sits on the roof.").ok(201).num("id"), true)
+	if a, names := w.search(me, "vehicle", obj{"mode": "vector"}, obj{"limit": 1}); !slices.Equal(names, []string{"car.md"}) || a.header["CC-Search-Mode"] != "vector" {
+		t.Errorf("%v, %v", names, a.header)
+	}
+	if st := w.statistics(me); st["embedding_model"] != "openai:small@96" || st["embedding_dimension"] != 96.0 {
+		t.Errorf("%v", st)
+	}
+	if got := w.request("getKnowledgeSettings", me, obj{}).ok(200); got.body["default_model"] != "endpoint" {
+		t.Errorf("%s", got.raw)
 	}
 }
