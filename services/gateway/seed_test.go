@@ -33,6 +33,7 @@ var departures = map[string]string{
 	"listCategories: query.repository_id: narrowed by minimum":                 ids,
 	"queryKnowledgeBase: query.repository_id: default 1 is gone":               "without one the whole project is searched",
 	"queryKnowledgeBase: query.repository_id: narrowed by minimum":             ids,
+	"queryKnowledgeBase: body.limit: narrowed by maximum":                      "widened: figures of an evaluation need more results than 50, up to 200",
 	"listProjects: query.limit: narrowed by minimum, maximum":                  pages,
 	"listProjects: query.skip: narrowed by minimum, maximum":                   pages,
 	"getProject: path.project_id: narrowed by minimum":                         ids,
