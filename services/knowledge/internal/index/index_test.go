@@ -423,3 +423,63 @@ func TestManyPassagesAreRankedLikeFew(t *testing.T) {
 	}
 	graph.Close()
 }
+
+func TestSearchesStandBesideChangesOfManyPassages(t *testing.T) {
+	t.Parallel()
+	x := index.New(index.Config{Dim: 8, Graph: 100}, &terms.Analyzer{})
+	passages := func(document int64) []index.Passage {
+		r := rand.New(rand.NewPCG(uint64(document), 8))
+		ps := make([]index.Passage, 4)
+		for i := range ps {
+			v := make([]float32, 8)
+			for j := range v {
+				v[j] = float32(r.NormFloat64())
+			}
+			ps[i] = index.Passage{ID: document*4 + int64(i), Document: document, Title: "t", Body: "b", Vector: v, Collection: "c"}
+		}
+		return ps
+	}
+	if err := x.Put(passages(1)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() {
+		defer close(done)
+		for d := int64(2); d < 1000; d++ {
+			if err := x.Put(passages(d)); err != nil {
+				t.Error(err)
+			}
+			if d%2 == 0 { // and in time the slots are given anew
+				x.Keep(d, nil)
+			}
+		}
+	})
+	for range 2 {
+		all.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				res, err := x.Search(index.Request{Mode: index.Vector, Vector: []float32{1, 2, 3, 4, 5, 6, 7, 8}, Limit: 4})
+				if err != nil || len(res.Hits) != 4 {
+					t.Errorf("%d hits: %v", len(res.Hits), err)
+					return
+				}
+				x.Bytes()
+			}
+		})
+	}
+	all.Wait()
+	res, err := x.Search(index.Request{Mode: index.Vector, Vector: []float32{1, 2, 3, 4, 5, 6, 7, 8}, Limit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range res.Hits {
+		if h.Document%2 == 0 {
+			t.Errorf("found passage %d of a document that is gone", h.ID)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package vector_test
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -113,4 +114,31 @@ func BenchmarkLeg100k(b *testing.B) {
 		}
 		return slots(q.Search(k, nil, before))
 	}, func(b *testing.B) { b.ReportMetric(float64(flat.Bytes())/1e6, "MB") })
+}
+
+// BenchmarkThreshold is where a graph begins to be faster than a scan, with as
+// many hits as a hybrid search asks its legs for.
+func BenchmarkThreshold(b *testing.B) {
+	const dim, k = 384, 100
+	for _, n := range []int{2_500, 5_000, 10_000, 20_000} {
+		vectors, queries := crowd(2, n, dim)
+		for name, threshold := range map[string]int{"graph": 1, "scan": n} {
+			x := vector.New(dim, threshold)
+			for i, v := range vectors {
+				if err := x.Add(uint32(i), v); err != nil {
+					b.Fatal(err)
+				}
+			}
+			x.Settle()
+			b.Run(fmt.Sprint(n, "/", name), func(b *testing.B) {
+				for i := 0; b.Loop(); i++ {
+					q, err := x.Query(queries[i%len(queries)])
+					if err != nil {
+						b.Fatal(err)
+					}
+					q.Search(k, nil, before)
+				}
+			})
+		}
+	}
 }

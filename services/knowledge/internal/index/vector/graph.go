@@ -67,6 +67,27 @@ func newGraph(stride int) *graph {
 
 // append writes down the unit vector of slot as the next node.
 func (g *graph) append(slot uint32, u []float32) {
+	g.write(slot, func(code []int8) float32 { return encode(code, u) })
+}
+
+// take writes down what is left of another graph, in its order.
+func (g *graph) take(o *graph) {
+	blocks := *o.blocks.Load()
+	for node, slot := range o.slots {
+		if slot == none {
+			continue
+		}
+		b, i := blocks[node/nodesPerBlock], uint32(node%nodesPerBlock)
+		g.write(slot, func(code []int8) float32 {
+			copy(code, o.code(b, i))
+			return b.scale[i]
+		})
+	}
+}
+
+// write makes the next node that of slot; fill writes its code and returns the
+// scale.
+func (g *graph) write(slot uint32, fill func(code []int8) float32) {
 	node := g.total.Load()
 	blocks := *g.blocks.Load()
 	if int(node/nodesPerBlock) == len(blocks) {
@@ -74,7 +95,7 @@ func (g *graph) append(slot uint32, u []float32) {
 		g.blocks.Store(&blocks)
 	}
 	b, i := blocks[node/nodesPerBlock], node%nodesPerBlock
-	b.scale[i] = encode(g.code(b, i), u)
+	b.scale[i] = fill(g.code(b, i))
 	g.slots = append(g.slots, slot)
 	for int(slot) >= len(g.nodes) {
 		g.nodes = append(g.nodes, none)
