@@ -136,14 +136,11 @@ func (in *Inbox) once(ctx context.Context, durable string, m Meta, ordered bool,
 	if err := h(ctx); err != nil {
 		return false, err
 	}
-	err = in.c.DB.InTenant(ctx, m.Project, func(ctx context.Context, tx *sqlx.Tx) error { return outbox.Open(ctx, tx, m.Project) })
+	err = unit.CommitIn(ctx, m.Project, func(ctx context.Context, tx *sqlx.Tx) error { return outbox.Open(ctx, tx, m.Project) })
 	if errors.Is(err, outbox.ErrClosed) { // it was purged: nobody needs it any more
 		return true, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("inbox: %w", err)
-	}
-	if err := unit.Commit(ctx); err != nil {
 		return false, fmt.Errorf("inbox: commit: %w", err)
 	}
 	return false, nil

@@ -125,8 +125,9 @@ func PermissionsFor(service string, c Contract) natsd.UserSpec {
 	}
 	if c.Objects {
 		p.bucket(BucketBlobs)
-		// To walk through all of it: nothing that it could not read before.
-		p.pub("$JS.API.DIRECT.GET.OBJ_"+BucketBlobs, "$JS.API.DIRECT.GET.OBJ_"+BucketBlobs+".$O."+BucketBlobs+".C.>")
+		// To walk through all of it: nothing that it could not read before. And to
+		// see whether commands wait that refer to it.
+		p.pub("$JS.API.STREAM.INFO."+StreamCommands, "$JS.API.DIRECT.GET.OBJ_"+BucketBlobs, "$JS.API.DIRECT.GET.OBJ_"+BucketBlobs+".$O."+BucketBlobs+".C.>")
 	}
 	if len(c.Serves) > 0 || len(c.Calls) > 0 || len(c.Commands) > 0 || c.TakesCommands {
 		p.receive(kindSpill, service)

@@ -161,8 +161,8 @@ type attempt struct {
 
 // tell adds the record of a call to the outbox of tx, which commits it together
 // with the answer. No handler has a part in it, so none can forget it.
-func (s *Server) tell(ctx context.Context, tx *sqlx.Tx, p tenant.Project, t attempt) error {
-	return outbox.Add(ctx, tx, s.recordOf(ctx, p, t), outbox.At(t.accepted))
+func (s *Server) tell(ctx context.Context, tx *sqlx.Tx, p tenant.Project, t attempt, opts ...outbox.Option) error {
+	return outbox.Add(ctx, tx, s.recordOf(ctx, p, t), append(opts, outbox.At(t.accepted))...)
 }
 
 func (s *Server) recordOf(ctx context.Context, p tenant.Project, t attempt) *platformv1.CallRecorded {

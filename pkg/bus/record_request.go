@@ -103,15 +103,14 @@ func (r *openRequest) end(ctx context.Context, o outcome) outcome {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordsTake)
 	defer cancel()
 	err := db.InTenant(ctx, r.project, func(ctx context.Context, tx *sqlx.Tx) error {
-		if r.promised.Load() {
-			if err := outbox.Settle(ctx, tx, r.project, r.promise); err != nil {
-				return err
-			}
-		}
 		if silent {
-			return nil
+			return outbox.Settle(ctx, tx, r.project, r.promise)
 		}
-		if err := r.s.tell(ctx, tx, r.project, t); err != nil || also == 0 || also == r.project {
+		var settling []outbox.Option
+		if r.promised.Load() {
+			settling = append(settling, outbox.Settling(r.promise))
+		}
+		if err := r.s.tell(ctx, tx, r.project, t, settling...); err != nil || also == 0 || also == r.project {
 			return err
 		}
 		return db.InTenant(ctx, also, func(ctx context.Context, tx *sqlx.Tx) error { return r.s.tell(ctx, tx, also, t) })

@@ -15,6 +15,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
+	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
@@ -138,18 +139,11 @@ func (s *Server) run(ctx context.Context, c *incoming, d *Delivery, id tenant.Id
 		}
 		return s.settled(ctx, c, d, id, o)
 	}
-	err := s.c.DB.InTenant(work, c.project, func(ctx context.Context, tx *sqlx.Tx) error {
-		return s.keep(ctx, tx, c, d, id, o)
-	})
-	if err == nil {
-		err = unit.Commit(work)
-	}
+	err := s.keep(work, unit, c, d, id, o)
 	if errors.Is(err, outbox.ErrAnswered) {
-		unit.Rollback()
 		return s.replayed(ctx, c, d, id)
 	}
 	if errors.Is(err, outbox.ErrClosed) {
-		unit.Rollback()
 		return s.refuse(ctx, c, d, errGone)
 	}
 	if err != nil {
@@ -163,25 +157,24 @@ func (s *Server) run(ctx context.Context, c *incoming, d *Delivery, id tenant.Id
 	return nil
 }
 
-// keep stores the answer of a command and records the call, once: a second
-// answer is [outbox.ErrAnswered], and undoes both.
-func (s *Server) keep(ctx context.Context, tx *sqlx.Tx, c *incoming, d *Delivery, id tenant.Identity, o outcome) error {
-	if err := s.answers.Save(ctx, tx, record(c, id, o)); err != nil {
-		return err
-	}
-	if err := outbox.Open(ctx, tx, c.project); err != nil {
-		return err
-	}
-	return s.record(ctx, tx, c.project, attempt{
-		call: c.id.String(), op: c.op.name, id: id, principal: id.Principal, header: d.Header, accepted: c.accepted, outcome: o,
+// keep stores the answer of a command and records the call, once, and commits: a
+// second answer is [outbox.ErrAnswered], and undoes all.
+func (s *Server) keep(ctx context.Context, unit *pg.Unit, c *incoming, d *Delivery, id tenant.Identity, o outcome) error {
+	t := attempt{call: c.id.String(), op: c.op.name, id: id, principal: id.Principal, header: d.Header, accepted: c.accepted, outcome: o}
+	return unit.CommitIn(ctx, c.project, func(ctx context.Context, tx *sqlx.Tx) error {
+		return s.answers.Answer(ctx, tx, record(c, id, o), s.record(ctx, c.project, t), outbox.At(t.accepted))
 	})
+}
+
+// keepAlone is keep for an answer without a change.
+func (s *Server) keepAlone(ctx context.Context, c *incoming, d *Delivery, id tenant.Identity, o outcome) error {
+	ctx, unit := s.c.DB.Unit(ctx)
+	return s.keep(ctx, unit, c, d, id, o)
 }
 
 // settled keeps a refusal as the command's answer, and gives it.
 func (s *Server) settled(ctx context.Context, c *incoming, d *Delivery, id tenant.Identity, o outcome) error {
-	err := s.c.DB.InTenant(ctx, c.project, func(ctx context.Context, tx *sqlx.Tx) error {
-		return s.keep(ctx, tx, c, d, id, o)
-	})
+	err := s.keepAlone(ctx, c, d, id, o)
 	if errors.Is(err, outbox.ErrAnswered) {
 		return s.replayed(ctx, c, d, id)
 	}
@@ -226,9 +219,7 @@ func (s *Server) giveUp(ctx context.Context, d *Delivery, cause error) error {
 	// The handler's own time may be over.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
-	err = s.c.DB.InTenant(ctx, c.project, func(ctx context.Context, tx *sqlx.Tx) error {
-		return s.keep(ctx, tx, c, d, who.identity(), o)
-	})
+	err = s.keepAlone(ctx, c, d, who.identity(), o)
 	if err != nil && !errors.Is(err, outbox.ErrAnswered) && !errors.Is(err, outbox.ErrClosed) {
 		return fmt.Errorf("keep the failure of command %s: %w", c.id, err)
 	}

@@ -99,7 +99,7 @@ type Server struct {
 	order   []*operation
 	err     error
 	answers *outbox.Operations
-	record  func(ctx context.Context, tx *sqlx.Tx, p tenant.Project, t attempt) error // tell, but for who measures what it costs
+	record  func(ctx context.Context, p tenant.Project, t attempt) proto.Message // of a command; nil for who measures what it costs
 
 	micro    micro.Service
 	commands *Consumer
@@ -146,7 +146,8 @@ func NewServer(b *Bus, c ServerConfig) *Server {
 	}
 	s := &Server{b: b, c: c, ops: map[string]*operation{}, idle: make(chan struct{}, 1), failed: make(chan error, 1)}
 	if c.DB != nil {
-		s.answers, s.record = outbox.NewOperations(c.DB), s.tell
+		s.answers = outbox.NewOperations(c.DB)
+		s.record = func(ctx context.Context, p tenant.Project, t attempt) proto.Message { return s.recordOf(ctx, p, t) }
 	}
 	return s
 }

@@ -148,7 +148,7 @@ func Consumers(s Specs) []ConsumerSpec {
 		out = append(out, durable(stream, name, filter, inFlight))
 	}
 	for _, service := range s.Services {
-		add(StreamCommands, CommandDurable(service), "cmd.*."+service+".>", maxInFlight)
+		add(StreamCommands, CommandDurable(service), commandFilter(service), maxInFlight)
 		add(StreamJobs, JobDurable(service), "job.*."+service+".>", 256)
 	}
 	for _, d := range s.Events {

@@ -49,6 +49,9 @@ func liveSubject(p tenant.Project, job string) string { return "live." + p.Token
 // CommandDurable is the consumer from which a service takes its commands.
 func CommandDurable(service string) string { return "cmd-" + service }
 
+// commandFilter selects the commands of a service.
+func commandFilter(service string) string { return "cmd.*." + service + ".>" }
+
 // JobDurable is the consumer from which a service takes its jobs.
 func JobDurable(service string) string { return "job-" + service }
 

@@ -185,11 +185,17 @@ func (b *Bus) unsettled(ctx context.Context) (waiting bool, dead map[tenant.Proj
 	return waiting, dead, err
 }
 
+// commandsWait looks at the stream, which keeps a command until its end: the
+// figures of its consumer are behind those of the stream, and would not show one
+// that was stored just now.
 func (b *Bus) commandsWait(ctx context.Context) (bool, error) {
-	c, err := b.js.Consumer(ctx, StreamCommands, CommandDurable(b.service))
+	s, err := b.js.Stream(ctx, StreamCommands)
 	if err != nil {
 		return false, errs.Newf(errs.Unavailable, "commands: %w", err)
 	}
-	info := c.CachedInfo()
-	return info.NumPending > 0 || info.NumAckPending > 0, nil
+	info, err := s.Info(ctx, jetstream.WithSubjectFilter(commandFilter(b.service)))
+	if err != nil {
+		return false, errs.Newf(errs.Unavailable, "commands: %w", err)
+	}
+	return len(info.State.Subjects) > 0, nil
 }

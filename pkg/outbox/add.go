@@ -38,6 +38,7 @@ type addition struct {
 	at       time.Time
 	instance string
 	heard    bool
+	settles  uuid.UUID
 }
 
 // WithID sets the id of the event, and with it the Nats-Msg-Id: the same id
@@ -108,7 +109,7 @@ func rowOf(ctx context.Context, msg proto.Message, opts ...Option) (row, error) 
 	}
 	r := row{
 		MessageID: a.id, Project: tenant.Project(key.Project), Subject: d.Subject(tenant.Project(key.Project).Token()), Data: data,
-		heard: a.heard,
+		heard: a.heard, settles: a.settles,
 	}
 	if len(data) > MaxData {
 		return row{}, errs.Newf(errs.TooLarge, "event %s has %d bytes, at most %d are allowed", r.Subject, len(data), MaxData)
@@ -128,15 +129,21 @@ type row struct {
 	Subject   string
 	Header    string // JSON
 	Data      []byte
-	heard     bool // see Heard
+	heard     bool      // see Heard
+	settles   uuid.UUID // see Settling
 }
 
 // insert adds a row and returns its id.
 func insert(ctx context.Context, tx *sqlx.Tx, r row) (id int64, err error) {
-	const q = `
+	const add = `
 		INSERT INTO outbox (message_id, project_id, subject, headers, data)
 		VALUES ($1, $2, $3, $4, $5) RETURNING id`
-	if err := tx.GetContext(ctx, &id, q, r.MessageID, int64(r.Project), r.Subject, r.Header, r.Data); err != nil {
+	q, args := add, []any{r.MessageID, int64(r.Project), r.Subject, r.Header, r.Data}
+	if r.settles != uuid.Nil {
+		q = `WITH settled AS (DELETE FROM outbox_promises WHERE project_id = $2 AND message_id = $6)` + add
+		args = append(args, r.settles)
+	}
+	if err := tx.GetContext(ctx, &id, q, args...); err != nil {
 		if pg.PolicyViolation(err) {
 			return 0, fmt.Errorf("event %s is of another project than its transaction: %w", r.Subject, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/jmoiron/sqlx"
 
@@ -18,6 +19,15 @@ var ErrClosed = errors.New("the project is gone")
 // schema and one project; %s is "_shared" or nothing.
 const lockClosed = `SELECT pg_advisory_xact_lock%s(hashtext('closed in ' || current_schema()), %d)`
 
+// holdOpen is the statement by which a transaction, until it ends, holds off the
+// purge of p, and waits for one that goes on.
+func holdOpen(p tenant.Project) string {
+	return fmt.Sprintf(lockClosed, "_shared", int32(p)) //nolint:gosec // G115: projects are int4
+}
+
+// gone tells of the project %s whether another transaction has closed it.
+const gone = `EXISTS (SELECT FROM closed_projects WHERE project_id = %s AND closed_by <> pg_current_xact_id())`
+
 // Open fails with [ErrClosed] when the project of tx was purged. Until tx ends no
 // purge of the project begins, and one that goes on is waited for: what tx has
 // written is seen by the purge, or not committed. It is asked last.
@@ -27,9 +37,7 @@ func Open(ctx context.Context, tx *sqlx.Tx, p tenant.Project) error {
 	}
 	// Two statements, since each has a view of its own: the second sees what the
 	// first has waited for. Without parameters they are one round trip.
-	q := fmt.Sprintf(lockClosed+`; SELECT EXISTS (SELECT FROM closed_projects WHERE project_id = %d AND closed_by <> pg_current_xact_id())`,
-		"_shared", int32(p), int64(p)) //nolint:gosec // G115: projects are int4
-	rows, err := tx.QueryContext(ctx, q)
+	rows, err := tx.QueryContext(ctx, holdOpen(p)+"; SELECT "+fmt.Sprintf(gone, strconv.FormatInt(int64(p), 10)))
 	if err != nil {
 		return fmt.Errorf("look whether project %d is gone: %w", p, err)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
 	"github.com/commandcenter/commandcenter/pkg/outbox"
@@ -79,6 +80,56 @@ func TestWhatIsInHandIsSeenByAPurgeOrNotCommitted(t *testing.T) {
 	for _, p := range []tenant.Project{tenant.Instance, 3} {
 		must(t, db.InTenant(t.Context(), p, func(ctx context.Context, tx *sqlx.Tx) error { return outbox.Open(ctx, tx, p) }))
 	}
+}
+
+// TestAnAnswerIsSeenByAPurgeOrNotCommitted is the same for the end of a command.
+func TestAnAnswerIsSeenByAPurgeOrNotCommitted(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, pg.Schema{Name: "auth"})
+	closes := func(p tenant.Project, then func()) error {
+		return db.InTenant(t.Context(), p, func(ctx context.Context, tx *sqlx.Tx) error {
+			if err := outbox.Close(ctx, tx, p); err != nil {
+				return err
+			}
+			then()
+			_, err := tx.ExecContext(ctx, `DELETE FROM operations WHERE project_id = $1`, int64(p))
+			return err
+		})
+	}
+	answer := func(p tenant.Project, meanwhile func()) error {
+		ctx, unit := db.Unit(t.Context())
+		return unit.CommitIn(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+			rec := outbox.Operation{ID: uuid.New(), Project: p, Operation: "updateProject", Status: 200}
+			if err := outbox.NewOperations(db).Answer(ctx, tx, rec, updated(p, 1)); err != nil {
+				return err
+			}
+			meanwhile()
+			return nil
+		})
+	}
+
+	done := make(chan error, 1)
+	must(t, answer(1, func() { // is first, and the purge waits for it
+		go func() { done <- closes(1, func() {}) }()
+		waits(t, db)
+	}))
+	must(t, <-done)
+
+	answered := make(chan error, 1)
+	must(t, closes(2, func() { // is first, and the command waits for it
+		go func() { answered <- answer(2, func() {}) }()
+		waits(t, db)
+	}))
+	if err := <-answered; !errors.Is(err, outbox.ErrClosed) {
+		t.Errorf("an answer in a project that is gone: %v", err)
+	}
+	if n := left(t, db, "operations"); n != 0 {
+		t.Errorf("%d answers are left", n)
+	}
+	if n := left(t, db, "outbox"); n != 1 { // of the one that was first
+		t.Errorf("%d events, want the one of the answer that was committed", n)
+	}
+	must(t, answer(tenant.Instance, func() {}))
 }
 
 // waits returns when somebody waits for the lock of a purge.

@@ -137,40 +137,6 @@ func (o *Operations) Unknown(ctx context.Context, tx *sqlx.Tx, p tenant.Project,
 	return unknown, nil
 }
 
-// Save stores rec in tx, which must be of rec's project: with the change that
-// it answers, or alone for a refusal. It fails with [ErrAnswered] when the
-// operation has an answer, waiting for another transaction that is about to
-// store one.
-func (o *Operations) Save(ctx context.Context, tx *sqlx.Tx, rec Operation) error {
-	header, failure, err := rec.encode()
-	if err != nil {
-		return fmt.Errorf("save answer of %s: %w", rec.Operation, err)
-	}
-	if rec.Fingerprint == nil {
-		rec.Fingerprint = []byte{}
-	}
-	if rec.CreatedAt.IsZero() {
-		rec.CreatedAt = time.Now()
-	}
-	const q = `
-		INSERT INTO operations (id, project_id, principal, operation, fingerprint, status, headers, body, error, created_at, started_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-		ON CONFLICT DO NOTHING`
-	res, err := tx.ExecContext(ctx, q, rec.ID, int64(rec.Project), rec.Principal, rec.Operation, rec.Fingerprint,
-		rec.Status, header, rec.Body, failure, rec.CreatedAt.UTC(), sql.NullTime{Time: rec.StartedAt.UTC(), Valid: !rec.StartedAt.IsZero()})
-	if err != nil {
-		return fmt.Errorf("save answer of %s: %w", rec.Operation, err)
-	}
-	n, err := res.RowsAffected()
-	if err != nil {
-		return fmt.Errorf("save answer of %s: %w", rec.Operation, err)
-	}
-	if n == 0 {
-		return fmt.Errorf("save answer of %s %s: %w", rec.Operation, rec.ID, ErrAnswered)
-	}
-	return nil
-}
-
 // Finish replaces the provisional answer of rec's operation by rec's Status,
 // Header, Body and Error, in tx, which must be of rec's project. An operation
 // that is finished, or not known any more, stays as it is.

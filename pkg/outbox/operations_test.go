@@ -22,23 +22,32 @@ func in(t *testing.T, db *pg.DB, p tenant.Project, fn func(ctx context.Context, 
 	must(t, db.InTenant(t.Context(), p, fn))
 }
 
+// save stores an answer as a server does, and tells of it.
+func save(t *testing.T, db *pg.DB, rec outbox.Operation) error {
+	t.Helper()
+	ctx, unit := db.Unit(t.Context())
+	return unit.CommitIn(ctx, rec.Project, func(ctx context.Context, tx *sqlx.Tx) error {
+		return outbox.NewOperations(db).Answer(ctx, tx, rec, updated(rec.Project, 1))
+	})
+}
+
 func TestOperationsAreListedLatestFirstByStateAndPage(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t, schema)
 	answers := outbox.NewOperations(db)
 	at := time.Now().Add(-time.Hour).Truncate(time.Microsecond)
-	save := func(p tenant.Project, name string, status int, failure string, age time.Duration) uuid.UUID {
+	kept := func(p tenant.Project, name string, status int, failure string, age time.Duration) uuid.UUID {
 		rec := outbox.Operation{ID: uuid.New(), Project: p, Principal: "user:7", Operation: name, Status: status, CreatedAt: at.Add(-age), StartedAt: at}
 		if failure != "" {
 			rec.Error = json.RawMessage(failure)
 		}
-		in(t, db, p, func(ctx context.Context, tx *sqlx.Tx) error { return answers.Save(ctx, tx, rec) })
+		must(t, save(t, db, rec))
 		return rec.ID
 	}
-	oldest := save(1, "oldest", 201, "", 3*time.Minute)
-	save(1, "refused", 0, `{"kind":"conflict"}`, 2*time.Minute)
-	waiting := save(1, "waiting", outbox.Unfinished, "", time.Minute)
-	foreign := save(2, "foreign", 201, "", 0)
+	oldest := kept(1, "oldest", 201, "", 3*time.Minute)
+	kept(1, "refused", 0, `{"kind":"conflict"}`, 2*time.Minute)
+	waiting := kept(1, "waiting", outbox.Unfinished, "", time.Minute)
+	foreign := kept(2, "foreign", 201, "", 0)
 	names := func(l outbox.Listing) (got []string) {
 		t.Helper()
 		in(t, db, 1, func(ctx context.Context, tx *sqlx.Tx) error {
@@ -84,7 +93,7 @@ func TestAProvisionalAnswerIsFinishedOnceAndCanBeForgotten(t *testing.T) {
 	db := pgtest.New(t, schema)
 	answers := outbox.NewOperations(db)
 	rec := outbox.Operation{ID: uuid.New(), Project: 1, Operation: "addDocument", Status: outbox.Unfinished}
-	in(t, db, 1, func(ctx context.Context, tx *sqlx.Tx) error { return answers.Save(ctx, tx, rec) })
+	must(t, save(t, db, rec))
 	finish := func(status int, body string) {
 		rec.Status, rec.Body = status, []byte(body)
 		in(t, db, 1, func(ctx context.Context, tx *sqlx.Tx) error { return answers.Finish(ctx, tx, rec) })

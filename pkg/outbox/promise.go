@@ -37,6 +37,10 @@ func Promise(ctx context.Context, tx *sqlx.Tx, id uuid.UUID, within time.Duratio
 	return n > 0, nil
 }
 
+// Settling has the event take the promise of its project back that has this id, in
+// the same statement; none for the zero id.
+func Settling(promise uuid.UUID) Option { return func(a *addition) { a.settles = promise } }
+
 // Settle takes a promise back, in a transaction of its project.
 func Settle(ctx context.Context, tx *sqlx.Tx, p tenant.Project, id uuid.UUID) error {
 	const q = `DELETE FROM outbox_promises WHERE project_id = $1 AND message_id = $2`

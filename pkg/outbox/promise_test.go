@@ -49,11 +49,29 @@ func TestAPromiseIsSaidWhenItIsDueAndNotSettled(t *testing.T) {
 	}
 	promise(t, db, 1, settled, true, -time.Second, 2)
 	promise(t, db, 2, later, true, time.Hour, 3)
+	taken := uuid.New()
+	promise(t, db, 1, taken, true, time.Hour, 4)
+	must(t, db.InTenant(t.Context(), 2, func(ctx context.Context, tx *sqlx.Tx) error { // of another project: not settled
+		return outbox.Add(ctx, tx, updated(2, 5), outbox.Settling(taken))
+	}))
+	if n := left(t, db, "outbox_promises"); n != 4 {
+		t.Errorf("%d promises, want 4", n)
+	}
+	must(t, db.InTenant(t.Context(), 1, func(ctx context.Context, tx *sqlx.Tx) error {
+		return outbox.Add(ctx, tx, updated(1, 6), outbox.Settling(taken))
+	}))
+	if n := left(t, db, "outbox_promises"); n != 3 {
+		t.Errorf("%d promises after one is settled, want 3", n)
+	}
 	must(t, db.InTenant(t.Context(), 1, func(ctx context.Context, tx *sqlx.Tx) error { return outbox.Settle(ctx, tx, 1, settled) }))
 	h := listen(t, env.Bus("auth"))
 	start(t, db, env.Bus("auth"))
-	if m := h.next(1)[0]; m.GetVersion() != 1 || m.GetProjectId() != 1 {
-		t.Errorf("said %v", m)
+	said := map[int32]int32{}
+	for _, m := range h.next(3) {
+		said[m.GetVersion()] = m.GetProjectId()
+	}
+	if len(said) != 3 || said[5] != 2 || said[6] != 1 || said[1] != 1 {
+		t.Errorf("said %v", said)
 	}
 	if n := left(t, db, "outbox_promises"); n != 1 {
 		t.Errorf("%d promises are left, want the one that is not due", n)

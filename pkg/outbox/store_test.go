@@ -94,14 +94,14 @@ func TestTheFirstAnswerOfACommandIsKept(t *testing.T) {
 		ID: uuid.New(), Project: 1, Principal: "user:7", Operation: "createProject", Fingerprint: []byte{1, 2},
 		Status: 201, Header: map[string]string{"Location": "/x"}, Body: []byte(`{"a":1}`), CreatedAt: time.Now().Add(-time.Second),
 	}
-	save := func(rec outbox.Operation) error {
-		return db.InTenant(t.Context(), rec.Project, func(ctx context.Context, tx *sqlx.Tx) error { return answers.Save(ctx, tx, rec) })
-	}
-	must(t, save(rec))
+	must(t, save(t, db, rec))
 	second := rec
 	second.Status = 500
-	if err := save(second); !errors.Is(err, outbox.ErrAnswered) {
+	if err := save(t, db, second); !errors.Is(err, outbox.ErrAnswered) {
 		t.Fatal(err)
+	}
+	if n := left(t, db, "outbox"); n != 1 {
+		t.Errorf("told %d times of one answer", n)
 	}
 	got, found, err := outbox.NewOperations(replica).Lookup(t.Context(), rec.ID)
 	must(t, err)
@@ -120,7 +120,7 @@ func TestTheFirstAnswerOfACommandIsKept(t *testing.T) {
 		t.Fatal("an answer is its project's and nobody else's")
 	}
 	refusal := outbox.Operation{ID: uuid.New(), Project: 1, Operation: "x", Error: json.RawMessage(`{"kind":"conflict"}`)}
-	must(t, save(refusal))
+	must(t, save(t, db, refusal))
 	got, _, err = answers.Lookup(t.Context(), refusal.ID)
 	must(t, err)
 	if got.Error == nil || got.Body != nil || got.CreatedAt.IsZero() {

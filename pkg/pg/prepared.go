@@ -60,12 +60,55 @@ type preparedConn struct {
 	fullConn
 	stmts  map[string]*list.Element
 	recent *list.List // of *preparedStmt, the latest used first
+	unsure bool       // it may be inside a transaction that nobody ends
 }
 
 type preparedStmt struct {
 	query string
 	stmt  fullStmt
 }
+
+type openingKey struct{}
+
+// opening returns ctx for the beginning of a transaction whose first statements,
+// without parameters, go along with its BEGIN: one round trip for both.
+func opening(ctx context.Context, statements string) context.Context {
+	return context.WithValue(ctx, openingKey{}, statements)
+}
+
+// BeginTx begins a transaction, with its opening when ctx has one.
+func (c *preparedConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
+	first, ok := ctx.Value(openingKey{}).(string)
+	end, can := c.fullConn.(driver.Tx)
+	if !ok || !can || opts != (driver.TxOptions{}) {
+		return c.fullConn.BeginTx(ctx, opts)
+	}
+	if _, err := c.fullConn.ExecContext(ctx, "BEGIN; "+first, nil); err != nil {
+		c.unsure = true
+		return nil, err
+	}
+	return openedTx{end, ctx, c}, nil
+}
+
+// openedTx is the end of a transaction that began with its opening.
+type openedTx struct {
+	driver.Tx
+	ctx context.Context // of the transaction
+	c   *preparedConn
+}
+
+// Rollback gives up the connection of a transaction whose context has ended: the
+// server may be the reason, and would not hear it.
+func (t openedTx) Rollback() error {
+	if t.ctx.Err() != nil {
+		t.c.unsure = true
+		return driver.ErrBadConn
+	}
+	return t.Tx.Rollback()
+}
+
+// IsValid reports whether the connection may be used again.
+func (c *preparedConn) IsValid() bool { return !c.unsure && c.fullConn.IsValid() }
 
 // QueryContext runs a query. Without parameters there is nothing to prepare:
 // such texts may hold several statements.

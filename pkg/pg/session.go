@@ -60,7 +60,7 @@ func (s *Session) Tx(ctx context.Context, fn func(ctx context.Context, tx *sqlx.
 	if err != nil {
 		return fmt.Errorf("begin: %w", classify(err))
 	}
-	t := &transaction{tx: tx}
+	t := &transaction{tx: tx, now: v}
 	defer t.abandon()
 	if err := fn(enter(Detached(ctx), &scope{db: s.db, t: t, seen: &v}), tx); err != nil {
 		return classify(err)

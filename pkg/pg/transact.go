@@ -87,12 +87,18 @@ func (v visibility) set(db *DB) string {
 	return `SET LOCAL ROLE NONE; SET LOCAL app.project_id = '` + strconv.FormatInt(int64(v.project), 10) + `'`
 }
 
+// same reports whether both see the same rows.
+func (v visibility) same(other visibility) bool {
+	return v.across == other.across && v.project == other.project
+}
+
 // transaction is one transaction of the database and what hangs on its end.
 type transaction struct {
 	tx     *sqlx.Tx
 	hooks  []func()
-	points int   // savepoints so far, for their names
-	broken error // why it must not be committed
+	now    visibility // what its statements see
+	points int        // savepoints so far, for their names
+	broken error      // why it must not be committed
 }
 
 // scope is a place in a transaction from which calls may join: the function of
@@ -140,12 +146,12 @@ func (db *DB) run(ctx context.Context, v visibility, fn func(ctx context.Context
 
 // alone runs fn in a transaction of its own.
 func (db *DB) alone(ctx context.Context, v visibility, fn func(ctx context.Context, tx *sqlx.Tx) error) error {
-	t, err := db.begin(ctx)
+	t, err := db.begin(ctx, v)
 	if err != nil {
 		return err
 	}
 	defer t.abandon()
-	if err := t.call(ctx, db, v, fn, v.set(db)); err != nil {
+	if err := t.call(ctx, db, v, fn); err != nil {
 		return err
 	}
 	if err := t.seen(ctx, db); err != nil {
@@ -154,20 +160,32 @@ func (db *DB) alone(ctx context.Context, v visibility, fn func(ctx context.Conte
 	return t.commit()
 }
 
-func (db *DB) begin(ctx context.Context) (*transaction, error) {
-	tx, err := db.pool.BeginTxx(ctx, nil)
+// begin begins a transaction that sees v.
+func (db *DB) begin(ctx context.Context, v visibility) (*transaction, error) {
+	tx, err := db.pool.BeginTxx(opening(ctx, v.set(db)), nil)
 	if err != nil {
 		return nil, fmt.Errorf("begin: %w", err)
 	}
-	return &transaction{tx: tx}, nil
+	return &transaction{tx: tx, now: v}, nil
 }
 
-// call sets the visibility and runs fn inside the transaction.
-func (t *transaction) call(ctx context.Context, db *DB, v visibility, fn func(ctx context.Context, tx *sqlx.Tx) error, set string) error {
-	if _, err := t.tx.ExecContext(ctx, set); err != nil {
-		return fmt.Errorf("set the project: %w", err)
+// call runs fn inside the transaction, with the visibility v.
+func (t *transaction) call(ctx context.Context, db *DB, v visibility, fn func(ctx context.Context, tx *sqlx.Tx) error) error {
+	if !t.now.same(v) {
+		if err := t.set(ctx, v, v.set(db)); err != nil {
+			return err
+		}
 	}
 	return fn(enter(ctx, &scope{db: db, t: t, seen: &v}), t.tx)
+}
+
+// set runs statements after which the transaction sees v.
+func (t *transaction) set(ctx context.Context, v visibility, statements string) error {
+	if _, err := t.tx.ExecContext(ctx, statements); err != nil {
+		return fmt.Errorf("set the project: %w", err)
+	}
+	t.now = v
+	return nil
 }
 
 func (t *transaction) commit() error {
@@ -196,7 +214,7 @@ func (s *scope) join(ctx context.Context, v visibility, fn func(ctx context.Cont
 		return context.Cause(ctx)
 	}
 	if s.unit != nil {
-		begun, err := s.unit.enlist(s)
+		begun, err := s.unit.enlist(s, v)
 		if err != nil {
 			return err
 		}
@@ -219,7 +237,7 @@ func (s *scope) first(ctx context.Context, v visibility, fn func(ctx context.Con
 			s.unit.forget()
 		}
 	}()
-	if err := s.t.call(ctx, s.db, v, fn, v.set(s.db)); err != nil {
+	if err := s.t.call(ctx, s.db, v, fn); err != nil {
 		return err
 	}
 	ok = true
@@ -232,7 +250,7 @@ func (s *scope) nested(ctx context.Context, v visibility, fn func(ctx context.Co
 	t := s.t
 	t.points++
 	point := "cc" + strconv.Itoa(t.points)
-	hooks := len(t.hooks)
+	hooks, before := len(t.hooks), t.now
 	ok := false
 	defer func() {
 		if ok {
@@ -240,19 +258,22 @@ func (s *scope) nested(ctx context.Context, v visibility, fn func(ctx context.Co
 		}
 		t.hooks = t.hooks[:hooks]
 		// The caller's context may have ended; the savepoint must go all the same.
-		_, err := t.tx.ExecContext(context.WithoutCancel(ctx), "ROLLBACK TO SAVEPOINT "+point+"; RELEASE SAVEPOINT "+point)
+		err := t.set(context.WithoutCancel(ctx), before, "ROLLBACK TO SAVEPOINT "+point+"; RELEASE SAVEPOINT "+point)
 		if err != nil && t.broken == nil {
 			t.broken = fmt.Errorf("undo a part of the transaction: %w", err)
 		}
 	}()
-	if err := t.call(ctx, s.db, v, fn, "SAVEPOINT "+point+"; "+v.set(s.db)); err != nil {
+	if err := t.set(ctx, v, "SAVEPOINT "+point+"; "+v.set(s.db)); err != nil {
 		return err
 	}
-	back := "RELEASE SAVEPOINT " + point
-	if s.seen != nil {
-		back += "; " + s.seen.set(s.db)
+	if err := t.call(ctx, s.db, v, fn); err != nil {
+		return err
 	}
-	if _, err := t.tx.ExecContext(ctx, back); err != nil {
+	back, seen := "RELEASE SAVEPOINT "+point, v
+	if s.seen != nil {
+		back, seen = back+"; "+s.seen.set(s.db), *s.seen
+	}
+	if err := t.set(ctx, seen, back); err != nil {
 		return fmt.Errorf("end a part of the transaction: %w", err)
 	}
 	ok = true

@@ -3,7 +3,12 @@ package pg
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
 // ErrUnitOver says that a call came to a unit after its Commit or Rollback.
@@ -33,8 +38,8 @@ func (db *DB) Unit(ctx context.Context) (context.Context, *Unit) {
 }
 
 // enlist makes sure that the unit's transaction has begun, and reports whether
-// this call began it. The caller holds the scope's turn.
-func (u *Unit) enlist(s *scope) (begun bool, err error) {
+// this call, which sees v, began it. The caller holds the scope's turn.
+func (u *Unit) enlist(s *scope, v visibility) (begun bool, err error) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.over {
@@ -43,7 +48,7 @@ func (u *Unit) enlist(s *scope) (begun bool, err error) {
 	if s.t != nil {
 		return false, nil
 	}
-	t, err := s.db.begin(u.ctx)
+	t, err := s.db.begin(u.ctx, v)
 	if err != nil {
 		return false, err
 	}
@@ -98,6 +103,35 @@ func (u *Unit) Commit(ctx context.Context) error {
 		hook()
 	}
 	return nil
+}
+
+// CommitIn is [Unit.Commit] after a last call in the project p, which is no part
+// to be undone alone: when fn fails, the unit is rolled back.
+func (u *Unit) CommitIn(ctx context.Context, p tenant.Project, fn func(ctx context.Context, tx *sqlx.Tx) error) error {
+	if err := u.last(ctx, visibility{project: p}, fn); err != nil {
+		u.Rollback()
+		return classify(err)
+	}
+	return u.Commit(ctx)
+}
+
+func (u *Unit) last(ctx context.Context, v visibility, fn func(ctx context.Context, tx *sqlx.Tx) error) error {
+	s := u.scope
+	select {
+	case s.turn <- struct{}{}:
+		defer func() { <-s.turn }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	if _, err := u.enlist(s, v); err != nil {
+		return err
+	}
+	if s.t.broken != nil {
+		return fmt.Errorf("end a transaction that failed: %w", s.t.broken)
+	}
+	ctx, span := s.db.span(ctx, v, true)
+	defer span.End()
+	return s.t.call(ctx, s.db, v, fn)
 }
 
 // Rollback undoes all effects. After Commit it does nothing.

@@ -31,8 +31,7 @@ func (db *DB) BeforeCommit(ctx context.Context, p tenant.Project, fn func(ctx co
 func (t *transaction) seen(ctx context.Context, db *DB) error {
 	w, ok := ctx.Value(witnessKey{}).(*witness)
 	if ok && w.db == db && t.broken == nil {
-		v := visibility{project: w.project}
-		if err := t.call(ctx, db, v, w.see, v.set(db)); err != nil {
+		if err := t.call(ctx, db, visibility{project: w.project}, w.see); err != nil {
 			return fmt.Errorf("before the commit: %w", err)
 		}
 	}
