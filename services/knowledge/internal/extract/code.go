@@ -152,7 +152,7 @@ func (l *language) declares(text string) (name string, container bool) {
 	for _, group := range []struct {
 		res       []*regexp.Regexp
 		container bool
-	}{{l.containers, true}, {l.units, false}} {
+	}{{l.containers(), true}, {l.units(), false}} {
 		for _, re := range group.res {
 			m := re.FindStringSubmatch(text)
 			if m == nil {

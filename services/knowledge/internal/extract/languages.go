@@ -1,23 +1,32 @@
 package extract
 
-import "regexp"
+import (
+	"regexp"
+	"sync"
+)
 
 // language says how declarations of a programming language look. A pattern is
 // matched against one line without its indentation; its group "name" is the
-// symbol. Containers hold further declarations, the rest does not.
+// symbol. Containers hold further declarations, the rest does not. Patterns are
+// compiled when the language is met: all of them are a megabyte and a half.
 type language struct {
-	containers []*regexp.Regexp
-	units      []*regexp.Regexp
+	containers func() []*regexp.Regexp
+	units      func() []*regexp.Regexp
 	comments   []string // line prefixes of comments and attributes, which belong to the declaration below
 }
 
-func res(patterns ...string) []*regexp.Regexp {
-	out := make([]*regexp.Regexp, len(patterns))
-	for i, p := range patterns {
-		out[i] = regexp.MustCompile(p)
-	}
-	return out
+func res(patterns ...string) func() []*regexp.Regexp {
+	return sync.OnceValue(func() []*regexp.Regexp {
+		out := make([]*regexp.Regexp, len(patterns))
+		for i, p := range patterns {
+			out[i] = regexp.MustCompile(p)
+		}
+		return out
+	})
 }
+
+// none are the patterns that a language has not got.
+func none() []*regexp.Regexp { return nil }
 
 const (
 	id        = `(?P<name>[A-Za-z_$][\w$]*)`
@@ -135,6 +144,11 @@ var languages = aliased(map[string]*language{
 
 // aliased adds the languages that are cut like another one.
 func aliased(languages map[string]*language) map[string]*language {
+	for _, l := range languages {
+		if l.containers == nil {
+			l.containers = none
+		}
+	}
 	for alias, of := range map[string]string{"typescript": "javascript", "csharp": "java", "groovy": "java", "dart": "java", "cpp": "c", "objectivec": "c", "vue": "javascript", "svelte": "javascript"} {
 		languages[alias] = languages[of]
 	}
