@@ -102,11 +102,17 @@ func (x *Index) Close() { x.vec.Close() }
 // Put adds passages, or gives known ones their vector and filters. The words
 // are analysed before the index is locked.
 func (x *Index) Put(passages []Passage) error {
-	type analysed struct{ title, body terms.Analysis }
+	type analysed struct {
+		title, body terms.Analysis
+		labels      []string
+	}
+	analyse := func(p Passage) analysed {
+		return analysed{x.a.Analyze(p.Title), x.a.Analyze(p.Body), labels(x.a, p)}
+	}
 	words := make([]analysed, len(passages))
 	for i, p := range passages {
 		if !x.has(p.ID) {
-			words[i] = analysed{x.a.Analyze(p.Title), x.a.Analyze(p.Body)}
+			words[i] = analyse(p)
 		}
 	}
 	x.mu.Lock()
@@ -117,9 +123,9 @@ func (x *Index) Put(passages []Passage) error {
 			slot = uint32(len(x.ids))
 			w := words[i]
 			if w.body.Terms == nil { // dropped between the two looks
-				w = analysed{x.a.Analyze(p.Title), x.a.Analyze(p.Body)}
+				w = analyse(p)
 			}
-			x.lex.Add(slot, lexical.Field(w.title), lexical.Field(w.body))
+			x.lex.Add(slot, lexical.Field(w.title), lexical.Field(w.body), w.labels...)
 			x.ids = append(x.ids, p.ID)
 			x.docs = append(x.docs, p.Document)
 			x.marks = append(x.marks, [4]facet{})
@@ -258,104 +264,4 @@ func (x *Index) Reached(s State) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.generation, x.model = max(x.generation, s.Generation), s.Model
-}
-
-// Search ranks the passages that pass the filter. The error is that of a query
-// vector of the wrong dimension.
-func (x *Index) Search(r Request) (Result, error) {
-	words := x.a.Analyze(r.Text).Terms
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	res := Result{Generation: x.generation}
-	allow, any := x.allowed(r.Filter)
-	if !any || r.Limit <= 0 {
-		return res, nil
-	}
-	before := func(a, b uint32) bool { return x.ids[a] < x.ids[b] }
-	depth := max(x.c.Depth, 5*r.Limit)
-	var lq *lexical.Query
-	var vq *vector.Query
-	candidates := map[uint32]*fusion.Candidate{}
-	candidate := func(slot uint32) *fusion.Candidate {
-		c := candidates[slot]
-		if c == nil {
-			c = &fusion.Candidate{ID: x.ids[slot], Slot: slot}
-			candidates[slot] = c
-		}
-		return c
-	}
-	if r.Mode != Vector {
-		lq = x.lex.Query(words)
-		for i, h := range lq.Search(depth, allow, before) {
-			candidate(h.Slot).LexicalRank = i + 1
-		}
-	}
-	if r.Mode != Keyword && r.Vector != nil {
-		var err error
-		if vq, err = x.vec.Query(r.Vector); err != nil {
-			return res, err
-		}
-		for i, h := range vq.Search(depth, allow, before) {
-			candidate(h.Slot).VectorRank = i + 1
-		}
-	}
-	list := make([]fusion.Candidate, 0, len(candidates))
-	ceiling := 0.0
-	for slot, c := range candidates {
-		if lq != nil {
-			c.Lexical = lq.Score(slot)
-		}
-		if vq != nil {
-			c.Cosine, c.HasVector = vq.Cosine(slot)
-		}
-		list = append(list, *c)
-	}
-	if lq != nil {
-		ceiling = lq.Ceiling
-	}
-	fusion.Join(list, r.Method, weight(r, lq != nil, vq != nil), ceiling, x.c.Fusion)
-	for _, c := range list[:min(len(list), r.Limit)] {
-		res.Hits = append(res.Hits, Hit{
-			ID: c.ID, Document: x.docs[c.Slot], Score: c.Score,
-			Lexical: c.Lexical, LexicalRank: c.LexicalRank, Cosine: c.Cosine, HasVector: c.HasVector, VectorRank: c.VectorRank,
-		})
-	}
-	return res, nil
-}
-
-// weight is alpha where both legs run, and all of the one that does else.
-func weight(r Request, lexical, vector bool) float64 {
-	switch {
-	case !vector:
-		return 0
-	case !lexical:
-		return 1
-	}
-	return min(max(r.Alpha, 0), 1)
-}
-
-// allowed is the set of passages that pass the filter, nil for all; any is
-// false when none can.
-func (x *Index) allowed(f Filter) (allow *bitmap.Set, any bool) {
-	var sets []*bitmap.Set
-	for _, want := range []struct {
-		f  facet
-		on bool
-	}{
-		{facet{'c', f.Collection}, f.Collection != ""}, {facet{'k', f.Category}, f.Category != ""},
-		{facet{'t', fmt.Sprint(f.Technology)}, f.Technology != 0}, {facet{'r', fmt.Sprint(f.Repository)}, f.Repository != 0},
-	} {
-		if !want.on {
-			continue
-		}
-		s := x.facets[want.f]
-		if s == nil {
-			return nil, false
-		}
-		sets = append(sets, s)
-	}
-	if len(sets) == 0 {
-		return nil, true
-	}
-	return bitmap.And(sets...), true
 }

@@ -1,6 +1,9 @@
 package index
 
-import "github.com/commandcenter/commandcenter/services/knowledge/internal/index/fusion"
+import (
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/fusion"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/lexical"
+)
 
 // Passage is a chunk as the index needs it. Text and title of an id never
 // change: a chunk with another text is another chunk.
@@ -9,6 +12,9 @@ type Passage struct {
 	Document   int64
 	Title      string // document title, heading path and symbols
 	Body       string
+	Symbol     string    // of code, also in Title; for the field symbol of a query
+	Source     string    // name of the document, for the fields source and path
+	Language   string    // for the field lang
 	Vector     []float32 // nil while there is none
 	Collection string
 	Category   string
@@ -36,13 +42,17 @@ const (
 
 // Request is a search in one index.
 type Request struct {
-	Text   string
-	Vector []float32 // of the text; nil leaves the vector leg out
-	Mode   Mode
-	Alpha  float64 // weight of the vector leg in Hybrid, 0 to 1
-	Method fusion.Method
-	Limit  int
-	Filter Filter
+	Text      string    // in the language of package query
+	Vector    []float32 // of the text's topic; nil leaves the vector leg out
+	Mode      Mode
+	Alpha     float64 // weight of the vector leg in Hybrid, 0 to 1
+	Method    fusion.Method
+	Limit     int
+	Offset    int // how many of the best to leave out
+	Filter    Filter
+	Group     bool    // the best passage of each document alone
+	Diversity float64 // 0 to 1: how much being like a better passage counts against one
+	Explain   bool
 }
 
 // Hit is a found passage. Ranks count from 1 within a leg's candidates; 0
@@ -56,10 +66,24 @@ type Hit struct {
 	Cosine      float64
 	HasVector   bool
 	VectorRank  int
+	Others      int          // of Group: how many more passages of the document were found
+	Account     *Explanation // of Explain
+}
+
+// Explanation takes a score apart.
+type Explanation struct {
+	Terms     []lexical.Share
+	Lexical01 float64 // BM25 in 0 to 1, as it is joined
+	Cosine01  float64
+	Weight    float64 // of the vector leg
 }
 
 // Result is what a search found, best first, and the generation that it saw.
 type Result struct {
 	Hits       []Hit
 	Generation int64
+	// Total is how many passages match by words, and -1 when words were not
+	// searched for.
+	Total int
+	Terms []string // that passages were looked up by
 }

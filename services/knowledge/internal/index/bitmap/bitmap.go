@@ -71,6 +71,29 @@ func And(sets ...*Set) *Set {
 	return out
 }
 
+// Union returns the members of any of the sets, none of which is nil.
+func Union(sets ...*Set) *Set {
+	out := &Set{}
+	for _, s := range sets {
+		if len(s.words) > len(out.words) {
+			out.words = append(out.words, make([]uint64, len(s.words)-len(out.words))...)
+		}
+		for i, w := range s.words {
+			out.words[i] |= w
+		}
+	}
+	return out
+}
+
+// Minus returns the members of s that are not in t.
+func Minus(s, t *Set) *Set {
+	out := &Set{words: append([]uint64(nil), s.words...)}
+	for i := range out.words[:min(len(out.words), len(t.words))] {
+		out.words[i] &^= t.words[i]
+	}
+	return out
+}
+
 // All calls yield for each member in order until it returns false.
 func (s *Set) All(yield func(uint32) bool) {
 	for w, word := range s.words {

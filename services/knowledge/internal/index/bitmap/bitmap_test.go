@@ -50,3 +50,25 @@ func TestAndIsTheIntersection(t *testing.T) {
 		}
 	}
 }
+
+func TestUnionAndDifference(t *testing.T) {
+	t.Parallel()
+	a, b := &bitmap.Set{}, &bitmap.Set{}
+	for i := range uint32(300) {
+		if i%2 == 0 {
+			a.Add(i)
+		}
+		if i%3 == 0 && i < 100 {
+			b.Add(i)
+		}
+	}
+	u, m, n := bitmap.Union(b, a), bitmap.Minus(a, b), bitmap.Minus(b, a)
+	for i := range uint32(400) {
+		if u.Has(i) != (a.Has(i) || b.Has(i)) || m.Has(i) != (a.Has(i) && !b.Has(i)) || n.Has(i) != (b.Has(i) && !a.Has(i)) {
+			t.Fatalf("%d: union %t, differences %t %t", i, u.Has(i), m.Has(i), n.Has(i))
+		}
+	}
+	if bitmap.Union().Len() != 0 {
+		t.Error("the union of nothing has members")
+	}
+}

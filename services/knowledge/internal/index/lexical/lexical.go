@@ -2,10 +2,10 @@ package lexical
 
 import (
 	"math"
-	"sort"
 	"strings"
 
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/bitmap"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/terms"
 )
 
 // Config is the ranking. The zero value of a field takes its default.
@@ -36,6 +36,8 @@ func (c Config) withDefaults() Config {
 type Field struct {
 	Terms  []string
 	Length int
+	Names  []int32
+	Stops  []terms.Stop
 }
 
 // Hit is a passage with its score.
@@ -51,6 +53,7 @@ type posting struct {
 }
 
 type term struct {
+	name string
 	list []posting // by slot
 	peak float64   // the largest x (see score) of the list, at the reference lengths
 }
@@ -62,6 +65,7 @@ type Index struct {
 	terms   []term
 	body    []uint32 // length by slot
 	title   []uint16
+	order   [][]byte // the words of a passage one after another, see words.go
 	alive   bitmap.Set
 	n       int // alive passages
 	dead    int // slots that are not
@@ -79,11 +83,12 @@ func New(c Config) *Index {
 }
 
 // Add indexes a passage under slot, which must be above every slot that was
-// added before.
-func (x *Index) Add(slot uint32, title, body Field) {
+// added before. Labels are terms that can be asked for and do not rank.
+func (x *Index) Add(slot uint32, title, body Field, labels ...string) {
 	for int(slot) >= len(x.body) {
 		x.body = append(x.body, 0)
 		x.title = append(x.title, 0)
+		x.order = append(x.order, nil)
 	}
 	x.body[slot] = uint32(body.Length)
 	x.title[slot] = uint16(min(title.Length, math.MaxUint16))
@@ -92,8 +97,8 @@ func (x *Index) Add(slot uint32, title, body Field) {
 	x.sumBody += body.Length
 	x.sumTtl += int(x.title[slot])
 	counts := make(map[string]*posting, len(body.Terms))
-	tally := func(terms []string, in func(*posting) *uint16) {
-		for _, t := range terms {
+	tally := func(words []string, in func(*posting) *uint16) {
+		for _, t := range words {
 			p := counts[t]
 			if p == nil {
 				p = &posting{slot: slot}
@@ -106,19 +111,26 @@ func (x *Index) Add(slot uint32, title, body Field) {
 	}
 	tally(body.Terms, func(p *posting) *uint16 { return &p.body })
 	tally(title.Terms, func(p *posting) *uint16 { return &p.title })
+	for _, t := range labels {
+		if counts[t] == nil {
+			counts[t] = &posting{slot: slot}
+		}
+	}
 	for t, p := range counts {
 		id, ok := x.ids[t]
 		if !ok {
 			id = uint32(len(x.terms))
-			x.ids[strings.Clone(t)] = id // t may be a piece of a whole document
-			x.terms = append(x.terms, term{})
-			x.bytes += len(t) + 80
+			t = strings.Clone(t) // it may be a piece of a whole document
+			x.ids[t] = id
+			x.terms = append(x.terms, term{name: t})
+			x.bytes += len(t) + 96
 		}
 		e := &x.terms[id]
 		e.list = append(e.list, *p)
 		e.peak = math.Max(e.peak, x.x(*p, x.refBody, x.refTtl))
 	}
-	x.bytes += 10*len(counts) + 6
+	x.order[slot] = x.write(title, body)
+	x.bytes += 10*len(counts) + len(x.order[slot]) + 30
 	x.rebase()
 }
 
@@ -167,6 +179,8 @@ func (x *Index) Remove(slot uint32) {
 	x.dead++
 	x.sumBody -= int(x.body[slot])
 	x.sumTtl -= int(x.title[slot])
+	x.bytes -= len(x.order[slot])
+	x.order[slot] = nil
 }
 
 // Compact drops the postings of removed passages and gives the others the
@@ -174,12 +188,15 @@ func (x *Index) Remove(slot uint32) {
 func (x *Index) Compact(to []uint32) {
 	var body []uint32
 	var title []uint16
+	var order [][]byte
 	var alive bitmap.Set
 	x.alive.All(func(s uint32) bool {
 		for int(to[s]) >= len(body) {
 			body = append(body, 0)
 			title = append(title, 0)
+			order = append(order, nil)
 		}
+		order[to[s]] = x.order[s]
 		body[to[s]], title[to[s]] = x.body[s], x.title[s]
 		alive.Add(to[s])
 		return true
@@ -197,15 +214,26 @@ func (x *Index) Compact(to []uint32) {
 		if e.list = kept; len(kept) == 0 {
 			e.list = nil
 			delete(x.ids, t)
-			x.bytes -= len(t) + 80
+			x.bytes -= len(t) + 96
 		}
 	}
-	terms := make([]term, 0, len(x.ids))
-	for t, id := range x.ids {
-		x.ids[t] = uint32(len(terms))
-		terms = append(terms, x.terms[id])
+	// Terms keep their order, so that frequent ones, which came early, have
+	// small numbers.
+	left := make([]term, 0, len(x.ids))
+	moved := make([]uint32, len(x.terms))
+	for id, e := range x.terms {
+		if e.list != nil {
+			moved[id] = uint32(len(left))
+			x.ids[e.name] = moved[id]
+			left = append(left, e)
+		}
 	}
-	x.terms, x.body, x.title, x.alive, x.dead = terms, body, title, alive, 0
+	for i, o := range order {
+		x.bytes -= len(o)
+		order[i] = renumber(o, moved)
+		x.bytes += len(order[i])
+	}
+	x.terms, x.body, x.title, x.order, x.alive, x.dead = left, body, title, order, alive, 0
 	x.refBody, x.refTtl = 0, 0
 	x.rebase()
 }
@@ -215,82 +243,3 @@ func (x *Index) Len() int { return x.n }
 
 // Bytes estimates the memory of the index.
 func (x *Index) Bytes() int { return x.bytes + x.alive.Bytes() }
-
-// leg is a term of a query with its list.
-type leg struct {
-	list   []posting
-	weight float64 // inverse document frequency, times its count in the query
-	bound  float64 // of its share of any score
-	at     int
-}
-
-// Query is a query against one state of an index: it is used at once and
-// dropped before the index changes.
-type Query struct {
-	x                 *Index
-	legs              []leg // by term, so that sums are the same everywhere
-	avgBody, avgTitle float64
-	// Ceiling is the score that a passage approaches when it repeats every
-	// term of the query without end; terms that no passage has included.
-	Ceiling float64
-}
-
-// Query prepares a query of the given terms.
-func (x *Index) Query(terms []string) *Query {
-	q := &Query{x: x}
-	q.avgBody, q.avgTitle = x.averages()
-	counts := map[string]int{}
-	for _, t := range terms {
-		counts[t]++
-	}
-	names := make([]string, 0, len(counts))
-	for t := range counts {
-		names = append(names, t)
-	}
-	sort.Strings(names)
-	grow := math.Max(1, math.Max(q.avgBody/x.refBody, q.avgTitle/x.refTtl))
-	for _, t := range names {
-		var e term
-		if id, ok := x.ids[t]; ok {
-			e = x.terms[id]
-		}
-		df := len(e.list)
-		if x.dead > 0 {
-			df = 0
-			for _, p := range e.list {
-				if x.alive.Has(p.slot) {
-					df++
-				}
-			}
-		}
-		w := float64(counts[t]) * math.Log(1+(float64(x.n)-float64(df)+0.5)/(float64(df)+0.5))
-		q.Ceiling += w
-		if df > 0 {
-			peak := e.peak * grow
-			q.legs = append(q.legs, leg{list: e.list, weight: w, bound: w * peak / (x.c.K1 + peak)})
-		}
-	}
-	return q
-}
-
-// share is what one posting gives to a score.
-func (q *Query) share(l *leg, p posting) float64 {
-	v := q.x.x(p, q.avgBody, q.avgTitle)
-	return l.weight * v / (q.x.c.K1 + v)
-}
-
-// Score is the score of one passage, 0 when it has none of the terms.
-func (q *Query) Score(slot uint32) float64 {
-	if !q.x.alive.Has(slot) {
-		return 0
-	}
-	sum := 0.0
-	for i := range q.legs {
-		l := &q.legs[i]
-		j := sort.Search(len(l.list), func(j int) bool { return l.list[j].slot >= slot })
-		if j < len(l.list) && l.list[j].slot == slot {
-			sum += q.share(l, l.list[j])
-		}
-	}
-	return sum
-}

@@ -26,6 +26,18 @@ type Analysis struct {
 	// Length counts words once each: an identifier with its parts is as long
 	// as its parts. It is the length that ranking normalises by.
 	Length int
+	// Names are the places in Terms of names that stand beside their parts. They
+	// are no words of their own where the order of words counts.
+	Names []int32
+	// Stops are the stop words that were dropped.
+	Stops []Stop
+}
+
+// Stop is a stop word, by its number below NumStops, that stood before the
+// term at a place in Terms.
+type Stop struct {
+	At     int32
+	Number uint8
 }
 
 // Analyze returns the terms of text.
@@ -193,10 +205,14 @@ func (a *Analyzer) part(out *Analysis, w string) {
 	if len(w) > MaxTerm {
 		return
 	}
-	if t := a.stem(fold(w)); t != "" {
-		out.Terms = append(out.Terms, t)
-		out.Length++
+	w = fold(w)
+	t := a.stem(w)
+	if t == "" {
+		out.Stops = append(out.Stops, Stop{int32(len(out.Terms)), stop[w]}) //nolint:gosec // G115: bounded by the text
+		return
 	}
+	out.Terms = append(out.Terms, t)
+	out.Length++
 }
 
 // whole emits a name as it stands. It adds no length: its parts did.
@@ -208,6 +224,7 @@ func (a *Analyzer) whole(out *Analysis, w string) {
 	if n := len(out.Terms); n > 0 && out.Terms[n-1] == t {
 		return
 	}
+	out.Names = append(out.Names, int32(len(out.Terms))) //nolint:gosec // G115: bounded by the text
 	out.Terms = append(out.Terms, t)
 }
 
@@ -293,7 +310,7 @@ func (a *Analyzer) stem(w string) string {
 		return s
 	}
 	s = w
-	if stop[w] {
+	if _, drop := stop[w]; drop {
 		s = ""
 	} else if latinWord(w) {
 		s = english.Stem(w, true)
@@ -307,6 +324,9 @@ func (a *Analyzer) stem(w string) string {
 	return s
 }
 
+// Fold is a word as a term, but for its stem.
+func Fold(w string) string { return fold(w) }
+
 func latinWord(w string) bool {
 	for i := 0; i < len(w); i++ {
 		if w[i] < 'a' || w[i] > 'z' {
@@ -316,15 +336,18 @@ func latinWord(w string) bool {
 	return true
 }
 
-// stop are the words that carry no topic.
-var stop = func() map[string]bool {
-	m := map[string]bool{}
+// NumStops is more than there are stop words.
+const NumStops = 200
+
+// stop are the words that carry no topic, with their numbers.
+var stop = func() map[string]uint8 {
+	m := map[string]uint8{}
 	for _, w := range strings.Fields(`a about above after again against all am an and any are as at be because been before being below between both but by
 		can could did do does doing down during each few for from further had has have having he her here hers herself him himself his how i if in into is it its
 		itself just me more most my myself no nor not now of off on once only or other our ours ourselves out over own same she should so some such than that the
 		their theirs them themselves then there these they this those through to too under until up very was we were what when where which while who whom why will
 		with would you your yours yourself yourselves`) {
-		m[w] = true
+		m[w] = uint8(len(m)) //nolint:gosec // G115: below NumStops, see the test
 	}
 	return m
 }()

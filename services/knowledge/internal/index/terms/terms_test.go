@@ -95,3 +95,47 @@ func BenchmarkAnalyze(b *testing.B) {
 		a.Analyze(text)
 	}
 }
+
+func TestSpansAreWhereTheTermsAre(t *testing.T) {
+	t.Parallel()
+	var a terms.Analyzer
+	for _, c := range []struct{ text, query, want string }{
+		{"Die Größe: retries, retried ÄÖ retry.", "retry", "retries|retried|retry"},
+		{"call pkg/conf.ParseConfig now", "config", "Config"},
+		{"call pkg/conf.ParseConfig now", "ParseConfig", "ParseConfig"},
+		{"I like C++ and C#", "C++", "C++|C"},
+		{"don't stop_words here", "words", "words"},
+		{"日本語 検索", "本語", "本語"},
+		{"日本語 検索", "日本語", "日本語"},
+		{"the of", "the", ""},
+	} {
+		want := map[string]bool{}
+		for _, t := range a.Analyze(c.query).Terms {
+			want[t] = true
+		}
+		var got []string
+		for _, s := range a.Spans(c.text, func(t string) bool { return want[t] }, 10) {
+			got = append(got, string([]rune(c.text)[s.Start:s.End]))
+		}
+		if g := strings.Join(got, "|"); g != c.want {
+			t.Errorf("%q in %q is %q, want %q", c.query, c.text, g, c.want)
+		}
+	}
+	if got := a.Spans(strings.Repeat("word ", 50), func(string) bool { return true }, 7); len(got) != 7 {
+		t.Errorf("%d spans, want 7", len(got))
+	}
+}
+
+func TestStopWordsHaveNumbersAndPlaces(t *testing.T) {
+	t.Parallel()
+	var a terms.Analyzer
+	got := a.Analyze("to be or not to be exactly once")
+	if len(got.Terms) != 1 || len(got.Stops) != 7 || got.Stops[0].Number != got.Stops[4].Number || got.Stops[5].At != 0 || got.Stops[6].At != 1 {
+		t.Errorf("%+v", got)
+	}
+	for _, s := range got.Stops {
+		if s.Number >= terms.NumStops {
+			t.Errorf("number %d", s.Number)
+		}
+	}
+}
