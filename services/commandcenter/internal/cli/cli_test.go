@@ -75,7 +75,7 @@ func TestResultsAreReadable(t *testing.T) {
 			Metadata: map[string]any{"heading_path": []any{"Guide"}, "lexical": map[string]any{"score": 2.5}, "vector": map[string]any{"score": 0.5}},
 		},
 		{Title: "Other", Category: "docs", Content: "short", Metadata: map[string]any{"heading_path": "Other > Deep"}},
-	}, false)
+	}, false, 0)
 	got := out.String()
 	for _, want := range []string{" 1. Guide › Start  0.813", "docs/a.md · docs · lexical 2.500, vector 0.500", "First word", "…", " 2. Other › Deep", "    short"} {
 		if !strings.Contains(got, want) {
@@ -90,7 +90,7 @@ func TestResultsAreReadable(t *testing.T) {
 			t.Errorf("a line of %d characters", len([]rune(line)))
 		}
 	}
-	e.printResults(nil, false)
+	e.printResults(nil, false, 0)
 	if !strings.Contains(errs.String(), "Nothing found") {
 		t.Errorf("nothing: %s", errs.String())
 	}

@@ -15,9 +15,9 @@ import (
 
 type searchFlags struct {
 	mode, fusion, category, collection string
-	alpha                              float64
-	limit                              int
-	full                               bool
+	alpha, diversity                   float64
+	limit, offset, around              int
+	full, group, explain               bool
 }
 
 func (e *env) searchCommand() *cobra.Command {
@@ -27,6 +27,8 @@ func (e *env) searchCommand() *cobra.Command {
 		Short: "Search the documents of the project",
 		Example: `  commandcenter search "what survives a kill -9"
   commandcenter search outbox --mode keyword --limit 3
+  commandcenter search '"exactly once" +retry -queue' --documents
+  commandcenter search 'embed* lang:go (symbol:parse OR title:config)' --explain
   commandcenter search "how are secrets kept" --collection default --json | jq '.[0].source_file'`,
 		Args: nargs(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error { return e.search(cmd, strings.Join(args, " "), f) },
@@ -38,6 +40,11 @@ func (e *env) searchCommand() *cobra.Command {
 	fs.IntVarP(&f.limit, "limit", "n", 5, "most results")
 	fs.StringVar(&f.category, "category", "", "only this category")
 	fs.StringVar(&f.collection, "collection", "", "only this collection")
+	fs.IntVar(&f.offset, "offset", 0, "how many of the best to leave out, for a second page")
+	fs.BoolVar(&f.group, "documents", false, "the best passage of each document alone")
+	fs.Float64Var(&f.diversity, "diversity", 0, "how much likeness to a better passage counts against one, 0 to 1")
+	fs.IntVar(&f.around, "around", 0, "print as many passages before and after each, up to 3")
+	fs.BoolVar(&f.explain, "explain", false, "how the query was read, and what each word gave to a score")
 	fs.BoolVar(&f.full, "full", false, "print whole passages")
 	values(c, "mode", "hybrid", "vector", "keyword")
 	values(c, "fusion", "convex", "rrf")
@@ -62,6 +69,22 @@ func (e *env) search(cmd *cobra.Command, query string, f searchFlags) error {
 	if cmd.Flags().Changed("alpha") {
 		params.Alpha = &f.alpha
 	}
+	if f.offset != 0 {
+		params.Offset = &f.offset
+	}
+	if f.group {
+		g := client.QueryKnowledgeBaseParamsGroup("document")
+		params.Group = &g
+	}
+	if f.diversity != 0 {
+		params.Diversity = &f.diversity
+	}
+	if f.around != 0 {
+		params.Neighbours = &f.around
+	}
+	if f.explain {
+		params.Explain = &f.explain
+	}
 	if f.collection != "" {
 		params.Collection = &f.collection
 	}
@@ -81,7 +104,8 @@ func (e *env) search(cmd *cobra.Command, query string, f searchFlags) error {
 	if e.json {
 		e.print(e.Out, found)
 	} else {
-		e.printResults(found, f.full)
+		e.printResults(found, f.full, f.offset)
+		e.sayHowRead(header, len(found), f.explain)
 	}
 	if len(found) == 0 && !e.json {
 		e.sayWhyNothing(cmd.Context(), s, params.Collection)
@@ -131,7 +155,7 @@ func verb(n int) string {
 	return "are"
 }
 
-func (e *env) printResults(found []client.KnowledgeSearchResult, full bool) {
+func (e *env) printResults(found []client.KnowledgeSearchResult, full bool, offset int) {
 	if len(found) == 0 {
 		e.say("Nothing found.")
 		return
@@ -139,11 +163,15 @@ func (e *env) printResults(found []client.KnowledgeSearchResult, full bool) {
 	width := e.width()
 	for i, r := range found {
 		title := oneLine(r.Title)
-		within, content := leadingHeadings(r.Content)
+		marked := e.marked(r)
+		within, content := leadingHeadings(marked)
+		for i := range within {
+			within[i] = plainly(within[i])
+		}
 		if h := heading(r.Metadata["heading_path"], within, title); h != "" {
 			title += e.paint(e.Out, dim, " › "+h)
 		}
-		e.line("%s %s  %s", e.paint(e.Out, bold, fmt.Sprintf("%2d.", i+1)), e.paint(e.Out, bold, title), e.paint(e.Out, green, strconv.FormatFloat(r.Score, 'f', 3, 64)))
+		e.line("%s %s  %s", e.paint(e.Out, bold, fmt.Sprintf("%2d.", offset+i+1)), e.paint(e.Out, bold, title), e.paint(e.Out, green, strconv.FormatFloat(r.Score, 'f', 3, 64)))
 		var about []string
 		if r.SourceFile != nil && *r.SourceFile != r.Title {
 			about = append(about, oneLine(*r.SourceFile))
@@ -152,16 +180,36 @@ func (e *env) printResults(found []client.KnowledgeSearchResult, full bool) {
 		if legs := legs(r.Metadata); legs != "" {
 			about = append(about, legs)
 		}
+		if r.Others != nil && *r.Others > 0 {
+			about = append(about, fmt.Sprintf("%d more of this document", *r.Others))
+		}
 		e.line("    %s", e.paint(e.Out, dim, strings.Join(about, " · ")))
+		for _, l := range shares(r.Metadata) {
+			e.line("    %s", e.paint(e.Out, dim, l))
+		}
+		e.context(r.Before, width)
 		text := snippet(content, 3*(width-4))
 		if full {
-			text = r.Content
+			text = marked
 		}
 		for _, l := range wrap(text, width-4, full) {
-			e.line("    %s", l)
+			e.line("    %s", e.shine(l))
 		}
+		e.context(r.After, width)
 		if i < len(found)-1 {
 			e.line("")
+		}
+	}
+}
+
+// context prints a neighbour of a passage.
+func (e *env) context(texts *[]string, width int) {
+	if texts == nil {
+		return
+	}
+	for _, t := range *texts {
+		for _, l := range wrap(snippet(t, 2*(width-6)), width-6, false) {
+			e.line("    %s", e.paint(e.Out, dim, "┊ "+l))
 		}
 	}
 }
@@ -221,12 +269,23 @@ func legs(m map[string]any) string {
 	return strings.Join(out, ", ")
 }
 
-// snippet is the beginning of a passage on one line, cut at a word.
+// snippet is a piece of a passage on one line, cut at words: the beginning, or
+// where the first word of the query is when that lies beyond.
 func snippet(s string, most int) string {
 	s = strings.Join(strings.Fields(s), " ")
 	runes := []rune(s)
 	if len(runes) <= most {
 		return s
+	}
+	if first := slices.Index(runes, markOn); first > most*3/4 {
+		from := min(first-most/4, len(runes)-most)
+		for from < first && runes[from] != ' ' {
+			from++
+		}
+		if runes = runes[from:]; len(runes) <= most {
+			return "…" + string(runes)
+		}
+		runes = append([]rune("…"), runes...)
 	}
 	cut := string(runes[:most])
 	if i := strings.LastIndex(cut, " "); i > most/2 {

@@ -501,6 +501,21 @@ func (e QueryKnowledgeBaseParamsFusion) Valid() bool {
 	}
 }
 
+// Defines values for QueryKnowledgeBaseParamsGroup.
+const (
+	QueryKnowledgeBaseParamsGroupDocument QueryKnowledgeBaseParamsGroup = "document"
+)
+
+// Valid indicates whether the value is a known member of the QueryKnowledgeBaseParamsGroup enum.
+func (e QueryKnowledgeBaseParamsGroup) Valid() bool {
+	switch e {
+	case QueryKnowledgeBaseParamsGroupDocument:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for CallToolJSONBodyJsonrpc.
 const (
 	N20 CallToolJSONBodyJsonrpc = "2.0"
@@ -1117,6 +1132,12 @@ type KeySet struct {
 	} `json:"keys"`
 }
 
+// KnowledgeHighlight A range in code points, the end excluded.
+type KnowledgeHighlight struct {
+	End   int `json:"end"`
+	Start int `json:"start"`
+}
+
 // KnowledgeSearchRequest defines model for KnowledgeSearchRequest.
 type KnowledgeSearchRequest struct {
 	Category     *string `json:"category,omitempty"`
@@ -1127,15 +1148,26 @@ type KnowledgeSearchRequest struct {
 
 // KnowledgeSearchResult defines model for KnowledgeSearchResult.
 type KnowledgeSearchResult struct {
-	Category string `json:"category"`
-	Content  string `json:"content"`
+	// After with neighbours, the passages after
+	After *[]string `json:"after,omitempty"`
+
+	// Before with neighbours, the passages before, in order
+	Before   *[]string `json:"before,omitempty"`
+	Category string    `json:"category"`
+	Content  string    `json:"content"`
+
+	// Highlights Where words of the query are in `content`.
+	Highlights *[]KnowledgeHighlight `json:"highlights,omitempty"`
 
 	// Metadata document_id, chunk_id, chunk_index, heading_path, collection, mode, lexical and vector leg with score and rank
-	Metadata     map[string]interface{} `json:"metadata"`
-	Score        float64                `json:"score"`
-	SourceFile   *string                `json:"source_file"`
-	TechnologyId *int64                 `json:"technology_id"`
-	Title        string                 `json:"title"`
+	Metadata map[string]interface{} `json:"metadata"`
+
+	// Others with group, how many more passages of the document match by words
+	Others       *int    `json:"others,omitempty"`
+	Score        float64 `json:"score"`
+	SourceFile   *string `json:"source_file"`
+	TechnologyId *int64  `json:"technology_id"`
+	Title        string  `json:"title"`
 }
 
 // KnowledgeSettings defines model for KnowledgeSettings.
@@ -2363,6 +2395,21 @@ type QueryKnowledgeBaseParams struct {
 	// Fusion How the legs are joined, as a convex combination of normalised scores or by reciprocal rank. Without it the setting of the instance is used.
 	Fusion *QueryKnowledgeBaseParamsFusion `form:"fusion,omitempty" json:"fusion,omitempty"`
 
+	// Offset How many of the best results to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Group Answer the best passage of each document alone; `others` counts its other passages that match by words.
+	Group *QueryKnowledgeBaseParamsGroup `form:"group,omitempty" json:"group,omitempty"`
+
+	// Diversity How much it counts against a passage that it says the same as a better one, 0 to 1 (maximal marginal relevance).
+	Diversity *float64 `form:"diversity,omitempty" json:"diversity,omitempty"`
+
+	// Neighbours How many passages before and after each result to answer with it.
+	Neighbours *int `form:"neighbours,omitempty" json:"neighbours,omitempty"`
+
+	// Explain Put an account of each score into `metadata.explanation`.
+	Explain *bool `form:"explain,omitempty" json:"explain,omitempty"`
+
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 }
@@ -2372,6 +2419,9 @@ type QueryKnowledgeBaseParamsMode string
 
 // QueryKnowledgeBaseParamsFusion defines parameters for QueryKnowledgeBase.
 type QueryKnowledgeBaseParamsFusion string
+
+// QueryKnowledgeBaseParamsGroup defines parameters for QueryKnowledgeBase.
+type QueryKnowledgeBaseParamsGroup string
 
 // GetKnowledgeSettingsParams defines parameters for GetKnowledgeSettings.
 type GetKnowledgeSettingsParams struct {
@@ -3635,6 +3685,10 @@ type ClientInterface interface {
 	// Hybrid search: BM25 and sentence embeddings, fused. `score` is between 0 and 1; `metadata` explains it leg by leg.
 	// The header `CC-Search-Mode` names the legs that were used; it is `keyword` while the embedding model is missing.
 	//
+	// A sentence is a sentence. Beside it, `query` may say "exact words", `+must`, `-without`, `a AND b`, `a OR b`, `NOT a`, parentheses, `embed*`,
+	// `word~1` (one letter off, `~2` two), and `title:`, `symbol:`, `path:`, `source:`, `category:`, `collection:`, `lang:` before a word or "words".
+	// What is required or excluded holds for both legs. No text is refused for its marks; the header `CC-Search-Query` says how it was read.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with POST /api/v1/knowledge/query (the `QueryKnowledgeBase` operationId).
@@ -3644,6 +3698,10 @@ type ClientInterface interface {
 	//
 	// Hybrid search: BM25 and sentence embeddings, fused. `score` is between 0 and 1; `metadata` explains it leg by leg.
 	// The header `CC-Search-Mode` names the legs that were used; it is `keyword` while the embedding model is missing.
+	//
+	// A sentence is a sentence. Beside it, `query` may say "exact words", `+must`, `-without`, `a AND b`, `a OR b`, `NOT a`, parentheses, `embed*`,
+	// `word~1` (one letter off, `~2` two), and `title:`, `symbol:`, `path:`, `source:`, `category:`, `collection:`, `lang:` before a word or "words".
+	// What is required or excluded holds for both legs. No text is refused for its marks; the header `CC-Search-Query` says how it was read.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -5397,6 +5455,10 @@ func (c *Client) WatchDocument(ctx context.Context, documentId DocumentID, param
 // Hybrid search: BM25 and sentence embeddings, fused. `score` is between 0 and 1; `metadata` explains it leg by leg.
 // The header `CC-Search-Mode` names the legs that were used; it is `keyword` while the embedding model is missing.
 //
+// A sentence is a sentence. Beside it, `query` may say "exact words", `+must`, `-without`, `a AND b`, `a OR b`, `NOT a`, parentheses, `embed*`,
+// `word~1` (one letter off, `~2` two), and `title:`, `symbol:`, `path:`, `source:`, `category:`, `collection:`, `lang:` before a word or "words".
+// What is required or excluded holds for both legs. No text is refused for its marks; the header `CC-Search-Query` says how it was read.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with POST /api/v1/knowledge/query (the `QueryKnowledgeBase` operationId).
@@ -5416,6 +5478,10 @@ func (c *Client) QueryKnowledgeBaseWithBody(ctx context.Context, params *QueryKn
 //
 // Hybrid search: BM25 and sentence embeddings, fused. `score` is between 0 and 1; `metadata` explains it leg by leg.
 // The header `CC-Search-Mode` names the legs that were used; it is `keyword` while the embedding model is missing.
+//
+// A sentence is a sentence. Beside it, `query` may say "exact words", `+must`, `-without`, `a AND b`, `a OR b`, `NOT a`, parentheses, `embed*`,
+// `word~1` (one letter off, `~2` two), and `title:`, `symbol:`, `path:`, `source:`, `category:`, `collection:`, `lang:` before a word or "words".
+// What is required or excluded holds for both legs. No text is refused for its marks; the header `CC-Search-Query` says how it was read.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -10175,6 +10241,66 @@ func NewQueryKnowledgeBaseRequestWithBody(server string, params *QueryKnowledgeB
 
 		}
 
+		if params.Offset != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "offset", *params.Offset, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Group != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "group", *params.Group, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Diversity != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "diversity", *params.Diversity, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "number", Format: "double"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Neighbours != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "neighbours", *params.Neighbours, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Explain != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "explain", *params.Explain, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -13443,6 +13569,10 @@ type ClientWithResponsesInterface interface {
 	// Hybrid search: BM25 and sentence embeddings, fused. `score` is between 0 and 1; `metadata` explains it leg by leg.
 	// The header `CC-Search-Mode` names the legs that were used; it is `keyword` while the embedding model is missing.
 	//
+	// A sentence is a sentence. Beside it, `query` may say "exact words", `+must`, `-without`, `a AND b`, `a OR b`, `NOT a`, parentheses, `embed*`,
+	// `word~1` (one letter off, `~2` two), and `title:`, `symbol:`, `path:`, `source:`, `category:`, `collection:`, `lang:` before a word or "words".
+	// What is required or excluded holds for both legs. No text is refused for its marks; the header `CC-Search-Query` says how it was read.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with POST /api/v1/knowledge/query (the `QueryKnowledgeBase` operationId).
@@ -13452,6 +13582,10 @@ type ClientWithResponsesInterface interface {
 	//
 	// Hybrid search: BM25 and sentence embeddings, fused. `score` is between 0 and 1; `metadata` explains it leg by leg.
 	// The header `CC-Search-Mode` names the legs that were used; it is `keyword` while the embedding model is missing.
+	//
+	// A sentence is a sentence. Beside it, `query` may say "exact words", `+must`, `-without`, `a AND b`, `a OR b`, `NOT a`, parentheses, `embed*`,
+	// `word~1` (one letter off, `~2` two), and `title:`, `symbol:`, `path:`, `source:`, `category:`, `collection:`, `lang:` before a word or "words".
+	// What is required or excluded holds for both legs. No text is refused for its marks; the header `CC-Search-Query` says how it was read.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -17853,6 +17987,8 @@ type QueryKnowledgeBaseResponse200Headers struct {
 	CCIndexGeneration *int64
 	CCSearchDegraded  *string
 	CCSearchMode      *string
+	CCSearchQuery     *string
+	CCSearchTotal     *int
 }
 
 type QueryKnowledgeBaseResponse struct {
@@ -22212,6 +22348,10 @@ func (c *ClientWithResponses) WatchDocumentWithResponse(ctx context.Context, doc
 // Hybrid search: BM25 and sentence embeddings, fused. `score` is between 0 and 1; `metadata` explains it leg by leg.
 // The header `CC-Search-Mode` names the legs that were used; it is `keyword` while the embedding model is missing.
 //
+// A sentence is a sentence. Beside it, `query` may say "exact words", `+must`, `-without`, `a AND b`, `a OR b`, `NOT a`, parentheses, `embed*`,
+// `word~1` (one letter off, `~2` two), and `title:`, `symbol:`, `path:`, `source:`, `category:`, `collection:`, `lang:` before a word or "words".
+// What is required or excluded holds for both legs. No text is refused for its marks; the header `CC-Search-Query` says how it was read.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with POST /api/v1/knowledge/query (the `QueryKnowledgeBase` operationId).
@@ -22227,6 +22367,10 @@ func (c *ClientWithResponses) QueryKnowledgeBaseWithBodyWithResponse(ctx context
 //
 // Hybrid search: BM25 and sentence embeddings, fused. `score` is between 0 and 1; `metadata` explains it leg by leg.
 // The header `CC-Search-Mode` names the legs that were used; it is `keyword` while the embedding model is missing.
+//
+// A sentence is a sentence. Beside it, `query` may say "exact words", `+must`, `-without`, `a AND b`, `a OR b`, `NOT a`, parentheses, `embed*`,
+// `word~1` (one letter off, `~2` two), and `title:`, `symbol:`, `path:`, `source:`, `category:`, `collection:`, `lang:` before a word or "words".
+// What is required or excluded holds for both legs. No text is refused for its marks; the header `CC-Search-Query` says how it was read.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -26847,6 +26991,20 @@ func ParseQueryKnowledgeBaseResponse(rsp *http.Response) (*QueryKnowledgeBaseRes
 				return nil, err
 			}
 			headers.CCSearchMode = &value
+		}
+		if values := rsp.Header.Values("CC-Search-Query"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Search-Query", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCSearchQuery = &value
+		}
+		if values := rsp.Header.Values("CC-Search-Total"); len(values) > 0 {
+			var value int
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Search-Total", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCSearchTotal = &value
 		}
 		response.Headers200 = &headers
 	}

@@ -512,12 +512,12 @@ func TestWhatASearchLeavesOpenIsForTheInstanceToSay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	token := as(w.auth.token(owner))
-	for query, want := range map[string]string{"": "", "?fusion=rrf": `"fusion":"rrf"`} {
+	for query, want := range map[string]string{"": "", "?fusion=rrf": `"fusion":"rrf"`, "?explain=true&offset=3": `"explain":true`} {
 		if got := w.call("POST", "/api/v1/knowledge/query"+query, `{"query":"x"}`, token); got.status != 200 {
 			t.Fatalf("%d %s", got.status, got.body)
 		}
 		payload := w.bus.last(t).payload
-		if strings.Contains(payload, `"alpha"`) || strings.Contains(payload, `"fusion"`) != (want != "") || !strings.Contains(payload, want) {
+		if strings.Contains(payload, `"alpha"`) || strings.Contains(payload, `"fusion"`) != strings.Contains(query, "fusion") || !strings.Contains(payload, want) {
 			t.Errorf("%q: payload %s", query, payload)
 		}
 	}

@@ -77,7 +77,7 @@ func removed(ctx context.Context, tx *sqlx.Tx, p tenant.Project, since int64, go
 
 func passages(ctx context.Context, tx *sqlx.Tx, p tenant.Project, since int64, model string, put func(index.Passage) error, gone func(int64)) (err error) {
 	const q = `
-		SELECT d.id, d.title, d.collection, d.category, d.technology_id, d.repository_id, c.id, c.path, c.symbol, c.body, e.vector
+		SELECT d.id, d.title, d.collection, d.category, d.technology_id, d.repository_id, c.id, c.path, c.symbol, c.body, e.vector, d.source, d.language
 		FROM   documents d
 		LEFT   JOIN chunks c ON c.project_id = d.project_id AND c.document_id = d.id
 		LEFT   JOIN embeddings e ON e.project_id = c.project_id AND e.chunk_id = c.id AND e.model = $3
@@ -94,7 +94,7 @@ func passages(ctx context.Context, tx *sqlx.Tx, p tenant.Project, since int64, m
 		var title string
 		var path, symbol, body sql.NullString
 		var vector []byte
-		if err := rows.Scan(&x.Document, &title, &x.Collection, &x.Category, &technology, &repository, &chunk, &path, &symbol, &body, &vector); err != nil {
+		if err := rows.Scan(&x.Document, &title, &x.Collection, &x.Category, &technology, &repository, &chunk, &path, &symbol, &body, &vector, &x.Source, &x.Language); err != nil {
 			return fmt.Errorf("read passages: %w", err)
 		}
 		if !chunk.Valid {
@@ -102,6 +102,7 @@ func passages(ctx context.Context, tx *sqlx.Tx, p tenant.Project, since int64, m
 			continue
 		}
 		x.ID, x.Technology, x.Repository, x.Body = chunk.Int64, technology.Int64, repository.Int64, body.String
+		x.Symbol = symbol.String
 		x.Title = search.TitleField(title, splitPath(path.String), symbol.String)
 		if x.Vector, err = decodeVector(vector); err != nil {
 			return fmt.Errorf("read passage %d: %w", x.ID, err)
@@ -153,6 +154,41 @@ func (s *Store) Passages(ctx context.Context, p tenant.Project, ids []int64) (fo
 		return rows.Err()
 	})
 	return found, generation, err
+}
+
+// Around reads the passages next to others, see search.Shelf.
+func (s *Store) Around(ctx context.Context, p tenant.Project, ids []int64, n int) (out map[int64]search.Around, err error) {
+	out = make(map[int64]search.Around, len(ids))
+	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) (err error) {
+		const q = `
+			SELECT c.id, o.ordinal < c.ordinal, o.body
+			FROM   chunks c JOIN chunks o ON o.project_id = c.project_id AND o.document_id = c.document_id
+			       AND o.ordinal BETWEEN c.ordinal - $3 AND c.ordinal + $3 AND o.id <> c.id
+			WHERE  c.project_id = $1 AND c.id = ANY($2)
+			ORDER  BY c.id, o.ordinal`
+		rows, err := tx.QueryContext(ctx, q, int64(p), pq.Array(ids), n)
+		if err != nil {
+			return fmt.Errorf("read neighbours: %w", err)
+		}
+		defer closeRows(rows, &err)
+		for rows.Next() {
+			var id int64
+			var before bool
+			var body string
+			if err := rows.Scan(&id, &before, &body); err != nil {
+				return fmt.Errorf("read neighbours: %w", err)
+			}
+			a := out[id]
+			if before {
+				a.Before = append(a.Before, body)
+			} else {
+				a.After = append(a.After, body)
+			}
+			out[id] = a
+		}
+		return rows.Err()
+	})
+	return out, err
 }
 
 // Collections are the names in use, sorted.

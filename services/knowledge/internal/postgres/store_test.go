@@ -163,6 +163,13 @@ func TestDocumentIsReceivedIndexedAndRead(t *testing.T) {
 	if p := found[1]; p.Text != "one" || p.Document != d.ID || !slices.Equal(p.Path, []string{"A", "B"}) || p.Line != 1 || p.Chunks != 2 || p.Source != "a.md" {
 		t.Errorf("%+v", p)
 	}
+	around, err := w.s.Around(t.Context(), 1, []int64{1, 2, 99}, 2)
+	if err != nil || len(around) != 2 || !slices.Equal(around[1].After, []string{"two"}) || !slices.Equal(around[2].Before, []string{"one"}) || around[2].After != nil {
+		t.Errorf("%+v, %v", around, err)
+	}
+	if other, err := w.s.Around(t.Context(), 2, []int64{1, 2}, 2); err != nil || len(other) != 0 {
+		t.Errorf("another project reads %v, %v", other, err)
+	}
 	if now, err := w.s.Generation(t.Context(), 1); err != nil || now != g2 {
 		t.Errorf("generation %d, %v", now, err)
 	}

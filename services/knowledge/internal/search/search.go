@@ -9,6 +9,8 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/fusion"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/query"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/terms"
 )
 
 // Passage is a chunk with what its document says, as it is committed.
@@ -57,7 +59,12 @@ type Statistics struct {
 // generation is the project's at that moment.
 type Shelf interface {
 	Passages(ctx context.Context, p tenant.Project, ids []int64) (found map[int64]Passage, generation int64, err error)
+	// Around reads up to n passages on either side of each.
+	Around(ctx context.Context, p tenant.Project, ids []int64, n int) (map[int64]Around, error)
 }
+
+// Around is the texts of the passages before and after one, in order.
+type Around struct{ Before, After []string }
 
 // Indexes gives a project's index, at generation want or later.
 type Indexes interface {
@@ -83,12 +90,20 @@ type Query struct {
 	Method fusion.Method
 	Limit  int
 	Filter index.Filter
+
+	Offset     int
+	Group      bool    // one passage of each document
+	Diversity  float64 // 0 to 1
+	Neighbours int     // passages to read on either side
+	Explain    bool
 }
 
 // Found is one passage of an answer with the account of its score.
 type Found struct {
 	Passage
 	index.Hit
+	Around
+	Highlights []terms.Span // in Text
 }
 
 // Answer is what was found, best first.
@@ -99,6 +114,9 @@ type Answer struct {
 	Alpha      float64
 	Method     fusion.Method
 	Generation int64
+	Total      int    // passages that match by words; -1 when words were not searched for
+	Understood string // the query in canonical marks
+	Plain      bool   // the query is a sentence
 }
 
 // Defaults of a query.
@@ -106,6 +124,10 @@ const (
 	DefaultLimit = 5
 	MaxLimit     = 200  // recall at 100 documents takes more than 100 passages
 	MaxText      = 4096 // characters
+
+	MaxOffset     = 1000
+	MaxNeighbours = 3
+	MaxHighlights = 100 // of a passage
 )
 
 // Config is the ranking. The zero value of a field takes its default.
@@ -119,6 +141,7 @@ type Engine struct {
 	indexes  Indexes
 	shelf    Shelf
 	encoders Encoders
+	words    terms.Analyzer // of highlights
 	c        Config
 }
 
@@ -144,6 +167,14 @@ func (e *Engine) check(q *Query) error {
 		return errs.InvalidField("out_of_range", fmt.Sprintf("limit must be from 1 to %d", MaxLimit), "body", "limit")
 	case q.Alpha != nil && !(*q.Alpha >= 0 && *q.Alpha <= 1):
 		return errs.InvalidField("out_of_range", "alpha must be from 0 to 1", "query", "alpha")
+	}
+	switch {
+	case q.Offset < 0 || q.Offset > MaxOffset:
+		return errs.InvalidField("out_of_range", fmt.Sprintf("offset must be from 0 to %d", MaxOffset), "query", "offset")
+	case !(q.Diversity >= 0 && q.Diversity <= 1):
+		return errs.InvalidField("out_of_range", "diversity must be from 0 to 1", "query", "diversity")
+	case q.Neighbours < 0 || q.Neighbours > MaxNeighbours:
+		return errs.InvalidField("out_of_range", fmt.Sprintf("neighbours must be from 0 to %d", MaxNeighbours), "query", "neighbours")
 	}
 	switch q.Mode {
 	case "":
@@ -175,11 +206,15 @@ func (e *Engine) Search(ctx context.Context, p tenant.Project, q Query) (Answer,
 	if err := e.check(&q); err != nil {
 		return Answer{}, err
 	}
-	a := Answer{Alpha: e.c.Alpha, Method: q.Method}
+	understood := query.Parse(q.Text)
+	a := Answer{Alpha: e.c.Alpha, Method: q.Method, Understood: understood.String(), Plain: understood.Plain}
 	if q.Alpha != nil {
 		a.Alpha = *q.Alpha
 	}
-	r := index.Request{Text: q.Text, Alpha: a.Alpha, Method: q.Method, Limit: q.Limit, Filter: q.Filter}
+	r := index.Request{
+		Text: q.Text, Alpha: a.Alpha, Method: q.Method, Limit: q.Limit, Filter: q.Filter,
+		Offset: q.Offset, Group: q.Group, Diversity: q.Diversity, Explain: q.Explain,
+	}
 	want, of := int64(0), ""
 	for try := 1; ; try++ {
 		x, err := e.indexes.At(ctx, p, want)
@@ -188,7 +223,7 @@ func (e *Engine) Search(ctx context.Context, p tenant.Project, q Query) (Answer,
 		}
 		// The vector of a question is compared with those of the same model alone.
 		if model := x.Model(); r.Vector == nil || model != of {
-			if r.Vector, err = e.vector(ctx, q, x, &a); err != nil {
+			if r.Vector, err = e.vector(ctx, q.Mode, understood.Topic(), x, &a); err != nil {
 				return Answer{}, err
 			}
 			r.Mode, of = a.Mode, model
@@ -209,14 +244,35 @@ func (e *Engine) Search(ctx context.Context, p tenant.Project, q Query) (Answer,
 			want = generation
 			continue
 		}
-		a.Generation = res.Generation
+		a.Generation, a.Total = res.Generation, res.Total
+		wanted := make(map[string]bool, len(res.Terms))
+		for _, t := range res.Terms {
+			wanted[t] = true
+		}
 		for _, h := range res.Hits {
 			if s, ok := found[h.ID]; ok && passes(s, q.Filter) {
-				a.Found = append(a.Found, Found{Passage: s, Hit: h})
+				marks := e.words.Spans(s.Text, func(t string) bool { return wanted[t] }, MaxHighlights)
+				a.Found = append(a.Found, Found{Passage: s, Hit: h, Highlights: marks})
 			}
 		}
-		return a, nil
+		return a, e.surround(ctx, p, q.Neighbours, a.Found)
 	}
+}
+
+// surround reads what stands around the passages found.
+func (e *Engine) surround(ctx context.Context, p tenant.Project, n int, found []Found) error {
+	if n == 0 || len(found) == 0 {
+		return nil
+	}
+	ids := make([]int64, len(found))
+	for i, f := range found {
+		ids[i] = f.Passage.ID
+	}
+	around, err := e.shelf.Around(ctx, p, ids, n)
+	for i := range found {
+		found[i].Around = around[found[i].Passage.ID]
+	}
+	return err
 }
 
 // passes repeats the filter on what is committed: a document may have moved to
@@ -226,12 +282,16 @@ func passes(s Passage, f index.Filter) bool {
 		(f.Technology == 0 || s.Technology == f.Technology) && (f.Repository == 0 || s.Repository == f.Repository)
 }
 
-// vector encodes the question as the passages of an index were, and notes in a when
+// vector encodes a topic as the passages of an index were, and notes in a when
 // the answer is by words alone because it cannot be encoded. An index that has seen
 // nothing yet finds nothing either way.
-func (e *Engine) vector(ctx context.Context, q Query, x *index.Index, a *Answer) ([]float32, error) {
-	a.Mode, a.Reason = q.Mode, ""
-	if q.Mode == index.Keyword {
+func (e *Engine) vector(ctx context.Context, m index.Mode, topic string, x *index.Index, a *Answer) ([]float32, error) {
+	a.Mode, a.Reason = m, ""
+	switch {
+	case m == index.Keyword:
+		return nil, nil
+	case strings.TrimSpace(topic) == "":
+		a.Mode, a.Reason = index.Keyword, "the query has conditions and no topic"
 		return nil, nil
 	}
 	enc, missing := e.encoders.Encoder(ctx, x.Model())
@@ -242,7 +302,7 @@ func (e *Engine) vector(ctx context.Context, q Query, x *index.Index, a *Answer)
 	if x.Generation() == 0 {
 		return nil, nil
 	}
-	v, err := enc.EmbedQuery(ctx, q.Text)
+	v, err := enc.EmbedQuery(ctx, topic)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()

@@ -45,6 +45,18 @@ func (w *world) Passages(_ context.Context, _ tenant.Project, ids []int64) (map[
 	return out, w.generation, w.broken
 }
 
+func (w *world) Around(_ context.Context, _ tenant.Project, ids []int64, n int) (map[int64]search.Around, error) {
+	out := map[int64]search.Around{}
+	for _, id := range ids {
+		for i := id - int64(n); i < id; i++ {
+			if p, ok := w.passages[i]; ok {
+				out[id] = search.Around{Before: append(out[id].Before, p.Text)}
+			}
+		}
+	}
+	return out, w.broken
+}
+
 func (w *world) Encoder(context.Context, string) (search.Encoder, string) {
 	if w.model == nil {
 		return nil, "the model is on holiday"
@@ -179,6 +191,7 @@ func TestQueriesAreChecked(t *testing.T) {
 	for name, q := range map[string]search.Query{
 		"query": {Text: "  "}, "4096": {Text: strings.Repeat("x", 5000)}, "limit": {Text: "a", Limit: 201}, "alpha": {Text: "a", Alpha: &bad},
 		"mode": {Text: "a", Mode: "x"}, "fusion": {Text: "a", Method: "x"},
+		"offset": {Text: "a", Offset: 1001}, "diversity": {Text: "a", Diversity: 2}, "neighbours": {Text: "a", Neighbours: 4},
 	} {
 		_, err := search.NewEngine(w, w, w, search.Config{}).Search(t.Context(), 1, q)
 		if errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), name) {
@@ -187,6 +200,28 @@ func TestQueriesAreChecked(t *testing.T) {
 	}
 	if a := w.ask(t, search.Query{Text: `C++ & $PATH <T> "x" | ; a`}); a.Mode == "" {
 		t.Error("no answer to legitimate characters")
+	}
+}
+
+func TestAnswersSayHowTheQueryWasReadAndWhereItsWordsAre(t *testing.T) {
+	t.Parallel()
+	w := newWorld(&encodertest.Model{})
+	a := w.ask(t, search.Query{Text: `+road  vehicle -cat`, Neighbours: 1, Explain: true})
+	if got := ids(a); len(got) != 1 || got[0] != 1 || a.Understood != "+road vehicle -cat" || a.Plain || a.Total != 1 {
+		t.Errorf("%v: %+v", got, a)
+	}
+	f := a.Found[0]
+	if len(f.Highlights) != 1 || f.Text[f.Highlights[0].Start:f.Highlights[0].End] != "road" || f.Account == nil || len(f.Account.Terms) != 1 || f.Account.Weight != .5 {
+		t.Errorf("%+v, %+v", f.Highlights, f.Account)
+	}
+	if a := w.ask(t, search.Query{Text: "automobile cat", Mode: index.Keyword, Offset: 1, Neighbours: 2}); len(a.Found) != 1 || len(a.Found[0].Before) == 0 || a.Total != 2 || !a.Plain {
+		t.Errorf("second page: %+v", a)
+	}
+	if a := w.ask(t, search.Query{Text: "category:b"}); len(a.Found) != 1 || a.Mode != index.Keyword || a.Reason == "" || a.Found[0].Passage.ID != 3 {
+		t.Errorf("conditions alone: %+v", a)
+	}
+	if a := w.ask(t, search.Query{Text: "car", Mode: index.Vector}); a.Total != -1 {
+		t.Errorf("by meaning: %d in all", a.Total)
 	}
 }
 

@@ -120,6 +120,21 @@ func (e QueryKnowledgeBaseParamsFusion) Valid() bool {
 	}
 }
 
+// Defines values for QueryKnowledgeBaseParamsGroup.
+const (
+	QueryKnowledgeBaseParamsGroupDocument QueryKnowledgeBaseParamsGroup = "document"
+)
+
+// Valid indicates whether the value is a known member of the QueryKnowledgeBaseParamsGroup enum.
+func (e QueryKnowledgeBaseParamsGroup) Valid() bool {
+	switch e {
+	case QueryKnowledgeBaseParamsGroupDocument:
+		return true
+	default:
+		return false
+	}
+}
+
 // Document defines model for Document.
 type Document struct {
 	Category       string        `json:"category"`
@@ -154,6 +169,12 @@ type DocumentPage struct {
 	Total int        `json:"total"`
 }
 
+// KnowledgeHighlight A range in code points, the end excluded.
+type KnowledgeHighlight struct {
+	End   int `json:"end"`
+	Start int `json:"start"`
+}
+
 // KnowledgeSearchRequest defines model for KnowledgeSearchRequest.
 type KnowledgeSearchRequest struct {
 	Category     *string `json:"category,omitempty"`
@@ -164,15 +185,26 @@ type KnowledgeSearchRequest struct {
 
 // KnowledgeSearchResult defines model for KnowledgeSearchResult.
 type KnowledgeSearchResult struct {
-	Category string `json:"category"`
-	Content  string `json:"content"`
+	// After with neighbours, the passages after
+	After *[]string `json:"after,omitempty"`
+
+	// Before with neighbours, the passages before, in order
+	Before   *[]string `json:"before,omitempty"`
+	Category string    `json:"category"`
+	Content  string    `json:"content"`
+
+	// Highlights Where words of the query are in `content`.
+	Highlights *[]KnowledgeHighlight `json:"highlights,omitempty"`
 
 	// Metadata document_id, chunk_id, chunk_index, heading_path, collection, mode, lexical and vector leg with score and rank
-	Metadata     map[string]interface{} `json:"metadata"`
-	Score        float64                `json:"score"`
-	SourceFile   *string                `json:"source_file"`
-	TechnologyId *int64                 `json:"technology_id"`
-	Title        string                 `json:"title"`
+	Metadata map[string]interface{} `json:"metadata"`
+
+	// Others with group, how many more passages of the document match by words
+	Others       *int    `json:"others,omitempty"`
+	Score        float64 `json:"score"`
+	SourceFile   *string `json:"source_file"`
+	TechnologyId *int64  `json:"technology_id"`
+	Title        string  `json:"title"`
 }
 
 // KnowledgeSettings defines model for KnowledgeSettings.
@@ -464,6 +496,21 @@ type QueryKnowledgeBaseParams struct {
 	// Fusion How the legs are joined, as a convex combination of normalised scores or by reciprocal rank. Without it the setting of the instance is used.
 	Fusion *QueryKnowledgeBaseParamsFusion `form:"fusion,omitempty" json:"fusion,omitempty"`
 
+	// Offset How many of the best results to leave out.
+	Offset *int `form:"offset,omitempty" json:"offset,omitempty"`
+
+	// Group Answer the best passage of each document alone; `others` counts its other passages that match by words.
+	Group *QueryKnowledgeBaseParamsGroup `form:"group,omitempty" json:"group,omitempty"`
+
+	// Diversity How much it counts against a passage that it says the same as a better one, 0 to 1 (maximal marginal relevance).
+	Diversity *float64 `form:"diversity,omitempty" json:"diversity,omitempty"`
+
+	// Neighbours How many passages before and after each result to answer with it.
+	Neighbours *int `form:"neighbours,omitempty" json:"neighbours,omitempty"`
+
+	// Explain Put an account of each score into `metadata.explanation`.
+	Explain *bool `form:"explain,omitempty" json:"explain,omitempty"`
+
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 }
@@ -473,6 +520,9 @@ type QueryKnowledgeBaseParamsMode string
 
 // QueryKnowledgeBaseParamsFusion defines parameters for QueryKnowledgeBase.
 type QueryKnowledgeBaseParamsFusion string
+
+// QueryKnowledgeBaseParamsGroup defines parameters for QueryKnowledgeBase.
+type QueryKnowledgeBaseParamsGroup string
 
 // GetKnowledgeSettingsParams defines parameters for GetKnowledgeSettings.
 type GetKnowledgeSettingsParams struct {

@@ -3,13 +3,16 @@ package serve
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/fusion"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/terms"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/search"
 )
 
@@ -45,6 +48,12 @@ type queryKnowledgeBase struct {
 	Alpha  *float64               `json:"alpha"`
 	Fusion *string                `json:"fusion"`
 	Body   KnowledgeSearchRequest `json:"body"`
+
+	Offset     *int     `json:"offset"`
+	Group      *string  `json:"group"`
+	Diversity  *float64 `json:"diversity"`
+	Neighbours *int     `json:"neighbours"`
+	Explain    *bool    `json:"explain"`
 }
 
 func (h *Handlers) query(ctx context.Context, r queryKnowledgeBase) (results, error) {
@@ -53,6 +62,7 @@ func (h *Handlers) query(ctx context.Context, r queryKnowledgeBase) (results, er
 		Filter: index.Filter{
 			Collection: r.collection(), Repository: r.repository(), Category: value(r.Body.Category), Technology: value(r.Body.TechnologyId),
 		},
+		Offset: value(r.Offset), Group: value(r.Group) == "document", Diversity: value(r.Diversity), Neighbours: value(r.Neighbours), Explain: value(r.Explain),
 	}
 	a, err := h.Search.Search(ctx, tenant.From(ctx).Project, q)
 	if err != nil {
@@ -70,6 +80,10 @@ func (r results) Headers() map[string]string {
 	h := map[string]string{
 		"CC-Search-Mode":      string(r.a.Mode),
 		"CC-Index-Generation": strconv.FormatInt(r.a.Generation, 10),
+		"CC-Search-Query":     percent(r.a.Understood),
+	}
+	if r.a.Total >= 0 {
+		h["CC-Search-Total"] = strconv.Itoa(r.a.Total)
 	}
 	if r.a.Reason != "" {
 		h["CC-Search-Degraded"] = headerText(r.a.Reason)
@@ -86,6 +100,46 @@ func headerText(s string) string {
 		}
 	}
 	return string(b[:min(len(b), 300)])
+}
+
+// percent encodes what a header may not hold, and cuts what is long.
+func percent(s string) string {
+	if rs := []rune(s); len(rs) > 300 {
+		s = string(rs[:300]) + "…"
+	}
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if c < ' ' || c > '~' || c == '%' {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+// explanation is the account of a score.
+type explanation struct {
+	Terms   []termShare `json:"terms,omitempty"`
+	Lexical float64     `json:"lexical"` // in 0 to 1, as it is joined
+	Cosine  float64     `json:"cosine"`
+	Weight  float64     `json:"vector_weight"`
+}
+
+type termShare struct {
+	Term   string  `json:"term"`
+	Weight float64 `json:"idf"`
+	Body   int     `json:"in_body"`
+	Title  int     `json:"in_title"`
+	Score  float64 `json:"score"`
+}
+
+func explained(e *index.Explanation) explanation {
+	out := explanation{Lexical: e.Lexical01, Cosine: e.Cosine01, Weight: e.Weight}
+	for _, s := range e.Terms {
+		out.Terms = append(out.Terms, termShare(s))
+	}
+	return out
 }
 
 // leg is one leg's share of a score. Rank is null when the leg did not list
@@ -121,12 +175,34 @@ func (r results) MarshalJSON() ([]byte, error) {
 		if r.a.Mode == index.Hybrid {
 			meta["alpha"], meta["fusion"], meta["fused_score"] = r.a.Alpha, r.a.Method, f.Score
 		}
+		if !r.a.Plain {
+			meta["query"] = r.a.Understood
+		}
+		if f.Account != nil {
+			meta["explanation"] = explained(f.Account)
+		}
 		source := f.Source
 		out[i] = KnowledgeSearchResult{
 			Content: f.Text, Title: f.Title, Category: f.Category, TechnologyId: orNil(f.Technology), SourceFile: &source, Score: f.Score, Metadata: meta,
+			Highlights: orAbsent(highlights(f.Highlights)), Before: orAbsent(f.Before), After: orAbsent(f.After), Others: orNil(f.Others),
 		}
 	}
 	return json.Marshal(out)
+}
+
+func highlights(spans []terms.Span) []KnowledgeHighlight {
+	out := make([]KnowledgeHighlight, len(spans))
+	for i, s := range spans {
+		out[i] = KnowledgeHighlight{Start: s.Start, End: s.End}
+	}
+	return out
+}
+
+func orAbsent[T any](s []T) *[]T {
+	if len(s) == 0 {
+		return nil
+	}
+	return &s
 }
 
 func orEmpty(s []string) []string {

@@ -58,6 +58,14 @@ func TestUploadIsFoundByWordsAtOnceAndByMeaningSoon(t *testing.T) {
 	if s := r["score"].(float64); s <= 0 || s > 1 {
 		t.Errorf("score %v", s)
 	}
+	found, _ = w.search(me, "+garäge* vehicle", obj{"explain": true, "neighbours": 1, "group": "document", "offset": 0, "diversity": .2})
+	if found.header["CC-Search-Total"] != "1" || found.header["CC-Search-Query"] != "+gar%C3%A4ge* vehicle" || len(found.list) != 1 {
+		t.Fatalf("by a query: %v, %v", found.header, found.list)
+	}
+	r = found.list[0]
+	if meta := r["metadata"].(map[string]any); len(r["highlights"].([]any)) == 0 || meta["query"] != "+garäge* vehicle" || len(meta["explanation"].(map[string]any)["terms"].([]any)) != 1 {
+		t.Errorf("result %v", r)
+	}
 }
 
 func TestFactsAreSaidInOrder(t *testing.T) {
