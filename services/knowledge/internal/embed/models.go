@@ -44,7 +44,7 @@ var Models = []Model{
 		Profile: Profile{Window: 256},
 	},
 	{
-		Name: "all-mpnet-base-v2", About: "English; better, and some nine times the work", Dim: 768, Source: fetch.MPNet,
+		Name: "all-mpnet-base-v2", About: "English; better, and some eight times the work", Dim: 768, Source: fetch.MPNet,
 		Profile: Profile{Window: 384, Network: bert.Config{Heads: 12, Epsilon: 1e-5}},
 	},
 	{
