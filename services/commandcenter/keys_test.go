@@ -138,6 +138,12 @@ func lostPassword(t *testing.T, p *product) {
 	if status, _, _, err := p.caller("").do("POST", "/api/v1/auth/login", "application/json", []byte(`{"email":"owner@commandcenter.local","password":"`+strings.TrimSpace(string(was))+`"}`)); err != nil || status != 401 {
 		t.Errorf("the password of before: %d, %v", status, err)
 	}
+	if code, _, errs := p.cc("login"); code != 3 || !strings.Contains(errs, "not the owner's password any more") {
+		t.Errorf("a login by the password of before: %d %s", code, errs)
+	}
+	if code, _, errs := runIn(t.Context(), strings.NewReader("the owner chose this\n"), "login", "--email", "owner@commandcenter.local", "--password-stdin", "--data-dir", p.dir, "--server", p.url); code != 0 {
+		t.Errorf("a login by the one that was chosen: %d %s", code, errs)
+	}
 	root := p.login("owner@commandcenter.local", "the owner chose this")
 	root.auditedWhen(func(all []auditEntry) bool {
 		return slices.ContainsFunc(all, func(e auditEntry) bool {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 )
 
 func (e *env) loginCommand() *cobra.Command {
@@ -34,19 +36,31 @@ In scripts, give the password on standard input with --password-stdin.`,
 			if err != nil {
 				return err
 			}
-			password := ""
 			local, p, why := e.localOwner()
+			var refused *client.APIError
 			if why == nil && (email == "" || email == local) && !fromStdin {
-				email, password = local, p
-			}
-			if password == "" {
-				email, password, err = e.askLogin(email, fromStdin)
-				if errors.Is(err, errNoTerminal) && why != nil {
-					return usageError{fmt.Errorf("%w; %w", err, why)}
+				err := s.Login(cmd.Context(), local, p)
+				if err == nil {
+					return e.whoami(cmd, s)
 				}
-				if err != nil {
+				if !errors.As(err, &refused) || refused.Status != http.StatusUnauthorized {
 					return err
 				}
+				// It was changed since, or reset: the owner has another, as everybody has.
+				why = fmt.Errorf("%s is not the owner's password any more: %w", datadir.At(e.cfg.DataDir).OwnerPasswordFile(), err)
+				if file, ok := e.In.(*os.File); ok && terminal(file) {
+					e.say("%v", why)
+				}
+			}
+			email, password, err := e.askLogin(email, fromStdin)
+			if errors.Is(err, errNoTerminal) && refused != nil {
+				return fmt.Errorf("%w; give --email and --password-stdin", why)
+			}
+			if errors.Is(err, errNoTerminal) && why != nil {
+				return usageError{fmt.Errorf("%w; %w", err, why)}
+			}
+			if err != nil {
+				return err
 			}
 			if err := s.Login(cmd.Context(), email, password); err != nil {
 				return err
