@@ -184,6 +184,10 @@ func TestFilesAreReadAsTheyWereWritten(t *testing.T) {
 			t.Errorf("%s ranks otherwise", query)
 		}
 	}
+	b.Reset()
+	if err := ireval.WriteRun(&b, ireval.Run{"a query": {"a document": 1, " ": 2}}, ""); err != nil || b.String() != "a_query Q0 _ 1 2 _\na_query Q0 a_document 2 1 _\n" {
+		t.Errorf("%q %v", b.String(), err)
+	}
 	if got := (ireval.Run{"q": ireval.Listed([]string{"b", "a", "b", "c"})}).Ranked("q"); !slices.Equal(got, []string{"b", "a", "c"}) {
 		t.Errorf("%v", got)
 	}

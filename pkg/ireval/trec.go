@@ -89,12 +89,12 @@ func WriteRun(w io.Writer, r Run, tag string) error {
 	return b.Flush()
 }
 
-// word makes one column of s: what separates columns becomes an underscore.
+// word makes one column of s: blanks become underscores.
 func word(s string) string {
-	if f := strings.Fields(s); len(f) == 1 && f[0] == s {
-		return s
+	if f := strings.Fields(s); len(f) > 0 {
+		return strings.Join(f, "_")
 	}
-	return strings.Join(strings.Fields("_"+s+"_"), "_")
+	return "_"
 }
 
 // short is the beginning of what stands in a message.
