@@ -135,7 +135,7 @@ func TestTheSearchPage(t *testing.T) {
 	b.do("a wrong password", chromedp.SendKeys("[name=email]", "owner@commandcenter.local"), chromedp.SendKeys("[name=password]", "wrong-password-"+kb.Enter),
 		sees(".problem", "Incorrect e-mail address or password"))
 	b.do("log in", chromedp.SendKeys("[name=password]", strings.TrimSpace(string(password))+kb.Enter),
-		chromedp.WaitVisible("#results"), sees("#summary", "passage"))
+		chromedp.WaitVisible("#results"), sees("#summary", "result"))
 
 	b.do("to the documents", chromedp.Blur("#q"), chromedp.KeyEvent("g"), chromedp.KeyEvent("d"), chromedp.WaitVisible("#upload"))
 	b.do("upload", chromedp.SetUploadFiles("[name=file]", []string{file}), sees("#uploads [data-state=done]", "searchable"), sees("#list", "Levers"))
@@ -160,7 +160,9 @@ func TestTheSearchPage(t *testing.T) {
 	if !strings.Contains(address, "mode=vector") || !strings.Contains(address, "q=which+lever") {
 		t.Errorf("the address does not say what was asked: %s", address)
 	}
-	b.do("a link to a search", chromedp.Navigate(p.url+"/ui#/search?q=sluice&mode=keyword"), sees("#summary", "by words"), sees(".hit h2", "Levers"))
+	b.do("a link to a search", chromedp.Navigate(p.url+"/ui#/search?q=sluice&mode=keyword"), sees("#summary", "1 passage matches by words"), sees(".hit h2", "Levers"))
+
+	b.do("marks of the query", chromedp.Navigate(p.url+`/ui#/search?q=%22opens+the+sluice%22+-nothing&mode=keyword`), sees("#summary code", "opens the sluice"), sees("mark", "sluice"))
 
 	remove := `//tr[contains(., "Levers")]//button`
 	b.do("remove", chromedp.KeyEvent(kb.Escape), chromedp.Blur("#q"), chromedp.KeyEvent("g"), chromedp.KeyEvent("d"), chromedp.Click(remove),

@@ -108,7 +108,7 @@ addEventListener("hashchange", show);
 
 let before = ""; // the key pressed last, for those of two
 addEventListener("keydown", (e) => {
-  const typing = e.target.matches("input:not([type=radio]):not([type=range]), textarea, select");
+  const typing = e.target.matches("input:not([type=radio]):not([type=range]):not([type=checkbox]), textarea, select");
   if (e.ctrlKey || e.metaKey || e.altKey || $("dialog[open]") || $("#bar").hidden) return;
   if (typing) {
     if (e.key === "Escape") e.target.blur();

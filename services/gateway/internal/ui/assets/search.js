@@ -2,9 +2,10 @@ import { $, $$, el, options, problem, stamp } from "/ui/dom.js";
 import { call } from "/ui/api.js";
 import { marked } from "/ui/marked.js";
 
-let root, form, lost, running, alphaTouched;
+let root, form, lost, running, alphaTouched, shown;
 
 const modes = ["hybrid", "vector", "keyword"];
+const most = 1000; // results that can be paged to, as the contract has it
 const named = { hybrid: "words and meaning", vector: "meaning", keyword: "words" };
 
 export function open(main, at, onLost) {
@@ -21,6 +22,7 @@ export function open(main, at, onLost) {
     if (e.target.name !== "q" && form.elements.q.value.trim()) go();
   });
   form.elements.alpha.addEventListener("input", drawn);
+  $("#further", root).addEventListener("click", () => run(true));
   moved(at);
   choices(at);
   form.elements.q.focus();
@@ -34,6 +36,7 @@ export function moved(at) {
   alphaTouched = at.has("alpha");
   f.alpha.value = alphaTouched ? at.get("alpha") : 0.5;
   for (const n of ["collection", "category"]) options(f[n], $$("option", f[n]).map((o) => o.value).filter(Boolean), at.get(n));
+  f.group.checked = at.get("group") === "document";
   f.limit.value = at.get("limit") || "10";
   if (!f.limit.value) f.limit.value = "10";
   drawn();
@@ -41,6 +44,7 @@ export function moved(at) {
   else {
     $("#results", root).replaceChildren();
     $("#summary", root).textContent = "";
+    $("#further", root).hidden = true;
   }
 }
 
@@ -67,19 +71,23 @@ function go() {
   if (f.mode.value !== "hybrid") at.set("mode", f.mode.value);
   else if (alphaTouched) at.set("alpha", f.alpha.value);
   for (const n of ["collection", "category"]) if (f[n].value) at.set(n, f[n].value);
+  if (f.group.checked) at.set("group", "document");
   if (f.limit.value !== "10") at.set("limit", f.limit.value);
   const hash = "#/search?" + at;
   if (location.hash === hash) run();
   else location.hash = hash;
 }
 
-async function run() {
+/** Searches; with more, for what comes after the results that are there. */
+async function run(more) {
   if (running) running.abort();
   const mine = (running = new AbortController());
   const f = form.elements;
   const at = new URLSearchParams({ mode: f.mode.value });
   if (f.mode.value === "hybrid" && alphaTouched) at.set("alpha", f.alpha.value);
   if (f.collection.value) at.set("collection", f.collection.value);
+  if (f.group.checked) at.set("group", "document");
+  if (more) at.set("offset", shown);
   problem(root, null);
   root.setAttribute("aria-busy", "true");
   const began = performance.now();
@@ -87,24 +95,51 @@ async function run() {
     const a = await call("POST", "/api/v1/knowledge/query?" + at, {
       signal: mine.signal, body: { query: f.q.value.trim(), category: f.category.value || null, limit: Number(f.limit.value) },
     });
-    draw(a, performance.now() - began);
+    draw(a, performance.now() - began, more);
   } catch (e) {
     if (e.name === "AbortError" || lost(e)) return;
-    $("#results", root).replaceChildren();
-    $("#summary", root).textContent = "";
+    if (!more) {
+      $("#results", root).replaceChildren();
+      $("#summary", root).textContent = "";
+    }
     problem(root, e);
   } finally {
     if (running === mine) root.removeAttribute("aria-busy");
   }
 }
 
-function draw({ data: hits, headers }, ms) {
+function draw({ data: hits, headers }, ms, more) {
   const used = headers.get("CC-Search-Mode");
   const why = headers.get("CC-Search-Degraded");
-  const found = hits.length === 0 ? "Nothing found." : `${hits.length} ${hits.length === 1 ? "passage" : "passages"}`;
-  const tail = hits.length === 0 ? " Try fewer words, rank by meaning, or all collections." : ` by ${named[used] || used}, ${ms.toFixed(0)} ms.`;
-  $("#summary", root).replaceChildren(found + tail, ...(why ? [" ", el("span", { class: "warn" }, `Not all that was asked for: ${why}`)] : []));
-  $("#results", root).replaceChildren(...hits.map((h, i) => result(h, i)));
+  const total = headers.get("CC-Search-Total");
+  const read = headers.get("CC-Search-Query");
+  const first = more ? shown : 0;
+  shown = first + hits.length;
+  const parts = [];
+  if (shown === 0) parts.push("Nothing found. Try fewer words, rank by meaning, or all collections.");
+  else {
+    parts.push(`${shown} ${shown === 1 ? "result" : "results"} by ${named[used] || used}, ${ms.toFixed(0)} ms`);
+    parts.push(total === null ? "." : `; ${total} ${total === "1" ? "passage matches" : "passages match"} by words.`);
+  }
+  // A plain sentence is read as it stands; what is worth saying is how marks were.
+  if (read && /["+()*~:]|(^| )-|AND|OR|NOT/.test(form.elements.q.value)) parts.push(" Read as ", el("code", {}, spelled(read)), ".");
+  if (why) parts.push(" ", el("span", { class: "warn" }, `Not all that was asked for: ${why}`));
+  $("#summary", root).replaceChildren(...parts);
+  const list = $("#results", root);
+  const cards = hits.map((h, i) => result(h, first + i));
+  if (more) list.append(...cards);
+  else list.replaceChildren(...cards);
+  if (more && cards.length) cards[0].focus();
+  $("#further", root).hidden = hits.length < Number(form.elements.limit.value) || shown >= most;
+}
+
+/** A header's text, in which what is not ASCII is escaped. */
+function spelled(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 function result(h, i) {
@@ -115,9 +150,10 @@ function result(h, i) {
   // The first heading is often the title itself.
   $(".path", li).textContent = [...new Set(m.heading_path || [])].filter((p) => p !== h.title).join(" › ");
   const body = $(".body", li);
-  body.append(...marked(h.content, m.highlights, form.elements.q.value));
+  body.append(...marked(h.content, h.highlights));
   const line = m.line > 0 ? `:${m.line}` : "";
-  $(".from", li).textContent = [`${h.source_file || "document " + m.document_id}${line}`, h.category, m.collection].join(" · ");
+  const others = h.others ? [`${h.others} more here`] : [];
+  $(".from", li).textContent = [`${h.source_file || "document " + m.document_id}${line}`, h.category, m.collection, ...others].join(" · ");
   li.setAttribute("aria-label", `${i + 1}. ${h.title}, ${h.score.toFixed(2)}`);
   const rows = [];
   const leg = (name, l, share) => {
