@@ -56,12 +56,15 @@ func copied(v any) map[string]any {
 	return m
 }
 
-// bare is a value of an object with what has to be there and no more.
+// bare is a value of an object with what has to be there and no more: null, where
+// that will do.
 func bare(s *openapi3.Schema) map[string]any {
 	out := map[string]any{}
 	for _, name := range s.Required {
 		if prop := s.Properties[name]; prop != nil && prop.Value.Format != "binary" {
-			out[name] = sampleOf(prop.Value, 1)
+			if out[name] = sampleOf(prop.Value, 1); prop.Value.Nullable {
+				out[name] = nil
+			}
 		}
 	}
 	return out
