@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,10 +19,13 @@ import (
 func TestModelsAreLoadedWhenTheyAreAskedForAndClosedWhenNobodyNeedsThem(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex // models are loaded side by side
 		made := map[string]*encodertest.Model{}
 		loads := func(id string) func(context.Context) (encoder.Model, error) {
 			return func(context.Context) (encoder.Model, error) {
 				time.Sleep(time.Second)
+				mu.Lock()
+				defer mu.Unlock()
 				made[id] = &encodertest.Model{ID: id}
 				return made[id], nil
 			}
