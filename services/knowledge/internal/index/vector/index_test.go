@@ -81,7 +81,11 @@ func (p pair) recall(t *testing.T, queries [][]float32, allow *bitmap.Set) float
 
 func TestTheGraphFindsWhatTheScanFinds(t *testing.T) {
 	t.Parallel()
-	const n, dim = 20_000, 32
+	const dim = 32
+	n := 20_000
+	if raceEnabled { // which makes each step of a walk some twenty times as long
+		n = 4000
+	}
 	vectors, queries := crowd(3, n, dim)
 	p := newPair(dim, 0)
 	for i, v := range vectors {
@@ -97,7 +101,7 @@ func TestTheGraphFindsWhatTheScanFinds(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 3))
 	for _, percent := range []int{1, 10, 50, 90} {
 		allow := &bitmap.Set{}
-		for i := range uint32(n) {
+		for i := range uint32(n) { //nolint:gosec // G115: some thousands
 			if r.IntN(100) < percent {
 				allow.Add(i)
 			}
@@ -112,7 +116,7 @@ func TestTheGraphFindsWhatTheScanFinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for i := range uint32(n) {
+	for i := range uint32(n) { //nolint:gosec // G115: some thousands
 		if c, _ := q.Cosine(i); c < 0 {
 			far.Add(i)
 		}
