@@ -2,8 +2,8 @@ package ui
 
 import (
 	"embed"
+	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 )
 
@@ -36,21 +36,19 @@ type File struct {
 // Files returns the page and all that it loads. An error is a fault of the
 // build: a file of a kind that is not known.
 func Files() ([]File, error) {
-	entries, err := fs.ReadDir(files, "assets")
-	if err != nil {
-		return nil, fmt.Errorf("search page: %w", err)
-	}
+	entries, err := files.ReadDir("assets")
 	out := make([]File, 0, len(entries))
 	for _, e := range entries {
+		body, unread := files.ReadFile("assets/" + e.Name())
 		kind, ok := kinds[path.Ext(e.Name())]
 		if !ok {
-			return nil, fmt.Errorf("search page: %s is of no known kind", e.Name())
+			unread = fmt.Errorf("%s is of no known kind", e.Name())
 		}
-		body, err := files.ReadFile("assets/" + e.Name())
-		if err != nil {
-			return nil, fmt.Errorf("search page: %w", err)
-		}
+		err = errors.Join(err, unread)
 		out = append(out, File{Name: e.Name(), Kind: kind, Body: body})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("search page: %w", err)
 	}
 	return out, nil
 }
