@@ -165,18 +165,28 @@ func (e *env) askPasswords(fromStdin bool) (was, is string, err error) {
 	if !isFile || !terminal(file) {
 		return "", "", usageError{fmt.Errorf("%w: give the passwords with --password-stdin", errNoTerminal)}
 	}
-	var answers [3]string
-	for i, prompt := range []string{"Old password: ", "New password: ", "New password again: "} {
+	answers, err := e.unseen(file, "Old password: ", "New password: ", "New password again: ")
+	if err != nil {
+		return "", "", err
+	}
+	return answers[0], answers[1], nil
+}
+
+// unseen asks for passwords, which the terminal does not show; the last two are one
+// that is to be the same both times.
+func (e *env) unseen(from *os.File, prompts ...string) ([]string, error) {
+	answers := make([]string, len(prompts))
+	for i, prompt := range prompts {
 		e.ask(prompt)
-		text, err := term.ReadPassword(int(file.Fd()))
+		text, err := term.ReadPassword(int(from.Fd()))
 		e.ask("\n")
 		if err != nil {
-			return "", "", fmt.Errorf("read the password: %w", err)
+			return nil, fmt.Errorf("read the password: %w", err)
 		}
 		answers[i] = string(text)
 	}
-	if answers[1] != answers[2] {
-		return "", "", usageError{errors.New("the new password was not the same both times")}
+	if n := len(answers); answers[n-1] != answers[n-2] {
+		return nil, usageError{errors.New("the new password was not the same both times")}
 	}
-	return answers[0], answers[1], nil
+	return answers, nil
 }

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
@@ -165,18 +164,9 @@ func (e *env) askReset(secret string, fromStdin bool) (string, string, error) {
 	if !interactive {
 		return "", "", usageError{fmt.Errorf("%w: give the new password with --password-stdin", errNoTerminal)}
 	}
-	var answers [2]string
-	for i, prompt := range []string{"New password: ", "New password again: "} {
-		e.ask(prompt)
-		text, err := term.ReadPassword(int(file.Fd()))
-		e.ask("\n")
-		if err != nil {
-			return "", "", fmt.Errorf("read the password: %w", err)
-		}
-		answers[i] = string(text)
-	}
-	if answers[0] != answers[1] {
-		return "", "", usageError{errors.New("the new password was not the same both times")}
+	answers, err := e.unseen(file, "New password: ", "New password again: ")
+	if err != nil {
+		return "", "", err
 	}
 	return secret, answers[0], nil
 }

@@ -170,10 +170,10 @@ function result(h, i) {
     (m.mode === "hybrid" ? `; meaning weighs ${m.alpha}, words ${(1 - m.alpha).toFixed(2)} (${m.fusion})` : "") + `; index generation ${m.index_generation}.`;
   const more = $(".more", li);
   const toggle = () => {
-    const shut = li.classList.toggle("open");
-    more.setAttribute("aria-expanded", String(shut));
-    more.textContent = shut ? "Less" : "More";
-    $(".why", li).hidden = !shut;
+    const unfolded = li.classList.toggle("open");
+    more.setAttribute("aria-expanded", String(unfolded));
+    more.textContent = unfolded ? "Less" : "More";
+    $(".why", li).hidden = !unfolded;
   };
   more.addEventListener("click", toggle);
   li.addEventListener("keydown", (e) => {
