@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -32,9 +33,11 @@ func (s *told) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		answer = `{"detail":"not found"}`
 	}
-	if status, rest, ok := strings.Cut(answer, " "); ok && status == "403" {
-		w.WriteHeader(http.StatusForbidden)
-		answer = rest
+	if status, rest, ok := strings.Cut(answer, " "); ok && len(status) == 3 {
+		if code, err := strconv.Atoi(status); err == nil {
+			w.WriteHeader(code)
+			answer = rest
+		}
 	}
 	if answer == "" {
 		w.WriteHeader(http.StatusNoContent)

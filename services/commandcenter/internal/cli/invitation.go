@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -96,7 +97,8 @@ func (e *env) invitationAccept() *cobra.Command {
 		Short: "Join the project of an invitation",
 		Long: `Joins the project of an invitation, by its secret; - reads that from standard input,
 where no list of processes shows it. --register makes an account first, with the
-password that is asked for, or that is the next line with --password-stdin.`,
+password that is asked for, or that is the next line with --password-stdin. Whoever
+has accepted it before, with the same account, gets the same answer again.`,
 		Example: `  commandcenter invitation accept cci_…
   commandcenter invitation accept cci_… --register --email jo@example.org --server https://cc.example.org
   pass show invitation | commandcenter invitation accept -`,
@@ -142,15 +144,21 @@ password that is asked for, or that is the next line with --password-stdin.`,
 }
 
 // registerWith makes an account that has accepted the invitation, and logs in as
-// it.
+// it. An invitation that was used may have been used by this one, whose answer was
+// lost: then there is nothing to make.
 func (e *env) registerWith(ctx context.Context, s *client.Session, secret, email, name string, fromStdin bool) error {
 	email, password, err := e.askLogin(email, fromStdin)
 	if err != nil {
 		return err
 	}
 	body := client.UserCreate{Email: types.Email(email), Password: password, FullName: text(name), Invitation: &secret}
-	if _, err := client.Into[client.UserResponse](s.Open().Register(ctx, body)); err != nil {
+	_, refused := client.Into[client.UserResponse](s.Open().Register(ctx, body))
+	var api *client.APIError
+	if refused != nil && !(errors.As(refused, &api) && api.Status == http.StatusNotFound) {
+		return refused
+	}
+	if err := s.Login(ctx, email, password); refused == nil || !errors.As(err, &api) {
 		return err
 	}
-	return s.Login(ctx, email, password)
+	return refused
 }

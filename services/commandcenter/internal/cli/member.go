@@ -233,6 +233,11 @@ func (e *env) memberLeave() *cobra.Command {
 				if _, err := client.Finish[any](ctx, s, resp, err); err != nil {
 					return err
 				}
+				if !s.ByToken() { // a key may be somebody else's
+					if err := s.ForgetProject(ctx, project); err != nil {
+						return err
+					}
+				}
 				if e.json {
 					e.print(e.Out, map[string]any{"project_id": project, "done": "leave"})
 					return nil

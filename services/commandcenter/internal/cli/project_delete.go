@@ -116,10 +116,8 @@ func (e *env) deleteProject(ctx context.Context, s *client.Session, p client.Pro
 	if _, err := client.Finish[any](ctx, s, resp, err); err != nil {
 		return err
 	}
-	if s.Project() == p.Id && !s.ByToken() {
-		if err := s.UseProject(ctx, 0); err != nil { // what comes next would be about nothing
-			return err
-		}
+	if err := s.ForgetProject(ctx, p.Id); err != nil { // what comes next would be about nothing
+		return err
 	}
 	e.say("Project %d, %s, is gone for everybody. Its services purge.", p.Id, p.Name)
 	proof, err := e.awaitDeletion(ctx, s, p.Id, timeout)

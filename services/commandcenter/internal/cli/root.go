@@ -16,6 +16,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/config"
 	"github.com/commandcenter/commandcenter/pkg/obs"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
 )
 
@@ -43,7 +44,7 @@ func Run(ctx context.Context, args []string, s Streams) int {
 	if err != nil && strings.HasPrefix(err.Error(), "unknown command") {
 		err = usageError{inOneLine(err)}
 	}
-	quiet, err := e.conclude(err)
+	quiet, err := e.conclude(e.explain(ctx, err))
 	code := exitCode(err)
 	if err != nil && !quiet && (code != exitInterrupted || ctx.Err() == nil) { // who pressed Ctrl-C knows
 		e.printError(err, code)
@@ -68,6 +69,7 @@ type env struct {
 	file   string // of the settings
 	json   bool
 	wait   time.Duration // for what others run
+	asked  *client.Session
 }
 
 func (e *env) root() *cobra.Command {

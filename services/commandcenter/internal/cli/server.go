@@ -1,12 +1,16 @@
 package cli
 
 import (
+	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
@@ -70,7 +74,36 @@ func (e *env) sessionWith(c client.Config) (*client.Session, error) {
 	if err != nil {
 		return nil, usageError{err}
 	}
+	e.asked = s
 	return s, nil
+}
+
+// explain says of a refusal that it is the project's in use, when that is none of
+// the caller's any more: whoever was removed has chosen it before. A choice is
+// forgotten, so that the next command is about another.
+func (e *env) explain(ctx context.Context, err error) error {
+	var api *client.APIError
+	if e.asked == nil || !errors.As(err, &api) || api.Status != http.StatusForbidden && api.Status != http.StatusNotFound {
+		return err
+	}
+	id := e.asked.Project()
+	if id == 0 {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_, gone := client.Into[client.ProjectResponse](e.asked.GetProject(ctx, id))
+	if !errors.As(gone, &api) || api.Status != http.StatusForbidden && api.Status != http.StatusNotFound {
+		return err
+	}
+	if e.cfg.Client.Project != 0 {
+		set, _ := e.loaded.Get("client.project")
+		return fmt.Errorf("%w; project %d, of the setting client.project (%s), is none of yours: `commandcenter project list` shows those", err, id, set.Origin)
+	}
+	if lost := e.asked.ForgetProject(ctx, id); lost != nil {
+		return fmt.Errorf("%w; project %d, which was chosen, is none of yours any more: choose another with `commandcenter project use` (%w)", err, id, lost)
+	}
+	return fmt.Errorf("%w; project %d, which was chosen, is none of yours any more, and is not in use from now on: `commandcenter project use` chooses another", err, id)
 }
 
 // trust says which certificate the server may show: what runs from the data

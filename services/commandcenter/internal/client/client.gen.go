@@ -3295,7 +3295,8 @@ type ClientInterface interface {
 	// RegisterWithBody Create an account
 	//
 	// Creates the account, its first project and the owner membership together. With `invitation` it joins that project as well, which then is the
-	// default one. An instance may take registrations by invitation only, or none: 403.
+	// default one. An instance may take registrations by invitation only, or none: 403. The limit of this operation counts accounts that were made and
+	// addresses that have one (409); whatever else is refused counts as any call of nobody does.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -3305,7 +3306,8 @@ type ClientInterface interface {
 	// Register Create an account
 	//
 	// Creates the account, its first project and the owner membership together. With `invitation` it joins that project as well, which then is the
-	// default one. An instance may take registrations by invitation only, or none: 403.
+	// default one. An instance may take registrations by invitation only, or none: 403. The limit of this operation counts accounts that were made and
+	// addresses that have one (409); whatever else is refused counts as any call of nobody does.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -4575,7 +4577,8 @@ func (c *Client) RefreshToken(ctx context.Context, body RefreshTokenJSONRequestB
 // RegisterWithBody Create an account
 //
 // Creates the account, its first project and the owner membership together. With `invitation` it joins that project as well, which then is the
-// default one. An instance may take registrations by invitation only, or none: 403.
+// default one. An instance may take registrations by invitation only, or none: 403. The limit of this operation counts accounts that were made and
+// addresses that have one (409); whatever else is refused counts as any call of nobody does.
 //
 // Takes any type of body and a specified content type.
 //
@@ -4595,7 +4598,8 @@ func (c *Client) RegisterWithBody(ctx context.Context, contentType string, body 
 // Register Create an account
 //
 // Creates the account, its first project and the owner membership together. With `invitation` it joins that project as well, which then is the
-// default one. An instance may take registrations by invitation only, or none: 403.
+// default one. An instance may take registrations by invitation only, or none: 403. The limit of this operation counts accounts that were made and
+// addresses that have one (409); whatever else is refused counts as any call of nobody does.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -13127,7 +13131,8 @@ type ClientWithResponsesInterface interface {
 	// RegisterWithBodyWithResponse Create an account
 	//
 	// Creates the account, its first project and the owner membership together. With `invitation` it joins that project as well, which then is the
-	// default one. An instance may take registrations by invitation only, or none: 403.
+	// default one. An instance may take registrations by invitation only, or none: 403. The limit of this operation counts accounts that were made and
+	// addresses that have one (409); whatever else is refused counts as any call of nobody does.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -13137,7 +13142,8 @@ type ClientWithResponsesInterface interface {
 	// RegisterWithResponse Create an account
 	//
 	// Creates the account, its first project and the owner membership together. With `invitation` it joins that project as well, which then is the
-	// default one. An instance may take registrations by invitation only, or none: 403.
+	// default one. An instance may take registrations by invitation only, or none: 403. The limit of this operation counts accounts that were made and
+	// addresses that have one (409); whatever else is refused counts as any call of nobody does.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -21612,7 +21618,8 @@ func (c *ClientWithResponses) RefreshTokenWithResponse(ctx context.Context, body
 // RegisterWithBodyWithResponse Create an account
 //
 // Creates the account, its first project and the owner membership together. With `invitation` it joins that project as well, which then is the
-// default one. An instance may take registrations by invitation only, or none: 403.
+// default one. An instance may take registrations by invitation only, or none: 403. The limit of this operation counts accounts that were made and
+// addresses that have one (409); whatever else is refused counts as any call of nobody does.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -21628,7 +21635,8 @@ func (c *ClientWithResponses) RegisterWithBodyWithResponse(ctx context.Context, 
 // RegisterWithResponse Create an account
 //
 // Creates the account, its first project and the owner membership together. With `invitation` it joins that project as well, which then is the
-// default one. An instance may take registrations by invitation only, or none: 403.
+// default one. An instance may take registrations by invitation only, or none: 403. The limit of this operation counts accounts that were made and
+// addresses that have one (409); whatever else is refused counts as any call of nobody does.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

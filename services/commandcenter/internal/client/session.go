@@ -104,6 +104,16 @@ func (s *Session) UseProject(ctx context.Context, id int64) error {
 	return s.update(ctx, func(c *Credentials) error { c.Project = id; return nil })
 }
 
+// ForgetProject ends the choice of the project, if it is that one.
+func (s *Session) ForgetProject(ctx context.Context, id int64) error {
+	return s.update(ctx, func(c *Credentials) error {
+		if c.Project == id {
+			c.Project = 0
+		}
+		return nil
+	})
+}
+
 func (s *Session) update(ctx context.Context, fn func(*Credentials) error) error {
 	return s.cfg.Store.Update(ctx, s.cfg.Server, func(c *Credentials) error {
 		if err := fn(c); err != nil {

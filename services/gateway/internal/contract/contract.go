@@ -76,6 +76,7 @@ type Operation struct {
 	Permission Permission
 	Project    Scope
 	Rate       *Rate // nil: the defaults of the instance apply
+	Refusals   []int // statuses of the refusals that the rate counts; nil: all
 	MaxBody    int64 // bytes; 0: the default of the instance
 	Archive    bool  // the body is an archive of a project, which has a bound of its own
 	Timeout    time.Duration

@@ -31,6 +31,8 @@ func (o *Operation) extensions(ext map[string]any) error {
 			o.Project, err = word(value, NoProject, CurrentProject, PathProject)
 		case "x-rate-limit":
 			o.Rate, err = rate(value)
+		case "x-rate-refusals":
+			o.Refusals, err = statuses(value)
 		case "x-max-body":
 			o.MaxBody, err = number(value)
 		case "x-archive":
@@ -83,6 +85,9 @@ func (o *Operation) extensions(ext map[string]any) error {
 		if !seen[name] {
 			fail(name, errors.New("missing"))
 		}
+	}
+	if o.Refusals != nil && (o.Rate == nil || o.Permission != Public) {
+		fail("x-rate-refusals", errors.New("is for a public operation with an x-rate-limit"))
 	}
 	if watch.State != "" {
 		o.Watch = &watch
@@ -162,6 +167,23 @@ func methods(v any) ([]string, error) {
 			return nil, err
 		}
 		out = append(out, strings.ToUpper(s))
+	}
+	return out, nil
+}
+
+// statuses reads a list of those that refuse.
+func statuses(v any) ([]int, error) {
+	list, ok := v.([]any)
+	if !ok || len(list) == 0 {
+		return nil, errors.New("want a list of statuses")
+	}
+	var out []int
+	for _, one := range list {
+		n, err := number(one)
+		if err != nil || n < 400 || n > 499 {
+			return nil, fmt.Errorf("%v is the status of no refusal", one)
+		}
+		out = append(out, int(n))
 	}
 	return out, nil
 }

@@ -13,5 +13,6 @@
 // where a fiftieth is less than a call, one gateway of all decides and the
 // others ask it. What too many were let through in between is owed by the bucket,
 // so that it never adds up. Without the bus each gateway counts for itself, and
-// one that comes anew is told what the others know.
+// one that comes anew is told what the others know. A call that turned out to be
+// none of those that are counted is given back where it was decided.
 package limit

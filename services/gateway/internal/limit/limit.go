@@ -85,7 +85,33 @@ func (l *Limiter) take(now time.Time, key Key, n int, per, hold time.Duration) (
 	return Decision{OK: true, Limit: n, Remaining: int((whole - owed) / each), Reset: owed}, tell
 }
 
-// charge counts what was let through elsewhere.
+// Give takes a call back that [Limiter.Take] has counted at a time since which
+// nothing of it was forgotten.
+func (l *Limiter) Give(now time.Time, key Key, n int, per time.Duration) Decision {
+	return l.give(now, key, n, per, false)
+}
+
+// give is [Limiter.Give] that also notes that others have to be told.
+func (l *Limiter) give(now time.Time, key Key, n int, per time.Duration, tell bool) Decision {
+	s := l.shard(key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := s.bucket(now, key, l.room)
+	each := per / time.Duration(n)
+	owed := max(b.full.Sub(now)-each, 0)
+	b.full = now.Add(owed)
+	if tell {
+		if b.untold == 0 {
+			s.dirty = append(s.dirty, key)
+		}
+		b.untold -= each
+	}
+	whole := each * time.Duration(n)
+	return Decision{OK: true, Limit: n, Remaining: int(max(whole-owed, 0) / each), Reset: min(owed, per)}
+}
+
+// charge counts what was let through elsewhere, or was given back there when cost
+// is below zero.
 func (l *Limiter) charge(now time.Time, key Key, cost time.Duration) {
 	s := l.shard(key)
 	s.mu.Lock()
@@ -124,7 +150,7 @@ func (l *Limiter) untold(fn func(key Key, cost time.Duration)) {
 		s := &l.shards[i]
 		s.mu.Lock()
 		for _, k := range s.dirty {
-			if b := s.at[k]; b != nil && b.untold > 0 {
+			if b := s.at[k]; b != nil && b.untold != 0 {
 				fn(k, b.untold)
 				b.untold = 0
 			}

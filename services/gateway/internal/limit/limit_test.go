@@ -31,6 +31,29 @@ func TestCallsAboveTheLimitAreRefusedUntilTheStatedTime(t *testing.T) {
 	}
 }
 
+func TestACallThatIsGivenBackCanBeMadeAgain(t *testing.T) {
+	t.Parallel()
+	l, key := New(100), Key{"register", "10.0.0.1"}
+	for range 5 {
+		l.Take(start, key, 5, time.Hour)
+	}
+	if d := l.Give(start, key, 5, time.Hour); !d.OK || d.Remaining != 1 || d.Reset != 48*time.Minute || d.Limit != 5 {
+		t.Errorf("given back: %+v", d)
+	}
+	for i, ok := range []bool{true, false} {
+		if d := l.Take(start, key, 5, time.Hour); d.OK != ok {
+			t.Errorf("after that, call %d: %+v", i, d)
+		}
+	}
+	// More than there is cannot be given back: a bucket holds no more than it does.
+	for range 9 {
+		l.Give(start, key, 5, time.Hour)
+	}
+	if d := l.Take(start, key, 5, time.Hour); d.Remaining != 4 {
+		t.Errorf("of a full bucket: %+v", d)
+	}
+}
+
 func TestABucketNeverGivesMoreThanItHoldsAndWhatHasFlownIn(t *testing.T) {
 	t.Parallel()
 	for _, n := range []int{1, 3, 7, 10, 60, 601} {

@@ -75,6 +75,7 @@ type question struct {
 	Who  string        `json:"w"`
 	N    int           `json:"n"`
 	Per  time.Duration `json:"per"`
+	Back bool          `json:"back,omitempty"` // the call is given back
 }
 
 // NewShared returns a limiter of about room counters that tells peers.
@@ -141,12 +142,26 @@ func (s *Shared) Take(ctx context.Context, key Key, n int, per time.Duration) De
 	}
 	if n < Exact {
 		if owner := s.owner(key, others); owner != s.id {
-			if d, ok := s.ask(ctx, owner, key, n, per); ok {
+			if d, ok := s.ask(ctx, owner, question{Rule: key.Rule, Who: key.Who, N: n, Per: per}); ok {
 				return d
 			}
 		}
 	}
 	return s.decide(key, n, per)
+}
+
+// Give takes a call back that [Shared.Take] has let through, where that was
+// decided.
+func (s *Shared) Give(ctx context.Context, key Key, n int, per time.Duration) Decision {
+	others := *s.others.Load()
+	if n < Exact && len(others) > 0 {
+		if owner := s.owner(key, others); owner != s.id {
+			if d, ok := s.ask(ctx, owner, question{Rule: key.Rule, Who: key.Who, N: n, Per: per, Back: true}); ok {
+				return d
+			}
+		}
+	}
+	return s.give(s.now(), key, n, per, len(others) > 0)
 }
 
 // decide counts a call here and tells it when it is time.
@@ -182,10 +197,10 @@ func weight(id string, key Key) uint64 {
 	return x ^ x>>33
 }
 
-func (s *Shared) ask(ctx context.Context, owner string, key Key, n int, per time.Duration) (Decision, bool) {
+func (s *Shared) ask(ctx context.Context, owner string, q question) (Decision, bool) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	data, err := json.Marshal(question{key.Rule, key.Who, n, per})
+	data, err := json.Marshal(q)
 	if err != nil {
 		return Decision{}, false
 	}
@@ -194,7 +209,7 @@ func (s *Shared) ask(ctx context.Context, owner string, key Key, n int, per time
 	if err == nil {
 		err = json.Unmarshal(answer, &d)
 	}
-	if err == nil && d.Limit == n {
+	if err == nil && d.Limit == q.N {
 		return d, true
 	}
 	s.log.Warn("limits.ask", "peer", owner, "err", err)
@@ -209,7 +224,13 @@ func (s *Shared) asked(data []byte) []byte {
 		s.log.Warn("limits.asked", "err", err)
 		return nil
 	}
-	answer, err := json.Marshal(s.decide(Key{q.Rule, q.Who}, q.N, q.Per))
+	var d Decision
+	if key := (Key{q.Rule, q.Who}); q.Back {
+		d = s.give(s.now(), key, q.N, q.Per, true)
+	} else {
+		d = s.decide(key, q.N, q.Per)
+	}
+	answer, err := json.Marshal(d)
 	if err != nil {
 		s.log.Warn("limits.asked", "err", err)
 	}

@@ -100,6 +100,26 @@ func TestASmallLimitIsExactOverAllReplicas(t *testing.T) {
 	}
 }
 
+func TestACallIsGivenBackToAllReplicas(t *testing.T) {
+	t.Parallel()
+	all := several(t, 3)
+	for caller := range 5 {
+		key := Key{"register", fmt.Sprint(caller)}
+		for i := range 30 { // never more than one at a time
+			r := all[i%3]
+			if d := r.Take(t.Context(), key, 5, time.Hour); !d.OK || d.Remaining != 4 {
+				t.Fatalf("call %d: %+v", i, d)
+			}
+			if d := all[(i+1)%3].Give(t.Context(), key, 5, time.Hour); d.Remaining != 5 {
+				t.Fatalf("call %d, given back: %+v", i, d)
+			}
+		}
+		if got := offer(t, all, key, 5, 40); got != 5 {
+			t.Errorf("%d were let through", got)
+		}
+	}
+}
+
 func TestWhatOneReplicaLetsThroughTheOthersCount(t *testing.T) {
 	t.Parallel()
 	all := several(t, 3)

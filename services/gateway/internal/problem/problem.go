@@ -39,6 +39,14 @@ func Status(k errs.Kind) int {
 	return http.StatusInternalServerError
 }
 
+// StatusOf returns the status of a failure.
+func StatusOf(err error) int {
+	if of := (*Of)(nil); errors.As(err, &of) {
+		return of.Status
+	}
+	return Status(errs.KindOf(err))
+}
+
 // Of is a failure of HTTP itself, which no service can have: no such method,
 // no acceptable form.
 type Of struct {

@@ -44,19 +44,29 @@ func (s *Edge) answer(rt *route, deliver handler) echo.HandlerFunc {
 			}
 			return err
 		}
-		if !acceptable(r.Header["Accept"], op.Produces) {
-			return &problem.Of{Status: http.StatusNotAcceptable, Detail: "This is answered as " + strings.Join(op.Produces, " or ")}
-		}
-		query, err := parseQuery(r.URL.RawQuery)
-		if err != nil {
+		if err := s.take(c, op, k.who, path, deliver); err != nil {
+			s.spare(c, rt, err)
 			return err
 		}
-		params, faults := op.Parameters(make([]byte, 0, 128), contract.Values{Path: path, Query: query, Header: r.Header})
-		if len(faults) > 0 {
-			return invalid(faults)
-		}
-		return deliver(c, op, k.who, params)
+		return nil
 	}
+}
+
+// take reads what a caller who may asks for, and delivers it.
+func (s *Edge) take(c echo.Context, op *contract.Operation, who tenant.Identity, path []string, deliver handler) error {
+	r := c.Request()
+	if !acceptable(r.Header["Accept"], op.Produces) {
+		return &problem.Of{Status: http.StatusNotAcceptable, Detail: "This is answered as " + strings.Join(op.Produces, " or ")}
+	}
+	query, err := parseQuery(r.URL.RawQuery)
+	if err != nil {
+		return err
+	}
+	params, faults := op.Parameters(make([]byte, 0, 128), contract.Values{Path: path, Query: query, Header: r.Header})
+	if len(faults) > 0 {
+		return invalid(faults)
+	}
+	return deliver(c, op, who, params)
 }
 
 // identify counts the call and finds out who is calling. A caller who cannot
@@ -67,6 +77,11 @@ func (s *Edge) identify(c echo.Context, k *call, rt *route, path []string) error
 	r, h, op := c.Request(), c.Response().Header(), rt.op
 	if op.Permission == contract.Public {
 		k.who.Client = bucket(k.addr) // all that is known; failed logins are counted by it
+		if op.Refusals != nil {       // not each is counted by its own limit
+			if err := s.limit(r.Context(), h, s.classes.anonymous, k.who.Client); err != nil {
+				return err
+			}
+		}
 		return s.limit(r.Context(), h, rt.class, k.who.Client)
 	}
 	claims, err := s.claims(r.Context(), r)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -15,11 +16,14 @@ import (
 	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/limit"
+	"github.com/commandcenter/commandcenter/services/gateway/internal/problem"
 )
 
 // Limits counts calls; *limit.Shared does so for all gateways together.
 type Limits interface {
 	Take(ctx context.Context, key limit.Key, n int, per time.Duration) limit.Decision
+	// Give takes back a call that was let through.
+	Give(ctx context.Context, key limit.Key, n int, per time.Duration) limit.Decision
 }
 
 // alone counts for one process.
@@ -30,6 +34,10 @@ type alone struct {
 
 func (a alone) Take(_ context.Context, key limit.Key, n int, per time.Duration) limit.Decision {
 	return a.Limiter.Take(a.now(), key, n, per)
+}
+
+func (a alone) Give(_ context.Context, key limit.Key, n int, per time.Duration) limit.Decision {
+	return a.Limiter.Give(a.now(), key, n, per)
 }
 
 // class is calls that are limited together.
@@ -172,17 +180,40 @@ func (s *Edge) limit(ctx context.Context, h http.Header, c *class, who string) e
 		return nil
 	}
 	d := s.limits.Take(ctx, limit.Key{Rule: c.rule, Who: who}, r.N, r.Per)
+	c.say(h, d)
+	if d.OK {
+		return nil
+	}
+	s.m.limited.WithLabelValues(c.name).Inc()
+	return errs.New(errs.RateLimited, "Rate limit exceeded: "+r.String()).After(d.Wait)
+}
+
+// spare gives a call back that was refused with err, where the contract says that
+// only some refusals of the operation count: what cost nothing uses nothing up.
+// It was counted as a call of its address as well, and stays so.
+func (s *Edge) spare(c echo.Context, rt *route, err error) {
+	counted := rt.op.Refusals
+	if counted == nil || rt.class.rate == nil {
+		return
+	}
+	status := problem.StatusOf(err)
+	if status >= http.StatusInternalServerError && status != http.StatusServiceUnavailable || slices.Contains(counted, status) {
+		return
+	}
+	// The caller may be gone, and what it has not used up is everybody's there.
+	ctx := context.WithoutCancel(c.Request().Context())
+	r := rt.class.rate
+	rt.class.say(c.Response().Header(), s.limits.Give(ctx, limit.Key{Rule: rt.class.rule, Who: bucket(callOf(c).addr)}, r.N, r.Per))
+}
+
+// say tells a caller how many calls are left.
+func (c *class) say(h http.Header, d limit.Decision) {
 	left, reset := strconv.Itoa(d.Remaining), strconv.FormatInt(roundUp(d.Reset), 10)
 	h["Ratelimit-Limit"] = []string{strconv.Itoa(d.Limit)}
 	h["Ratelimit-Remaining"] = []string{left}
 	h["Ratelimit-Reset"] = []string{reset}
 	h["Ratelimit-Policy"] = c.policy
 	h["Ratelimit"] = []string{`"` + c.name + `";r=` + left + ";t=" + reset}
-	if d.OK {
-		return nil
-	}
-	s.m.limited.WithLabelValues(c.name).Inc()
-	return errs.New(errs.RateLimited, "Rate limit exceeded: "+r.String()).After(d.Wait)
 }
 
 // roundUp returns seconds: who comes back then is not early.

@@ -1,11 +1,16 @@
 package serve_test
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/gateway"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/access"
@@ -53,6 +58,70 @@ func TestAnInstanceHasOtherLimitsOfOperations(t *testing.T) {
 	for path, want := range map[string]string{"/api/v1/auth/login": `"login";q=100;w=3600`, "/api/v1/auth/register": `"register";q=5;w=3600`} {
 		if got := w.call("POST", path, `{}`); got.header.Get("RateLimit-Policy") != want {
 			t.Errorf("%s: %v", path, got.header)
+		}
+	}
+}
+
+// Who tries to register, and may not, leaves it to the others behind the address:
+// what counts is what cost, or what told something.
+func TestRegistrationsThatAreRefusedDoNotUseUpTheLimit(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, perMinute(60, 60), func(c *serve.Config, _ *serve.Deps) { c.Anonymous = &contract.Rate{N: 40, Per: time.Minute} })
+	var refusal error
+	w.bus.request = func(to bus.Target, _ tenant.Identity, _ []byte) (*bus.Answer, error) {
+		return sample(to.Operation), refusal
+	}
+	register := func(err error, body string, more ...change) answer {
+		refusal = err
+		return w.call("POST", "/api/v1/auth/register", body, append([]change{with("Content-Type", "application/json")}, more...)...)
+	}
+	const person = `{"email":"a@b.io","password":"correct horse"}`
+	for range 3 {
+		for what, c := range map[string]struct {
+			want int
+			err  error
+			body string
+			with change
+		}{
+			"a weak password":             {422, errs.InvalidField("password_too_common", "too common", "body", "password"), person, nil},
+			"no invitation":               {403, errs.New(errs.Forbidden, "by invitation only"), person, nil},
+			"an invitation of another":    {404, errs.New(errs.NotFound, "not valid"), person, nil},
+			"a service that is away":      {503, errs.New(errs.Unavailable, "busy"), person, nil},
+			"nothing":                     {422, nil, `{}`, nil},
+			"no JSON":                     {400, nil, `{`, nil},
+			"no JSON at all":              {415, nil, `<a/>`, with("Content-Type", "application/xml")},
+			"an answer that nobody gives": {406, nil, person, with("Accept", "text/html")},
+		} {
+			var more []change
+			if c.with != nil {
+				more = append(more, c.with)
+			}
+			got := register(c.err, c.body, more...)
+			if got.status != c.want || got.header.Get("RateLimit-Remaining") != "5" || got.header.Get("RateLimit-Policy") != `"register";q=5;w=3600` {
+				t.Errorf("%s: %d with %s left of %s", what, got.status, got.header.Get("RateLimit-Remaining"), got.header.Get("RateLimit-Policy"))
+			}
+		}
+	}
+	// An account that is made, one that is there already, and what nobody knows the
+	// end of.
+	for i, c := range []struct {
+		want int
+		err  error
+	}{
+		{201, nil}, {409, errs.New(errs.Conflict, "registered already")}, {504, errs.New(errs.Timeout, "no answer")}, {500, errors.New("a fault")}, {409, errs.New(errs.Conflict, "registered already")}, {429, nil},
+	} {
+		if got := register(c.err, person); got.status != c.want || got.header.Get("RateLimit-Remaining") != strconv.Itoa(max(4-i, 0)) {
+			t.Errorf("call %d: %d, want %d, with %s left", i, got.status, c.want, got.header.Get("RateLimit-Remaining"))
+		}
+	}
+	// All of them were calls of the address as well, of which it has 40.
+	for i := range 11 {
+		want := `"register";q=5;w=3600`
+		if i == 10 {
+			want = `"anonymous";q=40;w=60`
+		}
+		if got := register(nil, `{}`); got.status != 429 || got.header.Get("RateLimit-Policy") != want {
+			t.Errorf("call %d after that: %d by %s, want %s", i, got.status, got.header.Get("RateLimit-Policy"), want)
 		}
 	}
 }
