@@ -30,6 +30,7 @@ type Config struct {
 
 	Alpha  float64 `config:"alpha" usage:"weight of meaning against words in hybrid search, 0 to 1"`
 	Fusion string  `config:"fusion" usage:"how the legs are joined: convex or rrf"`
+	Rerank Rerank  `config:"rerank"`
 
 	Housekeeping time.Duration `config:"housekeeping" usage:"how often unreferenced objects are removed and documents without vectors are queued"`
 	Orphans      time.Duration `config:"orphans" usage:"age from which an uploaded object that nothing refers to is removed; longer than any upload takes"`
@@ -58,6 +59,7 @@ func DefaultConfig() Config {
 		Model: embed.Default, FetchModel: true,
 		Wait: 3 * time.Second, Extract: time.Minute, Extractors: 2, OCR: "tesseract", MaxChunks: 30_000, ChunkTokens: 220, IndexMemoryMB: 512, Jobs: 2,
 		Alpha: 0.5, Fusion: "convex",
+		Rerank:       Rerank{Model: embed.DefaultRanker, Candidates: 20, Deadline: 2 * time.Second, AtOnce: 4},
 		Housekeeping: 5 * time.Minute, Orphans: 6 * time.Hour, Removals: 7 * 24 * time.Hour,
 	}
 }
@@ -108,5 +110,5 @@ func (c Config) Validate() error {
 	fault(c.Housekeeping < time.Second, "housekeeping: at least 1s")
 	fault(c.Orphans < time.Hour, "orphans: at least 1h")
 	fault(c.Removals < time.Minute, "removals: at least 1m")
-	return errors.Join(faults...)
+	return errors.Join(append(faults, c.Rerank.validate())...)
 }

@@ -17,5 +17,6 @@
 // is found by words. The job (document/indexing.go) embeds in batches, each
 // saved, and ends with document.indexed. A question (search/search.go) is
 // ranked by an index in memory (index), which is brought up to the generation
-// that PostgreSQL is at, and answered from what is committed.
+// that PostgreSQL is at, and answered from what is committed; where it is asked
+// for, in the order of a model that reads question and passage (reranker).
 package knowledge

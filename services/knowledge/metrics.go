@@ -18,6 +18,8 @@ import (
 type metrics struct {
 	searches *prometheus.HistogramVec
 	accepted *prometheus.CounterVec
+	rankings *prometheus.HistogramVec
+	scores   *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer, library *index.Library, model func() string) (*metrics, error) {
@@ -30,6 +32,13 @@ func newMetrics(r prometheus.Registerer, library *index.Library, model func() st
 			Name: "knowledge_documents_submitted_total", Help: "Documents that were submitted, by what became of them.",
 		}, []string{"outcome"}),
 	}
+	m.rankings = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "knowledge_rerank_seconds", Help: "Time to rank results anew, by how it ended.",
+		Buckets: []float64{.001, .01, .05, .1, .2, .5, 1, 2, 5, 20},
+	}, []string{"outcome"})
+	m.scores = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "knowledge_rerank_passages_total", Help: "Passages that were ranked anew, by where their score came from.",
+	}, []string{"source"})
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
@@ -37,7 +46,7 @@ func newMetrics(r prometheus.Registerer, library *index.Library, model func() st
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.searches, m.accepted,
+		m.searches, m.accepted, m.rankings, m.scores,
 		gauge("knowledge_indexes", "Indexes of projects in memory.", func() float64 { n, _ := library.Size(); return float64(n) }),
 		gauge("knowledge_index_bytes", "Memory of the indexes.", func() float64 { _, b := library.Size(); return float64(b) }),
 		gauge("knowledge_model_ready", "1 when the embedding model is loaded.", func() float64 {
@@ -52,6 +61,13 @@ func newMetrics(r prometheus.Registerer, library *index.Library, model func() st
 		}
 	}
 	return m, nil
+}
+
+// ranked measures a ranking.
+func (m *metrics) ranked(outcome string, took time.Duration, computed, kept int) {
+	m.rankings.WithLabelValues(outcome).Observe(took.Seconds())
+	m.scores.WithLabelValues("model").Add(float64(computed))
+	m.scores.WithLabelValues("cache").Add(float64(kept))
 }
 
 func outcome(err error) string {

@@ -15,18 +15,18 @@ import (
 
 // known are the models that c names, and those whose vectors may be left from when
 // it named them.
-func known(c Config, log *slog.Logger) []encoder.Known {
+func known(c Config, gate *embed.Gate, log *slog.Logger) []encoder.Known {
 	if c.wordsOnly() {
 		return []encoder.Known{{Name: "off"}}
 	}
 	m, _ := c.embedding()
 	service := encoder.Known{Name: EndpointModel, Vectors: c.Endpoint.service().Vectors(), Choice: slices.Contains(c.ProjectModels, EndpointModel), Load: asked(c.Endpoint)}
-	first := encoder.Known{Name: m.Name, Vectors: m.Source.Name(), Load: published(m, c, log)}
+	first := encoder.Known{Name: m.Name, Vectors: m.Source.Name(), Load: published(m, c, gate, log)}
 	switch {
 	case c.Model == EndpointModel:
 		first = service
 	case c.ModelDir != "":
-		first = encoder.Known{Name: "model_dir", Load: inDirectory(c, log)}
+		first = encoder.Known{Name: "model_dir", Load: inDirectory(c, gate, log)}
 	}
 	all := []encoder.Known{first}
 	if c.Endpoint.Kind != "" && first.Name != EndpointModel {
@@ -34,15 +34,15 @@ func known(c Config, log *slog.Logger) []encoder.Known {
 	}
 	for _, m := range embed.Models {
 		if m.Name != first.Name {
-			all = append(all, encoder.Known{Name: m.Name, Vectors: m.Source.Name(), Choice: slices.Contains(c.ProjectModels, m.Name), Load: published(m, c, log)})
+			all = append(all, encoder.Known{Name: m.Name, Vectors: m.Source.Name(), Choice: slices.Contains(c.ProjectModels, m.Name), Load: published(m, c, gate, log)})
 		}
 	}
 	return all
 }
 
 // published loads a model of the table from the cache, to which it is fetched.
-func published(m embed.Model, c Config, log *slog.Logger) func(ctx context.Context) (encoder.Model, error) {
-	o := embed.Options{Model: m, Workers: c.ModelWorkers, Log: log}
+func published(m embed.Model, c Config, gate *embed.Gate, log *slog.Logger) func(ctx context.Context) (encoder.Model, error) {
+	o := embed.Options{Model: m, Gate: gate, Log: log}
 	return func(ctx context.Context) (encoder.Model, error) {
 		find := func() (string, error) { return embed.Locate(o) }
 		if c.FetchModel {
@@ -57,9 +57,9 @@ func published(m embed.Model, c Config, log *slog.Logger) func(ctx context.Conte
 }
 
 // inDirectory loads what lies in the directory that an operator names.
-func inDirectory(c Config, log *slog.Logger) func(ctx context.Context) (encoder.Model, error) {
+func inDirectory(c Config, gate *embed.Gate, log *slog.Logger) func(ctx context.Context) (encoder.Model, error) {
 	return func(context.Context) (encoder.Model, error) {
-		o := embed.Options{Workers: c.ModelWorkers, Log: log}
+		o := embed.Options{Gate: gate, Log: log}
 		var err error
 		if m, _ := c.embedding(); m.Name != embed.Default { // the operator says which it is
 			o.Model, err = m, m.InDirectory(c.ModelDir)

@@ -23,7 +23,7 @@ func TestAMissingModelIsExplainedWithoutPaths(t *testing.T) {
 	for dir, want := range map[string]string{damaged: encoder.Damaged, filepath.Join(damaged, "none"): encoder.NotFetched} {
 		c := DefaultConfig()
 		c.ModelDir = dir
-		_, err := known(c, slog.New(slog.DiscardHandler))[0].Load(t.Context())
+		_, err := known(c, embed.NewGate(1), slog.New(slog.DiscardHandler))[0].Load(t.Context())
 		var f *encoder.Failure
 		if !errors.As(err, &f) || f.Reason != want || !strings.Contains(err.Error(), dir) {
 			t.Errorf("%s: %+v, want %q and for the log the path", dir, err, want)

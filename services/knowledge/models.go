@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
@@ -13,12 +14,13 @@ import (
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/fetch"
 )
 
-// EmbeddingModel is a model of the table, and whether this machine has it.
+// EmbeddingModel is a model of the tables, and whether this machine has it.
 type EmbeddingModel struct {
 	Name       string      `json:"name"`
+	Kind       string      `json:"kind"` // [Embeds] or [Ranks]
 	About      string      `json:"about"`
-	Dimensions int         `json:"dimensions"`
-	Window     int         `json:"window"` // tokens that it sees at once
+	Dimensions int         `json:"dimensions,omitempty"` // of an embedding model
+	Window     int         `json:"window"`               // tokens that it sees at once
 	Bytes      int64       `json:"bytes"`
 	Repository string      `json:"repository"`
 	Revision   string      `json:"revision"`
@@ -39,6 +41,13 @@ type ModelFile struct {
 	Fetched *time.Time `json:"first_fetched_at,omitempty"`
 }
 
+// The kinds of models: those that make vectors of texts, and those that rank what
+// was found anew.
+const (
+	Embeds = "embedding"
+	Ranks  = "re-ranker"
+)
+
 // The states of a model on this machine.
 const (
 	ModelHere    = "here"
@@ -47,13 +56,13 @@ const (
 )
 
 // ErrNoModel says that the table has no model of a name.
-var ErrNoModel = errs.New(errs.NotFound, "no such embedding model: commandcenter models list tells which there are")
+var ErrNoModel = errs.New(errs.NotFound, "no such model: commandcenter models list tells which there are")
 
 // EmbeddingModels is the table. The files of those that are here are checked, which
 // takes a second for a large one.
 func EmbeddingModels(c Config) ([]EmbeddingModel, error) {
 	var all []EmbeddingModel
-	for _, m := range embed.Models {
+	for _, m := range slices.Concat(embed.Models, embed.Rankers) {
 		x, err := describe(m, c)
 		if err != nil {
 			return nil, err
@@ -63,11 +72,23 @@ func EmbeddingModels(c Config) ([]EmbeddingModel, error) {
 	return all, nil
 }
 
+// named finds a model of either table.
+func named(name string) (embed.Model, bool) {
+	if m, ok := embed.Named(name); ok {
+		return m, true
+	}
+	return embed.RankerNamed(name)
+}
+
 func describe(m embed.Model, c Config) (EmbeddingModel, error) {
 	chosen, _ := c.embedding()
 	x := EmbeddingModel{
-		Name: m.Name, About: m.About, Dimensions: m.Dim, Window: m.Profile.Window, Bytes: m.Source.Size(), Repository: m.Source.Repository,
+		Name: m.Name, Kind: Embeds, About: m.About, Dimensions: m.Dim, Window: m.Profile.Window, Bytes: m.Source.Size(), Repository: m.Source.Repository,
 		Revision: m.Source.Revision, State: ModelHere, Chosen: !c.wordsOnly() && c.ModelDir == "" && chosen.Name == m.Name,
+	}
+	if m.Source.Ranks {
+		chosen, _ := embed.RankerNamed(c.Rerank.Model)
+		x.Kind, x.Chosen = Ranks, c.Rerank.ModelDir == "" && chosen.Name == m.Name
 	}
 	o := embed.Options{Model: m}
 	var err error
@@ -97,7 +118,7 @@ func describe(m embed.Model, c Config) (EmbeddingModel, error) {
 // PullModel brings a model to this machine, unless it is there. progress hears of
 // bytes and may be nil.
 func PullModel(ctx context.Context, c Config, name string, progress func(done, total int64)) (EmbeddingModel, error) {
-	m, ok := embed.Named(name)
+	m, ok := named(name)
 	if !ok {
 		return EmbeddingModel{}, ErrNoModel
 	}
@@ -110,10 +131,10 @@ func PullModel(ctx context.Context, c Config, name string, progress func(done, t
 	return describe(m, c)
 }
 
-// VerifyModel checks the files of a model that is here, loads it, and has it embed
-// a text. What is wrong is in the State and the Problem of what it returns.
+// VerifyModel checks the files of a model that is here, loads it, and has it
+// do its work once. What is wrong is in the State and the Problem of what it returns.
 func VerifyModel(ctx context.Context, c Config, name string) (EmbeddingModel, error) {
-	m, ok := embed.Named(name)
+	m, ok := named(name)
 	if !ok {
 		return EmbeddingModel{}, ErrNoModel
 	}
@@ -130,8 +151,16 @@ func VerifyModel(ctx context.Context, c Config, name string) (EmbeddingModel, er
 	return x, nil
 }
 
-// try embeds one text.
+// try embeds one text, or ranks one.
 func try(ctx context.Context, m embed.Model, dir string) (err error) {
+	if m.Source.Ranks {
+		r, err := embed.LoadRanker(dir, embed.Options{Model: m})
+		if err != nil {
+			return err
+		}
+		_, err = r.Score(ctx, m.Name, []string{m.About})
+		return errors.Join(err, r.Close())
+	}
 	e, err := embed.Load(dir, embed.Options{Model: m})
 	if err != nil {
 		return err

@@ -22,17 +22,17 @@ func TestTheTableSaysWhatIsOnThisMachine(t *testing.T) { // not parallel: the en
 	chosen := 0
 	pinned := map[string]bool{"all-MiniLM-L6-v2": true, "all-mpnet-base-v2": true}
 	for _, m := range all {
-		if m.State != knowledge.ModelMissing || m.Problem == "" || m.Dimensions < 1 || len(m.Files) != 2 || !strings.HasSuffix(m.Directory, m.Revision) {
+		if m.State != knowledge.ModelMissing || m.Problem == "" || (m.Dimensions < 1) != (m.Kind == knowledge.Ranks) || len(m.Files) != 2 || !strings.HasSuffix(m.Directory, m.Revision) {
 			t.Errorf("%+v", m)
 		}
 		if m.Chosen {
 			chosen++
 		}
-		if m.Chosen != (m.Name == c.Model) || m.Files[0].Pinned != pinned[m.Name] {
+		if m.Chosen != (m.Name == c.Model || m.Name == c.Rerank.Model) || m.Files[0].Pinned != pinned[m.Name] {
 			t.Errorf("%s: chosen %v, files %+v", m.Name, m.Chosen, m.Files)
 		}
 	}
-	if len(all) < 4 || chosen != 1 {
+	if len(all) < 6 || chosen != 2 {
 		t.Errorf("%d models, %d chosen", len(all), chosen)
 	}
 	if err := os.MkdirAll(all[0].Directory, 0o750); err != nil {

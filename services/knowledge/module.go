@@ -2,7 +2,7 @@ package knowledge
 
 import (
 	"context"
-	"embed"
+	goembed "embed"
 	"errors"
 	"fmt"
 	"io"
@@ -25,12 +25,14 @@ import (
 
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/chunk"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/encoder"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/extract"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/inbox"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/fusion"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/postgres"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/reranker"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/search"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/serve"
 )
@@ -39,7 +41,7 @@ import (
 const Name = "knowledge"
 
 //go:embed migrations/*.sql
-var files embed.FS
+var files goembed.FS
 
 // Migrations makes the schema of the service.
 var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations"}
@@ -68,6 +70,8 @@ type Deps struct {
 	// names. Models are others that projects may choose, in place of the table's.
 	Load   func(ctx context.Context) (encoder.Model, error)
 	Models []encoder.Known
+	// Rankers are the re-rankers, in place of those that Config names.
+	Rankers []reranker.Known
 	// Version of the build, as $SRV.PING shows it.
 	Version string
 }
@@ -84,7 +88,8 @@ func New(d Deps, c Config) (*app.Module, error) {
 		d.Log = slog.Default()
 	}
 	log := d.Log.With("service", Name)
-	all := known(c, log)
+	gate := embed.NewGate(c.ModelWorkers)
+	all := known(c, gate, log)
 	if d.Load != nil {
 		all = append([]encoder.Known{{Name: "default", Load: d.Load}}, d.Models...)
 	}
@@ -100,12 +105,18 @@ func New(d Deps, c Config) (*app.Module, error) {
 	intake := document.NewIntake(objects{d.Bus}, models, store, document.Config{
 		Wait: c.Wait, Extract: c.Extract, Read: reader(c, log), Cut: chunk.Config{Target: c.ChunkTokens, Chunks: c.MaxChunks},
 	}, c.Extractors)
-	engine := search.NewEngine(library, store, models, search.Config{Alpha: c.Alpha, Method: fusion.Method(c.Fusion)})
-
 	counts, err := newMetrics(d.Registerer, library, func() string { n, _ := models.Loaded(""); return n })
 	if err != nil {
 		return nil, fmt.Errorf("knowledge: %w", err)
 	}
+	again := d.Rankers
+	if again == nil {
+		again = rankers(c, gate, log)
+	}
+	ranking := reranker.New(again, log, reranker.Config{Deadline: c.Rerank.Deadline, AtOnce: c.Rerank.AtOnce, Observe: counts.ranked})
+	engine := search.NewEngine(library, store, models, ranking, search.Config{
+		Alpha: c.Alpha, Method: fusion.Method(c.Fusion), Rerank: c.Rerank.On, Candidates: c.Rerank.Candidates,
+	})
 
 	checks := []app.Check{{Name: "knowledge.database", Check: d.DB.Ping}, {Name: "knowledge.model", Check: models.Check}}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Checks: checks})
@@ -143,7 +154,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	return &app.Module{
 		Name: Name,
 		Parts: []app.Part{
-			models, keeper, work, server, heard,
+			models, ranking, keeper, work, server, heard,
 			bus.Follow(d.Bus, func(ctx context.Context, m bus.Meta, e *knowledgev1.DocumentIndexed) {
 				follow(ctx, m.Project, e.GetGeneration())
 			}),

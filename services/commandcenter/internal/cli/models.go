@@ -18,12 +18,14 @@ import (
 func (e *env) modelsCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use:   "models",
-		Short: "The embedding models: list, pull, verify, use",
+		Short: "The models that embed and re-rank: list, pull, verify, use",
 		Long: `Texts are found by meaning with an embedding model, which runs in this program. The
 setting knowledge.model (CC_KNOWLEDGE_MODEL) chooses one of the list, and
 knowledge.model_dir (CC_KNOWLEDGE_MODEL_DIR) a directory with one of your own. A
 project may use another one of those in knowledge.project_models
-(CC_KNOWLEDGE_PROJECT_MODELS).`,
+(CC_KNOWLEDGE_PROJECT_MODELS). A re-ranker puts what was found into a better order,
+where a search asks for it; knowledge.rerank.model (CC_KNOWLEDGE_RERANK_MODEL) chooses
+one.`,
 		Example: "  commandcenter models list\n  commandcenter models pull all-mpnet-base-v2\n  commandcenter models use all-mpnet-base-v2",
 	}, e.modelsList(), e.modelsPull(), e.modelsVerify(), e.modelsUse())
 }
@@ -47,13 +49,17 @@ func (e *env) printModels(all []knowledge.EmbeddingModel) error {
 		e.print(e.Out, all)
 		return nil
 	}
-	t := newTable(e.Out, "MODEL", "NUMBERS", "TOKENS", "SIZE", "STATE", "FOR")
+	t := newTable(e.Out, "MODEL", "KIND", "NUMBERS", "TOKENS", "SIZE", "STATE", "FOR")
 	for _, m := range all {
 		state := m.State
 		if m.Chosen {
 			state += ", chosen"
 		}
-		t.row(m.Name, strconv.Itoa(m.Dimensions), strconv.Itoa(m.Window), size(m.Bytes), state, m.About)
+		numbers := ""
+		if m.Dimensions > 0 {
+			numbers = strconv.Itoa(m.Dimensions)
+		}
+		t.row(m.Name, m.Kind, numbers, strconv.Itoa(m.Window), size(m.Bytes), state, m.About)
 	}
 	return t.flush()
 }
@@ -124,7 +130,7 @@ func (e *env) fetching(cmd *cobra.Command, name string) (heard func(done, total 
 
 func (e *env) modelsVerify() *cobra.Command {
 	return ends(&cobra.Command{
-		Use: "verify [MODEL...]", Short: "Check the files of models, and have each embed a text", Args: nargs(0, 16),
+		Use: "verify [MODEL...]", Short: "Check the files of models, and have each do its work once", Args: nargs(0, 16),
 		Long:    "Checks the models that are named, or else all that are on this machine. The exit code is 7 when something is wrong with one of them.",
 		Example: "  commandcenter models verify\n  commandcenter models verify all-MiniLM-L6-v2 --json | jq '.[].files'",
 		RunE: func(cmd *cobra.Command, args []string) error {

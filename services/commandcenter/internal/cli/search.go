@@ -11,12 +11,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
+	"github.com/commandcenter/commandcenter/services/knowledge"
 )
 
 type searchFlags struct {
 	mode, fusion, category, collection string
+	rerank                             string
 	alpha, diversity                   float64
-	limit, offset, around              int
+	limit, offset, around, candidates  int
 	full, group, explain               bool
 }
 
@@ -44,10 +46,14 @@ func (e *env) searchCommand() *cobra.Command {
 	fs.BoolVar(&f.group, "documents", false, "the best passage of each document alone")
 	fs.Float64Var(&f.diversity, "diversity", 0, "how much likeness to a better passage counts against one, 0 to 1")
 	fs.IntVar(&f.around, "around", 0, "print as many passages before and after each, up to 3")
+	fs.StringVar(&f.rerank, "rerank", "", "rank the best anew by a model that reads query and passage together: true, false, or its name (default: as is set)")
+	fs.Lookup("rerank").NoOptDefVal = "true"
+	fs.IntVar(&f.candidates, "candidates", 0, "how many of the best are ranked anew (default: as is set)")
 	fs.BoolVar(&f.explain, "explain", false, "how the query was read, and what each word gave to a score")
 	fs.BoolVar(&f.full, "full", false, "print whole passages")
 	values(c, "mode", "hybrid", "vector", "keyword")
 	values(c, "fusion", "convex", "rrf")
+	values(c, "rerank", "true", "false", knowledge.EndpointModel)
 	e.bind(c, false, "client.server", "client.ca_file", "client.project")
 	return ends(c, codesClient...)
 }
@@ -85,6 +91,12 @@ func (e *env) search(cmd *cobra.Command, query string, f searchFlags) error {
 	if f.explain {
 		params.Explain = &f.explain
 	}
+	if f.rerank != "" {
+		params.Rerank = &f.rerank
+	}
+	if f.candidates != 0 {
+		params.Candidates = &f.candidates
+	}
 	if f.collection != "" {
 		params.Collection = &f.collection
 	}
@@ -118,6 +130,9 @@ func (e *env) search(cmd *cobra.Command, query string, f searchFlags) error {
 			why = "`commandcenter doctor` says why."
 		}
 		fmt.Fprintf(e.Err, "Searched in mode %s: %s\n", used, oneLine(why)) //nolint:errcheck // only talk
+	}
+	if why := header.Get("CC-Search-Not-Reranked"); why != "" {
+		fmt.Fprintf(e.Err, "Not re-ranked: %s\n", oneLine(why)) //nolint:errcheck // only talk
 	}
 	return nil
 }
@@ -264,6 +279,11 @@ func legs(m map[string]any) string {
 		}
 		if score, ok := l["score"].(float64); ok {
 			out = append(out, fmt.Sprintf("%s %.3f", leg, score))
+		}
+	}
+	if r, ok := m["rerank"].(map[string]any); ok {
+		if rank, ok := r["first_rank"].(float64); ok {
+			out = append(out, fmt.Sprintf("re-ranked from %.0f", rank))
 		}
 	}
 	return strings.Join(out, ", ")

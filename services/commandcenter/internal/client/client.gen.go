@@ -1159,7 +1159,7 @@ type KnowledgeSearchResult struct {
 	// Highlights Where words of the query are in `content`.
 	Highlights *[]KnowledgeHighlight `json:"highlights,omitempty"`
 
-	// Metadata document_id, chunk_id, chunk_index, heading_path, collection, mode, lexical and vector leg with score and rank
+	// Metadata document_id, chunk_id, chunk_index, heading_path, collection, mode, lexical and vector leg with score and rank, rerank with model, score, first_score and first_rank
 	Metadata map[string]interface{} `json:"metadata"`
 
 	// Others with group, how many more passages of the document match by words
@@ -2409,6 +2409,14 @@ type QueryKnowledgeBaseParams struct {
 
 	// Explain Put an account of each score into `metadata.explanation`.
 	Explain *bool `form:"explain,omitempty" json:"explain,omitempty"`
+
+	// Rerank Rank the best results anew by a model that reads query and passage together; true, false, or the name of one that this instance has. Without it the
+	// setting of the instance is used. `score` is then that of the model; `metadata.rerank` has both, and the rank before. Where it cannot be done in time the
+	// results keep their order, and the header `CC-Search-Not-Reranked` says why.
+	Rerank *string `form:"rerank,omitempty" json:"rerank,omitempty"`
+
+	// Candidates How many of the best results are ranked anew, at least those that are asked for. Without it the setting of the instance is used.
+	Candidates *int `form:"candidates,omitempty" json:"candidates,omitempty"`
 
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
@@ -10305,6 +10313,30 @@ func NewQueryKnowledgeBaseRequestWithBody(server string, params *QueryKnowledgeB
 
 		}
 
+		if params.Rerank != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "rerank", *params.Rerank, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Candidates != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "candidates", *params.Candidates, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if encoded := queryValues.Encode(); encoded != "" {
 			rawQueryFragments = append(rawQueryFragments, encoded)
 		}
@@ -17990,11 +18022,13 @@ func (r WatchDocumentResponse) ContentType() string {
 
 // QueryKnowledgeBaseResponse200Headers the declared response headers of an HTTP 200 response for QueryKnowledgeBase
 type QueryKnowledgeBaseResponse200Headers struct {
-	CCIndexGeneration *int64
-	CCSearchDegraded  *string
-	CCSearchMode      *string
-	CCSearchQuery     *string
-	CCSearchTotal     *int
+	CCIndexGeneration   *int64
+	CCSearchDegraded    *string
+	CCSearchMode        *string
+	CCSearchNotReranked *string
+	CCSearchQuery       *string
+	CCSearchReranked    *string
+	CCSearchTotal       *int
 }
 
 type QueryKnowledgeBaseResponse struct {
@@ -27000,12 +27034,26 @@ func ParseQueryKnowledgeBaseResponse(rsp *http.Response) (*QueryKnowledgeBaseRes
 			}
 			headers.CCSearchMode = &value
 		}
+		if values := rsp.Header.Values("CC-Search-Not-Reranked"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Search-Not-Reranked", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCSearchNotReranked = &value
+		}
 		if values := rsp.Header.Values("CC-Search-Query"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Search-Query", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			}
 			headers.CCSearchQuery = &value
+		}
+		if values := rsp.Header.Values("CC-Search-Reranked"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Search-Reranked", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCSearchReranked = &value
 		}
 		if values := rsp.Header.Values("CC-Search-Total"); len(values) > 0 {
 			var value int

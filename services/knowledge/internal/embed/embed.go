@@ -3,9 +3,7 @@ package embed
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"sync"
@@ -13,7 +11,6 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/bert"
-	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/fetch"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/kernel"
 )
 
@@ -30,21 +27,8 @@ var ErrClosed = errs.New(errs.Unavailable, "the embedding model is shut down")
 
 // Embedder runs the model. Safe for concurrent use.
 type Embedder struct {
-	name    string
-	profile Profile
-	set     kernel.Set
-	model   *bert.Model
-	tokens  Tokenizer
-	limit   int // tokens of one text
-	workers int // parts of a batch at a time
-	gate    *gate
-	cache   *cache
-	scratch sync.Pool // of *bert.Scratch
-
-	closing atomic.Bool
-	mu      sync.Mutex
-	running int        // passes
-	idle    *sync.Cond // running went to 0
+	*network
+	cache *cache
 }
 
 // New is [Locate], then [Load].
@@ -64,54 +48,12 @@ func Load(dir string, o Options) (*Embedder, error) {
 }
 
 func load(dir string, o Options, set kernel.Set) (*Embedder, error) {
-	profile := o.Model.Profile
-	tokens, err := loadTokenizer(filepath.Join(dir, fetch.TokenizerFile))
+	n, err := openNetwork(dir, o, set)
 	if err != nil {
 		return nil, fmt.Errorf("load the embedding model: %w", err)
 	}
-	model, err := bert.Open(filepath.Join(dir, fetch.WeightsFile), profile.Network, set)
-	if err != nil {
-		return nil, fmt.Errorf("load the embedding model: %w", err)
-	}
-	if tokens.Size() > model.Vocab() {
-		return nil, errors.Join(fmt.Errorf("load the embedding model from %s: %d tokens, weights for %d", dir, tokens.Size(), model.Vocab()), model.Close())
-	}
-	places := o.Workers
-	if places < 1 {
-		places = runtime.GOMAXPROCS(0)
-	}
-	batches := o.BatchWorkers
-	if batches < 1 {
-		batches = places - 1
-	}
-	batches = min(max(batches, 1), places)
-	e := &Embedder{
-		name:    o.Name,
-		profile: profile,
-		set:     set,
-		model:   model,
-		tokens:  tokens,
-		limit:   min(cmp.Or(profile.Window, defaultWindow), model.MaxTokens()),
-		workers: batches,
-		gate:    newGate(places, batches, cmp.Or(max(o.MaxQueries, 0), 256)),
-		cache:   newCache(cmp.Or(o.QueryCache, 1024)),
-	}
-	if e.name == "" {
-		source := o.Model.Source
-		if source.Repository == "" {
-			source = fetch.MiniLM
-		}
-		e.name = source.Name()
-	}
-	e.idle = sync.NewCond(&e.mu)
-	return e, nil
+	return &Embedder{network: n, cache: newCache(cmp.Or(o.QueryCache, 1024))}, nil
 }
-
-// Name identifies model and revision: vectors of different names do not mix.
-func (e *Embedder) Name() string { return e.name }
-
-// Kernel names the arithmetic in use: "avx512", "avx2", "neon" or "plain".
-func (e *Embedder) Kernel() string { return e.set.String() }
 
 // Dim is the length of a vector.
 func (e *Embedder) Dim() int { return e.model.Dim() }
@@ -140,31 +82,18 @@ func (e *Embedder) EmbedQuery(ctx context.Context, text string) ([]float32, erro
 	}
 	defer e.gate.leaveQuery()
 	out := [][]float32{make([]float32, e.Dim())}
-	if err := e.pass([][]int32{tokens}, out, ctx.Err); err != nil {
+	if err := e.embed([][]int32{tokens}, out, ctx.Err); err != nil {
 		return nil, err
 	}
 	e.cache.put(key, out[0])
 	return out[0], nil
 }
 
-// pass runs the model once. The caller has a place.
-func (e *Embedder) pass(tokens [][]int32, out [][]float32, pause func() error) error {
-	if !e.begin() {
-		return ErrClosed
-	}
-	defer e.end()
-	stop := func() error {
-		if e.closing.Load() {
-			return ErrClosed
-		}
-		return pause()
-	}
-	s, ok := e.scratch.Get().(*bert.Scratch)
-	if !ok {
-		s = new(bert.Scratch)
-	}
-	defer e.scratch.Put(s)
-	return e.model.Forward(s, tokens, out, stop)
+// embed runs the model once. The caller has a place.
+func (e *Embedder) embed(tokens [][]int32, out [][]float32, pause func() error) error {
+	return e.pass(pause, func(s *bert.Scratch, pause func() error) error {
+		return e.model.Forward(s, tokens, out, pause)
+	})
 }
 
 // EmbedBatch gives the vectors of texts, in their order. progress, if not nil,
@@ -192,7 +121,7 @@ func (e *Embedder) EmbedBatch(ctx context.Context, texts []string, progress func
 	}
 	b.parts = inParts(b.tokens)
 	var running sync.WaitGroup
-	for range min(e.workers, len(b.parts)) {
+	for range min(e.gate.most, len(b.parts)) {
 		running.Go(func() {
 			if err := b.work(ctx); err != nil {
 				cancel(err)
@@ -255,7 +184,7 @@ func (b *batch) run(ctx context.Context, part []int) error {
 	for i, at := range part {
 		tokens[i], out[i] = b.tokens[at], b.out[at]
 	}
-	return b.e.pass(tokens, out, func() error {
+	return b.e.embed(tokens, out, func() error {
 		// A pass is long for others that wait for the processor, too.
 		runtime.Gosched()
 		err := b.e.gate.yield(ctx)
@@ -284,38 +213,4 @@ func inParts(tokens [][]int32) (parts [][]int) {
 		parts = append(parts, order[from:])
 	}
 	return parts
-}
-
-// begin counts a pass, so that the weights stay until its end; false when the
-// embedder is closing.
-func (e *Embedder) begin() bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing.Load() {
-		return false
-	}
-	e.running++
-	return true
-}
-
-func (e *Embedder) end() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.running--; e.running == 0 {
-		e.idle.Broadcast()
-	}
-}
-
-// Close frees the weights. Calls that are running end with [ErrClosed] at
-// their next half layer; Close waits for them. A second call does nothing.
-func (e *Embedder) Close() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closing.Swap(true) {
-		return nil
-	}
-	for e.running > 0 {
-		e.idle.Wait()
-	}
-	return e.model.Close()
 }

@@ -16,7 +16,7 @@ func soon(t *testing.T) context.Context {
 }
 
 // waiting returns once n queries and m batches wait at the gate.
-func waiting(t *testing.T, g *gate, n, m int) {
+func waiting(t *testing.T, g *Gate, n, m int) {
 	t.Helper()
 	ctx := soon(t)
 	tick := time.NewTicker(time.Millisecond)
@@ -201,5 +201,99 @@ func TestTheCacheForgetsWhatWasNotAskedForLongest(t *testing.T) {
 	c.put("a", []float32{0})
 	if v, _ := c.get("a"); v[0] != 'a' {
 		t.Error("a second put changed the entry")
+	}
+}
+
+func TestARankingGoesBehindQueriesAndBeforeBatches(t *testing.T) {
+	t.Parallel()
+	g := newGate(1, 1, 100)
+	ctx := soon(t)
+	if err := g.enterBatch(ctx); err != nil {
+		t.Fatal(err)
+	}
+	var mu sync.Mutex
+	var order []byte
+	var all sync.WaitGroup
+	enter := func(kind byte, enter func(context.Context) error, leave func()) {
+		all.Go(func() {
+			if err := enter(ctx); err != nil {
+				t.Error(err)
+				return
+			}
+			mu.Lock()
+			order = append(order, kind)
+			mu.Unlock()
+			leave()
+		})
+	}
+	rankings := func(n int) func() bool {
+		return func() bool { g.mu.Lock(); defer g.mu.Unlock(); return len(g.rankings) == n }
+	}
+	enter('b', g.enterBatch, g.leaveBatch)
+	waiting(t, g, 0, 1)
+	enter('r', g.enterRanking, g.leaveRanking)
+	until(t, rankings(1))
+	enter('q', g.enterQuery, g.leaveQuery)
+	waiting(t, g, 1, 1)
+	if err := g.yield(ctx); err != nil { // all but the other batch go first
+		t.Fatal(err)
+	}
+	mu.Lock()
+	if string(order) != "qr" {
+		t.Errorf("a batch gave its place to %q", order)
+	}
+	mu.Unlock()
+	g.leaveBatch()
+	all.Wait()
+	if string(order) != "qrb" || g.free != 1 || g.batchRoom != 1 {
+		t.Errorf("came in as %q; %d places, %d for batches", order, g.free, g.batchRoom)
+	}
+}
+
+func TestRankingsDoNotStopABatchForGood(t *testing.T) {
+	t.Parallel()
+	g := newGate(1, 1, 100)
+	ctx := soon(t)
+	if err := g.enterRanking(ctx); err != nil {
+		t.Fatal(err)
+	}
+	in := make(chan error, 1)
+	go func() { in <- g.enterBatch(ctx) }()
+	waiting(t, g, 0, 1)
+	next := make(chan error, 1)
+	for n := 0; ; n++ {
+		go func() { next <- g.enterRanking(ctx) }()
+		until(t, func() bool { g.mu.Lock(); defer g.mu.Unlock(); return len(g.rankings) == 1 })
+		g.leaveRanking()
+		select {
+		case err := <-in:
+			if err != nil || n != patience {
+				t.Errorf("the batch came in after %d rankings: %v", n, err)
+			}
+			g.leaveBatch()
+			if err := <-next; err != nil {
+				t.Error(err)
+			}
+			return
+		case err := <-next:
+			if err != nil || n > patience {
+				t.Fatalf("ranking %d: %v", n, err)
+			}
+		}
+	}
+}
+
+// until waits for a condition.
+func until(t *testing.T, ok func() bool) {
+	t.Helper()
+	ctx := soon(t)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("it never came")
+		}
 	}
 }

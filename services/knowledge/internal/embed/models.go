@@ -58,6 +58,31 @@ var Models = []Model{
 	},
 }
 
+// DefaultRanker is the name of the re-ranker that is used where none is chosen.
+const DefaultRanker = "ms-marco-MiniLM-L6-v2"
+
+// Rankers is the table of the cross-encoders that are known, the default first.
+// It is a constant.
+var Rankers = []Model{
+	{
+		Name: DefaultRanker, About: "English; ranks what was found anew", Source: fetch.MSMarcoMiniLM,
+		Profile: Profile{Window: 512, Network: bert.Config{Heads: 12, Head: true}},
+	},
+	{
+		Name: "ms-marco-TinyBERT-L2-v2", About: "English; some ten times as fast, and less sure", Source: fetch.MSMarcoTiny,
+		Profile: Profile{Window: 512, Network: bert.Config{Heads: 2, Head: true}},
+	},
+}
+
+// RankerNamed finds a re-ranker of the table by its name; "" is the default.
+func RankerNamed(name string) (Model, bool) {
+	i := slices.IndexFunc(Rankers, func(m Model) bool { return m.Name == cmp.Or(name, DefaultRanker) })
+	if i < 0 {
+		return Model{}, false
+	}
+	return Rankers[i], true
+}
+
 // Named finds a model of the table by its name; "" is the default.
 func Named(name string) (Model, bool) {
 	i := slices.IndexFunc(Models, func(m Model) bool { return m.Name == cmp.Or(name, Default) })

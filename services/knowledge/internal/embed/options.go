@@ -3,6 +3,7 @@ package embed
 import (
 	"context"
 	"log/slog"
+	"runtime"
 
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/fetch"
 )
@@ -17,10 +18,27 @@ type Options struct {
 	Progress func(done, total int64) // bytes of a download; may be nil
 
 	Name         string // of what is loaded; "" is that of Model
+	Gate         *Gate  // that other models pass too; nil is one of its own, as the three below say
 	Workers      int    // forward passes at a time; 0 is GOMAXPROCS
 	BatchWorkers int    // of them for batches; 0 is all but one, and at least one
-	QueryCache   int    // query vectors kept; 0 is 1024, negative is none
 	MaxQueries   int    // queries that may wait for a place; 0 is 256
+	QueryCache   int    // query vectors kept; 0 is 1024, negative is none
+}
+
+// gate is the gate that the model passes.
+func (o Options) gate() *Gate {
+	if o.Gate != nil {
+		return o.Gate
+	}
+	places := o.Workers
+	if places < 1 {
+		places = runtime.GOMAXPROCS(0)
+	}
+	batches := o.BatchWorkers
+	if batches < 1 {
+		batches = places - 1
+	}
+	return newGate(places, min(max(batches, 1), places), o.MaxQueries)
 }
 
 func (o Options) fetch() fetch.Options {

@@ -1,5 +1,8 @@
-// Package remote embeds texts by a service over HTTP: one that speaks as OpenAI's
-// does (/embeddings), or as Gemini's (:batchEmbedContents).
+// Package remote has texts embedded, passages ranked and questions answered by
+// services over HTTP: vectors by one that speaks as OpenAI's does (/embeddings) or
+// as Gemini's (:batchEmbedContents), ranks by one that speaks as Cohere's, Jina's
+// or text-embeddings-inference does (/rerank), answers by a language model that
+// speaks as OpenAI's do (/chat/completions, streamed).
 //
 // An instance's operator names the service; what it answers is believed no further
 // than needed: no redirect is followed, an answer is bounded and has to have one

@@ -365,8 +365,9 @@ func TestBetweenTriesThereIsAPauseThatEndsWithTheCaller(t *testing.T) {
 func TestNoServiceIsAskedWhereNoneIs(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"http://169.254.169.254/v1", "http://[fe80::1]/v1", "http://0.0.0.0/v1", "http://[::ffff:169.254.169.254]/v1"} {
-		s := &Service{c: Config{Kind: OpenAI, URL: address, Model: "m", Dimensions: 8}, speak: openAI{}, client: client()}
-		if _, _, err := s.once(t.Context(), []string{"a"}, true); err == nil || !strings.Contains(err.Error(), "no address of a service") {
+		s := &Service{caller: newCaller("the embedding service", "", ErrAway), c: Config{Kind: OpenAI, URL: address, Model: "m", Dimensions: 8}, speak: openAI{}}
+		s.sleep = func(context.Context, time.Duration) error { return nil }
+		if _, err := s.vectors(t.Context(), []string{"a"}, true, 1); err == nil || !strings.Contains(err.Error(), "no address of a service") {
 			t.Errorf("%s: %v", address, err)
 		}
 	}

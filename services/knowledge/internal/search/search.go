@@ -96,6 +96,7 @@ type Query struct {
 	Diversity  float64 // 0 to 1
 	Neighbours int     // passages to read on either side
 	Explain    bool
+	Rerank     Rerank
 }
 
 // Found is one passage of an answer with the account of its score.
@@ -104,6 +105,7 @@ type Found struct {
 	index.Hit
 	Around
 	Highlights []terms.Span // in Text
+	Reranked   *Reranked    // nil when it was not
 }
 
 // Answer is what was found, best first.
@@ -117,6 +119,8 @@ type Answer struct {
 	Total      int    // passages that match by words; -1 when words were not searched for
 	Understood string // the query in canonical marks
 	Plain      bool   // the query is a sentence
+	RankedBy   string // the model that ranked anew; "" when none did
+	Unranked   string // why none did, though it was asked for
 }
 
 // Defaults of a query.
@@ -134,6 +138,9 @@ const (
 type Config struct {
 	Alpha  float64       // weight of the vector leg; 0.5
 	Method fusion.Method // fusion.Convex
+
+	Rerank     bool // where a query does not say
+	Candidates int  // that are ranked anew; 20
 }
 
 // Engine answers queries.
@@ -141,19 +148,23 @@ type Engine struct {
 	indexes  Indexes
 	shelf    Shelf
 	encoders Encoders
+	rankers  Rankers
 	words    terms.Analyzer // of highlights
 	c        Config
 }
 
 // NewEngine returns an engine.
-func NewEngine(i Indexes, s Shelf, e Encoders, c Config) *Engine {
+func NewEngine(i Indexes, s Shelf, e Encoders, r Rankers, c Config) *Engine {
 	if c.Alpha <= 0 || c.Alpha > 1 {
 		c.Alpha = 0.5
 	}
 	if c.Method == "" {
 		c.Method = fusion.Convex
 	}
-	return &Engine{indexes: i, shelf: s, encoders: e, c: c}
+	if c.Candidates <= 0 {
+		c.Candidates = 20
+	}
+	return &Engine{indexes: i, shelf: s, encoders: e, rankers: r, c: c}
 }
 
 func (e *Engine) check(q *Query) error {
@@ -193,7 +204,7 @@ func (e *Engine) check(q *Query) error {
 	if q.Limit == 0 {
 		q.Limit = DefaultLimit
 	}
-	return nil
+	return e.checkRerank(q)
 }
 
 // attempts is how often an index that turns out to be old is asked again.
@@ -214,6 +225,9 @@ func (e *Engine) Search(ctx context.Context, p tenant.Project, q Query) (Answer,
 	r := index.Request{
 		Text: q.Text, Alpha: a.Alpha, Method: q.Method, Limit: q.Limit, Filter: q.Filter,
 		Offset: q.Offset, Group: q.Group, Diversity: q.Diversity, Explain: q.Explain,
+	}
+	if *q.Rerank.On {
+		r.Offset, r.Limit = 0, q.Rerank.Candidates
 	}
 	want, of := int64(0), ""
 	for try := 1; ; try++ {
@@ -245,17 +259,30 @@ func (e *Engine) Search(ctx context.Context, p tenant.Project, q Query) (Answer,
 			continue
 		}
 		a.Generation, a.Total = res.Generation, res.Total
-		wanted := make(map[string]bool, len(res.Terms))
-		for _, t := range res.Terms {
-			wanted[t] = true
-		}
 		for _, h := range res.Hits {
 			if s, ok := found[h.ID]; ok && passes(s, q.Filter) {
-				marks := e.words.Spans(s.Text, func(t string) bool { return wanted[t] }, MaxHighlights)
-				a.Found = append(a.Found, Found{Passage: s, Hit: h, Highlights: marks})
+				a.Found = append(a.Found, Found{Passage: s, Hit: h})
 			}
 		}
+		if *q.Rerank.On {
+			if err := e.rank(ctx, q, understood.Topic(), &a); err != nil {
+				return Answer{}, err
+			}
+			a.Found = a.Found[min(q.Offset, len(a.Found)):min(q.Offset+q.Limit, len(a.Found))]
+		}
+		e.mark(a.Found, res.Terms)
 		return a, e.surround(ctx, p, q.Neighbours, a.Found)
+	}
+}
+
+// mark finds the words of a query in what was found.
+func (e *Engine) mark(found []Found, words []string) {
+	wanted := make(map[string]bool, len(words))
+	for _, t := range words {
+		wanted[t] = true
+	}
+	for i := range found {
+		found[i].Highlights = e.words.Spans(found[i].Text, func(t string) bool { return wanted[t] }, MaxHighlights)
 	}
 }
 

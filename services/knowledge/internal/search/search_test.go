@@ -87,7 +87,7 @@ func newWorld(m *encodertest.Model) *world {
 
 func (w *world) ask(t *testing.T, q search.Query) search.Answer {
 	t.Helper()
-	a, err := search.NewEngine(w, w, w, search.Config{}).Search(t.Context(), 1, q)
+	a, err := search.NewEngine(w, w, w, none{}, search.Config{}).Search(t.Context(), 1, q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +140,7 @@ func (mute) EmbedQuery(ctx context.Context, _ string) ([]float32, error) {
 func TestQuestionThatCannotBeEmbeddedIsAnsweredByWords(t *testing.T) {
 	t.Parallel()
 	w := newWorld(nil)
-	e := search.NewEngine(w, w, mute{w}, search.Config{})
+	e := search.NewEngine(w, w, mute{w}, none{}, search.Config{})
 	a, err := e.Search(t.Context(), 1, search.Query{Text: "car"})
 	if err != nil || a.Mode != index.Keyword || a.Reason == "" || len(a.Found) != 1 {
 		t.Errorf("%+v, %v", a, err)
@@ -193,7 +193,7 @@ func TestQueriesAreChecked(t *testing.T) {
 		"mode": {Text: "a", Mode: "x"}, "fusion": {Text: "a", Method: "x"},
 		"offset": {Text: "a", Offset: 1001}, "diversity": {Text: "a", Diversity: 2}, "neighbours": {Text: "a", Neighbours: 4},
 	} {
-		_, err := search.NewEngine(w, w, w, search.Config{}).Search(t.Context(), 1, q)
+		_, err := search.NewEngine(w, w, w, none{}, search.Config{}).Search(t.Context(), 1, q)
 		if errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -229,7 +229,7 @@ func TestFaultsAreReturned(t *testing.T) {
 	t.Parallel()
 	w := newWorld(nil)
 	w.broken = errors.New("no database")
-	e := search.NewEngine(w, w, w, search.Config{})
+	e := search.NewEngine(w, w, w, none{}, search.Config{})
 	if _, err := e.Search(t.Context(), 1, search.Query{Text: "car"}); !errors.Is(err, w.broken) {
 		t.Errorf("error %v", err)
 	}
@@ -261,7 +261,7 @@ func TestAQuestionIsEncodedAsThePassagesOfTheIndexWere(t *testing.T) {
 	w := newWorld(&encodertest.Model{})
 	w.x.Reached(index.State{Generation: 1, Model: "a"})
 	models := two{"a": {}, "b": {}}
-	e := search.NewEngine(w, w, models, search.Config{})
+	e := search.NewEngine(w, w, models, none{}, search.Config{})
 	// Between the look at the index and the look at the passages another model's
 	// vectors came to be searched.
 	w.generation = 2

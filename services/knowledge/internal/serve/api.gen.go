@@ -196,7 +196,7 @@ type KnowledgeSearchResult struct {
 	// Highlights Where words of the query are in `content`.
 	Highlights *[]KnowledgeHighlight `json:"highlights,omitempty"`
 
-	// Metadata document_id, chunk_id, chunk_index, heading_path, collection, mode, lexical and vector leg with score and rank
+	// Metadata document_id, chunk_id, chunk_index, heading_path, collection, mode, lexical and vector leg with score and rank, rerank with model, score, first_score and first_rank
 	Metadata map[string]interface{} `json:"metadata"`
 
 	// Others with group, how many more passages of the document match by words
@@ -510,6 +510,14 @@ type QueryKnowledgeBaseParams struct {
 
 	// Explain Put an account of each score into `metadata.explanation`.
 	Explain *bool `form:"explain,omitempty" json:"explain,omitempty"`
+
+	// Rerank Rank the best results anew by a model that reads query and passage together; true, false, or the name of one that this instance has. Without it the
+	// setting of the instance is used. `score` is then that of the model; `metadata.rerank` has both, and the rank before. Where it cannot be done in time the
+	// results keep their order, and the header `CC-Search-Not-Reranked` says why.
+	Rerank *string `form:"rerank,omitempty" json:"rerank,omitempty"`
+
+	// Candidates How many of the best results are ranked anew, at least those that are asked for. Without it the setting of the instance is used.
+	Candidates *int `form:"candidates,omitempty" json:"candidates,omitempty"`
 
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`

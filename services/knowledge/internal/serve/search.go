@@ -54,6 +54,23 @@ type queryKnowledgeBase struct {
 	Diversity  *float64 `json:"diversity"`
 	Neighbours *int     `json:"neighbours"`
 	Explain    *bool    `json:"explain"`
+	Rerank     *string  `json:"rerank"`
+	Candidates *int     `json:"candidates"`
+}
+
+// rerank reads "true", "false" or the name of a model.
+func rerank(said *string, candidates *int) search.Rerank {
+	r := search.Rerank{Candidates: value(candidates)}
+	on := value(said) != "false"
+	switch value(said) {
+	case "":
+		return r
+	case "true", "false":
+	default:
+		r.Model = *said
+	}
+	r.On = &on
+	return r
 }
 
 func (h *Handlers) query(ctx context.Context, r queryKnowledgeBase) (results, error) {
@@ -63,6 +80,7 @@ func (h *Handlers) query(ctx context.Context, r queryKnowledgeBase) (results, er
 			Collection: r.collection(), Repository: r.repository(), Category: value(r.Body.Category), Technology: value(r.Body.TechnologyId),
 		},
 		Offset: value(r.Offset), Group: value(r.Group) == "document", Diversity: value(r.Diversity), Neighbours: value(r.Neighbours), Explain: value(r.Explain),
+		Rerank: rerank(r.Rerank, r.Candidates),
 	}
 	a, err := h.Search.Search(ctx, tenant.From(ctx).Project, q)
 	if err != nil {
@@ -87,6 +105,12 @@ func (r results) Headers() map[string]string {
 	}
 	if r.a.Reason != "" {
 		h["CC-Search-Degraded"] = headerText(r.a.Reason)
+	}
+	if r.a.RankedBy != "" {
+		h["CC-Search-Reranked"] = headerText(r.a.RankedBy)
+	}
+	if r.a.Unranked != "" {
+		h["CC-Search-Not-Reranked"] = headerText(r.a.Unranked)
 	}
 	return h
 }
@@ -142,6 +166,14 @@ func explained(e *index.Explanation) explanation {
 	return out
 }
 
+// reranked is the account of a passage that was ranked anew.
+type reranked struct {
+	Model     string  `json:"model"`
+	Score     float64 `json:"score"`
+	First     float64 `json:"first_score"`
+	FirstRank int     `json:"first_rank"`
+}
+
 // leg is one leg's share of a score. Rank is null when the leg did not list
 // the passage among its candidates.
 type leg struct {
@@ -181,9 +213,14 @@ func (r results) MarshalJSON() ([]byte, error) {
 		if f.Account != nil {
 			meta["explanation"] = explained(f.Account)
 		}
+		score := f.Score
+		if f.Reranked != nil {
+			score = f.Reranked.Score
+			meta["rerank"] = reranked{r.a.RankedBy, score, f.Reranked.First, f.Reranked.FirstRank}
+		}
 		source := f.Source
 		out[i] = KnowledgeSearchResult{
-			Content: f.Text, Title: f.Title, Category: f.Category, TechnologyId: orNil(f.Technology), SourceFile: &source, Score: f.Score, Metadata: meta,
+			Content: f.Text, Title: f.Title, Category: f.Category, TechnologyId: orNil(f.Technology), SourceFile: &source, Score: score, Metadata: meta,
 			Highlights: orAbsent(highlights(f.Highlights)), Before: orAbsent(f.Before), After: orAbsent(f.After), Others: orNil(f.Others),
 		}
 	}
@@ -263,8 +300,9 @@ func (h *Handlers) count(ctx context.Context, r *knowledgev1.CountDocumentsReque
 }
 
 func (h *Handlers) searchProject(ctx context.Context, r *knowledgev1.SearchProjectRequest) (*knowledgev1.SearchProjectResponse, error) {
+	var asIs bool // others wait for us with a deadline of their own
 	a, err := h.Search.Search(ctx, tenant.Project(r.GetProjectId()), search.Query{
-		Text: r.GetQuery(), Limit: int(r.GetLimit()), Filter: index.Filter{Category: r.GetCategory()},
+		Text: r.GetQuery(), Limit: int(r.GetLimit()), Filter: index.Filter{Category: r.GetCategory()}, Rerank: search.Rerank{On: &asIs},
 	})
 	if err != nil {
 		return nil, err

@@ -37,6 +37,7 @@ export function moved(at) {
   f.alpha.value = alphaTouched ? at.get("alpha") : 0.5;
   for (const n of ["collection", "category"]) options(f[n], $$("option", f[n]).map((o) => o.value).filter(Boolean), at.get(n));
   f.group.checked = at.get("group") === "document";
+  f.rerank.value = ["true", "false"].includes(at.get("rerank")) ? at.get("rerank") : "";
   f.limit.value = at.get("limit") || "10";
   if (!f.limit.value) f.limit.value = "10";
   drawn();
@@ -70,7 +71,7 @@ function go() {
   const at = new URLSearchParams({ q: f.q.value.trim() });
   if (f.mode.value !== "hybrid") at.set("mode", f.mode.value);
   else if (alphaTouched) at.set("alpha", f.alpha.value);
-  for (const n of ["collection", "category"]) if (f[n].value) at.set(n, f[n].value);
+  for (const n of ["collection", "category", "rerank"]) if (f[n].value) at.set(n, f[n].value);
   if (f.group.checked) at.set("group", "document");
   if (f.limit.value !== "10") at.set("limit", f.limit.value);
   const hash = "#/search?" + at;
@@ -85,7 +86,7 @@ async function run(more) {
   const f = form.elements;
   const at = new URLSearchParams({ mode: f.mode.value });
   if (f.mode.value === "hybrid" && alphaTouched) at.set("alpha", f.alpha.value);
-  if (f.collection.value) at.set("collection", f.collection.value);
+  for (const n of ["collection", "rerank"]) if (f[n].value) at.set(n, f[n].value);
   if (f.group.checked) at.set("group", "document");
   if (more) at.set("offset", shown);
   problem(root, null);
@@ -113,17 +114,20 @@ function draw({ data: hits, headers }, ms, more) {
   const why = headers.get("CC-Search-Degraded");
   const total = headers.get("CC-Search-Total");
   const read = headers.get("CC-Search-Query");
+  const anew = headers.get("CC-Search-Reranked");
+  const asBefore = headers.get("CC-Search-Not-Reranked");
   const first = more ? shown : 0;
   shown = first + hits.length;
   const parts = [];
   if (shown === 0) parts.push("Nothing found. Try fewer words, rank by meaning, or all collections.");
   else {
-    parts.push(`${shown} ${shown === 1 ? "result" : "results"} by ${named[used] || used}, ${ms.toFixed(0)} ms`);
+    parts.push(`${shown} ${shown === 1 ? "result" : "results"} by ${named[used] || used}${anew ? ", re-ranked" : ""}, ${ms.toFixed(0)} ms`);
     parts.push(total === null ? "." : `; ${total} ${total === "1" ? "passage matches" : "passages match"} by words.`);
   }
   // A plain sentence is read as it stands; what is worth saying is how marks were.
   if (read && /["+()*~:]|(^| )-|AND|OR|NOT/.test(form.elements.q.value)) parts.push(" Read as ", el("code", {}, spelled(read)), ".");
   if (why) parts.push(" ", el("span", { class: "warn" }, `Not all that was asked for: ${why}`));
+  if (asBefore) parts.push(" ", el("span", { class: "warn" }, `Not re-ranked: ${asBefore}`));
   $("#summary", root).replaceChildren(...parts);
   const list = $("#results", root);
   const cards = hits.map((h, i) => result(h, first + i));
@@ -163,11 +167,15 @@ function result(h, i) {
   };
   leg("words (BM25)", m.lexical);
   leg("meaning (cosine)", m.vector, m.vector && m.vector.score);
-  rows.push(el("tr", {}, el("th", { scope: "row" }, "together"), el("td", {}, h.score.toFixed(3)), el("td", {}, String(i + 1)),
-    el("td", {}, el("meter", { min: 0, max: 1, value: h.score, "aria-label": "together" }))));
+  const sum = (name, score, rank) => rows.push(el("tr", {}, el("th", { scope: "row" }, name), el("td", {}, score.toFixed(3)), el("td", {}, String(rank)),
+    el("td", {}, el("meter", { min: 0, max: 1, value: score, "aria-label": name }))));
+  if (m.rerank) {
+    sum("together", m.rerank.first_score, m.rerank.first_rank);
+    sum("re-ranked", h.score, i + 1);
+  } else sum("together", h.score, i + 1);
   $("tbody", li).append(...rows);
   $(".sum", li).textContent = `Passage ${m.chunk_index + 1} of ${m.chunk_count}` +
-    (m.mode === "hybrid" ? `; meaning weighs ${m.alpha}, words ${(1 - m.alpha).toFixed(2)} (${m.fusion})` : "") + `; index generation ${m.index_generation}.`;
+    (m.mode === "hybrid" ? `; meaning weighs ${m.alpha}, words ${(1 - m.alpha).toFixed(2)} (${m.fusion})` : "") + (m.rerank ? `; re-ranked by ${m.rerank.model}` : "") + `; index generation ${m.index_generation}.`;
   const more = $(".more", li);
   const toggle = () => {
     const unfolded = li.classList.toggle("open");

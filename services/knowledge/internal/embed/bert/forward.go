@@ -41,46 +41,14 @@ func (s *Scratch) grow(m *Model, tokens, longest int) {
 // entries have room for [Model.Dim] numbers. pause is called twice per layer;
 // its error ends the pass and is returned.
 func (m *Model) Forward(s *Scratch, sequences [][]int32, out [][]float32, pause func() error) error {
-	tokens, longest := 0, 0
-	for i, q := range sequences {
-		if len(q) == 0 || len(q) > m.places {
-			return fmt.Errorf("sequence of %d tokens: want 1 to %d", len(q), m.places)
-		}
-		if top, bottom := slices.Max(q), slices.Min(q); bottom < 0 || int(top) >= m.vocab {
-			return fmt.Errorf("tokens %d to %d in a vocabulary of %d", bottom, top, m.vocab)
-		}
+	for i := range sequences {
 		if len(out[i]) != m.dim {
 			return fmt.Errorf("a vector has %d numbers, not %d", m.dim, len(out[i]))
 		}
-		tokens, longest = tokens+len(q), max(longest, len(q))
 	}
-	s.grow(m, tokens, longest)
-	x, y := s.x[:tokens*m.dim], s.y[:tokens*m.dim]
-	if err := m.embed(x, y, sequences); err != nil {
+	x, err := m.encode(s, sequences, nil, pause)
+	if err != nil {
 		return err
-	}
-	m.set.AddNorm(x, y, m.norm.gamma, m.norm.beta, tokens, m.c.Epsilon)
-	for i := range m.layers {
-		l := &m.layers[i]
-		if err := pause(); err != nil {
-			return err
-		}
-		m.apply(s.qkv, x, tokens, l.qkv)
-		at := 0
-		for _, q := range sequences {
-			m.attend(s, y[at*m.dim:], s.qkv[at*3*m.dim:], len(q))
-			at += len(q)
-		}
-		// The scratch of the inner part is free until then.
-		m.apply(s.inner, y, tokens, l.out)
-		m.set.AddNorm(x, s.inner, l.afterOut.gamma, l.afterOut.beta, tokens, m.c.Epsilon)
-		if err := pause(); err != nil {
-			return err
-		}
-		m.apply(s.inner, x, tokens, l.up)
-		m.set.GELU(s.inner[:tokens*m.inner])
-		m.apply(y, s.inner, tokens, l.down)
-		m.set.AddNorm(x, y, l.afterDown.gamma, l.afterDown.beta, tokens, m.c.Epsilon)
 	}
 	at := 0
 	for i, q := range sequences {
@@ -94,6 +62,102 @@ func (m *Model) Forward(s *Scratch, sequences [][]int32, out [][]float32, pause 
 		at += len(q)
 	}
 	return nil
+}
+
+// Score writes to out what the head makes of each pair of texts: a sequence whose
+// tokens from the place in second on are of the second text. pause is as in
+// [Model.Forward].
+func (m *Model) Score(s *Scratch, pairs [][]int32, second []int, out []float32, pause func() error) error {
+	if m.label == nil {
+		return errors.New("the model has no head that scores")
+	}
+	x, err := m.encode(s, pairs, second, pause)
+	if err != nil {
+		return err
+	}
+	// The first row of each pair is all that the head sees. The scratch of the
+	// layers is free by now.
+	d, at := m.dim, 0
+	for i, q := range pairs {
+		copy(s.y[i*d:(i+1)*d], x[at*d:])
+		at += len(q)
+	}
+	m.apply(s.inner, s.y, len(pairs), m.pooler)
+	for i := range pairs {
+		sum := float64(m.bias)
+		for j, v := range s.inner[i*d : (i+1)*d] {
+			sum += math.Tanh(float64(v)) * float64(m.label[j])
+		}
+		if math.IsNaN(sum) || math.IsInf(sum, 0) {
+			return errDamaged
+		}
+		out[i] = float32(sum)
+	}
+	return nil
+}
+
+var errDamaged = errors.New("the weights give no number: they are damaged")
+
+// encode gives the last layer: a row for each token of the sequences, one after
+// another. Tokens from the place in second on are of the second type.
+func (m *Model) encode(s *Scratch, sequences [][]int32, second []int, pause func() error) ([]float32, error) {
+	tokens, longest := 0, 0
+	for _, q := range sequences {
+		if len(q) == 0 || len(q) > m.places {
+			return nil, fmt.Errorf("sequence of %d tokens: want 1 to %d", len(q), m.places)
+		}
+		if top, bottom := slices.Max(q), slices.Min(q); bottom < 0 || int(top) >= m.vocab {
+			return nil, fmt.Errorf("tokens %d to %d in a vocabulary of %d", bottom, top, m.vocab)
+		}
+		tokens, longest = tokens+len(q), max(longest, len(q))
+	}
+	s.grow(m, tokens, longest)
+	x, y := s.x[:tokens*m.dim], s.y[:tokens*m.dim]
+	if err := m.embed(x, y, sequences); err != nil {
+		return nil, err
+	}
+	if second != nil {
+		m.mark(y, sequences, second)
+	}
+	m.set.AddNorm(x, y, m.norm.gamma, m.norm.beta, tokens, m.c.Epsilon)
+	for i := range m.layers {
+		l := &m.layers[i]
+		if err := pause(); err != nil {
+			return nil, err
+		}
+		m.apply(s.qkv, x, tokens, l.qkv)
+		at := 0
+		for _, q := range sequences {
+			m.attend(s, y[at*m.dim:], s.qkv[at*3*m.dim:], len(q))
+			at += len(q)
+		}
+		// The scratch of the inner part is free until then.
+		m.apply(s.inner, y, tokens, l.out)
+		m.set.AddNorm(x, s.inner, l.afterOut.gamma, l.afterOut.beta, tokens, m.c.Epsilon)
+		if err := pause(); err != nil {
+			return nil, err
+		}
+		m.apply(s.inner, x, tokens, l.up)
+		m.set.GELU(s.inner[:tokens*m.inner])
+		m.apply(y, s.inner, tokens, l.down)
+		m.set.AddNorm(x, y, l.afterDown.gamma, l.afterDown.beta, tokens, m.c.Epsilon)
+	}
+	return x, nil
+}
+
+// mark adds to tokens of the second text what tells them from those of the first.
+func (m *Model) mark(y []float32, sequences [][]int32, second []int) {
+	at := 0
+	for i, q := range sequences {
+		for place := range q {
+			if place >= second[i] {
+				for j, v := range m.types {
+					y[at+j] += v
+				}
+			}
+			at += m.dim
+		}
+	}
 }
 
 // apply writes dst = x·w + bias.

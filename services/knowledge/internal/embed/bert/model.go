@@ -24,6 +24,7 @@ type Config struct {
 	Heads   int     // of attention; 0: as many as have 32 numbers each
 	Epsilon float32 // keeps the layer norm away from a division by zero; 0: 1e-12
 	Pooling Pooling
+	Head    bool // there is one that scores, see [Model.Score]
 }
 
 // Model is the network with its weights. It never changes between [Open] and
@@ -42,6 +43,10 @@ type Model struct {
 	norm     norm
 	layers   []layer
 	weights  *memory.Region // the matrices of all layers, packed
+	types    []float32      // what a token of a second text has more than one of the first; nil where there is one type
+	pooler   linear         // of the head
+	label    []float32      // of the head; nil when there is none
+	bias     float32        // of the label
 	nearness []float32      // what attention adds by distance, see [Model.loadDistances]; nil in BERT
 }
 
@@ -181,6 +186,23 @@ func (m *Model) loadEmbeddings(l *loader, n names) (err error) {
 	for i := range m.position {
 		m.position[i] += types[i%m.dim]
 	}
+	if len(types) >= 2*m.dim {
+		m.types = types[m.dim : 2*m.dim]
+		for j := range m.types {
+			m.types[j] -= types[j]
+		}
+	}
+	return nil
+}
+
+// loadHead reads the part that makes one number of the first row.
+func (m *Model) loadHead(l *loader, n names) error {
+	m.pooler = l.linear(m.dim, m.dim, n.prefix+"pooler.dense")
+	label, bias := l.read("classifier.weight", 1, m.dim), l.read("classifier.bias", 1)
+	if l.err != nil {
+		return fmt.Errorf("a head with one label: %w", l.err)
+	}
+	m.label, m.bias = label, bias[0]
 	return nil
 }
 
@@ -236,7 +258,11 @@ func bucket(distance int) int {
 
 func (m *Model) loadLayers(l *loader, n names, layers int) (err error) {
 	d := m.dim
-	if m.weights, err = memory.Alloc(layers * (4*d*d + 2*d*m.inner)); err != nil {
+	size := layers * (4*d*d + 2*d*m.inner)
+	if m.c.Head {
+		size += d * d
+	}
+	if m.weights, err = memory.Alloc(size); err != nil {
 		return err
 	}
 	l.rest = m.weights.Floats
@@ -250,6 +276,9 @@ func (m *Model) loadLayers(l *loader, n names, layers int) (err error) {
 			afterOut:  l.norm(p+n.norm, d),
 			afterDown: l.norm(p+"output.LayerNorm", d),
 		})
+	}
+	if m.c.Head && l.err == nil {
+		return m.loadHead(l, n)
 	}
 	return l.err
 }

@@ -100,15 +100,20 @@ func (n naive) attend(q, k, v [][]float64) [][]float64 {
 	return out
 }
 
-func (n naive) vector(sequence []int32) []float64 {
+// rows is the last layer; tokens from second on are of the second type.
+func (n naive) rows(sequence []int32, second int) [][]float64 {
 	words := n.table("embeddings.word_embeddings.weight", -1, n.dim)
 	places := n.table("embeddings.position_embeddings.weight", -1, n.dim)
 	types := n.table("embeddings.token_type_embeddings.weight", -1, n.dim)
 	x := make([][]float64, len(sequence))
 	for i, token := range sequence {
 		x[i] = make([]float64, n.dim)
+		kind := 0
+		if i >= second {
+			kind = n.dim
+		}
 		for j := range n.dim {
-			x[i][j] = words[int(token)*n.dim+j] + places[i*n.dim+j] + types[j]
+			x[i][j] = words[int(token)*n.dim+j] + places[i*n.dim+j] + types[kind+j]
 		}
 	}
 	n.norm(x, "embeddings")
@@ -127,6 +132,20 @@ func (n naive) vector(sequence []int32) []float64 {
 		add(x, n.dense(inner, p+"output.dense", n.inner, n.dim))
 		n.norm(x, p+"output")
 	}
+	return x
+}
+
+// score is what the head makes of a pair.
+func (n naive) score(pair []int32, second int) float64 {
+	pooled := n.dense(n.rows(pair, second)[:1], "pooler.dense", n.dim, n.dim)
+	for j, v := range pooled[0] {
+		pooled[0][j] = math.Tanh(v)
+	}
+	return n.dense(pooled, "classifier", n.dim, 1)[0][0]
+}
+
+func (n naive) vector(sequence []int32) []float64 {
+	x := n.rows(sequence, len(sequence))
 	mean := make([]float64, n.dim)
 	var square float64
 	for j := range mean {

@@ -52,6 +52,9 @@ func network(t *testing.T, kind string) string {
 	} else {
 		all = append(all, filled("embeddings.token_type_embeddings.weight", 2, dim))
 	}
+	if kind == "scores" {
+		all = append(all, filled("pooler.dense.weight", dim, dim), filled("pooler.dense.bias", dim), filled("classifier.weight", 1, dim), filled("classifier.bias", 1))
+	}
 	linear := func(name string, in, out int) {
 		all = append(all, filled(name+".weight", out, in), filled(name+".bias", out))
 	}

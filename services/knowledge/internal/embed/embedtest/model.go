@@ -17,6 +17,7 @@ type Shape struct {
 	Dim    int // a multiple of 32
 	Inner  int // a multiple of 32
 	Places int
+	Head   bool // it scores pairs of texts
 }
 
 // Small is enough to go through every path of the network.
@@ -112,6 +113,10 @@ func (s Shape) tables(r *rand.Rand) []safetensors.Table {
 		dense(p+"intermediate.dense", s.Dim, s.Inner)
 		dense(p+"output.dense", s.Inner, s.Dim)
 		norm(p + "output")
+	}
+	if s.Head {
+		dense("pooler.dense", s.Dim, s.Dim)
+		dense("classifier", s.Dim, 1)
 	}
 	return all
 }

@@ -35,7 +35,7 @@ type Options struct {
 }
 
 // ErrMissing says that the files are not on this machine.
-var ErrMissing = errors.New("the embedding model is not on this machine")
+var ErrMissing = errors.New("the model is not on this machine")
 
 // ErrDamaged says that a file of the model is not what it should be.
 var ErrDamaged = errors.New("damaged")
@@ -128,7 +128,7 @@ func Fetch(ctx context.Context, o Options) (string, error) {
 	}
 	unlock, err := lock(ctx, filepath.Join(o.CacheDir, o.Model.dir()+".lock"))
 	if err != nil {
-		return "", fmt.Errorf("another process is fetching the embedding model: %w", err)
+		return "", fmt.Errorf("another process is fetching the model: %w", err)
 	}
 	defer unlock()
 	// Whoever held the lock before may have done the work.
@@ -206,7 +206,7 @@ type Error struct {
 
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "the embedding model %s cannot be fetched", e.Model.Name())
+	fmt.Fprintf(&b, "the model %s cannot be fetched", e.Model.Name())
 	for i := 0; i < len(e.Tried); {
 		// Sources that fail alike, one after another, are told of together.
 		names, why := e.Tried[i].Source, fmt.Sprint(e.Tried[i].Err)
@@ -221,16 +221,25 @@ func (e *Error) Error() string {
 
 // ByHand says how to put the model on a machine without a network.
 func (m Model) ByHand() string {
-	how := fmt.Sprintf("put model.safetensors and tokenizer.json of %s, revision %s, into a directory and set %s to it", m.Repository, m.Revision, DirVariable)
-	if m.Repository != MiniLM.Repository {
-		how += ", and CC_KNOWLEDGE_MODEL to " + path.Base(m.Repository)
+	const how = "put model.safetensors and tokenizer.json of %s, revision %s, into a directory and set %s to it"
+	name := path.Base(m.Repository)
+	switch {
+	case m.Ranks && name == path.Base(MSMarcoMiniLM.Repository):
+		return fmt.Sprintf(how, m.Repository, m.Revision, RankerDirVariable)
+	case m.Ranks:
+		return fmt.Sprintf(how+", and CC_KNOWLEDGE_RERANK_MODEL to %s", m.Repository, m.Revision, RankerDirVariable, name)
+	case m.Repository != MiniLM.Repository:
+		return fmt.Sprintf(how+", and CC_KNOWLEDGE_MODEL to %s", m.Repository, m.Revision, DirVariable, name)
 	}
-	return how
+	return fmt.Sprintf(how, m.Repository, m.Revision, DirVariable)
 }
 
-// DirVariable is the variable with which an operator names the model's
-// directory.
-const DirVariable = "CC_KNOWLEDGE_MODEL_DIR"
+// DirVariable and RankerDirVariable are the variables with which an operator names
+// the directories of the embedding model and of the re-ranker.
+const (
+	DirVariable       = "CC_KNOWLEDGE_MODEL_DIR"
+	RankerDirVariable = "CC_KNOWLEDGE_RERANK_MODEL_DIR"
+)
 
 // Unwrap gives the errors of all sources.
 func (e *Error) Unwrap() []error {
