@@ -252,6 +252,7 @@ func TestEveryRoleMayDoWhatTheContractSaysAndNothingElse(t *testing.T) {
 	m, all := newMatrix(t)
 	permissions := contractPermissions(t)
 	m.foreignIDs(t)
+	m.foreignHeaders(t, permissions)
 	t.Run("callers", func(t *testing.T) {
 		for _, who := range all {
 			t.Run(who.name, func(t *testing.T) {
@@ -265,6 +266,30 @@ func TestEveryRoleMayDoWhatTheContractSaysAndNothingElse(t *testing.T) {
 	t.Logf("%d cells", m.cells.Load())
 	if m.cells.Load() < 1500 {
 		t.Errorf("only %d cells", m.cells.Load())
+	}
+}
+
+// foreignHeaders names the other project, and one that is not there, in the header
+// of every operation that asks who calls, whether it works in a project or not.
+func (m *matrix) foreignHeaders(t *testing.T, permissions map[string]string) {
+	t.Helper()
+	for _, op := range m.ops {
+		if permissions[op.id] == "public" {
+			continue
+		}
+		var bodies [2][]byte
+		for i, project := range []int64{m.other, absentProject} {
+			c := m.call(t, op, &persona{token: m.owner.token}, own, false)
+			named := strconv.FormatInt(project, 10)
+			c.header.Set("X-Project-ID", named)
+			got := m.ask(t, c)
+			if bodies[i] = bytes.ReplaceAll(plain(got.body), []byte(named), nil); got.status != 403 {
+				t.Errorf("%s with X-Project-ID %s: %d, want 403: %s", op.id, named, got.status, got.body)
+			}
+		}
+		if !bytes.Equal(bodies[0], bodies[1]) {
+			t.Errorf("%s tells a foreign project from one that there is not:\n%s\n%s", op.id, bodies[0], bodies[1])
+		}
 	}
 }
 

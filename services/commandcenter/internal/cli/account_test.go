@@ -240,7 +240,7 @@ func TestAKeyIsSentWithoutTheProjectOfTheLogin(t *testing.T) { // not parallel: 
 	t.Setenv("CC_SERVER", srv.URL)
 	for token, want := range map[string]string{"a.b.c": "7", "cc_abcdefgh_x": ""} {
 		t.Setenv("CC_TOKEN", token)
-		if code, _, errs := cc(t, "", "project", "list"); code != exitOK || project != want || bearer != "Bearer "+token {
+		if code, _, errs := cc(t, "", "key", "list"); code != exitOK || project != want || bearer != "Bearer "+token {
 			t.Errorf("%s: %d %s, project %q as %q", token, code, errs, project, bearer)
 		}
 	}

@@ -15,6 +15,10 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"github.com/commandcenter/commandcenter/services/gateway"
 )
 
 // server is an edge of which each test says how it answers.
@@ -465,5 +469,21 @@ func TestADamagedStoreIsNotOverwritten(t *testing.T) {
 	}
 	if err := NewStore(path).Update(t.Context(), "http://x", func(*Credentials) error { return nil }); err == nil {
 		t.Fatal("it was overwritten")
+	}
+}
+
+func TestTheChosenProjectIsNamedWhereACallWorksInIt(t *testing.T) {
+	t.Parallel()
+	doc, err := openapi3.NewLoader().LoadFromData(gateway.OpenAPI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, item := range doc.Paths.Map() {
+		for _, op := range item.Operations() {
+			want := op.Extensions["x-project"] == "current" || op.OperationID == "callTool" // for the tools that are told none
+			if inProject(path) != want {
+				t.Errorf("%s %s: X-Project-ID is sent: %v", op.OperationID, path, !want)
+			}
+		}
 	}
 }

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -25,7 +27,7 @@ func (s *Session) do(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p := s.Project(); p != 0 && r.Header.Get("X-Project-ID") == "" {
+	if p := s.Project(); p != 0 && r.Header.Get("X-Project-ID") == "" && inProject(r.URL.Path) {
 		r.Header.Set("X-Project-ID", strconv.FormatInt(p, 10))
 	}
 	resp, err := s.retry(r, token)
@@ -45,6 +47,16 @@ func (s *Session) do(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	return s.retry(r, fresh)
+}
+
+// elsewhere begins the paths of calls that work in no project, or in the one that
+// they name: who is in the chosen one no more may still make them.
+var elsewhere = []string{
+	"/api/v1/auth/", "/api/v1/users", "/api/v1/projects", "/api/v1/invitations/", "/api/v1/operations/", "/api/v1/federation/instances", "/api/fed/",
+}
+
+func inProject(path string) bool {
+	return strings.HasPrefix(path, "/api/") && !slices.ContainsFunc(elsewhere, func(begin string) bool { return strings.HasPrefix(path, begin) })
 }
 
 func (s *Session) doPlain(r *http.Request) (*http.Response, error) { return s.retry(r, "") }

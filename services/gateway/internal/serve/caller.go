@@ -59,14 +59,26 @@ func principalOf(c access.Claims) string {
 // caller finds out as whom principal calls in the project that it wants, and
 // whether that is enough for the operation. Nothing else in the house checks
 // x-permission, and the scopes of keys.
-func (s *Edge) caller(ctx context.Context, op *contract.Operation, want tenant.Project, claims access.Claims, principal string) (tenant.Identity, access.Limits, error) {
+func (s *Edge) caller(ctx context.Context, op *contract.Operation, asked places, claims access.Claims, principal string) (tenant.Identity, access.Limits, error) {
 	var none tenant.Identity
+	want := asked.want
 	if claims.Key != nil {
 		if err := scoped(op, claims.Key); err != nil {
 			return none, nil, err
 		}
+		if asked.named != 0 && asked.named != claims.Key.Project {
+			return none, nil, notYours(asked.named)
+		}
 		if want != 0 && want != claims.Key.Project {
 			return none, nil, elsewhere(op, want)
+		}
+	}
+	if asked.named != 0 && asked.named != want && claims.Key == nil {
+		switch there, err := s.guard.Standing(ctx, claims, asked.named); {
+		case err != nil:
+			return none, nil, err
+		case there.Project != asked.named:
+			return none, nil, notYours(asked.named)
 		}
 	}
 	standing, err := s.guard.Standing(ctx, claims, want)
@@ -105,36 +117,45 @@ func (s *Edge) callerNow(ctx context.Context, r *http.Request, op *contract.Oper
 	if err != nil {
 		return tenant.Identity{}, err
 	}
-	want, err := s.project(r, op, path)
+	asked, err := projects(r, op, path)
 	if err != nil {
 		return tenant.Identity{}, err
 	}
-	who, _, err := s.caller(ctx, op, want, claims, principalOf(claims))
+	who, _, err := s.caller(ctx, op, asked, claims, principalOf(claims))
 	if err == nil && who.Project != began {
 		err = errForbidden
 	}
 	return who, err
 }
 
-// project is the project that the call names, 0 for the caller's default.
-func (s *Edge) project(r *http.Request, op *contract.Operation, path []string) (tenant.Project, error) {
-	var text, in, name string
+// places are the projects of a call, 0 where it says none.
+type places struct {
+	want  tenant.Project // in which the operation works; 0 for the caller's default, or for none
+	named tenant.Project // in the header. Whoever names one has to belong to it, also where the operation works in another or in none.
+}
+
+// projects reads them.
+func projects(r *http.Request, op *contract.Operation, path []string) (at places, err error) {
+	if sent := r.Header[canonicalProject]; len(sent) > 0 {
+		if at.named, err = projectID(strings.TrimSpace(sent[len(sent)-1]), "header", contract.HeaderProject); err != nil {
+			return places{}, err
+		}
+	}
 	switch op.Project {
 	case contract.CurrentProject:
-		sent := r.Header[canonicalProject]
-		if len(sent) == 0 {
-			return 0, nil
-		}
-		text, in, name = strings.TrimSpace(sent[len(sent)-1]), "header", contract.HeaderProject
+		at.want = at.named
 	case contract.PathProject:
 		for i, p := range op.PathParams {
 			if p == "project_id" {
-				text, in, name = path[i], "path", p
+				at.want, err = projectID(path[i], "path", p)
 			}
 		}
-	default:
-		return 0, nil
 	}
+	return at, err
+}
+
+// projectID reads the number of a project.
+func projectID(text, in, name string) (tenant.Project, error) {
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
 		if isDigits(text) { // a number that no project has
@@ -178,7 +199,12 @@ func elsewhere(op *contract.Operation, want tenant.Project) error {
 	if op.Project == contract.PathProject {
 		return errElsewhere
 	}
-	return errs.Newf(errs.Forbidden, "You do not belong to project %d", want)
+	return notYours(want)
+}
+
+// notYours refuses a project of the header, one that is not there as well.
+func notYours(p tenant.Project) error {
+	return errs.Newf(errs.Forbidden, "You do not belong to project %d", p)
 }
 
 // tools is the tag of the operation by which tools are called.

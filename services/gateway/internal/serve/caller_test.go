@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -109,7 +110,12 @@ func TestTheProjectOfACallIsTheOneNamedOrTheCallersOwn(t *testing.T) {
 		{"foreign by path", owner, "/api/v1/projects/9", "", 404, 0},
 		{"missing by path", owner, "/api/v1/projects/77", "", 404, 0},
 		{"no project needed", homeless, "/api/v1/projects", "", 200, 0},
-		{"header not read", homeless, "/api/v1/projects", "9", 200, 0},
+		{"foreign beside a path", owner, "/api/v1/projects/2", "9", 403, 0},
+		{"own beside a foreign path", owner, "/api/v1/projects/9", "1", 404, 0},
+		{"own where none is needed", owner, "/api/v1/projects", "2", 200, 0},
+		{"foreign where none is needed", homeless, "/api/v1/projects", "9", 403, 0},
+		{"no number where none is needed", owner, "/api/v1/projects", "x", 422, 0},
+		{"superuser elsewhere", superuser, "/api/v1/projects", "9", 200, 0},
 		{"superuser", superuser, "/api/v1/projects/9", "", 200, 9},
 		{"inactive", inactive, "/api/v1/projects", "", 403, 0},
 	} {
@@ -139,6 +145,28 @@ func TestTheProjectOfACallIsTheOneNamedOrTheCallersOwn(t *testing.T) {
 	delete(missing, "instance")
 	if len(foreign) != len(missing) || foreign["detail"] != missing["detail"] {
 		t.Errorf("a foreign project shows: %v, %v", foreign, missing)
+	}
+}
+
+func TestAProjectOfTheHeaderThatIsNotTheCallersIsRefusedByEveryOperation(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	id := regexp.MustCompile(`\{[a-z_]+\}`)
+	refused := 0
+	for _, op := range contractOf(t).Operations {
+		if op.Permission == contract.Public {
+			continue
+		}
+		for _, project := range []string{"9", "77"} { // somebody else's, and nobody's
+			got := w.call(op.Method, id.ReplaceAllString(op.Path, "1"), "", as(w.auth.token(owner)), with("X-Project-ID", project))
+			if got.status != 403 || got.json(t)["detail"] != "You do not belong to project "+project {
+				t.Errorf("%s with project %s: %d %s", op.ID, project, got.status, got.body)
+			}
+			refused++
+		}
+	}
+	if n := w.bus.count(); n > 0 || refused < 150 {
+		t.Errorf("%d refused, %d calls got through", refused, n)
 	}
 }
 

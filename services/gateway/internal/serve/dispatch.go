@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -88,10 +89,10 @@ func (s *Edge) identify(c echo.Context, k *call, rt *route, path []string) error
 	if err != nil {
 		return s.unknown(r.Context(), h, k, err)
 	}
-	want, faulty := s.project(r, op, path)
+	asked, faulty := projects(r, op, path)
 	principal := principalOf(claims)
-	known := s.guard.Known(claims, want)
-	k.denied = denied{principal: principal, project: known.Project, want: want}
+	known := s.guard.Known(claims, asked.want)
+	k.denied = denied{principal: principal, project: known.Project, want: cmp.Or(asked.want, asked.named)}
 	if claims.Key != nil {
 		k.denied.key, k.denied.project = claims.Key.ID, claims.Key.Project
 	}
@@ -102,7 +103,7 @@ func (s *Edge) identify(c echo.Context, k *call, rt *route, path []string) error
 	if faulty != nil {
 		return faulty
 	}
-	who, limits, err := s.caller(r.Context(), op, want, claims, principal)
+	who, limits, err := s.caller(r.Context(), op, asked, claims, principal)
 	if claims.Key == nil || who.Project != tenant.Instance {
 		k.denied.project = who.Project
 	}

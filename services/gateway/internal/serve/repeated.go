@@ -22,7 +22,8 @@ func (s *Edge) repeated(r *http.Request, k *call, op *contract.Operation, path [
 	if err != nil || key == "" || kind != errs.NotFound && kind != errs.Forbidden || op.Delivery != contract.Command || k.denied.principal == "" || k.denied.key != "" {
 		return nil
 	}
-	want, err := s.project(r, op, path)
+	asked, err := projects(r, op, path)
+	want := asked.want
 	if err != nil || want == tenant.Instance {
 		return nil
 	}
