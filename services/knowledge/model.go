@@ -21,7 +21,7 @@ func known(c Config, gate *embed.Gate, log *slog.Logger) []encoder.Known {
 	}
 	m, _ := c.embedding()
 	service := encoder.Known{Name: EndpointModel, Vectors: c.Endpoint.service().Vectors(), Choice: slices.Contains(c.ProjectModels, EndpointModel), Load: asked(c.Endpoint)}
-	first := encoder.Known{Name: m.Name, Vectors: m.Source.Name(), Load: published(m, c, gate, log)}
+	first := encoder.Known{Name: m.Name, Vectors: m.Vectors(), Load: published(m, c, gate, log)}
 	switch {
 	case c.Model == EndpointModel:
 		first = service
@@ -34,7 +34,7 @@ func known(c Config, gate *embed.Gate, log *slog.Logger) []encoder.Known {
 	}
 	for _, m := range embed.Models {
 		if m.Name != first.Name {
-			all = append(all, encoder.Known{Name: m.Name, Vectors: m.Source.Name(), Choice: slices.Contains(c.ProjectModels, m.Name), Load: published(m, c, gate, log)})
+			all = append(all, encoder.Known{Name: m.Name, Vectors: m.Vectors(), Choice: slices.Contains(c.ProjectModels, m.Name), Load: published(m, c, gate, log)})
 		}
 	}
 	return all

@@ -20,7 +20,9 @@ func TestTheTableSaysWhatIsOnThisMachine(t *testing.T) { // not parallel: the en
 		t.Fatal(err)
 	}
 	chosen := 0
-	pinned := map[string]bool{"all-MiniLM-L6-v2": true, "all-mpnet-base-v2": true}
+	pinned := map[string]bool{
+		"all-MiniLM-L6-v2": true, "all-mpnet-base-v2": true, "all-MiniLM-L6-v2-int8": true, "all-mpnet-base-v2-int8": true,
+	}
 	for _, m := range all {
 		if m.State != knowledge.ModelMissing || m.Problem == "" || (m.Dimensions < 1) != (m.Kind == knowledge.Ranks) || len(m.Files) != 2 || !strings.HasSuffix(m.Directory, m.Revision) {
 			t.Errorf("%+v", m)

@@ -37,8 +37,9 @@ type Model struct {
 // Default is the name of the model that is used where none is chosen.
 const Default = "all-MiniLM-L6-v2"
 
-// Models is the table of those that are known, the default first. It is a constant.
-var Models = []Model{
+// Models is the table of those that are known, the default first, each once more with
+// weights of a byte. It is a constant.
+var Models = withInt8([]Model{
 	{
 		Name: Default, About: "English; small and fast", Dim: 384, Source: fetch.MiniLM,
 		Profile: Profile{Window: 256},
@@ -56,6 +57,28 @@ var Models = []Model{
 		Name: "paraphrase-multilingual-MiniLM-L12-v2", About: "some fifty languages", Dim: 384, Source: fetch.Multilingual,
 		Profile: Profile{Window: 128, Network: bert.Config{Heads: 12}, Parts: true},
 	},
+})
+
+// ofBytes ends the name of a model with weights of a byte, and that of its vectors.
+const ofBytes = "-int8"
+
+func withInt8(models []Model) []Model {
+	all := models
+	for _, m := range models {
+		m.Name += ofBytes
+		m.About = "weights of a byte: half of the work, and nearly the same vectors"
+		m.Profile.Network.Int8 = true
+		all = append(all, m)
+	}
+	return all
+}
+
+// Vectors identifies what the model makes: vectors of different names do not mix.
+func (m Model) Vectors() string {
+	if m.Profile.Network.Int8 {
+		return m.Source.Name() + ofBytes
+	}
+	return m.Source.Name()
 }
 
 // DefaultRanker is the name of the re-ranker that is used where none is chosen.
@@ -122,7 +145,7 @@ func Inspect(dir string) (name string, p Profile, err error) {
 	for _, m := range Models {
 		for _, f := range m.Source.Files {
 			if f.Name == fetch.WeightsFile && f.Pinned() && f.Size == size && f.SHA256 == sum && m.Source.Check(dir) == nil {
-				return m.Source.Name(), m.Profile, nil
+				return m.Vectors(), m.Profile, nil
 			}
 		}
 	}

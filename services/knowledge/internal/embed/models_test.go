@@ -21,11 +21,12 @@ func TestTheTableHoldsTogether(t *testing.T) {
 	names := map[string]bool{}
 	for i, m := range embed.Models {
 		found, ok := embed.Named(m.Name)
-		if !ok || found.Name != m.Name || names[m.Name] || names[m.Source.Name()] {
+		if !ok || found.Name != m.Name || names[m.Name] || names[m.Vectors()] {
 			t.Errorf("%s is there twice, or not to be found", m.Name)
 		}
-		names[m.Name], names[m.Source.Name()] = true, true
-		if !strings.HasSuffix(m.Source.Repository, "/"+m.Name) || len(m.Source.Revision) != 40 || len(m.Source.Files) != 2 || m.Source.Size() < 10<<20 {
+		names[m.Name], names[m.Vectors()] = true, true
+		full, bytes := strings.CutSuffix(m.Name, "-int8")
+		if bytes != m.Profile.Network.Int8 || !strings.HasSuffix(m.Source.Repository, "/"+full) || len(m.Source.Revision) != 40 || len(m.Source.Files) != 2 || m.Source.Size() < 10<<20 {
 			t.Errorf("%s: source %+v", m.Name, m.Source)
 		}
 		if m.About == "" || m.Dim < 1 || m.Profile.Window < 128 || (i == 0) != (m.Name == embed.Default) {

@@ -49,11 +49,10 @@ func openNetwork(dir string, o Options, set kernel.Set) (*network, error) {
 		limit: min(cmp.Or(profile.Window, defaultWindow), model.MaxTokens()), gate: o.gate(),
 	}
 	if n.name == "" {
-		source := o.Model.Source
-		if source.Repository == "" {
-			source = fetch.MiniLM
+		if o.Model.Source.Repository == "" {
+			o.Model.Source = fetch.MiniLM
 		}
-		n.name = source.Name()
+		n.name = o.Model.Vectors()
 	}
 	n.idle = sync.NewCond(&n.mu)
 	return n, nil

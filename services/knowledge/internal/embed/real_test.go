@@ -29,11 +29,21 @@ var realDir = sync.OnceValues(func() (string, error) {
 
 func realModel(t testing.TB, set kernel.Set) *embed.Embedder {
 	t.Helper()
+	return realNamed(t, embed.Default, set)
+}
+
+// realNamed is the published model, or its variant with weights of a byte.
+func realNamed(t testing.TB, name string, set kernel.Set) *embed.Embedder {
+	t.Helper()
+	m, ok := embed.Named(name)
+	if !ok {
+		t.Fatalf("no model %s", name)
+	}
 	dir, err := realDir()
 	if err != nil {
 		t.Skipf("without the published model: %v", err)
 	}
-	e, err := embed.LoadWith(dir, embed.Options{QueryCache: -1}, set)
+	e, err := embed.LoadWith(dir, embed.Options{Model: m, QueryCache: -1}, set)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +111,37 @@ func TestThePublishedModelAgreesWithTheReference(t *testing.T) {
 	}
 }
 
+func TestWeightsOfAByteAreNearlyTheReference(t *testing.T) {
+	t.Parallel()
+	for _, set := range kernel.Sets() {
+		e := realNamed(t, embed.Default+"-int8", set)
+		all := goldens(t)
+		if set == kernel.Plain() { // thirty times as slow
+			all = slices.DeleteFunc(all, func(g golden) bool { return len(g.Tokens) > 20 })
+		}
+		texts := make([]string, len(all))
+		for i, g := range all {
+			texts[i] = g.Text
+		}
+		vectors, err := e.EmbedBatch(deadline(t), texts, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		least, sum := 1.0, 0.0
+		for i, g := range all {
+			var cosine float64
+			for j, want := range g.Vector {
+				cosine += float64(vectors[i][j]) * want
+			}
+			least, sum = min(least, cosine), sum+cosine
+		}
+		t.Logf("%s: least cosine %.5f, mean %.5f", set, least, sum/float64(len(all)))
+		if least < 0.999 || least > 0.999999 { // above, nothing was coded
+			t.Errorf("%s: the least cosine to the reference is %v", set, least)
+		}
+	}
+}
+
 func TestHelloWorldIsWhatThePublisherSays(t *testing.T) {
 	t.Parallel()
 	v, err := realModel(t, kernel.Best()).EmbedQuery(deadline(t), "Hello World")
@@ -145,18 +186,20 @@ func cpuMillis(before time.Duration) float64 {
 
 func BenchmarkEmbed(b *testing.B) {
 	for _, set := range kernel.Sets() {
-		e := realModel(b, set)
-		for _, n := range []int{10, 20, 50, 200, 256} {
-			text := strings.Repeat("message ", n-2)
-			b.Run(set.String()+"/tokens="+strconv.Itoa(n), func(b *testing.B) {
-				before := cpuTime()
-				for b.Loop() {
-					if _, err := e.EmbedQuery(b.Context(), text); err != nil {
-						b.Fatal(err)
+		for _, weights := range []string{"", "-int8"} {
+			e := realNamed(b, embed.Default+weights, set)
+			for _, n := range []int{10, 20, 50, 200, 256} {
+				text := strings.Repeat("message ", n-2)
+				b.Run(set.String()+weights+"/tokens="+strconv.Itoa(n), func(b *testing.B) {
+					before := cpuTime()
+					for b.Loop() {
+						if _, err := e.EmbedQuery(b.Context(), text); err != nil {
+							b.Fatal(err)
+						}
 					}
-				}
-				b.ReportMetric(cpuMillis(before)/float64(b.N), "cpu-ms/text")
-			})
+					b.ReportMetric(cpuMillis(before)/float64(b.N), "cpu-ms/text")
+				})
+			}
 		}
 	}
 }

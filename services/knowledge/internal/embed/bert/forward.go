@@ -19,6 +19,7 @@ const block = 24
 type Scratch struct {
 	x, y, qkv, inner    []float32
 	keys, values, score []float32
+	rows                kernel.Rows // of the left-hand side of a product of bytes
 }
 
 // grow makes s large enough for tokens tokens and a longest sequence.
@@ -82,7 +83,7 @@ func (m *Model) Score(s *Scratch, pairs [][]int32, second []int, out []float32, 
 		copy(s.y[i*d:(i+1)*d], x[at*d:])
 		at += len(q)
 	}
-	m.apply(s.inner, s.y, len(pairs), m.pooler)
+	m.apply(s, s.inner, s.y, len(pairs), m.pooler)
 	for i := range pairs {
 		sum := float64(m.bias)
 		for j, v := range s.inner[i*d : (i+1)*d] {
@@ -125,21 +126,21 @@ func (m *Model) encode(s *Scratch, sequences [][]int32, second []int, pause func
 		if err := pause(); err != nil {
 			return nil, err
 		}
-		m.apply(s.qkv, x, tokens, l.qkv)
+		m.apply(s, s.qkv, x, tokens, l.qkv)
 		at := 0
 		for _, q := range sequences {
 			m.attend(s, y[at*m.dim:], s.qkv[at*3*m.dim:], len(q))
 			at += len(q)
 		}
 		// The scratch of the inner part is free until then.
-		m.apply(s.inner, y, tokens, l.out)
+		m.apply(s, s.inner, y, tokens, l.out)
 		m.set.AddNorm(x, s.inner, l.afterOut.gamma, l.afterOut.beta, tokens, m.c.Epsilon)
 		if err := pause(); err != nil {
 			return nil, err
 		}
-		m.apply(s.inner, x, tokens, l.up)
+		m.apply(s, s.inner, x, tokens, l.up)
 		m.set.GELU(s.inner[:tokens*m.inner])
-		m.apply(y, s.inner, tokens, l.down)
+		m.apply(s, y, s.inner, tokens, l.down)
 		m.set.AddNorm(x, y, l.afterDown.gamma, l.afterDown.beta, tokens, m.c.Epsilon)
 	}
 	return x, nil
@@ -161,7 +162,12 @@ func (m *Model) mark(y []float32, sequences [][]int32, second []int) {
 }
 
 // apply writes dst = x·w + bias.
-func (m *Model) apply(dst, x []float32, rows int, w linear) {
+func (m *Model) apply(s *Scratch, dst, x []float32, rows int, w linear) {
+	if n := w.coded.N; n > 0 {
+		m.set.Encode(&s.rows, x, rows, w.coded.K)
+		m.set.MatMulCoded(dst, n, &s.rows, rows, w.coded, w.bias)
+		return
+	}
 	m.set.MatMul(dst, w.m.N, x, w.m.K, rows, w.m, w.bias)
 }
 

@@ -25,6 +25,7 @@ type Config struct {
 	Epsilon float32 // keeps the layer norm away from a division by zero; 0: 1e-12
 	Pooling Pooling
 	Head    bool // there is one that scores, see [Model.Score]
+	Int8    bool // the matrices of the layers keep a byte for each number
 }
 
 // Model is the network with its weights. It never changes between [Open] and
@@ -52,10 +53,11 @@ type Model struct {
 
 type norm struct{ gamma, beta []float32 }
 
-// linear is a matrix with its bias.
+// linear is a matrix with its bias. One of the two is set.
 type linear struct {
-	m    kernel.Matrix
-	bias []float32
+	m     kernel.Matrix
+	coded kernel.Coded
+	bias  []float32
 }
 
 type layer struct {
@@ -262,10 +264,15 @@ func (m *Model) loadLayers(l *loader, n names, layers int) (err error) {
 	if m.c.Head {
 		size += d * d
 	}
+	l.coded = m.c.Int8
+	if l.coded && m.set.Coded() {
+		l.inBytes = true
+		size = (size + 3) / 4
+	}
 	if m.weights, err = memory.Alloc(size); err != nil {
 		return err
 	}
-	l.rest = m.weights.Floats
+	l.rest, l.bytes = m.weights.Floats, m.weights.Int8s()
 	for i := range layers {
 		p := fmt.Sprintf("%sencoder.layer.%d.", n.prefix, i)
 		m.layers = append(m.layers, layer{
@@ -283,12 +290,16 @@ func (m *Model) loadLayers(l *loader, n names, layers int) (err error) {
 	return l.err
 }
 
-// loader reads tables until the first error, and packs matrices into rest.
+// loader reads tables until the first error, and packs matrices into rest, or into
+// bytes, which is the same memory.
 type loader struct {
-	f    *safetensors.File
-	rest []float32
-	buf  []float32
-	err  error
+	f       *safetensors.File
+	coded   bool // matrices have a byte for each number
+	inBytes bool // and stay so; else they are of the numbers that the bytes stand for
+	rest    []float32
+	bytes   []int8
+	buf     []float32
+	err     error
 }
 
 func (l *loader) read(name string, shape ...int) []float32 {
@@ -306,12 +317,10 @@ func (l *loader) norm(name string, n int) norm {
 
 // linear packs the matrices of names, each with n outputs, side by side.
 func (l *loader) linear(k, n int, names ...string) linear {
-	size := k * n * len(names)
-	if l.err != nil || len(l.rest) < size {
+	if l.err != nil {
 		return linear{}
 	}
-	x := linear{m: kernel.Matrix{Data: l.rest[:size:size], K: k, N: n * len(names)}}
-	l.rest = l.rest[size:]
+	x := l.place(k, n*len(names))
 	for i, name := range names {
 		x.bias = append(x.bias, l.read(name+".bias", n)...)
 		if l.err != nil {
@@ -320,7 +329,36 @@ func (l *loader) linear(k, n int, names ...string) linear {
 		if l.buf, l.err = l.f.ReadTo(l.buf, name+".weight", n, k); l.err != nil {
 			return linear{}
 		}
-		x.m.PackRows(i*n, l.buf, k, n)
+		if !l.coded {
+			x.m.PackRows(i*n, l.buf, k, n)
+		} else if err := x.coded.PackRows(i*n, l.buf, n); err != nil {
+			l.err = fmt.Errorf("%s: %w", name, err)
+			return linear{}
+		}
+	}
+	if l.coded && !l.inBytes {
+		x.coded.Unpack(x.m)
+		x.coded = kernel.Coded{}
+	}
+	return x
+}
+
+// place is a matrix of k rows and n columns without its numbers. What is packed only
+// to be unpacked has memory of its own for so long.
+func (l *loader) place(k, n int) linear {
+	x, size := linear{}, k*n
+	if !l.inBytes {
+		x.m = kernel.Matrix{Data: l.rest[:size:size], K: k, N: n}
+		l.rest = l.rest[size:]
+	}
+	if !l.coded {
+		return x
+	}
+	x.coded = kernel.Coded{Scales: make([]float32, kernel.Groups(k)*n), K: k, N: n}
+	if l.inBytes {
+		x.coded.Codes, l.bytes = l.bytes[:size:size], l.bytes[size:]
+	} else {
+		x.coded.Codes = make([]int8, size)
 	}
 	return x
 }

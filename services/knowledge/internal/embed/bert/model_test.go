@@ -95,6 +95,49 @@ func TestTheForwardPassAgreesWithANaiveOneInDoublePrecision(t *testing.T) {
 	}
 }
 
+func TestWeightsOfAByteGiveTheSameVectorsOnEverySet(t *testing.T) {
+	t.Parallel()
+	for _, shape := range []embedtest.Shape{embedtest.Small, {Layers: 1, Dim: 384, Inner: 416, Places: 70}} {
+		path := write(t, shape)
+		var coded [][]float32
+		for _, set := range kernel.Sets() {
+			full := open(t, path, set)
+			m, err := bert.Open(path, bert.Config{Int8: true}, set)
+			if err != nil {
+				t.Fatal(err)
+			}
+			q, want := sequences(full, 1, 2, 17, 33, 64)
+			if err := full.Forward(new(bert.Scratch), q, want, on); err != nil {
+				t.Fatal(err)
+			}
+			_, out := sequences(full, 1, 2, 17, 33, 64)
+			if err := m.Forward(new(bert.Scratch), q, out, on); err != nil {
+				t.Fatal(err)
+			}
+			for i := range q {
+				var cosine float64
+				for j, v := range out[i] {
+					cosine += float64(v) * float64(want[i][j])
+				}
+				if cosine < 0.999 || cosine > 1-1e-9 {
+					t.Errorf("%s, %+v: %d tokens: cosine %v to the full weights", set, shape, len(q[i]), cosine)
+				}
+				if len(coded) == i {
+					coded = append(coded, out[i])
+				}
+				for j, v := range out[i] {
+					if d := math.Abs(float64(v - coded[i][j])); d > 1e-3 {
+						t.Fatalf("%s, %+v: %d tokens, number %d: %v, and %v on the first set", set, shape, len(q[i]), j, v, coded[i][j])
+					}
+				}
+			}
+			if err := m.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
 func TestAVectorDoesNotDependOnItsCompany(t *testing.T) {
 	t.Parallel()
 	m := open(t, write(t, embedtest.Small), kernel.Best())
@@ -231,11 +274,30 @@ func TestWeightsThatAreNoNumbersGiveAnErrorAndNoVector(t *testing.T) {
 		return all
 	})
 	for _, set := range kernel.Sets() {
-		m := open(t, path, set)
-		q, out := sequences(m, 9)
-		if err := m.Forward(new(bert.Scratch), q, out, on); err == nil {
-			t.Errorf("%s: %v", set, out[0][:3])
+		for _, inBytes := range []bool{false, true} {
+			m, err := bert.Open(path, bert.Config{Int8: inBytes}, set)
+			if err != nil {
+				t.Fatal(err)
+			}
+			q, out := sequences(m, 9)
+			if err := m.Forward(new(bert.Scratch), q, out, on); err == nil {
+				t.Errorf("%s, bytes %v: %v", set, inBytes, out[0][:3])
+			}
+			if err := m.Close(); err != nil {
+				t.Error(err)
+			}
 		}
+	}
+	path = edited(t, func(all []safetensors.Table) []safetensors.Table {
+		for _, x := range all {
+			if strings.Contains(x.Name, "layer.1.output.dense.weight") {
+				x.Floats[3] = float32(math.NaN())
+			}
+		}
+		return all
+	})
+	if _, err := bert.Open(path, bert.Config{Int8: true}, kernel.Best()); err == nil || !strings.Contains(err.Error(), "layer.1.output.dense") {
+		t.Errorf("what is no number was coded: %v", err)
 	}
 }
 

@@ -2,7 +2,8 @@
 
 // gen writes the assembly: kernel_amd64.s with the same routines for AVX-512
 // and for AVX2+FMA, which differ in register names, in width and in nothing
-// else, and kernel_arm64.s with the tile for NEON.
+// else, kernel_arm64.s with the tile for NEON, and coded_amd64.s with the product of a
+// matrix of bytes.
 package main
 
 import (
@@ -45,6 +46,7 @@ func main() {
 	header()
 	tileNEON()
 	write("kernel_arm64.s")
+	coded()
 }
 
 func header() {

@@ -25,6 +25,11 @@ func (r *Region) Close() error {
 	return free()
 }
 
+// Int8s is the memory of Floats, seen as bytes.
+func (r *Region) Int8s() []int8 {
+	return unsafe.Slice((*int8)(unsafe.Pointer(unsafe.SliceData(r.Floats))), 4*len(r.Floats))
+}
+
 // Alloc makes a region of n zeros.
 func Alloc(n int) (*Region, error) {
 	if n <= 0 {
