@@ -113,6 +113,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		return file
 	}
 	readme := put("README.md", "# Text\n")
+	old := put("old.json", `{"version": "1.0", "documents": [{"id": "1", "content": "x"}]}`)
 	questions, qrels, run := put("q.jsonl", `{"id":"1","text":"a","relevant":[{"source":"b.md"}]}`), put("qrels.txt", "1 0 a 1\n"), put("a.run", "1 Q0 a 1 1 t\n")
 	cases := map[string]struct {
 		in   string
@@ -162,6 +163,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"operation list":   {code: exitUnavailable}, "operation show": {args: []string{"p1.auth.x"}, code: exitUnavailable}, "operation wait": {args: []string{"p1.auth.x", "--timeout", "1s"}, code: exitUnavailable},
 		"up": {code: exitInUse}, "serve": {args: []string{"gateway"}, code: exitInUse},
 		"models": {}, "models list": {}, "models pull": {args: []string{"no-such-model"}, code: exitNotFound}, "models verify": {args: []string{"no-such-model"}, code: exitNotFound}, "models use": {code: exitUnavailable},
+		"knowledge": {}, "knowledge import": {args: []string{old}, code: exitUnavailable},
 		"eval": {}, "eval run": {args: []string{"--questions", questions}, code: exitUnavailable}, "eval report": {args: []string{"--qrels", qrels, run}},
 		"migrate": {code: exitFailure},
 	}

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -249,8 +250,8 @@ func (u *uploader) form(f File) (formBody, string, error) {
 		category = "documentation"
 	}
 	fields := [][2]string{{"category", category}}
-	if u.opts.Collection != "" {
-		fields = append(fields, [2]string{"collection", u.opts.Collection})
+	if to := cmp.Or(f.Collection, u.opts.Collection); to != "" {
+		fields = append(fields, [2]string{"collection", to})
 	}
 	if f.Title != "" {
 		fields = append(fields, [2]string{"title", f.Title})

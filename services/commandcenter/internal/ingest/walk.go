@@ -17,10 +17,11 @@ const MaxSize = 20 << 20
 
 // File is something to upload.
 type File struct {
-	Name  string // its source name, with slashes: under it, it is replaced
-	Title string // "" leaves it to the content
-	Size  int64
-	Open  func() (io.ReadCloser, error)
+	Name       string // its source name, with slashes: under it, it is replaced
+	Title      string // "" leaves it to the content
+	Collection string // "" is that of the options
+	Size       int64
+	Open       func() (io.ReadCloser, error)
 }
 
 // Skipped is a file that was left out, and why.
