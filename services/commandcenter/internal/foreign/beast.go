@@ -134,10 +134,10 @@ func columns(ids []string, texts []*string, metas []map[string]any) ([]Record, e
 	records := make([]Record, len(ids))
 	for i, id := range ids {
 		records[i].ID = id
-		if texts != nil && texts[i] != nil {
+		if i < len(texts) && texts[i] != nil {
 			records[i].Text = *texts[i]
 		}
-		if metas != nil {
+		if i < len(metas) {
 			records[i].Meta = metas[i]
 		}
 	}
