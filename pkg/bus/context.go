@@ -47,6 +47,7 @@ type callState struct {
 
 	mu    sync.Mutex
 	notes []Named // see Noted
+	turns []Named // see Changed
 }
 
 // CallFrom returns the call that ctx answers, the zero Call outside of one.

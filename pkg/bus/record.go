@@ -99,15 +99,40 @@ func Noted(ctx context.Context, name, value string) {
 	}
 }
 
-// notesOf returns what was noted about the call.
-func notesOf(ctx context.Context) []Named {
+// Changed adds to the record of the call that ctx answers that a field had one
+// value and has another now, as field.before and field.after; "" is none, and is
+// left out.
+// What stays as it was is not told, a call that fails tells of no change, and of
+// several changes of a field the last one counts, so that what runs again after
+// its transaction failed says each once. As with [Noted], no secret is told.
+func Changed(ctx context.Context, field, before, after string) {
+	s, ok := ctx.Value(callKey{}).(*callState)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.turns = slices.DeleteFunc(s.turns, func(n Named) bool { return n.Name == field+".before" || n.Name == field+".after" })
+	if before != after && before != "" {
+		s.turns = append(s.turns, Named{Name: field + ".before", Value: before})
+	}
+	if before != after && after != "" {
+		s.turns = append(s.turns, Named{Name: field + ".after", Value: after})
+	}
+}
+
+// notesOf returns what was noted about the call, and what it has changed.
+func notesOf(ctx context.Context, failed bool) []Named {
 	s, ok := ctx.Value(callKey{}).(*callState)
 	if !ok {
 		return nil
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.notes)
+	if failed {
+		return slices.Clone(s.notes)
+	}
+	return slices.Concat(s.notes, s.turns)
 }
 
 // ActedIn says that a request came into a project, which is recorded there as
@@ -178,7 +203,7 @@ func (s *Server) recordOf(ctx context.Context, p tenant.Project, t attempt) *pla
 	if t.outcome.err != nil {
 		m.Status, m.Reason = 0, string(errs.KindOf(t.outcome.err))
 	}
-	named := append(slices.Clone(o.Named[:min(len(o.Named), maxNames)]), notesOf(ctx)...)
+	named := append(slices.Clone(o.Named[:min(len(o.Named), maxNames)]), notesOf(ctx, t.outcome.err != nil)...)
 	for _, n := range named[:min(len(named), 2*maxNames)] {
 		m.Target = append(m.Target, &platformv1.CallTarget{Name: Clean(n.Name), Value: Clean(n.Value)})
 	}

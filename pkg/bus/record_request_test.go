@@ -169,3 +169,42 @@ func TestWhatGoesOnBehindTheAnswerPromisesNothing(t *testing.T) {
 		t.Errorf("%v, %d promises", err, w.promised(t))
 	}
 }
+
+// What was changed is in the record of a call that has changed it, each field once.
+func TestARecordSaysWhatWasChanged(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var refusal error
+	w.keep(func(ctx context.Context) error {
+		bus.Changed(ctx, "role", "viewer", "member") // a try whose transaction failed
+		bus.Changed(ctx, "role", "viewer", "admin")
+		bus.Changed(ctx, "name", "same", "same")
+		bus.Changed(ctx, "limit", "", "5/minute")
+		bus.Changed(ctx, "model", "old", "")
+		bus.Noted(ctx, "key_id", "7")
+		return refusal
+	})
+	targets := func() (got string) {
+		err := pgtest.Admin(t, w.db).GetContext(t.Context(), &got, `
+			SELECT coalesce(string_agg((x ->> 'name') || '=' || (x ->> 'value'), ' '), '')
+			FROM   (SELECT convert_from(data, 'UTF8')::jsonb AS d FROM auth.outbox WHERE subject LIKE '%.call.recorded.v1' ORDER BY id DESC LIMIT 1) o,
+			       jsonb_array_elements(coalesce(d -> 'target', '[]')) x`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if err := w.ask(t, "a", alice); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := targets(), "key_id=7 role.before=viewer role.after=admin limit.after=5/minute model.before=old"; got != want {
+		t.Errorf("recorded %q, want %q", got, want)
+	}
+	refusal = errs.New(errs.Conflict, "no")
+	if err := w.ask(t, "b", alice); errs.KindOf(err) != errs.Conflict {
+		t.Fatal(err)
+	}
+	if got, want := targets(), "key_id=7"; got != want {
+		t.Errorf("of a call that changed nothing: %q, want %q", got, want)
+	}
+}

@@ -175,8 +175,9 @@ func Command[Req, Res any](s *Server, name string, h func(ctx context.Context, r
 // Finish gives the final answer of a command of this service that was answered
 // 202: res as a handler would return it, or failure. It joins the unit of work
 // of ctx. A command that has its final answer, or is forgotten, stays as it is,
-// so that whoever is not sure may finish it again.
-func (s *Server) Finish(ctx context.Context, p tenant.Project, id uuid.UUID, res any, failure error) error {
+// so that whoever is not sure may finish it again. The facts are said together with
+// the final answer, once.
+func (s *Server) Finish(ctx context.Context, p tenant.Project, id uuid.UUID, res any, failure error, facts ...proto.Message) error {
 	o := outcome{err: failure}
 	if failure == nil {
 		o = answerOf(res)
@@ -185,7 +186,16 @@ func (s *Server) Finish(ctx context.Context, p tenant.Project, id uuid.UUID, res
 		return errs.Newf(errs.Internal, "the final answer of command %s is none", id)
 	}
 	return s.c.DB.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
-		return s.answers.Finish(ctx, tx, record(&incoming{id: id, project: p, op: &operation{}}, tenant.Identity{}, o))
+		finished, err := s.answers.Finish(ctx, tx, record(&incoming{id: id, project: p, op: &operation{}}, tenant.Identity{}, o))
+		if err != nil || !finished {
+			return err
+		}
+		for _, m := range facts {
+			if err := outbox.Add(ctx, tx, m); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

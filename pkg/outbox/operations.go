@@ -139,19 +139,21 @@ func (o *Operations) Unknown(ctx context.Context, tx *sqlx.Tx, p tenant.Project,
 
 // Finish replaces the provisional answer of rec's operation by rec's Status,
 // Header, Body and Error, in tx, which must be of rec's project. An operation
-// that is finished, or not known any more, stays as it is.
-func (o *Operations) Finish(ctx context.Context, tx *sqlx.Tx, rec Operation) error {
+// that is finished, or not known any more, stays as it is: finished is false then.
+func (o *Operations) Finish(ctx context.Context, tx *sqlx.Tx, rec Operation) (finished bool, err error) {
 	header, failure, err := rec.encode()
 	if err != nil {
-		return fmt.Errorf("finish operation %s: %w", rec.ID, err)
+		return false, fmt.Errorf("finish operation %s: %w", rec.ID, err)
 	}
 	const q = `
 		UPDATE operations SET status = $3, headers = $4, body = $5, error = $6, finished_at = now()
 		WHERE  project_id = $1 AND id = $2 AND status = $7`
-	if _, err := tx.ExecContext(ctx, q, int64(rec.Project), rec.ID, rec.Status, header, rec.Body, failure, Unfinished); err != nil {
-		return fmt.Errorf("finish operation %s: %w", rec.ID, err)
+	done, err := tx.ExecContext(ctx, q, int64(rec.Project), rec.ID, rec.Status, header, rec.Body, failure, Unfinished)
+	if err != nil {
+		return false, fmt.Errorf("finish operation %s: %w", rec.ID, err)
 	}
-	return nil
+	n, err := done.RowsAffected()
+	return n > 0, err
 }
 
 // encode is the form in which headers and error are stored.

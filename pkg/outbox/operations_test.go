@@ -96,7 +96,7 @@ func TestAProvisionalAnswerIsFinishedOnceAndCanBeForgotten(t *testing.T) {
 	must(t, save(t, db, rec))
 	finish := func(status int, body string) {
 		rec.Status, rec.Body = status, []byte(body)
-		in(t, db, 1, func(ctx context.Context, tx *sqlx.Tx) error { return answers.Finish(ctx, tx, rec) })
+		in(t, db, 1, func(ctx context.Context, tx *sqlx.Tx) error { _, err := answers.Finish(ctx, tx, rec); return err })
 	}
 	finish(201, `{"id":1}`)
 	finish(500, `{}`)

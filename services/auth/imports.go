@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
 	"strconv"
 	"time"
+
+	"github.com/google/uuid"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/commandcenter/commandcenter/pkg/archive"
 	"github.com/commandcenter/commandcenter/pkg/bus"
@@ -125,7 +129,7 @@ func importing(x transfer.Importer, server *bus.Server) func(ctx context.Context
 				if err != nil {
 					return err
 				}
-				return server.Finish(ctx, tenant.Instance, t.Operation, serve.NewImported(made), nil)
+				return server.Finish(ctx, tenant.Instance, t.Operation, serve.NewImported(made), nil, ended(t, made, x.Now(), nil))
 			})
 		}
 		fatal := err != nil && errs.KindOf(err).Refusal()
@@ -137,7 +141,7 @@ func importing(x transfer.Importer, server *bus.Server) func(ctx context.Context
 			if !fatal {
 				said = errGivenUp.Because(err)
 			}
-			if left := errors.Join(x.Projects.Abandon(ctx, r.Job.ID, x.Now()), server.Finish(pg.Detached(ctx), tenant.Instance, t.Operation, nil, said)); left != nil {
+			if left := errors.Join(x.Projects.Abandon(ctx, r.Job.ID, x.Now()), server.Finish(pg.Detached(ctx), tenant.Instance, t.Operation, nil, said, ended(t, transfer.Imported{}, x.Now(), said))); left != nil {
 				return left
 			}
 		default:
@@ -145,4 +149,26 @@ func importing(x transfer.Importer, server *bus.Server) func(ctx context.Context
 		}
 		return errors.Join(err, x.Discard(ctx, t))
 	}
+}
+
+// ended is the record of how an import ended, which no call answers: that it was
+// begun is one of its own.
+func ended(t transfer.Task, made transfer.Imported, at time.Time, failure error) *platformv1.CallRecorded {
+	m := &platformv1.CallRecorded{
+		CallId: uuid.NewString(), Version: 1, Service: Name, Operation: "finishImport", Principal: t.Principal, Status: http.StatusCreated,
+		AcceptedAt: timestamppb.New(at), Count: 1,
+		Target: []*platformv1.CallTarget{{Name: "operation_id", Value: Name + "." + t.Operation.String()}, {Name: "archive_sha256", Value: t.Archive.SHA256}},
+	}
+	if failure != nil {
+		m.Status, m.Reason = 0, string(errs.KindOf(failure))
+		return m
+	}
+	number := func(name string, n int64) {
+		m.Target = append(m.Target, &platformv1.CallTarget{Name: name, Value: strconv.FormatInt(n, 10)})
+	}
+	number("project_id", int64(made.Project.ID))
+	number("rows_restored", made.Tally.Rows)
+	number("rows_left_out", made.Tally.LeftOut)
+	number("objects", made.Tally.Objects)
+	return m
 }

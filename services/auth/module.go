@@ -205,7 +205,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	keeper := &housekeeper{
 		every: c.Housekeeping, remind: c.RemindPurge, forget: throttle.Forgets(),
 		imports: imports, unanswered: func(ctx context.Context, t transfer.Task) error {
-			return server.Finish(ctx, tenant.Instance, t.Operation, nil, errGivenUp)
+			return server.Finish(ctx, tenant.Instance, t.Operation, nil, errGivenUp, ended(t, transfer.Imported{}, now(), errGivenUp))
 		},
 		keys: keys, store: store, deletion: deletion, audits: audits, now: now, log: log,
 	}

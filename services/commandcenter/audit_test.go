@@ -21,8 +21,10 @@ type auditEntry struct {
 	Count                                               int
 	RequestID                                           string `json:"request_id"`
 	KeyID                                               string `json:"key_id"`
-	Target                                              []struct{ Name, Value string }
+	Target                                              []named
 }
+
+type named = struct{ Name, Value string }
 
 // audited reads a whole log, filtered by the query.
 func (c *caller) audited(query string) (all []auditEntry) {

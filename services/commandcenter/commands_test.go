@@ -460,6 +460,18 @@ func sealedSecrets(t *testing.T, p *product) {
 	if text, err := os.ReadFile(filepath.Join(p.dir, "keys", "sealing.json")); err != nil || strings.Count(string(text), "keyData") != 2 || third[0].Key == after[0].Key {
 		t.Errorf("%d keys in the ring, %v; %+v", strings.Count(string(text), "keyData"), err, third)
 	}
+	var e []auditEntry // oldest first
+	owner := p.owner()
+	owner.auditedWhen(func(all []auditEntry) bool {
+		e = slices.DeleteFunc(all, func(e auditEntry) bool { return e.Operation != "rotateSecrets" })
+		slices.Reverse(e)
+		return len(e) == 3
+	})
+	if len(e) != 3 || !strings.HasPrefix(e[0].Actor, "operator:") || e[0].Outcome != "ok" ||
+		!slices.Contains(e[0].Target, named{"key", third[0].Key}) || !slices.Contains(e[0].Target, named{"values", strconv.Itoa(third[0].Values)}) ||
+		!slices.Contains(e[1].Target, named{"step", "announce"}) {
+		t.Errorf("audit log of the rotations: %+v", e)
+	}
 	var found []struct{ Part, Status, Detail string }
 	if code, out, errs := p.cc("doctor", "--json"); json.Unmarshal([]byte(out), &found) != nil {
 		t.Errorf("doctor: %d\n%s%s", code, out, errs)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,22 @@ func TestAProjectComesBackAsItWasExported(t *testing.T) {
 	owner.json("GET", "/api/v1/audit?instance=true&operation=importProject", nil, 200, &entries)
 	if len(entries.Entries) != 2 {
 		t.Errorf("audit log of the imports: %v", entries.Entries)
+	}
+	// How they ended, newest first: one is refused, the other has made a project.
+	owner.auditedWhen(func(all []auditEntry) bool {
+		all = slices.DeleteFunc(all, func(e auditEntry) bool { return e.Operation != "finishImport" })
+		return len(all) == 2 && all[0].Reason == "conflict" && all[1].Outcome == "ok" && all[1].Actor == all[0].Actor &&
+			slices.Contains(all[1].Target, named{"project_id", fmt.Sprint(id)})
+	})
+	for query, want := range map[string]string{"operation=importProjekt": "'importProject'", "outcome=fine": "'denied'", "actor=nobody@example.org": "nobody with this e-mail"} {
+		for _, at := range []string{"/api/v1/audit?", "/api/v1/audit/export?"} {
+			var refusal map[string]any
+			field, _, _ := strings.Cut(query, "=")
+			owner.json("GET", at+query, nil, 422, &refusal)
+			if text := fmt.Sprint(refusal); !strings.Contains(text, want) || !strings.Contains(text, field) {
+				t.Errorf("%s%s: %s", at, query, text)
+			}
+		}
 	}
 }
 

@@ -1500,7 +1500,9 @@ func (x *ProjectTransferred) GetTransferredBy() int32 {
 }
 
 // The audit log of a project, or of the instance, reached this entry. Whoever
-// keeps what was said can tell later whether the log was written anew.
+// keeps what was said can tell later whether the log was written anew or cut off
+// before it: "commandcenter audit verify --anchors" compares. Kept in this stream
+// alone it proves nothing against somebody who can change the stream as well.
 type AuditAnchored struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// 0: the log of the instance.

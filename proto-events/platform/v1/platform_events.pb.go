@@ -203,7 +203,8 @@ type CallRecorded struct {
 	Principal string `protobuf:"bytes,6,opt,name=principal,proto3" json:"principal,omitempty"`
 	// The API key that the call came with; "bus:admin" of an operator.
 	KeyId string `protobuf:"bytes,7,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	// What the call named in its address, and the id of what it made.
+	// What the call named in its address, the id of what it made, and what it has
+	// changed: "role.before", "role.after". Never a secret.
 	Target []*CallTarget `protobuf:"bytes,8,rep,name=target,proto3" json:"target,omitempty"`
 	// Of HTTP; 0 when the call was refused or failed.
 	Status int32 `protobuf:"varint,9,opt,name=status,proto3" json:"status,omitempty"`

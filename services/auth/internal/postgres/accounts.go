@@ -7,6 +7,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
@@ -104,10 +105,16 @@ func named(err error) error {
 // UpdateAccount changes one and says so.
 func (s Keys) UpdateAccount(ctx context.Context, p tenant.Project, by, id int64, now time.Time, c key.Change) (key.Account, error) {
 	const q = `
-		UPDATE service_accounts SET name = coalesce($3, name), role = coalesce($4, role), version = version + 1, updated_at = $5
-		WHERE  project_id = $1 AND account_id = $2
-		RETURNING project_id, account_id, name, role, version, created_by, created_at, updated_at`
-	var row accountRow
+		UPDATE service_accounts a SET name = coalesce($3, a.name), role = coalesce($4, a.role), version = a.version + 1, updated_at = $5
+		FROM  (SELECT name, role FROM service_accounts WHERE project_id = $1 AND account_id = $2 FOR UPDATE) before
+		WHERE  a.project_id = $1 AND a.account_id = $2
+		RETURNING a.project_id, a.account_id, a.name, a.role, a.version, a.created_by, a.created_at, a.updated_at,
+		          before.name AS name_before, before.role AS role_before`
+	var row struct {
+		accountRow
+		NameBefore string `db:"name_before"`
+		RoleBefore string `db:"role_before"`
+	}
 	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := adminNow(ctx, tx, p, by); err != nil {
 			return err
@@ -119,6 +126,8 @@ func (s Keys) UpdateAccount(ctx context.Context, p tenant.Project, by, id int64,
 		if err != nil {
 			return named(err)
 		}
+		bus.Changed(ctx, "name", row.NameBefore, row.Name)
+		bus.Changed(ctx, "role", row.RoleBefore, row.Role)
 		return outbox.Add(ctx, tx, row.changed(row.Role), outbox.Heard())
 	})
 	return row.noun(), err

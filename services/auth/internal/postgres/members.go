@@ -7,6 +7,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
@@ -60,9 +61,11 @@ func (s Members) SetRole(ctx context.Context, p tenant.Project, by, userID int64
 		if err != nil {
 			return err
 		}
-		if err := changeRole(ctx, tx, p, userID, role, by); err != nil {
+		before, err := changeRole(ctx, tx, p, userID, role, by)
+		if err != nil {
 			return err
 		}
+		bus.Changed(ctx, "role", string(before), string(role))
 		const q = `
 			SELECT m.user_id, u.email, u.full_name, u.is_active, m.role, m.created_at
 			FROM   memberships m
@@ -121,38 +124,44 @@ func roleOf(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64) (r
 	return role, nil
 }
 
-// changeRole changes the role of a member, with its facts; to the one that it has
-// it does nothing.
-func changeRole(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64, role tenant.Role, by int64) error {
+// changeRole changes the role of a member, with its facts, and returns the one
+// before; to the one that it has it does nothing.
+func changeRole(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64, role tenant.Role, by int64) (before tenant.Role, err error) {
 	const q = `
 		UPDATE memberships m SET role = $3, version = nextval('membership_versions')
 		FROM  (SELECT role FROM memberships WHERE project_id = $1 AND user_id = $2 FOR UPDATE) before
 		WHERE  m.project_id = $1 AND m.user_id = $2 AND before.role <> $3
 		RETURNING m.version, before.role AS role`
 	var changed struct {
-		Version int64  `db:"version"`
-		Before  string `db:"role"`
+		Version int64       `db:"version"`
+		Before  tenant.Role `db:"role"`
 	}
 	if err := tx.GetContext(ctx, &changed, q, int64(p), userID, string(role)); pg.NoRows(err) {
-		return nil
+		return role, nil
 	} else if err != nil {
-		return fmt.Errorf("set role: %w", err)
+		return "", fmt.Errorf("set role: %w", err)
 	}
 	if err := sayMembership(ctx, tx, p, userID, role, changed.Version); err != nil {
-		return err
+		return "", err
 	}
-	return outbox.Add(ctx, tx, &authv1.MemberRoleChanged{
+	return changed.Before, outbox.Add(ctx, tx, &authv1.MemberRoleChanged{
 		ProjectId: id32(p), MemberId: memberID(p, userID), Version: id32(changed.Version), UserId: id32(userID),
-		Role: string(role), RoleBefore: changed.Before, ChangedBy: id32(by),
+		Role: string(role), RoleBefore: string(changed.Before), ChangedBy: id32(by),
 	})
 }
 
 // Remove ends a membership, with its facts.
 func (s Members) Remove(ctx context.Context, p tenant.Project, by, userID int64, now time.Time, decide member.Decision) error {
 	return s.db.AcrossProjects(ctx, "remove a member", func(ctx context.Context, tx *sqlx.Tx) error {
-		if _, err := s.decide(ctx, tx, p, by, userID, decide); err != nil {
+		var had tenant.Role
+		_, err := s.decide(ctx, tx, p, by, userID, func(caller, has tenant.Role) (tenant.Role, error) {
+			had = has
+			return decide(caller, has)
+		})
+		if err != nil {
 			return err
 		}
+		bus.Changed(ctx, "role", string(had), "")
 		return remove(ctx, tx, p, by, userID, now)
 	})
 }

@@ -3,10 +3,12 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
@@ -215,6 +217,7 @@ func (s Projects) Update(ctx context.Context, id tenant.Project, by int64, now t
 			return fmt.Errorf("read updated project: %w", err)
 		}
 		out = row.noun()
+		told(ctx, before, out)
 		if after.OwnerID != before.OwnerID {
 			err := outbox.Add(ctx, tx, &authv1.ProjectTransferred{
 				ProjectId: id32(id), Version: id32(out.Version), FromUserId: id32(before.OwnerID), ToUserId: id32(out.OwnerID), TransferredBy: id32(by),
@@ -231,13 +234,23 @@ func (s Projects) Update(ctx context.Context, id tenant.Project, by int64, now t
 	return out, nil
 }
 
+// told tells the audit log what of a project has changed; of the description, in
+// which anything may stand, no more than that it has.
+func told(ctx context.Context, before, now project.Project) {
+	bus.Changed(ctx, "name", before.Name, now.Name)
+	bus.Changed(ctx, "owner_id", strconv.FormatInt(before.OwnerID, 10), strconv.FormatInt(now.OwnerID, 10))
+	if before.Description != now.Description && (before.Description == nil || now.Description == nil || *before.Description != *now.Description) {
+		bus.Noted(ctx, "changed", "description")
+	}
+}
+
 // handOver makes one member the owner and the one before an admin: in this order,
 // since a project has one owner at a time.
 func handOver(ctx context.Context, tx *sqlx.Tx, id tenant.Project, from, to, by int64) error {
-	if err := changeRole(ctx, tx, id, from, tenant.Admin, by); err != nil {
+	if _, err := changeRole(ctx, tx, id, from, tenant.Admin, by); err != nil {
 		return fmt.Errorf("old owner: %w", err)
 	}
-	if err := changeRole(ctx, tx, id, to, tenant.Owner, by); err != nil {
+	if _, err := changeRole(ctx, tx, id, to, tenant.Owner, by); err != nil {
 		return fmt.Errorf("new owner: %w", err)
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
@@ -24,6 +25,11 @@ func (s Quotas) Put(ctx context.Context, q quota.Quota, keep func(old quota.Quot
 				return err
 			}
 		}
+		before := ""
+		if old != nil {
+			before = old.Limit()
+		}
+		bus.Changed(ctx, "limit", before, q.Limit())
 		const put = `
 			INSERT INTO project_quotas (project_id, class, calls, seconds, raised, set_by, set_at) VALUES ($1, $2, $3, $4, $5, $6, $7)
 			ON CONFLICT (project_id, class) DO UPDATE
@@ -46,6 +52,7 @@ func (s Quotas) Reset(ctx context.Context, p tenant.Project, class string, keep 
 		if err := keep(*old); err != nil {
 			return err
 		}
+		bus.Changed(ctx, "limit", old.Limit(), "")
 		const remove = `DELETE FROM project_quotas WHERE project_id = $1 AND class = $2 RETURNING nextval('quota_versions')`
 		var version int32
 		if err := tx.GetContext(ctx, &version, remove, int64(p), class); err != nil {
@@ -70,12 +77,14 @@ func (s Quotas) change(ctx context.Context, p tenant.Project, class string, fn f
 			return fmt.Errorf("lock project: %w", err)
 		}
 		old := quota.Quota{Project: p, Class: class}
-		const read = `SELECT raised FROM project_quotas WHERE project_id = $1 AND class = $2`
-		if err := tx.GetContext(ctx, &old.Raised, read, int64(p), class); pg.NoRows(err) {
+		const read = `SELECT raised, calls, seconds FROM project_quotas WHERE project_id = $1 AND class = $2`
+		var seconds int64
+		if err := tx.QueryRowxContext(ctx, read, int64(p), class).Scan(&old.Raised, &old.Calls, &seconds); pg.NoRows(err) {
 			return fn(ctx, tx, nil)
 		} else if err != nil {
 			return fmt.Errorf("read quota: %w", err)
 		}
+		old.Per = time.Duration(seconds) * time.Second
 		return fn(ctx, tx, &old)
 	})
 }

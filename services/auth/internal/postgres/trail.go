@@ -16,6 +16,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 	"github.com/commandcenter/commandcenter/services/auth/internal/trail"
@@ -122,6 +123,26 @@ func (r entryRow) entry() (audit.Entry, error) {
 		return e, fmt.Errorf("target of entry %d: %w", r.Seq, err)
 	}
 	return e, nil
+}
+
+// Tell has the log of the instance told of what no call was, by the outbox.
+func (s Trail) Tell(ctx context.Context, m *platformv1.CallRecorded) error {
+	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error { return outbox.Add(ctx, tx, m) })
+}
+
+// Person returns the principal of an account that has to do with a log.
+func (s Trail) Person(ctx context.Context, chain tenant.Project, email string) (who string, err error) {
+	const q = `
+		SELECT 'user:' || u.id FROM users u
+		WHERE  u.email = $2 AND ($1 = 0 OR EXISTS (SELECT FROM memberships m WHERE m.project_id = $1 AND m.user_id = u.id)
+		OR     EXISTS (SELECT FROM audit_entries e WHERE e.project_id = $1 AND e.actor = 'user:' || u.id))`
+	err = s.db.InTenant(ctx, chain, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := tx.GetContext(ctx, &who, q, int64(chain), email); err != nil && !pg.NoRows(err) {
+			return fmt.Errorf("look for the person of an audit log: %w", err)
+		}
+		return nil
+	})
+	return who, err
 }
 
 // List reads entries and the head behind them in one snapshot's order: the head

@@ -340,7 +340,7 @@ type AuditPage struct {
 
 // AuditTarget defines model for AuditTarget.
 type AuditTarget struct {
-	// Name A path parameter of the operation; `id` for what it made
+	// Name A path parameter of the operation; `id` for what it made; `role.before` and `role.after` for a field that it changed
 	//
 	// Example: document_id
 	Name  string `json:"name"`
@@ -843,10 +843,10 @@ type ListAuditParams struct {
 	// Instance The log of the instance in the place of the project's, for superusers.
 	Instance *AuditInstance `form:"instance,omitempty" json:"instance,omitempty"`
 
-	// Actor Only of this caller, as `user:7`.
+	// Actor Only of this caller, as `user:7`, or by the e-mail address of a person who is a member or in the log.
 	Actor *AuditActor `form:"actor,omitempty" json:"actor,omitempty"`
 
-	// Operation Only of this operationId.
+	// Operation Only of this operationId, or of one of the deeds of an operator and of the instance itself, which are no calls: `grantAccess`, `revokeAccess`, `replayFacts`, `reconcileEvents`, `rotateSecrets`, `purgeAudit`, `finishImport`.
 	Operation *AuditOperation `form:"operation,omitempty" json:"operation,omitempty"`
 
 	// Outcome Only with this outcome.
@@ -882,10 +882,10 @@ type ExportAuditParams struct {
 	// Instance The log of the instance in the place of the project's, for superusers.
 	Instance *AuditInstance `form:"instance,omitempty" json:"instance,omitempty"`
 
-	// Actor Only of this caller, as `user:7`.
+	// Actor Only of this caller, as `user:7`, or by the e-mail address of a person who is a member or in the log.
 	Actor *AuditActor `form:"actor,omitempty" json:"actor,omitempty"`
 
-	// Operation Only of this operationId.
+	// Operation Only of this operationId, or of one of the deeds of an operator and of the instance itself, which are no calls: `grantAccess`, `revokeAccess`, `replayFacts`, `reconcileEvents`, `rotateSecrets`, `purgeAudit`, `finishImport`.
 	Operation *AuditOperation `form:"operation,omitempty" json:"operation,omitempty"`
 
 	// Outcome Only with this outcome.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/audit"
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/trail"
@@ -30,8 +31,12 @@ type auditRequest struct {
 }
 
 func (h *Handlers) listAudit(ctx context.Context, r auditRequest) (AuditPage, error) {
+	actor, err := h.actor(ctx, r.Actor, r.Instance)
+	if err != nil {
+		return AuditPage{}, err
+	}
 	page, err := h.Trail.List(ctx, tenant.From(ctx), r.Instance, trail.Query{
-		Actor: r.Actor, Operation: r.Operation, Outcome: r.Outcome, Text: r.Text,
+		Actor: actor, Operation: r.Operation, Outcome: r.Outcome, Text: r.Text,
 		From: r.From, Until: r.Until, After: r.After, Before: r.Before, Limit: r.Limit,
 	})
 	if err != nil {
@@ -62,6 +67,19 @@ func (h *Handlers) listAudit(ctx context.Context, r auditRequest) (AuditPage, er
 		}
 	}
 	return out, nil
+}
+
+// actor is the principal that a filter names, also by an e-mail address. One that
+// the caller has nothing to do with is refused like one that there is not.
+func (h *Handlers) actor(ctx context.Context, said string, instance bool) (string, error) {
+	if !strings.Contains(said, "@") || strings.Contains(said, ":") { // "operator:ada@host"
+		return said, nil
+	}
+	email, err := user.Normalise(said)
+	if err != nil {
+		return "", errs.InvalidField("value_error", "want an actor such as user:7 or service-account:3, or the e-mail address of a person", "query", "actor")
+	}
+	return h.Trail.Person(ctx, tenant.From(ctx), instance, email)
 }
 
 func auditEntry(e audit.Entry) AuditEntry {

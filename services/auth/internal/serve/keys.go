@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 
@@ -66,6 +68,7 @@ func (h *Handlers) makeKey(ctx context.Context, r createKeyRequest) (createdKey,
 	if err != nil {
 		return createdKey{}, err
 	}
+	bus.Changed(ctx, "scopes", "", strings.Join(made.Key.Scopes, " "))
 	return h.shown(ctx, made), nil
 }
 
@@ -172,6 +175,8 @@ func (h *Handlers) createServiceAccount(ctx context.Context, r createServiceAcco
 	if err != nil {
 		return createdAccount{}, err
 	}
+	bus.Changed(ctx, "name", "", a.Name)
+	bus.Changed(ctx, "role", "", string(a.Role))
 	return createdAccount{serviceAccount(a)}, nil
 }
 

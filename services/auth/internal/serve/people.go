@@ -144,6 +144,7 @@ func (h *Handlers) inviteMember(ctx context.Context, r inviteMemberRequest) (iss
 	if err != nil {
 		return issued{}, err
 	}
+	bus.Changed(ctx, "role", "", string(inv.Role))
 	out := InvitationCreated{
 		Id: inv.ID, Role: string(inv.Role), Email: shown(inv.Email), InvitedBy: inv.InvitedBy, Inviter: user.Shown(inv.Inviter),
 		CreatedAt: inv.CreatedAt, ExpiresAt: inv.ExpiresAt, Token: inv.Secret,

@@ -45,6 +45,10 @@ type log interface {
 	Append(ctx context.Context, p tenant.Project, e audit.Entry) error
 	// List returns a page, with one entry more than the limit when there is more.
 	List(ctx context.Context, q Query) ([]audit.Entry, audit.Anchor, error)
+	// Person returns the principal of the account with an address in its normal form,
+	// if it is a member of the project or in its log; in that of the instance every
+	// account is. "" is for none.
+	Person(ctx context.Context, chain tenant.Project, email string) (principal string, err error)
 	// Anchor announces the logs that went on since they were announced last, and
 	// returns how many there were.
 	Anchor(ctx context.Context) (int, error)
@@ -53,6 +57,7 @@ type log interface {
 // The refusals of this package.
 var (
 	errForbidden = errs.New(errs.Forbidden, "the audit log is shown to an admin of the project")
+	errStranger  = errs.InvalidField("value_error", "nobody with this e-mail address is a member of the project or in its log", "query", "actor")
 	errSuperuser = errs.New(errs.Forbidden, "the audit log of the instance is shown to a superuser")
 )
 
@@ -88,6 +93,21 @@ func (s Service) List(ctx context.Context, caller tenant.Identity, instance bool
 		list = list[:limit]
 	}
 	return Page{Entries: list, More: more, Head: head}, nil
+}
+
+// Person returns the principal of whoever has an e-mail address, which is in its
+// normal form. Somebody who has nothing to do with the log is refused as nobody: who
+// has an account is not told here.
+func (s Service) Person(ctx context.Context, caller tenant.Identity, instance bool, email string) (string, error) {
+	chain, err := chainOf(caller, instance)
+	if err != nil {
+		return "", err
+	}
+	who, err := s.Log.Person(ctx, chain, email)
+	if err == nil && who == "" {
+		err = errStranger
+	}
+	return who, err
 }
 
 // Head is the last entry of a log.

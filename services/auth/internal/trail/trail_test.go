@@ -30,6 +30,13 @@ func (m *memory) List(_ context.Context, q Query) ([]audit.Entry, audit.Anchor, 
 	return []audit.Entry{{Seq: 3}, {Seq: 2}, {Seq: 1}}[:min(3, q.Limit)], audit.Anchor{Chain: int64(q.Chain), Seq: 3}, m.err
 }
 
+func (m *memory) Person(_ context.Context, chain tenant.Project, email string) (string, error) {
+	if email == "jo@example.org" && chain != 8 {
+		return "user:7", m.err
+	}
+	return "", m.err
+}
+
 func (m *memory) Anchor(context.Context) (int, error) { return 2, m.err }
 
 func TestALogIsShownToWhoRunsWhatItIsOf(t *testing.T) {
@@ -58,6 +65,28 @@ func TestALogIsShownToWhoRunsWhatItIsOf(t *testing.T) {
 		}
 		if err != nil || herr != nil || m.asked.Chain != c.chain {
 			t.Errorf("%s: %+v, %v, %v", name, m.asked, err, herr)
+		}
+	}
+}
+
+func TestAPersonIsFoundInItsOwnLogAlone(t *testing.T) {
+	t.Parallel()
+	s := Service{Log: &memory{}}
+	for _, c := range []struct {
+		project tenant.Project
+		role    tenant.Role
+		email   string
+		want    string
+		kind    errs.Kind
+	}{
+		{7, tenant.Admin, "jo@example.org", "user:7", ""},
+		{8, tenant.Admin, "jo@example.org", "", errs.Invalid},
+		{7, tenant.Admin, "nobody@example.org", "", errs.Invalid},
+		{7, tenant.Member, "jo@example.org", "", errs.Forbidden},
+	} {
+		who, err := s.Person(t.Context(), tenant.Identity{Project: c.project, Role: c.role}, false, c.email)
+		if who != c.want || err != nil != (c.kind != "") || err != nil && errs.KindOf(err) != c.kind {
+			t.Errorf("%+v: %q, %v", c, who, err)
 		}
 	}
 }

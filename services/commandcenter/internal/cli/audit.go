@@ -41,8 +41,8 @@ type auditFlags struct {
 
 func (f *auditFlags) bind(c *cobra.Command) {
 	fs := c.Flags()
-	fs.StringVar(&f.actor, "actor", "", "only of this caller: user:7")
-	fs.StringVar(&f.operation, "operation", "", "only of this operation: deleteDocument")
+	fs.StringVar(&f.actor, "actor", "", "only of this caller: user:7, or the e-mail address of a person")
+	fs.StringVar(&f.operation, "operation", "", "only of this operation: deleteDocument, as the API calls it")
 	fs.StringVar(&f.outcome, "outcome", "", "only with this outcome")
 	values(c, "outcome", string(client.ListAuditParamsOutcomeOk), string(client.ListAuditParamsOutcomeDenied), string(client.ListAuditParamsOutcomeRefused), string(client.ListAuditParamsOutcomeFailed))
 	fs.StringVar(&f.text, "text", "", "only entries in which this stands")
@@ -87,8 +87,10 @@ func (e *env) auditList() *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "The latest entries, newest first",
-		Long:    "Every write, also one that was refused, and every denied request. It takes an admin\nof the project; --instance takes a superuser.",
-		Example: "  commandcenter audit list --operation deleteDocument --since 24h\n  commandcenter audit list --outcome denied --json | jq '.entries[].address'",
+		Long: `Every write, also one that was refused, and every denied request, with what was
+changed: role=viewer→admin. It takes an admin of the project; --instance takes a
+superuser.`,
+		Example: "  commandcenter audit list --actor ada@example.org\n  commandcenter audit list --operation deleteDocument --since 24h\n  commandcenter audit list --outcome denied --json | jq '.entries[].address'",
 		Args:    nargs(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := e.session()
@@ -132,9 +134,19 @@ func (e *env) auditExport() *cobra.Command {
 	var f auditFlags
 	var output string
 	c := &cobra.Command{
-		Use:     "export",
-		Short:   "Write the log into a file, oldest entry first",
-		Long:    "Writes JSON Lines, an entry each with its hash. Without a filter the file is whole, and\n`audit verify --file` checks it without a server.",
+		Use:   "export",
+		Short: "Write the log into a file, oldest entry first",
+		Long: `Writes JSON Lines, an entry each with its hash and that of the entry before it.
+
+What the file proves: without a filter, that no entry between its first and its last
+was changed, removed or put in since it was written. Check it with
+"audit verify --file", which needs no server and believes none. What it does not
+prove by itself: that its end was not cut off, and that not all of it was written
+anew, by whoever can write the database. That takes an announcement of the log (an
+anchor: its number and hash at some time) that was kept where they cannot write:
+keep what "bus events --noun audit --json --follow" prints, or the last hash that
+"audit verify" prints, and give the file to "audit verify --anchors". A file that a
+filter has made is for reading: it has gaps and cannot be verified.`,
 		Example: "  commandcenter audit export --output audit.jsonl\n  commandcenter audit export --outcome denied | jq -r .address | sort | uniq -c",
 		Args:    nargs(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
@@ -196,12 +208,14 @@ func (e *env) auditVerify() *cobra.Command {
 		Use:   "verify",
 		Short: "Find out whether the log was tampered with",
 		Long: `Reads the log from its first entry and computes every hash here, so that the server
-need not be believed. The result is compared with what the server has announced on
-the stream of events (auth.audit.anchored.v1), as far as that is kept, and with
---anchors FILE with announcements that were kept elsewhere: JSON Lines of objects
-with project_id, seq and hash, or of the events as "bus events --json --follow"
-writes them. Without such a copy, whoever can change both the database and the
-streams can write the log anew. --file verifies an export, without a server.`,
+need not be believed. "Sound" means that no entry was changed, removed or put in
+between. The result is compared with what the server has announced on the stream of
+events (auth.audit.anchored.v1), as far as that is kept: up to the last announcement
+that it meets, the log is the one of that time, whole. With --anchors FILE it is
+compared with announcements that were kept elsewhere: JSON Lines of objects with
+project_id, seq and hash, or of the events as "bus events --json --follow" writes
+them. Without such a copy, whoever can change both the database and the streams can
+write the log anew. --file verifies an export, without a server.`,
 		Example: "  commandcenter audit verify\n  commandcenter audit verify --file audit.jsonl --anchors anchors.jsonl",
 		Args:    nargs(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {

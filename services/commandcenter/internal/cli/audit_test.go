@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/audit"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 )
 
 func TestAnExportHoldsEntriesAndNothingThatNoHashCovers(t *testing.T) {
@@ -96,5 +97,19 @@ func TestTheLogOfAnOlderServerIsListed(t *testing.T) {
 	}
 	if _, out, _ := run("", "audit", "list", "--instance", "--wide"); !strings.Contains(out, hash) {
 		t.Errorf("wide: %s", out)
+	}
+}
+
+func TestWhatWasChangedIsShownInOne(t *testing.T) {
+	t.Parallel()
+	var all []client.AuditTarget
+	for _, n := range [][2]string{
+		{"user_id", "7"}, {"role.before", "viewer"}, {"role.after", "admin"}, {"limit.after", "5/minute"}, {"model.before", "x"}, {"name.before", "a"}, {"other.after", "b"},
+	} {
+		all = append(all, client.AuditTarget{Name: n[0], Value: n[1]})
+	}
+	want := "user_id=7 role=viewer→admin limit=5/minute model=x→none name=a→none other=b"
+	if got := strings.Join(targets(all, false), " "); got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }

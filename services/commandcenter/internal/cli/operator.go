@@ -19,6 +19,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/grants"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
 )
 
 // operator is who types a command that acts by keys or a database of the instance
@@ -96,6 +97,8 @@ func reasonOf(err error) string {
 		return bus.Interrupted
 	case errors.Is(err, grants.ErrNone):
 		return string(errs.NotFound)
+	case errors.Is(err, stack.ErrKeysGiven):
+		return string(errs.Conflict)
 	}
 	return string(cmp.Or(errs.KindOf(err), errs.Internal))
 }

@@ -4,11 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
 )
@@ -49,7 +55,8 @@ that seals them. It prints none. The exit code is 7 when some do not open.`,
 value anew. The services go on meanwhile: they read the ring again when they seal,
 and when they meet a key that they do not know. The key of before stays in the ring
 until the next rotation, for what was sealed while this ran; older keys that nothing
-is sealed with are removed.
+is sealed with are removed. The instance's audit log tells who did it, of which key
+and of how many values (audit list --instance --operation rotateSecrets).
 
 Where processes have copies of the ring, begin with --announce, which adds the key
 and does not use it; give all of them the new file; then run this without it. Where
@@ -58,13 +65,21 @@ the ring is a setting, change that everywhere and run this with --rewrap-only.`,
 		Args:    nargs(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return e.secrets(cmd.Context(), func(ctx context.Context, s *stack.Env) ([]stack.Sealed, error) {
-				if announce {
-					if err := stack.AnnounceKey(s); err != nil {
-						return nil, err
+				began := time.Now()
+				how, run := "rotate", func() ([]stack.Sealed, error) { return stack.RotateSecrets(ctx, s, only) }
+				switch {
+				case announce:
+					how, run = "announce", func() ([]stack.Sealed, error) {
+						if err := stack.AnnounceKey(s); err != nil {
+							return nil, err
+						}
+						return stack.SurveySecrets(ctx, s)
 					}
-					return stack.SurveySecrets(ctx, s)
+				case only:
+					how = "rewrap"
 				}
-				found, err := stack.RotateSecrets(ctx, s, only)
+				found, err := run()
+				e.tellRotation(ctx, s, how, began, found, err)
 				if errors.Is(err, stack.ErrKeysGiven) {
 					err = codedError{err, exitRefused}
 				}
@@ -80,6 +95,40 @@ the ring is a setting, change that everywhere and run this with --rewrap-only.`,
 		c.AddCommand(ends(sub, append(slices.Clone(codesBus), exitPartly, exitRefused)...))
 	}
 	return c
+}
+
+// tellRotation tells the instance's audit log who has rotated the sealing keys, to
+// which key, and how many values are sealed with it.
+func (e *env) tellRotation(ctx context.Context, s *stack.Env, how string, began time.Time, found []stack.Sealed, failure error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordWithin)
+	defer cancel()
+	d := deed{}
+	d.on("step", how)
+	if primary, values, ok := sealedAnew(found); ok && failure == nil {
+		d.on("key", fmt.Sprintf("%08x", primary))
+		d.on("values", strconv.Itoa(values))
+	}
+	m := &platformv1.CallRecorded{
+		CallId: uuid.NewString(), Version: 1, Operation: "rotateSecrets", Principal: bus.Clean(operator()), Target: d.target,
+		Status: http.StatusOK, AcceptedAt: timestamppb.New(began), Count: 1,
+	}
+	if failure != nil {
+		m.Status, m.Reason = 0, reasonOf(failure)
+	}
+	if err := stack.Record(ctx, s, m); err != nil {
+		e.say("This is not in the audit log: %v", err)
+	}
+}
+
+// sealedAnew is the primary key, and how many values it seals; without a value
+// nobody says which that is.
+func sealedAnew(found []stack.Sealed) (key uint32, values int, ok bool) {
+	for _, f := range found {
+		if f.Primary {
+			key, values, ok = f.Key, values+f.Values, true
+		}
+	}
+	return key, values, ok
 }
 
 func (e *env) secrets(ctx context.Context, run func(context.Context, *stack.Env) ([]stack.Sealed, error)) error {

@@ -685,7 +685,7 @@ type AuditPage struct {
 
 // AuditTarget defines model for AuditTarget.
 type AuditTarget struct {
-	// Name A path parameter of the operation; `id` for what it made
+	// Name A path parameter of the operation; `id` for what it made; `role.before` and `role.after` for a field that it changed
 	//
 	// Example: document_id
 	Name  string `json:"name"`
@@ -1880,10 +1880,10 @@ type ListAuditParams struct {
 	// Instance The log of the instance in the place of the project's, for superusers.
 	Instance *AuditInstance `form:"instance,omitempty" json:"instance,omitempty"`
 
-	// Actor Only of this caller, as `user:7`.
+	// Actor Only of this caller, as `user:7`, or by the e-mail address of a person who is a member or in the log.
 	Actor *AuditActor `form:"actor,omitempty" json:"actor,omitempty"`
 
-	// Operation Only of this operationId.
+	// Operation Only of this operationId, or of one of the deeds of an operator and of the instance itself, which are no calls: `grantAccess`, `revokeAccess`, `replayFacts`, `reconcileEvents`, `rotateSecrets`, `purgeAudit`, `finishImport`.
 	Operation *AuditOperation `form:"operation,omitempty" json:"operation,omitempty"`
 
 	// Outcome Only with this outcome.
@@ -1919,10 +1919,10 @@ type ExportAuditParams struct {
 	// Instance The log of the instance in the place of the project's, for superusers.
 	Instance *AuditInstance `form:"instance,omitempty" json:"instance,omitempty"`
 
-	// Actor Only of this caller, as `user:7`.
+	// Actor Only of this caller, as `user:7`, or by the e-mail address of a person who is a member or in the log.
 	Actor *AuditActor `form:"actor,omitempty" json:"actor,omitempty"`
 
-	// Operation Only of this operationId.
+	// Operation Only of this operationId, or of one of the deeds of an operator and of the instance itself, which are no calls: `grantAccess`, `revokeAccess`, `replayFacts`, `reconcileEvents`, `rotateSecrets`, `purgeAudit`, `finishImport`.
 	Operation *AuditOperation `form:"operation,omitempty" json:"operation,omitempty"`
 
 	// Outcome Only with this outcome.
@@ -3161,7 +3161,10 @@ type ClientInterface interface {
 
 	// ExportAudit The audit log as a file, oldest entry first
 	//
-	// JSON Lines, an `AuditEntry` each, as far as the log goes when it is asked for. `commandcenter audit verify --file` checks it.
+	// JSON Lines, an `AuditEntry` each, as far as the log goes when it is asked for. Without a filter the file proves that no entry between its
+	// first and its last was changed, removed or put in; `commandcenter audit verify --file` computes that without a server. That its end was not cut
+	// off, and that not all of it was written anew, only an announcement that was kept elsewhere proves (`/api/v1/audit/head`, and the fact
+	// `auth.audit.anchored.v1`).
 	//
 	// Corresponds with GET /api/v1/audit/export (the `ExportAudit` operationId).
 	ExportAudit(ctx context.Context, params *ExportAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -4283,7 +4286,10 @@ func (c *Client) ListAudit(ctx context.Context, params *ListAuditParams, reqEdit
 
 // ExportAudit The audit log as a file, oldest entry first
 //
-// JSON Lines, an `AuditEntry` each, as far as the log goes when it is asked for. `commandcenter audit verify --file` checks it.
+// JSON Lines, an `AuditEntry` each, as far as the log goes when it is asked for. Without a filter the file proves that no entry between its
+// first and its last was changed, removed or put in; `commandcenter audit verify --file` computes that without a server. That its end was not cut
+// off, and that not all of it was written anew, only an announcement that was kept elsewhere proves (`/api/v1/audit/head`, and the fact
+// `auth.audit.anchored.v1`).
 //
 // Corresponds with GET /api/v1/audit/export (the `ExportAudit` operationId).
 func (c *Client) ExportAudit(ctx context.Context, params *ExportAuditParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -13009,7 +13015,10 @@ type ClientWithResponsesInterface interface {
 
 	// ExportAuditWithResponse The audit log as a file, oldest entry first
 	//
-	// JSON Lines, an `AuditEntry` each, as far as the log goes when it is asked for. `commandcenter audit verify --file` checks it.
+	// JSON Lines, an `AuditEntry` each, as far as the log goes when it is asked for. Without a filter the file proves that no entry between its
+	// first and its last was changed, removed or put in; `commandcenter audit verify --file` computes that without a server. That its end was not cut
+	// off, and that not all of it was written anew, only an announcement that was kept elsewhere proves (`/api/v1/audit/head`, and the fact
+	// `auth.audit.anchored.v1`).
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -21430,7 +21439,10 @@ func (c *ClientWithResponses) ListAuditWithResponse(ctx context.Context, params 
 
 // ExportAuditWithResponse The audit log as a file, oldest entry first
 //
-// JSON Lines, an `AuditEntry` each, as far as the log goes when it is asked for. `commandcenter audit verify --file` checks it.
+// JSON Lines, an `AuditEntry` each, as far as the log goes when it is asked for. Without a filter the file proves that no entry between its
+// first and its last was changed, removed or put in; `commandcenter audit verify --file` computes that without a server. That its end was not cut
+// off, and that not all of it was written anew, only an announcement that was kept elsewhere proves (`/api/v1/audit/head`, and the fact
+// `auth.audit.anchored.v1`).
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -141,6 +141,7 @@ func Load(file []byte) (*Contract, error) {
 			c.Operations = append(c.Operations, o)
 		}
 	}
+	comp.name(c.Operations)
 	faulty = append(faulty, c.checkAcross()...)
 	if len(faulty) > 0 {
 		return nil, fmt.Errorf("contract: %w", errors.Join(faulty...))

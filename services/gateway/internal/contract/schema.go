@@ -58,6 +58,7 @@ type schema struct {
 
 	enum     []string // the JSON of each value
 	enumText string   // for the message
+	opID     bool     // the values are the operationIds of the contract, and those of enum
 
 	items      *schema
 	minItems   uint64
@@ -93,6 +94,7 @@ const (
 // compiler compiles each schema once, so that recursive ones end.
 type compiler struct {
 	done map[*openapi3.Schema]*schema
+	ids  []*schema // that take the operationIds of the contract
 }
 
 func (c *compiler) compile(ref *openapi3.SchemaRef, at string) (*schema, error) {
@@ -310,6 +312,11 @@ func (c *compiler) values(s *schema, in *openapi3.Schema, at string) error {
 		}
 	}
 	s.enumText = orList(texts)
+	if also, there := in.Extensions["x-operation-id"]; there {
+		if err := c.operationIDs(s, also); err != nil {
+			return fmt.Errorf("schema %s: x-operation-id: %w", at, err)
+		}
+	}
 	if in.Default == nil {
 		// `default: null` and no default look the same in the document; both
 		// mean null to a reader of the rebuilt body, so neither is written.

@@ -119,7 +119,10 @@ func (s *schema) take(dst []byte, v any, at *loc, f *faults) []byte {
 		}
 		dst = s.takeObject(dst, v, at, f)
 	}
-	if s.enum != nil {
+	switch {
+	case s.opID:
+		s.checkOperationID(v, at, f)
+	case s.enum != nil:
 		s.checkEnum(dst[began:], v, at, f)
 	}
 	if s.not != nil {

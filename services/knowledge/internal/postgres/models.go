@@ -6,6 +6,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/jobs"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
@@ -107,6 +108,11 @@ func (s *Store) Choose(ctx context.Context, p tenant.Project, name string) error
 		if _, err := settle(ctx, tx, p, ""); err != nil {
 			return err
 		}
+		before, err := chosen(ctx, tx, p)
+		if err != nil {
+			return err
+		}
+		bus.Changed(ctx, "embedding_model", before, name)
 		const q = `UPDATE models SET chosen = $2, updated_at = now() WHERE project_id = $1`
 		if _, err := tx.ExecContext(ctx, q, int64(p), name); err != nil {
 			return fmt.Errorf("choose a model: %w", err)
