@@ -174,7 +174,7 @@ func TestBodiesThatAreNoneAreRefused(t *testing.T) {
 var unreached = map[string]string{
 	"login": "takes a password", "loginBrowser": "takes a password", "changePassword": "takes a password", "resetPassword": "takes a secret", "refreshToken": "takes a token",
 	"acceptInvitation": "takes a secret", "setMemberRole": "takes another member", "issuePasswordReset": "takes another account",
-	"callTool": "takes a method of its protocol", "admitInstance": "takes the key of another instance", "shareProject": "takes another instance", "updateFederatedProject": "takes the key of another instance",
+	"answerQuestion": "takes a language model", "callTool": "takes a method of its protocol", "admitInstance": "takes the key of another instance", "shareProject": "takes another instance", "updateFederatedProject": "takes the key of another instance",
 }
 
 func TestUndeclaredFieldsChangeNothing(t *testing.T) {

@@ -348,7 +348,7 @@ var internals = []string{
 // judge checks what holds for every answer, whatever was asked.
 func (a *attacker) judge(t testing.TB, c attackCall, got attacked) {
 	t.Helper()
-	if got.status >= 500 && !(got.status == http.StatusServiceUnavailable && strings.Contains(c.op.path, "health")) {
+	if got.status >= 500 && !(got.status == http.StatusServiceUnavailable && (strings.Contains(c.op.path, "health") || c.op.id == "answerQuestion")) { // which has no language model here
 		t.Errorf("%s: %d to %s: %s", c.op.id, got.status, c, got.body)
 	}
 	h := got.header

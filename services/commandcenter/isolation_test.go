@@ -228,7 +228,7 @@ func (w *town) read(t *testing.T, who *dweller, c attackCall, got attacked) {
 			t.Errorf("%s: %d tells what is another project's: %s", c, got.status, text)
 		}
 	}
-	if got.status >= 500 {
+	if got.status >= 500 && !(got.status == 503 && c.op.id == "answerQuestion") { // which has no language model here
 		t.Errorf("%s: %d %s", c, got.status, got.body)
 	}
 	if got.status >= 300 {

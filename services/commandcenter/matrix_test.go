@@ -148,7 +148,7 @@ func (m *matrix) verdict(op attackedOp, permission string, who *persona, where p
 		switch {
 		case permission == "superuser":
 			level = "admin"
-		case op.method == "GET", op.delivery == "request" && permission == "viewer", op.id == "callTool": // whose tools are asked for themselves
+		case op.method == "GET", (op.delivery == "request" || op.delivery == "stream") && permission == "viewer", op.id == "callTool": // whose tools are asked for themselves
 			level = "read"
 		case permission == "admin", permission == "owner":
 			level = "admin"
@@ -405,7 +405,7 @@ func letThrough(op string, got attacked) bool {
 	case 429:
 		return false
 	}
-	return got.status < 500 || got.status == 503 && (op == "readiness" || op == "detailedHealthCheck")
+	return got.status < 500 || got.status == 503 && (op == "readiness" || op == "detailedHealthCheck" || op == "answerQuestion")
 }
 
 var changing = regexp.MustCompile(`"(request_id|instance)":"[^"]*"|\b\d+\b`)

@@ -37,7 +37,7 @@ func Permissions() (bus.Contract, error) {
 			continue
 		}
 		call := op.Service + "." + op.ID
-		if op.Delivery == contract.Request {
+		if op.Delivery == contract.Request || op.Delivery == contract.Stream {
 			c.Calls = append(c.Calls, call)
 		} else {
 			c.Commands = append(c.Commands, call)
@@ -66,6 +66,18 @@ func (h holdings) Page(ctx context.Context, service string, p tenant.Project, cu
 // Object opens what a row refers to.
 func (h holdings) Object(ctx context.Context, ref bus.ObjectRef) (io.ReadCloser, error) {
 	return h.b.GetObject(ctx, ref)
+}
+
+// frames opens streams of services.
+type frames struct{ b *bus.Bus }
+
+// Open asks the target for a stream of replies.
+func (x frames) Open(ctx context.Context, t bus.Target, who tenant.Identity, payload []byte) (serve.Frames, error) {
+	f, err := x.b.Stream(ctx, t, who, payload)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
 }
 
 // health asks the services over the bus.

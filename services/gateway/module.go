@@ -87,7 +87,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	if err != nil {
 		return nil, fmt.Errorf("gateway: %w", err)
 	}
-	deps := serve.Deps{Denied: denials.Note, Contract: doc, Limits: limits, Bus: d.Bus, Guard: guard, Ring: ring, Health: health(d.Bus), Holdings: holdings{d.Bus}, Log: log}
+	deps := serve.Deps{Denied: denials.Note, Contract: doc, Limits: limits, Bus: d.Bus, Guard: guard, Ring: ring, Health: health(d.Bus), Holdings: holdings{d.Bus}, Streams: frames{d.Bus}, Log: log}
 	if deps.Registerer = registerer(d.Registry); d.Registry != nil {
 		deps.Gatherer = d.Registry
 	}

@@ -42,7 +42,7 @@ var permissions = map[string][]string{
 	"viewer": {
 		"getProject", "getProjectStats", "listMembers", "leaveProject", "setDefaultProject", "listLimits",
 		"listKeys", "createKey", "revokeKey", "rotateKey", "listServiceAccounts",
-		"queryKnowledgeBase", "listDocuments", "getDocument", "watchDocument", "getKnowledgeStatistics", "listCollections", "listCategories", "getKnowledgeSettings",
+		"queryKnowledgeBase", "answerQuestion", "listDocuments", "getDocument", "watchDocument", "getKnowledgeStatistics", "listCollections", "listCategories", "getKnowledgeSettings",
 		"listShares", "searchFederation", "listEvents", "followEvents", "listEventSchemas", "getEventSchema", "listOperations",
 	},
 	"member": {"addDocument", "addTextDocument", "deleteDocument"},

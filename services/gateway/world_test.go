@@ -131,6 +131,7 @@ func (w *world) serveKnowledge(db *pg.DB) {
 		{Name: "knowledge.model", Check: func(context.Context) error { return app.Degraded("the embedding model is missing: search is lexical") }},
 	}})
 	w.answer(s, "request", "queryKnowledgeBase", "listDocuments", "getDocument", "getKnowledgeStatistics", "listCollections", "listCategories", "getKnowledgeSettings")
+	w.answer(s, "stream", "answerQuestion")
 	w.answer(s, "command", "addDocument", "addTextDocument", "deleteDocument", "setKnowledgeSettings")
 	w.Run(s)
 }
@@ -158,9 +159,18 @@ func (w *world) answer(s *bus.Server, how string, operations ...string) {
 			w.payloads[op] = string(in)
 			return samples[op], nil
 		}
-		if how == "command" {
+		switch how {
+		case "command":
 			bus.Command(s, op, h)
-		} else {
+		case "stream":
+			bus.Stream(s, op, func(ctx context.Context, in json.RawMessage, send func(json.RawMessage) error) error {
+				r, err := h(ctx, in)
+				if err != nil {
+					return err
+				}
+				return send(json.RawMessage(`{"event":"answer","data":` + r.body + `}`))
+			})
+		default:
 			bus.Request(s, op, h)
 		}
 	}
@@ -182,7 +192,9 @@ var samples = map[string]reply{
 	"setLimit": {200, `{"class":"writes","limit":"100/minute","raised":false,"set_by":"user:1","set_at":"2026-01-02T03:04:05Z"}`}, "resetLimit": {204, ""},
 	"getProjectStats":    {200, `{` + project + `,"repository_count":0,"technology_count":0,"research_task_count":0,"knowledge_entry_count":3}`},
 	"queryKnowledgeBase": {200, `[{"content":"x","title":"t","category":"c","technology_id":null,"source_file":"a.md","score":0.5,"metadata":{}}]`},
-	"addDocument":        {201, upload}, "addTextDocument": {201, upload}, "deleteDocument": {204, ""}, "getDocument": {200, doc},
+	"answerQuestion": {200, `{"question":"why?","answer":"So [1].","outcome":"answered","truncated":false,"citations":[],"invented":[],"sources":[],"model":"m","usage":null,` +
+		`"retrieval":{"mode":"hybrid","degraded":null,"reranked_by":null,"not_reranked":null,"index_generation":1},"timings":{"retrieval_ms":1,"first_token_ms":2,"total_ms":3}}`},
+	"addDocument": {201, upload}, "addTextDocument": {201, upload}, "deleteDocument": {204, ""}, "getDocument": {200, doc},
 	"listDocuments":          {200, `{"items":[` + doc + `],"total":1,"skip":0,"limit":50}`},
 	"getKnowledgeStatistics": {200, stats}, "listCollections": {200, `["default"]`}, "listCategories": {200, `["c"]`},
 	"getKnowledgeSettings": {200, knowledgeSettings}, "setKnowledgeSettings": {200, knowledgeSettings},

@@ -32,6 +32,8 @@ type Config struct {
 	Fusion string  `config:"fusion" usage:"how the legs are joined: convex or rrf"`
 	Rerank Rerank  `config:"rerank"`
 
+	Answer Answering `config:"answer"`
+
 	Housekeeping time.Duration `config:"housekeeping" usage:"how often unreferenced objects are removed and documents without vectors are queued"`
 	Orphans      time.Duration `config:"orphans" usage:"age from which an uploaded object that nothing refers to is removed; longer than any upload takes"`
 	Removals     time.Duration `config:"removals" usage:"how long removals are remembered for indexes that were not used meanwhile"`
@@ -60,6 +62,7 @@ func DefaultConfig() Config {
 		Wait: 3 * time.Second, Extract: time.Minute, Extractors: 2, OCR: "tesseract", MaxChunks: 30_000, ChunkTokens: 220, IndexMemoryMB: 512, Jobs: 2,
 		Alpha: 0.5, Fusion: "convex",
 		Rerank:       Rerank{Model: embed.DefaultRanker, Candidates: 20, Deadline: 2 * time.Second, AtOnce: 4},
+		Answer:       Answering{Passages: 8, Context: 12_000, Tokens: 800, Deadline: time.Minute, AtOnce: 4, PerProject: 2},
 		Housekeeping: 5 * time.Minute, Orphans: 6 * time.Hour, Removals: 7 * 24 * time.Hour,
 	}
 }
@@ -110,5 +113,5 @@ func (c Config) Validate() error {
 	fault(c.Housekeeping < time.Second, "housekeeping: at least 1s")
 	fault(c.Orphans < time.Hour, "orphans: at least 1h")
 	fault(c.Removals < time.Minute, "removals: at least 1m")
-	return errors.Join(append(faults, c.Rerank.validate())...)
+	return errors.Join(append(faults, c.Rerank.validate(), c.Answer.validate())...)
 }

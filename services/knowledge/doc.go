@@ -3,7 +3,7 @@
 //	owns    documents, chunks, embeddings, the blobs of uploads
 //	hears   auth.project.deleting, ingestion.fact.accepted
 //	says    knowledge.document.received, .indexed, .failed, .deleted; project.purged
-//	serves  queryKnowledgeBase, addDocument, addTextDocument, getDocument,
+//	serves  queryKnowledgeBase, answerQuestion, addDocument, addTextDocument, getDocument,
 //	        listDocuments, deleteDocument, getKnowledgeStatistics,
 //	        listCollections, listCategories, getKnowledgeSettings,
 //	        setKnowledgeSettings; to auth: countDocuments,
@@ -18,5 +18,6 @@
 // saved, and ends with document.indexed. A question (search/search.go) is
 // ranked by an index in memory (index), which is brought up to the generation
 // that PostgreSQL is at, and answered from what is committed; where it is asked
-// for, in the order of a model that reads question and passage (reranker).
+// for, in the order of a model that reads question and passage (reranker). Or it
+// is answered in words of a language model, whose citations are checked (answer).
 package knowledge

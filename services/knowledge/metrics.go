@@ -9,6 +9,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/answer"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/search"
@@ -20,6 +21,8 @@ type metrics struct {
 	accepted *prometheus.CounterVec
 	rankings *prometheus.HistogramVec
 	scores   *prometheus.CounterVec
+	answers  *prometheus.HistogramVec
+	tokens   *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer, library *index.Library, model func() string) (*metrics, error) {
@@ -39,6 +42,13 @@ func newMetrics(r prometheus.Registerer, library *index.Library, model func() st
 	m.scores = prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "knowledge_rerank_passages_total", Help: "Passages that were ranked anew, by where their score came from.",
 	}, []string{"source"})
+	m.answers = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "knowledge_answer_seconds", Help: "Time to answer a question in the words of a language model, by how it ended.",
+		Buckets: []float64{.1, .2, .5, 1, 2, 5, 10, 20, 60, 120, 300},
+	}, []string{"outcome"})
+	m.tokens = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "knowledge_answer_tokens_total", Help: "Tokens that answers took, as the language model counts them: of what it read and of what it wrote.",
+	}, []string{"kind"})
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
@@ -46,7 +56,7 @@ func newMetrics(r prometheus.Registerer, library *index.Library, model func() st
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.searches, m.accepted, m.rankings, m.scores,
+		m.searches, m.accepted, m.rankings, m.scores, m.answers, m.tokens,
 		gauge("knowledge_indexes", "Indexes of projects in memory.", func() float64 { n, _ := library.Size(); return float64(n) }),
 		gauge("knowledge_index_bytes", "Memory of the indexes.", func() float64 { _, b := library.Size(); return float64(b) }),
 		gauge("knowledge_model_ready", "1 when the embedding model is loaded.", func() float64 {
@@ -68,6 +78,19 @@ func (m *metrics) ranked(outcome string, took time.Duration, computed, kept int)
 	m.rankings.WithLabelValues(outcome).Observe(took.Seconds())
 	m.scores.WithLabelValues("model").Add(float64(computed))
 	m.scores.WithLabelValues("cache").Add(float64(kept))
+}
+
+// answered measures an answer.
+func (m *metrics) answered(a answer.Answer, err error, took time.Duration) {
+	how := outcome(err)
+	if err == nil {
+		how = string(a.Outcome)
+	}
+	m.answers.WithLabelValues(how).Observe(took.Seconds())
+	if a.Usage != nil {
+		m.tokens.WithLabelValues("prompt").Add(float64(max(0, a.Usage.Prompt)))
+		m.tokens.WithLabelValues("completion").Add(float64(max(0, a.Usage.Completion)))
+	}
 }
 
 func outcome(err error) string {

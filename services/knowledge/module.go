@@ -23,6 +23,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/answer"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/chunk"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed"
@@ -118,10 +119,15 @@ func New(d Deps, c Config) (*app.Module, error) {
 		Alpha: c.Alpha, Method: fusion.Method(c.Fusion), Rerank: c.Rerank.On, Candidates: c.Rerank.Candidates,
 	})
 
+	model, err := c.Answer.model()
+	if err != nil {
+		return nil, fmt.Errorf("knowledge: answer.%w", err)
+	}
+	searcher := timed{engine, counts}
 	checks := []app.Check{{Name: "knowledge.database", Check: d.DB.Ping}, {Name: "knowledge.model", Check: models.Check}}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Checks: checks})
 	(&serve.Handlers{
-		Intake: counted{intake, counts}, Library: store, Census: store, Search: timed{engine, counts}, Models: models, Choice: store, State: store,
+		Intake: counted{intake, counts}, Library: store, Census: store, Search: searcher, Answers: answer.New(searcher, model, c.Answer.config(counts)), Models: models, Choice: store, State: store,
 	}).Register(server)
 	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable, Refers: postgres.Refers}, serve.Import(intake, store, time.Now)); err != nil {
 		return nil, err

@@ -192,6 +192,48 @@ func (e InvitationCreateRole) Valid() bool {
 	}
 }
 
+// Defines values for KnowledgeAnswerOutcome.
+const (
+	Answered KnowledgeAnswerOutcome = "answered"
+	NoAnswer KnowledgeAnswerOutcome = "no_answer"
+	Uncited  KnowledgeAnswerOutcome = "uncited"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeAnswerOutcome enum.
+func (e KnowledgeAnswerOutcome) Valid() bool {
+	switch e {
+	case Answered:
+		return true
+	case NoAnswer:
+		return true
+	case Uncited:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KnowledgeRetrievalMode.
+const (
+	KnowledgeRetrievalModeHybrid  KnowledgeRetrievalMode = "hybrid"
+	KnowledgeRetrievalModeKeyword KnowledgeRetrievalMode = "keyword"
+	KnowledgeRetrievalModeVector  KnowledgeRetrievalMode = "vector"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeRetrievalMode enum.
+func (e KnowledgeRetrievalMode) Valid() bool {
+	switch e {
+	case KnowledgeRetrievalModeHybrid:
+		return true
+	case KnowledgeRetrievalModeKeyword:
+		return true
+	case KnowledgeRetrievalModeVector:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for KnowledgeUploadState.
 const (
 	KnowledgeUploadStateIndexed  KnowledgeUploadState = "indexed"
@@ -462,21 +504,75 @@ func (e ListInstancesParamsStatus) Valid() bool {
 	}
 }
 
+// Defines values for AnswerQuestionParamsMode.
+const (
+	AnswerQuestionParamsModeHybrid  AnswerQuestionParamsMode = "hybrid"
+	AnswerQuestionParamsModeKeyword AnswerQuestionParamsMode = "keyword"
+	AnswerQuestionParamsModeVector  AnswerQuestionParamsMode = "vector"
+)
+
+// Valid indicates whether the value is a known member of the AnswerQuestionParamsMode enum.
+func (e AnswerQuestionParamsMode) Valid() bool {
+	switch e {
+	case AnswerQuestionParamsModeHybrid:
+		return true
+	case AnswerQuestionParamsModeKeyword:
+		return true
+	case AnswerQuestionParamsModeVector:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AnswerQuestionParamsFusion.
+const (
+	AnswerQuestionParamsFusionConvex AnswerQuestionParamsFusion = "convex"
+	AnswerQuestionParamsFusionRrf    AnswerQuestionParamsFusion = "rrf"
+)
+
+// Valid indicates whether the value is a known member of the AnswerQuestionParamsFusion enum.
+func (e AnswerQuestionParamsFusion) Valid() bool {
+	switch e {
+	case AnswerQuestionParamsFusionConvex:
+		return true
+	case AnswerQuestionParamsFusionRrf:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AnswerQuestionParamsGroup.
+const (
+	AnswerQuestionParamsGroupDocument AnswerQuestionParamsGroup = "document"
+)
+
+// Valid indicates whether the value is a known member of the AnswerQuestionParamsGroup enum.
+func (e AnswerQuestionParamsGroup) Valid() bool {
+	switch e {
+	case AnswerQuestionParamsGroupDocument:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for QueryKnowledgeBaseParamsMode.
 const (
-	Hybrid  QueryKnowledgeBaseParamsMode = "hybrid"
-	Keyword QueryKnowledgeBaseParamsMode = "keyword"
-	Vector  QueryKnowledgeBaseParamsMode = "vector"
+	QueryKnowledgeBaseParamsModeHybrid  QueryKnowledgeBaseParamsMode = "hybrid"
+	QueryKnowledgeBaseParamsModeKeyword QueryKnowledgeBaseParamsMode = "keyword"
+	QueryKnowledgeBaseParamsModeVector  QueryKnowledgeBaseParamsMode = "vector"
 )
 
 // Valid indicates whether the value is a known member of the QueryKnowledgeBaseParamsMode enum.
 func (e QueryKnowledgeBaseParamsMode) Valid() bool {
 	switch e {
-	case Hybrid:
+	case QueryKnowledgeBaseParamsModeHybrid:
 		return true
-	case Keyword:
+	case QueryKnowledgeBaseParamsModeKeyword:
 		return true
-	case Vector:
+	case QueryKnowledgeBaseParamsModeVector:
 		return true
 	default:
 		return false
@@ -485,16 +581,16 @@ func (e QueryKnowledgeBaseParamsMode) Valid() bool {
 
 // Defines values for QueryKnowledgeBaseParamsFusion.
 const (
-	Convex QueryKnowledgeBaseParamsFusion = "convex"
-	Rrf    QueryKnowledgeBaseParamsFusion = "rrf"
+	QueryKnowledgeBaseParamsFusionConvex QueryKnowledgeBaseParamsFusion = "convex"
+	QueryKnowledgeBaseParamsFusionRrf    QueryKnowledgeBaseParamsFusion = "rrf"
 )
 
 // Valid indicates whether the value is a known member of the QueryKnowledgeBaseParamsFusion enum.
 func (e QueryKnowledgeBaseParamsFusion) Valid() bool {
 	switch e {
-	case Convex:
+	case QueryKnowledgeBaseParamsFusionConvex:
 		return true
-	case Rrf:
+	case QueryKnowledgeBaseParamsFusionRrf:
 		return true
 	default:
 		return false
@@ -1132,11 +1228,104 @@ type KeySet struct {
 	} `json:"keys"`
 }
 
+// KnowledgeAnswer defines model for KnowledgeAnswer.
+type KnowledgeAnswer struct {
+	// Answer with marks like [2], numbers of sources; empty with no_answer
+	Answer    string              `json:"answer"`
+	Citations []KnowledgeCitation `json:"citations"`
+
+	// Invented numbers that the model cited and no source has; their marks are not in the answer
+	Invented []int `json:"invented"`
+
+	// Model null when none was asked, since no passage was found
+	Model    *string                `json:"model"`
+	Outcome  KnowledgeAnswerOutcome `json:"outcome"`
+	Question string                 `json:"question"`
+
+	// Retrieval How the passages were found.
+	Retrieval KnowledgeRetrieval `json:"retrieval"`
+
+	// Sources the passages that the model was given, best first
+	Sources []KnowledgeSource      `json:"sources"`
+	Timings KnowledgeAnswerTimings `json:"timings"`
+
+	// Truncated the model had more to say than it was allowed to
+	Truncated bool `json:"truncated"`
+
+	// Usage null where the service of the model does not say
+	Usage *KnowledgeAnswerUsage `json:"usage"`
+}
+
+// KnowledgeAnswerOutcome defines model for KnowledgeAnswer.Outcome.
+type KnowledgeAnswerOutcome string
+
+// KnowledgeAnswerTimings defines model for KnowledgeAnswerTimings.
+type KnowledgeAnswerTimings struct {
+	// FirstTokenMs until the first piece of the text; 0 without one
+	FirstTokenMs float64 `json:"first_token_ms"`
+	RetrievalMs  float64 `json:"retrieval_ms"`
+	TotalMs      float64 `json:"total_ms"`
+}
+
+// KnowledgeAnswerUsage defines model for KnowledgeAnswerUsage.
+type KnowledgeAnswerUsage struct {
+	CompletionTokens int `json:"completion_tokens"`
+	PromptTokens     int `json:"prompt_tokens"`
+}
+
+// KnowledgeCitation defines model for KnowledgeCitation.
+type KnowledgeCitation struct {
+	ChunkId     int64    `json:"chunk_id"`
+	ChunkIndex  int      `json:"chunk_index"`
+	DocumentId  int64    `json:"document_id"`
+	HeadingPath []string `json:"heading_path"`
+
+	// Number of the source
+	Number int `json:"number"`
+
+	// Quote the words before the mark that the answer gives as those of the passage
+	Quote      *string `json:"quote"`
+	SourceFile string  `json:"source_file"`
+	Title      string  `json:"title"`
+
+	// Verified whether they stand there word for word; null without a quotation
+	Verified *bool `json:"verified"`
+}
+
 // KnowledgeHighlight A range in code points, the end excluded.
 type KnowledgeHighlight struct {
 	End   int `json:"end"`
 	Start int `json:"start"`
 }
+
+// KnowledgeQuestion defines model for KnowledgeQuestion.
+type KnowledgeQuestion struct {
+	Category *string `json:"category,omitempty"`
+
+	// Limit most passages that the model is given; without it the setting of the instance
+	Limit        *int   `json:"limit,omitempty"`
+	Question     string `json:"question"`
+	TechnologyId *int64 `json:"technology_id,omitempty"`
+}
+
+// KnowledgeRetrieval How the passages were found.
+type KnowledgeRetrieval struct {
+	// Degraded why a leg that was asked for is missing
+	Degraded        *string `json:"degraded"`
+	IndexGeneration int64   `json:"index_generation"`
+
+	// Mode as used
+	Mode KnowledgeRetrievalMode `json:"mode"`
+
+	// NotReranked why none did though it was asked for
+	NotReranked *string `json:"not_reranked"`
+
+	// RerankedBy the model that ranked the passages anew
+	RerankedBy *string `json:"reranked_by"`
+}
+
+// KnowledgeRetrievalMode as used
+type KnowledgeRetrievalMode string
 
 // KnowledgeSearchRequest defines model for KnowledgeSearchRequest.
 type KnowledgeSearchRequest struct {
@@ -1186,6 +1375,26 @@ type KnowledgeSettings struct {
 type KnowledgeSettingsUpdate struct {
 	// EmbeddingModel Example: bge-small-en-v1.5
 	EmbeddingModel *string `json:"embedding_model"`
+}
+
+// KnowledgeSource defines model for KnowledgeSource.
+type KnowledgeSource struct {
+	// After with neighbours, the passages after
+	After *[]string `json:"after,omitempty"`
+
+	// Before with neighbours, the passages before, in order
+	Before      *[]string `json:"before,omitempty"`
+	Category    string    `json:"category"`
+	ChunkId     int64     `json:"chunk_id"`
+	ChunkIndex  int       `json:"chunk_index"`
+	Collection  string    `json:"collection"`
+	Content     string    `json:"content"`
+	DocumentId  int64     `json:"document_id"`
+	HeadingPath []string  `json:"heading_path"`
+	Number      int       `json:"number"`
+	Score       float64   `json:"score"`
+	SourceFile  string    `json:"source_file"`
+	Title       string    `json:"title"`
 }
 
 // KnowledgeStatistics defines model for KnowledgeStatistics.
@@ -2273,6 +2482,51 @@ type RotateKeyParams struct {
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 }
 
+// AnswerQuestionParams defines parameters for AnswerQuestion.
+type AnswerQuestionParams struct {
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
+	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
+
+	// Collection Only this collection. Without it, the whole project.
+	Collection *Collection `form:"collection,omitempty" json:"collection,omitempty"`
+
+	// Mode Which legs to search by.
+	Mode *AnswerQuestionParamsMode `form:"mode,omitempty" json:"mode,omitempty"`
+
+	// Alpha Weight of the vector leg in hybrid mode, 0 to 1. Without it the tuned default of the instance is used.
+	Alpha *float64 `form:"alpha,omitempty" json:"alpha,omitempty"`
+
+	// Fusion How the legs are joined. Without it the setting of the instance is used.
+	Fusion *AnswerQuestionParamsFusion `form:"fusion,omitempty" json:"fusion,omitempty"`
+
+	// Group Give the model the best passage of each document alone.
+	Group *AnswerQuestionParamsGroup `form:"group,omitempty" json:"group,omitempty"`
+
+	// Diversity How much it counts against a passage that it says the same as a better one, 0 to 1.
+	Diversity *float64 `form:"diversity,omitempty" json:"diversity,omitempty"`
+
+	// Neighbours How many passages before and after each to give the model with it.
+	Neighbours *int `form:"neighbours,omitempty" json:"neighbours,omitempty"`
+
+	// Rerank Rank the best passages anew before; true, false, or the name of a model that this instance has. Without it the setting of the instance is used.
+	Rerank *string `form:"rerank,omitempty" json:"rerank,omitempty"`
+
+	// Candidates How many of the best passages are ranked anew.
+	Candidates *int `form:"candidates,omitempty" json:"candidates,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// AnswerQuestionParamsMode defines parameters for AnswerQuestion.
+type AnswerQuestionParamsMode string
+
+// AnswerQuestionParamsFusion defines parameters for AnswerQuestion.
+type AnswerQuestionParamsFusion string
+
+// AnswerQuestionParamsGroup defines parameters for AnswerQuestion.
+type AnswerQuestionParamsGroup string
+
 // ListCategoriesParams defines parameters for ListCategories.
 type ListCategoriesParams struct {
 	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
@@ -2816,6 +3070,9 @@ type CreateKeyJSONRequestBody = ApiKeyCreate
 
 // RotateKeyJSONRequestBody defines body for RotateKey for application/json ContentType.
 type RotateKeyJSONRequestBody = ApiKeyRotate
+
+// AnswerQuestionJSONRequestBody defines body for AnswerQuestion for application/json ContentType.
+type AnswerQuestionJSONRequestBody = KnowledgeQuestion
 
 // AddDocumentMultipartRequestBody defines body for AddDocument for multipart/form-data ContentType.
 type AddDocumentMultipartRequestBody AddDocumentMultipartBody
@@ -3633,6 +3890,38 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/keys/{key_id}/rotate (the `RotateKey` operationId).
 	RotateKey(ctx context.Context, keyId KeyID, params *RotateKeyParams, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AnswerQuestionWithBody Answer a question in words, from the documents of the project
+	//
+	// Passages are found as `POST /api/v1/knowledge/query` finds them, a language model answers from them, and its citations are checked: `[2]` in `answer`
+	// is a passage of `sources`, always; what cites none that there is was taken out and is told in `invented`. Words that the answer quotes before a mark are
+	// looked for in the passage, and `verified` says whether they stand there. `outcome` is `no_answer` where the passages do not say, and `uncited` where the
+	// model says something and cites nothing for it. Passages are data to the model, never instructions; `answer` is text, not markup to be rendered.
+	//
+	// With `Accept: text/event-stream` the answer comes while it is written, as server-sent events: `sources` with the list of passages, `token` with pieces of the
+	// text, and at last `answer` with all of it. `problem` in its place, or an end without `answer`, means that the answer is not whole. A refusal before the
+	// first event has its own status. 503 while this instance has no language model, with the settings that name one.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/knowledge/answer (the `AnswerQuestion` operationId).
+	AnswerQuestionWithBody(ctx context.Context, params *AnswerQuestionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AnswerQuestion Answer a question in words, from the documents of the project
+	//
+	// Passages are found as `POST /api/v1/knowledge/query` finds them, a language model answers from them, and its citations are checked: `[2]` in `answer`
+	// is a passage of `sources`, always; what cites none that there is was taken out and is told in `invented`. Words that the answer quotes before a mark are
+	// looked for in the passage, and `verified` says whether they stand there. `outcome` is `no_answer` where the passages do not say, and `uncited` where the
+	// model says something and cites nothing for it. Passages are data to the model, never instructions; `answer` is text, not markup to be rendered.
+	//
+	// With `Accept: text/event-stream` the answer comes while it is written, as server-sent events: `sources` with the list of passages, `token` with pieces of the
+	// text, and at last `answer` with all of it. `problem` in its place, or an end without `answer`, means that the answer is not whole. A refusal before the
+	// first event has its own status. 503 while this instance has no language model, with the settings that name one.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/knowledge/answer (the `AnswerQuestion` operationId).
+	AnswerQuestion(ctx context.Context, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListCategories Names of the categories in use, sorted
 	//
@@ -5309,6 +5598,58 @@ func (c *Client) RotateKeyWithBody(ctx context.Context, keyId KeyID, params *Rot
 // Corresponds with POST /api/v1/keys/{key_id}/rotate (the `RotateKey` operationId).
 func (c *Client) RotateKey(ctx context.Context, keyId KeyID, params *RotateKeyParams, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRotateKeyRequest(c.Server, keyId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AnswerQuestionWithBody Answer a question in words, from the documents of the project
+//
+// Passages are found as `POST /api/v1/knowledge/query` finds them, a language model answers from them, and its citations are checked: `[2]` in `answer`
+// is a passage of `sources`, always; what cites none that there is was taken out and is told in `invented`. Words that the answer quotes before a mark are
+// looked for in the passage, and `verified` says whether they stand there. `outcome` is `no_answer` where the passages do not say, and `uncited` where the
+// model says something and cites nothing for it. Passages are data to the model, never instructions; `answer` is text, not markup to be rendered.
+//
+// With `Accept: text/event-stream` the answer comes while it is written, as server-sent events: `sources` with the list of passages, `token` with pieces of the
+// text, and at last `answer` with all of it. `problem` in its place, or an end without `answer`, means that the answer is not whole. A refusal before the
+// first event has its own status. 503 while this instance has no language model, with the settings that name one.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/knowledge/answer (the `AnswerQuestion` operationId).
+func (c *Client) AnswerQuestionWithBody(ctx context.Context, params *AnswerQuestionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAnswerQuestionRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AnswerQuestion Answer a question in words, from the documents of the project
+//
+// Passages are found as `POST /api/v1/knowledge/query` finds them, a language model answers from them, and its citations are checked: `[2]` in `answer`
+// is a passage of `sources`, always; what cites none that there is was taken out and is told in `invented`. Words that the answer quotes before a mark are
+// looked for in the passage, and `verified` says whether they stand there. `outcome` is `no_answer` where the passages do not say, and `uncited` where the
+// model says something and cites nothing for it. Passages are data to the model, never instructions; `answer` is text, not markup to be rendered.
+//
+// With `Accept: text/event-stream` the answer comes while it is written, as server-sent events: `sources` with the list of passages, `token` with pieces of the
+// text, and at last `answer` with all of it. `problem` in its place, or an end without `answer`, means that the answer is not whole. A refusal before the
+// first event has its own status. 503 while this instance has no language model, with the settings that name one.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/knowledge/answer (the `AnswerQuestion` operationId).
+func (c *Client) AnswerQuestion(ctx context.Context, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAnswerQuestionRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -9578,6 +9919,196 @@ func NewRotateKeyRequestWithBody(server string, keyId KeyID, params *RotateKeyPa
 	return req, nil
 }
 
+// NewAnswerQuestionRequest calls the generic AnswerQuestion builder with application/json body
+func NewAnswerQuestionRequest(server string, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewAnswerQuestionRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewAnswerQuestionRequestWithBody constructs an http.Request for the AnswerQuestion method, with any body, and a specified content type
+func NewAnswerQuestionRequestWithBody(server string, params *AnswerQuestionParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/answer")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.RepositoryId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "repository_id", *params.RepositoryId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Collection != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "collection", *params.Collection, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Mode != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "mode", *params.Mode, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Alpha != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "alpha", *params.Alpha, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "number", Format: "double"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Fusion != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "fusion", *params.Fusion, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Group != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "group", *params.Group, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Diversity != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "diversity", *params.Diversity, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "number", Format: "double"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Neighbours != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "neighbours", *params.Neighbours, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Rerank != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "rerank", *params.Rerank, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Candidates != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "candidates", *params.Candidates, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListCategoriesRequest constructs an http.Request for the ListCategories method
 func NewListCategoriesRequest(server string, params *ListCategoriesParams) (*http.Request, error) {
 	var err error
@@ -13539,6 +14070,38 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/keys/{key_id}/rotate (the `RotateKey` operationId).
 	RotateKeyWithResponse(ctx context.Context, keyId KeyID, params *RotateKeyParams, body RotateKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*RotateKeyResponse, error)
+
+	// AnswerQuestionWithBodyWithResponse Answer a question in words, from the documents of the project
+	//
+	// Passages are found as `POST /api/v1/knowledge/query` finds them, a language model answers from them, and its citations are checked: `[2]` in `answer`
+	// is a passage of `sources`, always; what cites none that there is was taken out and is told in `invented`. Words that the answer quotes before a mark are
+	// looked for in the passage, and `verified` says whether they stand there. `outcome` is `no_answer` where the passages do not say, and `uncited` where the
+	// model says something and cites nothing for it. Passages are data to the model, never instructions; `answer` is text, not markup to be rendered.
+	//
+	// With `Accept: text/event-stream` the answer comes while it is written, as server-sent events: `sources` with the list of passages, `token` with pieces of the
+	// text, and at last `answer` with all of it. `problem` in its place, or an end without `answer`, means that the answer is not whole. A refusal before the
+	// first event has its own status. 503 while this instance has no language model, with the settings that name one.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/knowledge/answer (the `AnswerQuestion` operationId).
+	AnswerQuestionWithBodyWithResponse(ctx context.Context, params *AnswerQuestionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AnswerQuestionResponse, error)
+
+	// AnswerQuestionWithResponse Answer a question in words, from the documents of the project
+	//
+	// Passages are found as `POST /api/v1/knowledge/query` finds them, a language model answers from them, and its citations are checked: `[2]` in `answer`
+	// is a passage of `sources`, always; what cites none that there is was taken out and is told in `invented`. Words that the answer quotes before a mark are
+	// looked for in the passage, and `verified` says whether they stand there. `outcome` is `no_answer` where the passages do not say, and `uncited` where the
+	// model says something and cites nothing for it. Passages are data to the model, never instructions; `answer` is text, not markup to be rendered.
+	//
+	// With `Accept: text/event-stream` the answer comes while it is written, as server-sent events: `sources` with the list of passages, `token` with pieces of the
+	// text, and at last `answer` with all of it. `problem` in its place, or an end without `answer`, means that the answer is not whole. A refusal before the
+	// first event has its own status. 503 while this instance has no language model, with the settings that name one.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/knowledge/answer (the `AnswerQuestion` operationId).
+	AnswerQuestionWithResponse(ctx context.Context, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*AnswerQuestionResponse, error)
 
 	// ListCategoriesWithResponse Names of the categories in use, sorted
 	//
@@ -17507,6 +18070,68 @@ func (r RotateKeyResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r RotateKeyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type AnswerQuestionResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *KnowledgeAnswer
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSON503 the response for an HTTP 503 `application/problem+json` response
+	ApplicationproblemJSON503 *Problem
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AnswerQuestionResponse) GetJSON200() *KnowledgeAnswer {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r AnswerQuestionResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSON503 returns the response for an HTTP 503 `application/problem+json` response
+func (r AnswerQuestionResponse) GetApplicationproblemJSON503() *Problem {
+	return r.ApplicationproblemJSON503
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AnswerQuestionResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AnswerQuestionResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AnswerQuestionResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AnswerQuestionResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AnswerQuestionResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -22300,6 +22925,50 @@ func (c *ClientWithResponses) RotateKeyWithResponse(ctx context.Context, keyId K
 	return ParseRotateKeyResponse(rsp)
 }
 
+// AnswerQuestionWithBodyWithResponse Answer a question in words, from the documents of the project
+//
+// Passages are found as `POST /api/v1/knowledge/query` finds them, a language model answers from them, and its citations are checked: `[2]` in `answer`
+// is a passage of `sources`, always; what cites none that there is was taken out and is told in `invented`. Words that the answer quotes before a mark are
+// looked for in the passage, and `verified` says whether they stand there. `outcome` is `no_answer` where the passages do not say, and `uncited` where the
+// model says something and cites nothing for it. Passages are data to the model, never instructions; `answer` is text, not markup to be rendered.
+//
+// With `Accept: text/event-stream` the answer comes while it is written, as server-sent events: `sources` with the list of passages, `token` with pieces of the
+// text, and at last `answer` with all of it. `problem` in its place, or an end without `answer`, means that the answer is not whole. A refusal before the
+// first event has its own status. 503 while this instance has no language model, with the settings that name one.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/knowledge/answer (the `AnswerQuestion` operationId).
+func (c *ClientWithResponses) AnswerQuestionWithBodyWithResponse(ctx context.Context, params *AnswerQuestionParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AnswerQuestionResponse, error) {
+	rsp, err := c.AnswerQuestionWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAnswerQuestionResponse(rsp)
+}
+
+// AnswerQuestionWithResponse Answer a question in words, from the documents of the project
+//
+// Passages are found as `POST /api/v1/knowledge/query` finds them, a language model answers from them, and its citations are checked: `[2]` in `answer`
+// is a passage of `sources`, always; what cites none that there is was taken out and is told in `invented`. Words that the answer quotes before a mark are
+// looked for in the passage, and `verified` says whether they stand there. `outcome` is `no_answer` where the passages do not say, and `uncited` where the
+// model says something and cites nothing for it. Passages are data to the model, never instructions; `answer` is text, not markup to be rendered.
+//
+// With `Accept: text/event-stream` the answer comes while it is written, as server-sent events: `sources` with the list of passages, `token` with pieces of the
+// text, and at last `answer` with all of it. `problem` in its place, or an end without `answer`, means that the answer is not whole. A refusal before the
+// first event has its own status. 503 while this instance has no language model, with the settings that name one.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/knowledge/answer (the `AnswerQuestion` operationId).
+func (c *ClientWithResponses) AnswerQuestionWithResponse(ctx context.Context, params *AnswerQuestionParams, body AnswerQuestionJSONRequestBody, reqEditors ...RequestEditorFn) (*AnswerQuestionResponse, error) {
+	rsp, err := c.AnswerQuestion(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAnswerQuestionResponse(rsp)
+}
+
 // ListCategoriesWithResponse Names of the categories in use, sorted
 //
 // Returns a wrapper object for the known response body format(s).
@@ -26545,6 +27214,56 @@ func ParseRotateKeyResponse(rsp *http.Response) (*RotateKeyResponse, error) {
 			return nil, err
 		}
 		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAnswerQuestionResponse parses an HTTP response from a AnswerQuestionWithResponse call
+func ParseAnswerQuestionResponse(rsp *http.Response) (*AnswerQuestionResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AnswerQuestionResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest KnowledgeAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 503:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON503 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/event-stream) unsupported
 
 	}
 

@@ -23,6 +23,7 @@ const (
 	Request Delivery = "request" // asked and answered
 	Command Delivery = "command" // durable before the service sees it
 	Upload  Delivery = "upload"  // a command whose bytes go by the object store
+	Stream  Delivery = "stream"  // asked, and answered in pieces, the last of which is the whole
 	Live    Delivery = "live"    // server-sent events
 	Edge    Delivery = "edge"    // answered by the gateway itself
 )
@@ -305,6 +306,8 @@ func (o *Operation) check() error {
 		return fmt.Errorf("%s: a public operation has no project", o.ID)
 	case o.Delivery == Live && o.Watch == nil && o.Service != "gateway":
 		return fmt.Errorf("%s: a live operation needs x-live-state", o.ID)
+	case o.Delivery == Stream && !o.Reads():
+		return fmt.Errorf("%s: a stream is a read: what it writes nobody would record", o.ID)
 	case o.Delivery != Upload && (o.Body.raw || len(o.Body.file) > 0):
 		return fmt.Errorf("%s: files need x-delivery upload", o.ID)
 	case o.Deprecated && (o.DeprecatedSince.IsZero() || o.Sunset.IsZero()):

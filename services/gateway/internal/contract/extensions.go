@@ -24,7 +24,7 @@ func (o *Operation) extensions(ext map[string]any) error {
 		case "x-service":
 			o.Service, err = text(value)
 		case "x-delivery":
-			o.Delivery, err = word(value, Request, Command, Upload, Live, Edge)
+			o.Delivery, err = word(value, Request, Command, Upload, Stream, Live, Edge)
 		case "x-permission":
 			o.Permission, err = word(value, Public, Authenticated, Viewer, Member, Admin, Owner, Superuser)
 		case "x-project":

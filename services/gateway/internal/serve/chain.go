@@ -256,7 +256,7 @@ func short(s string, most int) string {
 func (s *Edge) admitted(next echo.HandlerFunc) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		op := callOf(c).op
-		if op != nil && (op.Delivery == contract.Live || op.Delivery == contract.Edge && health[op.ID]) {
+		if op != nil && (op.Delivery == contract.Live || op.Delivery == contract.Stream || op.Delivery == contract.Edge && health[op.ID]) {
 			return next(c) // streams have their own limit
 		}
 		if s.busy.Add(1) > int64(s.c.MaxInFlight) {

@@ -21,6 +21,7 @@ type Deps struct {
 	Ring       *feed.Ring // of what was said last; somebody fills it
 	Health     HealthOf
 	Holdings   Holdings            // of services, for exports
+	Streams    Streams             // of services
 	Limits     Limits              // nil counts in this process alone
 	Denied     func(denial.Denial) // is told of every denied request; may be nil
 	Log        *slog.Logger

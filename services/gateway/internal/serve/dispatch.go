@@ -216,6 +216,9 @@ func (s *Edge) deliver(c echo.Context, op *contract.Operation, who tenant.Identi
 	if err != nil {
 		return err
 	}
+	if op.Delivery == contract.Stream {
+		return s.pieces(c, op, who, payload)
+	}
 	if op.ID == setLimit {
 		if err := s.classes.within(who, payload); err != nil {
 			return err

@@ -152,7 +152,7 @@ func sameJSON(a, b string) bool {
 func TestEveryOperationOfTheContractIsCalledByThisTest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	seen := map[string]bool{"addDocument": true, "importProject": true, "watchDocument": true} // their own tests
+	seen := map[string]bool{"addDocument": true, "importProject": true, "watchDocument": true, "answerQuestion": true} // their own tests
 	for _, c := range calls {
 		seen[c.op] = true
 	}

@@ -70,12 +70,13 @@ type caller struct {
 }
 
 func newCaller(what, key string, away error) *caller {
-	return &caller{what: what, key: key, away: away, client: client(), places: make(chan struct{}, atOnce), now: time.Now, sleep: sleep}
+	return &caller{what: what, key: key, away: away, client: client(30*time.Second, time.Minute), places: make(chan struct{}, atOnce), now: time.Now, sleep: sleep}
 }
 
 // client follows nobody elsewhere, and does not ask addresses that no such
-// service has, such as that at which a cloud tells a machine its secrets.
-func client() *http.Client {
+// service has, such as that at which a cloud tells a machine its secrets. It waits so
+// long for the beginning of an answer, and for all of it; 0 is as long as its caller.
+func client(first, whole time.Duration) *http.Client {
 	d := &net.Dialer{Timeout: 5 * time.Second, Control: func(_, address string, _ syscall.RawConn) error {
 		host, _, err := net.SplitHostPort(address)
 		if err != nil {
@@ -92,11 +93,11 @@ func client() *http.Client {
 	}}
 	return &http.Client{
 		Transport: &http.Transport{
-			DialContext: d.DialContext, TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: 30 * time.Second, ForceAttemptHTTP2: true,
+			DialContext: d.DialContext, TLSHandshakeTimeout: 5 * time.Second, ResponseHeaderTimeout: first, ForceAttemptHTTP2: true,
 			MaxIdleConnsPerHost: atOnce, IdleConnTimeout: time.Minute, MaxResponseHeaderBytes: 64 << 10, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       time.Minute,
+		Timeout:       whole,
 	}
 }
 

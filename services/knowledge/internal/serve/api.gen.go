@@ -30,6 +30,48 @@ func (e DocumentState) Valid() bool {
 	}
 }
 
+// Defines values for KnowledgeAnswerOutcome.
+const (
+	Answered KnowledgeAnswerOutcome = "answered"
+	NoAnswer KnowledgeAnswerOutcome = "no_answer"
+	Uncited  KnowledgeAnswerOutcome = "uncited"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeAnswerOutcome enum.
+func (e KnowledgeAnswerOutcome) Valid() bool {
+	switch e {
+	case Answered:
+		return true
+	case NoAnswer:
+		return true
+	case Uncited:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KnowledgeRetrievalMode.
+const (
+	KnowledgeRetrievalModeHybrid  KnowledgeRetrievalMode = "hybrid"
+	KnowledgeRetrievalModeKeyword KnowledgeRetrievalMode = "keyword"
+	KnowledgeRetrievalModeVector  KnowledgeRetrievalMode = "vector"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeRetrievalMode enum.
+func (e KnowledgeRetrievalMode) Valid() bool {
+	switch e {
+	case KnowledgeRetrievalModeHybrid:
+		return true
+	case KnowledgeRetrievalModeKeyword:
+		return true
+	case KnowledgeRetrievalModeVector:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for KnowledgeUploadState.
 const (
 	KnowledgeUploadStateIndexed  KnowledgeUploadState = "indexed"
@@ -81,21 +123,75 @@ func (e LimitClass) Valid() bool {
 	}
 }
 
+// Defines values for AnswerQuestionParamsMode.
+const (
+	AnswerQuestionParamsModeHybrid  AnswerQuestionParamsMode = "hybrid"
+	AnswerQuestionParamsModeKeyword AnswerQuestionParamsMode = "keyword"
+	AnswerQuestionParamsModeVector  AnswerQuestionParamsMode = "vector"
+)
+
+// Valid indicates whether the value is a known member of the AnswerQuestionParamsMode enum.
+func (e AnswerQuestionParamsMode) Valid() bool {
+	switch e {
+	case AnswerQuestionParamsModeHybrid:
+		return true
+	case AnswerQuestionParamsModeKeyword:
+		return true
+	case AnswerQuestionParamsModeVector:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AnswerQuestionParamsFusion.
+const (
+	AnswerQuestionParamsFusionConvex AnswerQuestionParamsFusion = "convex"
+	AnswerQuestionParamsFusionRrf    AnswerQuestionParamsFusion = "rrf"
+)
+
+// Valid indicates whether the value is a known member of the AnswerQuestionParamsFusion enum.
+func (e AnswerQuestionParamsFusion) Valid() bool {
+	switch e {
+	case AnswerQuestionParamsFusionConvex:
+		return true
+	case AnswerQuestionParamsFusionRrf:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for AnswerQuestionParamsGroup.
+const (
+	AnswerQuestionParamsGroupDocument AnswerQuestionParamsGroup = "document"
+)
+
+// Valid indicates whether the value is a known member of the AnswerQuestionParamsGroup enum.
+func (e AnswerQuestionParamsGroup) Valid() bool {
+	switch e {
+	case AnswerQuestionParamsGroupDocument:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for QueryKnowledgeBaseParamsMode.
 const (
-	Hybrid  QueryKnowledgeBaseParamsMode = "hybrid"
-	Keyword QueryKnowledgeBaseParamsMode = "keyword"
-	Vector  QueryKnowledgeBaseParamsMode = "vector"
+	QueryKnowledgeBaseParamsModeHybrid  QueryKnowledgeBaseParamsMode = "hybrid"
+	QueryKnowledgeBaseParamsModeKeyword QueryKnowledgeBaseParamsMode = "keyword"
+	QueryKnowledgeBaseParamsModeVector  QueryKnowledgeBaseParamsMode = "vector"
 )
 
 // Valid indicates whether the value is a known member of the QueryKnowledgeBaseParamsMode enum.
 func (e QueryKnowledgeBaseParamsMode) Valid() bool {
 	switch e {
-	case Hybrid:
+	case QueryKnowledgeBaseParamsModeHybrid:
 		return true
-	case Keyword:
+	case QueryKnowledgeBaseParamsModeKeyword:
 		return true
-	case Vector:
+	case QueryKnowledgeBaseParamsModeVector:
 		return true
 	default:
 		return false
@@ -104,16 +200,16 @@ func (e QueryKnowledgeBaseParamsMode) Valid() bool {
 
 // Defines values for QueryKnowledgeBaseParamsFusion.
 const (
-	Convex QueryKnowledgeBaseParamsFusion = "convex"
-	Rrf    QueryKnowledgeBaseParamsFusion = "rrf"
+	QueryKnowledgeBaseParamsFusionConvex QueryKnowledgeBaseParamsFusion = "convex"
+	QueryKnowledgeBaseParamsFusionRrf    QueryKnowledgeBaseParamsFusion = "rrf"
 )
 
 // Valid indicates whether the value is a known member of the QueryKnowledgeBaseParamsFusion enum.
 func (e QueryKnowledgeBaseParamsFusion) Valid() bool {
 	switch e {
-	case Convex:
+	case QueryKnowledgeBaseParamsFusionConvex:
 		return true
-	case Rrf:
+	case QueryKnowledgeBaseParamsFusionRrf:
 		return true
 	default:
 		return false
@@ -169,11 +265,104 @@ type DocumentPage struct {
 	Total int        `json:"total"`
 }
 
+// KnowledgeAnswer defines model for KnowledgeAnswer.
+type KnowledgeAnswer struct {
+	// Answer with marks like [2], numbers of sources; empty with no_answer
+	Answer    string              `json:"answer"`
+	Citations []KnowledgeCitation `json:"citations"`
+
+	// Invented numbers that the model cited and no source has; their marks are not in the answer
+	Invented []int `json:"invented"`
+
+	// Model null when none was asked, since no passage was found
+	Model    *string                `json:"model"`
+	Outcome  KnowledgeAnswerOutcome `json:"outcome"`
+	Question string                 `json:"question"`
+
+	// Retrieval How the passages were found.
+	Retrieval KnowledgeRetrieval `json:"retrieval"`
+
+	// Sources the passages that the model was given, best first
+	Sources []KnowledgeSource      `json:"sources"`
+	Timings KnowledgeAnswerTimings `json:"timings"`
+
+	// Truncated the model had more to say than it was allowed to
+	Truncated bool `json:"truncated"`
+
+	// Usage null where the service of the model does not say
+	Usage *KnowledgeAnswerUsage `json:"usage"`
+}
+
+// KnowledgeAnswerOutcome defines model for KnowledgeAnswer.Outcome.
+type KnowledgeAnswerOutcome string
+
+// KnowledgeAnswerTimings defines model for KnowledgeAnswerTimings.
+type KnowledgeAnswerTimings struct {
+	// FirstTokenMs until the first piece of the text; 0 without one
+	FirstTokenMs float64 `json:"first_token_ms"`
+	RetrievalMs  float64 `json:"retrieval_ms"`
+	TotalMs      float64 `json:"total_ms"`
+}
+
+// KnowledgeAnswerUsage defines model for KnowledgeAnswerUsage.
+type KnowledgeAnswerUsage struct {
+	CompletionTokens int `json:"completion_tokens"`
+	PromptTokens     int `json:"prompt_tokens"`
+}
+
+// KnowledgeCitation defines model for KnowledgeCitation.
+type KnowledgeCitation struct {
+	ChunkId     int64    `json:"chunk_id"`
+	ChunkIndex  int      `json:"chunk_index"`
+	DocumentId  int64    `json:"document_id"`
+	HeadingPath []string `json:"heading_path"`
+
+	// Number of the source
+	Number int `json:"number"`
+
+	// Quote the words before the mark that the answer gives as those of the passage
+	Quote      *string `json:"quote"`
+	SourceFile string  `json:"source_file"`
+	Title      string  `json:"title"`
+
+	// Verified whether they stand there word for word; null without a quotation
+	Verified *bool `json:"verified"`
+}
+
 // KnowledgeHighlight A range in code points, the end excluded.
 type KnowledgeHighlight struct {
 	End   int `json:"end"`
 	Start int `json:"start"`
 }
+
+// KnowledgeQuestion defines model for KnowledgeQuestion.
+type KnowledgeQuestion struct {
+	Category *string `json:"category,omitempty"`
+
+	// Limit most passages that the model is given; without it the setting of the instance
+	Limit        *int   `json:"limit,omitempty"`
+	Question     string `json:"question"`
+	TechnologyId *int64 `json:"technology_id,omitempty"`
+}
+
+// KnowledgeRetrieval How the passages were found.
+type KnowledgeRetrieval struct {
+	// Degraded why a leg that was asked for is missing
+	Degraded        *string `json:"degraded"`
+	IndexGeneration int64   `json:"index_generation"`
+
+	// Mode as used
+	Mode KnowledgeRetrievalMode `json:"mode"`
+
+	// NotReranked why none did though it was asked for
+	NotReranked *string `json:"not_reranked"`
+
+	// RerankedBy the model that ranked the passages anew
+	RerankedBy *string `json:"reranked_by"`
+}
+
+// KnowledgeRetrievalMode as used
+type KnowledgeRetrievalMode string
 
 // KnowledgeSearchRequest defines model for KnowledgeSearchRequest.
 type KnowledgeSearchRequest struct {
@@ -223,6 +412,26 @@ type KnowledgeSettings struct {
 type KnowledgeSettingsUpdate struct {
 	// EmbeddingModel Example: bge-small-en-v1.5
 	EmbeddingModel *string `json:"embedding_model"`
+}
+
+// KnowledgeSource defines model for KnowledgeSource.
+type KnowledgeSource struct {
+	// After with neighbours, the passages after
+	After *[]string `json:"after,omitempty"`
+
+	// Before with neighbours, the passages before, in order
+	Before      *[]string `json:"before,omitempty"`
+	Category    string    `json:"category"`
+	ChunkId     int64     `json:"chunk_id"`
+	ChunkIndex  int       `json:"chunk_index"`
+	Collection  string    `json:"collection"`
+	Content     string    `json:"content"`
+	DocumentId  int64     `json:"document_id"`
+	HeadingPath []string  `json:"heading_path"`
+	Number      int       `json:"number"`
+	Score       float64   `json:"score"`
+	SourceFile  string    `json:"source_file"`
+	Title       string    `json:"title"`
 }
 
 // KnowledgeStatistics defines model for KnowledgeStatistics.
@@ -373,6 +582,51 @@ type TooLarge = Problem
 
 // Unsupported RFC 9457 problem details.
 type Unsupported = Problem
+
+// AnswerQuestionParams defines parameters for AnswerQuestion.
+type AnswerQuestionParams struct {
+	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
+	RepositoryId *RepositoryID `form:"repository_id,omitempty" json:"repository_id,omitempty"`
+
+	// Collection Only this collection. Without it, the whole project.
+	Collection *Collection `form:"collection,omitempty" json:"collection,omitempty"`
+
+	// Mode Which legs to search by.
+	Mode *AnswerQuestionParamsMode `form:"mode,omitempty" json:"mode,omitempty"`
+
+	// Alpha Weight of the vector leg in hybrid mode, 0 to 1. Without it the tuned default of the instance is used.
+	Alpha *float64 `form:"alpha,omitempty" json:"alpha,omitempty"`
+
+	// Fusion How the legs are joined. Without it the setting of the instance is used.
+	Fusion *AnswerQuestionParamsFusion `form:"fusion,omitempty" json:"fusion,omitempty"`
+
+	// Group Give the model the best passage of each document alone.
+	Group *AnswerQuestionParamsGroup `form:"group,omitempty" json:"group,omitempty"`
+
+	// Diversity How much it counts against a passage that it says the same as a better one, 0 to 1.
+	Diversity *float64 `form:"diversity,omitempty" json:"diversity,omitempty"`
+
+	// Neighbours How many passages before and after each to give the model with it.
+	Neighbours *int `form:"neighbours,omitempty" json:"neighbours,omitempty"`
+
+	// Rerank Rank the best passages anew before; true, false, or the name of a model that this instance has. Without it the setting of the instance is used.
+	Rerank *string `form:"rerank,omitempty" json:"rerank,omitempty"`
+
+	// Candidates How many of the best passages are ranked anew.
+	Candidates *int `form:"candidates,omitempty" json:"candidates,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// AnswerQuestionParamsMode defines parameters for AnswerQuestion.
+type AnswerQuestionParamsMode string
+
+// AnswerQuestionParamsFusion defines parameters for AnswerQuestion.
+type AnswerQuestionParamsFusion string
+
+// AnswerQuestionParamsGroup defines parameters for AnswerQuestion.
+type AnswerQuestionParamsGroup string
 
 // ListCategoriesParams defines parameters for ListCategories.
 type ListCategoriesParams struct {
@@ -563,6 +817,9 @@ type GetKnowledgeStatisticsParams struct {
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 }
+
+// AnswerQuestionJSONRequestBody defines body for AnswerQuestion for application/json ContentType.
+type AnswerQuestionJSONRequestBody = KnowledgeQuestion
 
 // AddDocumentMultipartRequestBody defines body for AddDocument for multipart/form-data ContentType.
 type AddDocumentMultipartRequestBody AddDocumentMultipartBody

@@ -43,19 +43,34 @@ func (w within) repository() int64 {
 }
 
 type queryKnowledgeBase struct {
-	within
-	Mode   *string                `json:"mode"`
-	Alpha  *float64               `json:"alpha"`
-	Fusion *string                `json:"fusion"`
-	Body   KnowledgeSearchRequest `json:"body"`
+	how
+	Offset  *int                   `json:"offset"`
+	Explain *bool                  `json:"explain"`
+	Body    KnowledgeSearchRequest `json:"body"`
+}
 
-	Offset     *int     `json:"offset"`
+// how is how passages are found.
+type how struct {
+	within
+	Mode       *string  `json:"mode"`
+	Alpha      *float64 `json:"alpha"`
+	Fusion     *string  `json:"fusion"`
 	Group      *string  `json:"group"`
 	Diversity  *float64 `json:"diversity"`
 	Neighbours *int     `json:"neighbours"`
-	Explain    *bool    `json:"explain"`
 	Rerank     *string  `json:"rerank"`
 	Candidates *int     `json:"candidates"`
+}
+
+// query is the search of so many passages, of a category and a technology where
+// those are said.
+func (r how) query(limit *int, category *string, technology *int64) search.Query {
+	return search.Query{
+		Mode: index.Mode(value(r.Mode)), Alpha: r.Alpha, Method: fusion.Method(value(r.Fusion)), Limit: value(limit),
+		Filter: index.Filter{Collection: r.collection(), Repository: r.repository(), Category: value(category), Technology: value(technology)},
+		Group:  value(r.Group) == "document", Diversity: value(r.Diversity), Neighbours: value(r.Neighbours),
+		Rerank: rerank(r.Rerank, r.Candidates),
+	}
 }
 
 // rerank reads "true", "false" or the name of a model.
@@ -74,14 +89,8 @@ func rerank(said *string, candidates *int) search.Rerank {
 }
 
 func (h *Handlers) query(ctx context.Context, r queryKnowledgeBase) (results, error) {
-	q := search.Query{
-		Text: r.Body.Query, Mode: index.Mode(value(r.Mode)), Alpha: r.Alpha, Method: fusion.Method(value(r.Fusion)), Limit: value(r.Body.Limit),
-		Filter: index.Filter{
-			Collection: r.collection(), Repository: r.repository(), Category: value(r.Body.Category), Technology: value(r.Body.TechnologyId),
-		},
-		Offset: value(r.Offset), Group: value(r.Group) == "document", Diversity: value(r.Diversity), Neighbours: value(r.Neighbours), Explain: value(r.Explain),
-		Rerank: rerank(r.Rerank, r.Candidates),
-	}
+	q := r.how.query(r.Body.Limit, r.Body.Category, r.Body.TechnologyId)
+	q.Text, q.Offset, q.Explain = r.Body.Query, value(r.Offset), value(r.Explain)
 	a, err := h.Search.Search(ctx, tenant.From(ctx).Project, q)
 	if err != nil {
 		return results{}, err

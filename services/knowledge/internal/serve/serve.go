@@ -8,6 +8,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/answer"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/search"
 )
@@ -38,6 +39,11 @@ type Searcher interface {
 	Search(ctx context.Context, p tenant.Project, q search.Query) (search.Answer, error)
 }
 
+// Answerer answers questions in words.
+type Answerer interface {
+	Answer(ctx context.Context, p tenant.Project, q answer.Question, l answer.Listener) (answer.Answer, error)
+}
+
 // Models tells of embedding models.
 type Models interface {
 	// Loaded is the name of vectors ("": those of the instance's model) and their
@@ -65,6 +71,7 @@ type Handlers struct {
 	Library Library
 	Census  Census
 	Search  Searcher
+	Answers Answerer
 	Models  Models
 	Choice  Choosing
 	State   State
@@ -74,7 +81,7 @@ type Handlers struct {
 // service's module.
 func Operations() []string {
 	return []string{
-		"queryKnowledgeBase", "addDocument", "addTextDocument", "getDocument", "listDocuments", "deleteDocument",
+		"queryKnowledgeBase", "answerQuestion", "addDocument", "addTextDocument", "getDocument", "listDocuments", "deleteDocument",
 		"getKnowledgeStatistics", "listCollections", "listCategories", "getKnowledgeSettings", "setKnowledgeSettings",
 	}
 }
@@ -82,6 +89,7 @@ func Operations() []string {
 // Register registers every operation of the service with s.
 func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "queryKnowledgeBase", h.query)
+	bus.Stream(s, "answerQuestion", h.answer)
 	bus.Command(s, "addDocument", h.add)
 	bus.Command(s, "addTextDocument", h.addText)
 	bus.Request(s, "getDocument", h.get)
