@@ -129,6 +129,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"doctor":   {code: exitPartly},
 		"ingest":   {args: []string{readme}, code: exitUnavailable},
 		"search":   {args: []string{"text"}, code: exitUnavailable},
+		"answer":   {args: []string{"why?"}, code: exitUnavailable},
 		"login":    {in: "secret\n", args: []string{"--email", "me@example.org", "--password-stdin"}, code: exitUnavailable},
 		"logout":   {},
 		"bus tail": {code: exitAuth}, "bus events": {code: exitUnavailable}, "bus list": {code: exitAuth}, "bus schema": {}, "bus schema list": {code: exitUnavailable}, "bus schema delete": {args: []string{"1"}, code: exitUnavailable},

@@ -41,6 +41,7 @@ type Session struct {
 	cfg   Config
 	plain *Client // without a token: login, refresh, health
 	wait  func(ctx context.Context, d time.Duration) error
+	slow  *http.Client // for answers that may take long to begin
 
 	mu    sync.Mutex
 	creds Credentials
@@ -56,10 +57,14 @@ func New(cfg Config) (*Session, error) {
 	if cfg.Patience <= 0 {
 		cfg.Patience = 30 * time.Second
 	}
+	slow := cfg.HTTP
 	if cfg.HTTP == nil {
 		cfg.HTTP = &http.Client{Transport: transport(cfg.TLS)}
+		t := transport(cfg.TLS)
+		t.ResponseHeaderTimeout = 0
+		slow = &http.Client{Transport: t}
 	}
-	s := &Session{cfg: cfg, wait: sleep}
+	s := &Session{cfg: cfg, wait: sleep, slow: slow}
 	if s.creds, err = cfg.Store.Get(cfg.Server); err != nil {
 		return nil, err
 	}

@@ -68,10 +68,14 @@ func (s *Session) retry(r *http.Request, token string) (*http.Response, error) {
 	if s.cfg.UserAgent != "" {
 		r.Header.Set("User-Agent", s.cfg.UserAgent)
 	}
+	by := s.cfg.HTTP
+	if r.Header.Get("Accept") == kindEvents {
+		by = s.slow
+	}
 	again := repeatable(r) && !s.cfg.Once
 	paused := time.Duration(0) // because the server asked for it
 	for try := 1; ; try++ {
-		resp, err := s.cfg.HTTP.Do(r)
+		resp, err := by.Do(r)
 		if err != nil && r.Context().Err() != nil {
 			return nil, context.Cause(r.Context())
 		}
