@@ -85,6 +85,29 @@ export function upload(file, fields, told) {
 export async function follow(path, heard) {
   const r = await fetch(path, { headers: headers({ Accept: "text/event-stream" }), credentials: "same-origin" });
   if (!r.ok) throw await failed(r);
+  await events(r, (_, data) => heard(data));
+}
+
+/** Sends something that is answered with a stream of events; heard(name, data) for each. */
+export async function hear(path, { body, signal }, heard) {
+  let r;
+  try {
+    r = await fetch(path, {
+      method: "POST", signal, credentials: "same-origin", cache: "no-store",
+      headers: headers({ Accept: "text/event-stream", "Content-Type": "application/json" }), body: JSON.stringify(body),
+    });
+  } catch (e) {
+    throw e.name === "AbortError" ? e : unreachable();
+  }
+  if (!r.ok) throw await failed(r);
+  try {
+    await events(r, heard);
+  } catch (e) {
+    throw e instanceof TypeError ? unreachable() : e; // the connection is gone
+  }
+}
+
+async function events(r, heard) {
   const reader = r.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
@@ -94,8 +117,9 @@ export async function follow(path, heard) {
     const frames = rest.split("\n\n");
     rest = frames.pop();
     for (const f of frames) {
-      const data = f.split("\n").filter((l) => l.startsWith("data:")).map((l) => l.slice(5).trim()).join("\n");
-      if (data) heard(JSON.parse(data));
+      const of = (field) => f.split("\n").filter((l) => l.startsWith(field)).map((l) => l.slice(field.length).trim()).join("\n");
+      const data = of("data:");
+      if (data) heard(of("event:"), JSON.parse(data));
     }
   }
 }

@@ -1,6 +1,7 @@
 import { $, $$, el, options, problem, stamp } from "/ui/dom.js";
 import { call } from "/ui/api.js";
 import { marked } from "/ui/marked.js";
+import * as answer from "/ui/answer.js";
 
 let root, form, lost, running, alphaTouched, shown;
 
@@ -23,6 +24,8 @@ export function open(main, at, onLost) {
   });
   form.elements.alpha.addEventListener("input", drawn);
   $("#further", root).addEventListener("click", () => run(true));
+  $("#to-answer", root).addEventListener("click", toAnswer);
+  answer.open(root, lost);
   moved(at);
   choices(at);
   form.elements.q.focus();
@@ -41,6 +44,7 @@ export function moved(at) {
   f.limit.value = at.get("limit") || "10";
   if (!f.limit.value) f.limit.value = "10";
   drawn();
+  answer.close();
   if (f.q.value.trim()) run();
   else {
     $("#results", root).replaceChildren();
@@ -79,15 +83,29 @@ function go() {
   else location.hash = hash;
 }
 
-/** Searches; with more, for what comes after the results that are there. */
-async function run(more) {
-  if (running) running.abort();
-  const mine = (running = new AbortController());
+/** What the form says of how passages are found. */
+function how() {
   const f = form.elements;
   const at = new URLSearchParams({ mode: f.mode.value });
   if (f.mode.value === "hybrid" && alphaTouched) at.set("alpha", f.alpha.value);
   for (const n of ["collection", "rerank"]) if (f[n].value) at.set(n, f[n].value);
   if (f.group.checked) at.set("group", "document");
+  return at;
+}
+
+/** Has the question answered in words, above the results. */
+function toAnswer() {
+  const f = form.elements;
+  if (f.q.value.trim()) answer.ask(f.q.value.trim(), f.category.value || null, how());
+  else f.q.focus();
+}
+
+/** Searches; with more, for what comes after the results that are there. */
+async function run(more) {
+  if (running) running.abort();
+  const mine = (running = new AbortController());
+  const f = form.elements;
+  const at = how();
   if (more) at.set("offset", shown);
   problem(root, null);
   root.setAttribute("aria-busy", "true");
@@ -197,6 +215,9 @@ export function key(e) {
   switch (e.key) {
     case "/":
       form.elements.q.select();
+      return true;
+    case "a":
+      toAnswer();
       return true;
     case "m": {
       const f = form.elements;
