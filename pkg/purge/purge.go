@@ -100,6 +100,10 @@ type Order struct {
 	Consumer string // its consumer
 	Message  string // id of the message
 	Version  int32  // of the project
+	// Outside removes what is kept of the project outside of the schema, and counts
+	// it; nil where there is nothing. It is called within the transaction, whose
+	// failure it must survive.
+	Outside func(ctx context.Context) ([]Part, error)
 }
 
 // Obey removes all that the schema keeps of p, in a transaction of p, and says so
@@ -109,6 +113,16 @@ func Obey(ctx context.Context, tx *sqlx.Tx, p tenant.Project, o Order, rules ...
 	parts, err := Rows(ctx, tx, p, rules...)
 	if err != nil {
 		return err
+	}
+	if o.Outside != nil {
+		outside, err := o.Outside(ctx)
+		if err != nil {
+			return fmt.Errorf("purge what project %d has outside of the database: %w", p, err)
+		}
+		if left := Sum(outside).Left; left > 0 {
+			return fmt.Errorf("%w: %d pieces of project %d outside of the database", ErrLeft, left, p)
+		}
+		parts = append(parts, outside...)
 	}
 	if _, err := outbox.Once(ctx, tx, o.Consumer, o.Message); err != nil {
 		return err

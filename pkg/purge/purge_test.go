@@ -60,7 +60,10 @@ func in(t *testing.T, db *pg.DB, p tenant.Project, fn func(ctx context.Context, 
 func TestEveryTableOfTheSchemaIsPurgedAndCounted(t *testing.T) {
 	t.Parallel()
 	db, admin := filled(t)
-	order := purge.Order{Service: "knowledge", Consumer: "knowledge-deleting", Message: "m1", Version: 3}
+	order := purge.Order{
+		Service: "knowledge", Consumer: "knowledge-deleting", Message: "m1", Version: 3,
+		Outside: func(context.Context) ([]purge.Part, error) { return []purge.Part{{Name: "files", Removed: 5}}, nil },
+	}
 	in(t, db, 1, func(ctx context.Context, tx *sqlx.Tx) error {
 		return purge.Obey(ctx, tx, 1, order, purge.Rule{Table: "books", Stay: "closed", Why: "a mark"}, purge.Rule{Table: "a_pages", Stay: "n > 7", Why: "never"})
 	})
@@ -102,6 +105,9 @@ func TestEveryTableOfTheSchemaIsPurgedAndCounted(t *testing.T) {
 			t.Errorf("%s: %d rows of the project, %d of the other", name, mine, others)
 		}
 	}
+	if got["files"] != [3]int64{5, 0, 0} {
+		t.Errorf("outside of the database: said %v", got["files"])
+	}
 	if said.Service != "knowledge" || len(got) != len(said.Parts) {
 		t.Errorf("said %+v", said)
 	}
@@ -123,6 +129,18 @@ func TestAPurgeThatLeavesSomethingIsNone(t *testing.T) {
 	})
 	if !errors.Is(err, purge.ErrLeft) {
 		t.Fatalf("purged with %v", err)
+	}
+	for _, outside := range []func(context.Context) ([]purge.Part, error){
+		func(context.Context) ([]purge.Part, error) { return []purge.Part{{Name: "files", Left: 1}}, nil },
+		func(context.Context) ([]purge.Part, error) { return nil, purge.ErrLeft },
+	} {
+		err := db.InTenant(t.Context(), 2, func(ctx context.Context, tx *sqlx.Tx) error {
+			stay := purge.Rule{Table: "a_pages", Stay: "true", Why: "of no interest here"}
+			return purge.Obey(ctx, tx, 2, purge.Order{Service: "knowledge", Consumer: "c", Message: "m", Outside: outside}, stay)
+		})
+		if !errors.Is(err, purge.ErrLeft) {
+			t.Errorf("purged with %v, though something is left outside", err)
+		}
 	}
 	var n int
 	if err := admin.Get(&n, `SELECT count(*) FROM knowledge.books WHERE project_id = 1`); err != nil || n != 3 {

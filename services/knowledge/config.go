@@ -26,6 +26,8 @@ type Config struct {
 	MaxChunks     int           `config:"max_chunks" usage:"most chunks of one document"`
 	ChunkTokens   int           `config:"chunk_tokens" usage:"tokens of a chunk with its title and headings"`
 	IndexMemoryMB int           `config:"index_memory_mb" usage:"memory for indexes of projects; the least recently used are dropped"`
+	IndexDiskMB   int           `config:"index_disk_mb" usage:"disk for images of indexes below the data directory, from which a restart is ready at once; the least recently used are removed; 0 keeps none"`
+	IndexQuiet    time.Duration `config:"index_quiet" usage:"how long an index has not changed when its image is written; one that never rests is written after ten times that"`
 	Jobs          int           `config:"jobs" usage:"documents that one process indexes at a time; large ones leave one place to the others"`
 
 	Alpha  float64 `config:"alpha" usage:"weight of meaning against words in hybrid search, 0 to 1"`
@@ -59,7 +61,7 @@ func (e Endpoint) service() remote.Config { return remote.Config(e) }
 func DefaultConfig() Config {
 	return Config{
 		Model: embed.Default, FetchModel: true,
-		Wait: 3 * time.Second, Extract: time.Minute, Extractors: 2, OCR: "tesseract", MaxChunks: 30_000, ChunkTokens: 220, IndexMemoryMB: 512, Jobs: 2,
+		Wait: 3 * time.Second, Extract: time.Minute, Extractors: 2, OCR: "tesseract", MaxChunks: 30_000, ChunkTokens: 220, IndexMemoryMB: 512, IndexDiskMB: 2048, IndexQuiet: 20 * time.Second, Jobs: 2,
 		Alpha: 0.5, Fusion: "convex",
 		Rerank:       Rerank{Model: embed.DefaultRanker, Candidates: 20, Deadline: 2 * time.Second, AtOnce: 4},
 		Answer:       Answering{Passages: 8, Context: 12_000, Tokens: 800, Deadline: time.Minute, AtOnce: 4, PerProject: 2},
@@ -106,6 +108,8 @@ func (c Config) Validate() error {
 	fault(c.MaxChunks < 1 || c.MaxChunks > 200_000, "max_chunks: from 1 to 200000")
 	fault(c.ChunkTokens < 32 || c.ChunkTokens > 254, "chunk_tokens: from 32 to 254, what the model sees")
 	fault(c.IndexMemoryMB < 1, "index_memory_mb: at least 1")
+	fault(c.IndexDiskMB < 0, "index_disk_mb: not below 0")
+	fault(c.IndexQuiet < time.Second || c.IndexQuiet > time.Hour, "index_quiet: from 1s to 1h")
 	fault(c.Jobs < 1 || c.Jobs > 64, "jobs: from 1 to 64")
 	fault(c.ModelWorkers < 0, "model_workers: not below 0")
 	fault(!(c.Alpha > 0 && c.Alpha <= 1), "alpha: above 0, at most 1")

@@ -16,7 +16,7 @@ func TestDefaultsAreValidAndFaultsAreToldAtOnce(t *testing.T) {
 	if err == nil {
 		t.Fatal("an empty configuration is valid")
 	}
-	for _, key := range []string{"wait", "extractors", "max_chunks", "chunk_tokens", "index_memory_mb", "jobs", "alpha", "fusion", "housekeeping", "orphans", "removals", "rerank.candidates", "rerank.deadline", "rerank.at_once"} {
+	for _, key := range []string{"wait", "extractors", "max_chunks", "chunk_tokens", "index_memory_mb", "index_quiet", "jobs", "alpha", "fusion", "housekeeping", "orphans", "removals", "rerank.candidates", "rerank.deadline", "rerank.at_once"} {
 		if !strings.Contains(err.Error(), key+":") {
 			t.Errorf("%q is not named in: %v", key, err)
 		}

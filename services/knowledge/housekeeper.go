@@ -17,7 +17,8 @@ import (
 // housekeeper removes objects that no document refers to, queues documents
 // that lack the vectors of their project's model, has searches use them when all
 // have them, gives up those whose job has died,
-// and forgets old removals. Every replica has one: each step is safe to run at
+// and forgets old removals, closed projects and images of indexes that nobody
+// reads. Every replica has one: each step is safe to run at
 // the same time.
 type housekeeper struct {
 	every, remember time.Duration
@@ -103,7 +104,7 @@ func (h *housekeeper) round(ctx context.Context) error {
 	stranded, given := h.store.Stranded(ctx, perStep, h.indexer.GiveUp)
 	forget := h.store.Forget(ctx, began.Add(-h.remember))
 	orphans, lost := h.sweep(ctx, began)
-	if err := errors.Join(sweep, backlog, given, forget, lost); err != nil {
+	if err := errors.Join(sweep, backlog, given, forget, lost, h.indexes(ctx, began)); err != nil {
 		return err
 	}
 	if removed+queued+stranded+orphans > 0 {
@@ -190,6 +191,21 @@ func (h *housekeeper) embedded(ctx context.Context, p tenant.Project) error {
 		return err
 	}
 	return h.swap(ctx, p, choice, now)
+}
+
+// indexes drops those of projects that were deleted, of which another process may
+// have heard, and images so old that they could not be brought up to date.
+func (h *housekeeper) indexes(ctx context.Context, now time.Time) error {
+	known, err := h.library.Known()
+	if err != nil {
+		return err
+	}
+	closed, err := h.store.Closed(ctx, known)
+	for _, p := range closed {
+		_, _, dropped := h.library.Drop(p)
+		err = errors.Join(err, dropped)
+	}
+	return errors.Join(err, h.library.Fade(now.Add(-h.remember)))
 }
 
 // sweepEvery is how often the whole object store is looked through.

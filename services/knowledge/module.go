@@ -20,6 +20,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/portable"
+	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 
@@ -73,6 +74,8 @@ type Deps struct {
 	Models []encoder.Known
 	// Rankers are the re-rankers, in place of those that Config names.
 	Rankers []reranker.Known
+	// Dir is where images of indexes are kept; "" keeps none.
+	Dir string
 	// Version of the build, as $SRV.PING shows it.
 	Version string
 }
@@ -115,6 +118,10 @@ func New(d Deps, c Config) (*app.Module, error) {
 		again = rankers(c, gate, log)
 	}
 	ranking := reranker.New(again, log, reranker.Config{Deadline: c.Rerank.Deadline, AtOnce: c.Rerank.AtOnce, Observe: counts.ranked})
+	parts := []app.Part{models, ranking}
+	if d.Dir != "" && c.IndexDiskMB > 0 {
+		parts = append(parts, index.NewSaver(library, index.NewFiles(d.Dir, int64(c.IndexDiskMB)<<20), log, c.IndexQuiet, leastImage))
+	}
 	engine := search.NewEngine(library, store, models, ranking, search.Config{
 		Alpha: c.Alpha, Method: fusion.Method(c.Fusion), Rerank: c.Rerank.On, Candidates: c.Rerank.Candidates,
 	})
@@ -145,7 +152,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
 	(&inbox.Handlers{
 		Purge:  store.Purge,
-		Drop:   library.Drop,
+		Drop:   dropping(library),
 		Accept: intake.Accept,
 	}).Register(heard)
 	// A search brings its index up to date by itself; following the facts
@@ -159,8 +166,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	}
 	return &app.Module{
 		Name: Name,
-		Parts: []app.Part{
-			models, ranking, keeper, work, server, heard,
+		Parts: append(parts, keeper, work, server, heard,
 			bus.Follow(d.Bus, func(ctx context.Context, m bus.Meta, e *knowledgev1.DocumentIndexed) {
 				follow(ctx, m.Project, e.GetGeneration())
 			}),
@@ -168,7 +174,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 				follow(ctx, m.Project, e.GetGeneration())
 			}),
 			outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer)),
-		},
+		),
 		Checks:     checks,
 		Operations: serve.Operations(),
 	}, nil
@@ -188,6 +194,19 @@ func reader(c Config, log *slog.Logger) *extract.Reader {
 		x.OCR = path
 	}
 	return extract.NewReader(x)
+}
+
+// leastImage is how many passages an index has that is kept as an image: fewer
+// are indexed in a tenth of a second.
+const leastImage = 1000
+
+// dropping forgets what this process has in memory and on disk of a project,
+// and counts the images.
+func dropping(l *index.Library) func(p tenant.Project) (purge.Part, error) {
+	return func(p tenant.Project) (purge.Part, error) {
+		removed, left, err := l.Drop(p)
+		return purge.Part{Name: "index images", Removed: int64(removed), Left: int64(left)}, err
+	}
 }
 
 // indexing is the handler of the jobs that index a document. After the last

@@ -72,6 +72,9 @@ func (d *Dir) NATS() string { return filepath.Join(d.path, "nats") }
 // Postgres is where the private cluster is.
 func (d *Dir) Postgres() string { return filepath.Join(d.path, "postgres") }
 
+// Index is where images of indexes are, of which none is missed.
+func (d *Dir) Index() string { return filepath.Join(d.path, "index") }
+
 // Fresh reports whether no instance has been set up here yet.
 func (d *Dir) Fresh() bool {
 	_, err := os.Stat(filepath.Join(d.path, "owner-password"))

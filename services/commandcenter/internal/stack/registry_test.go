@@ -17,6 +17,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	events "github.com/commandcenter/commandcenter/proto-events"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/settings"
 	"github.com/commandcenter/commandcenter/services/federation"
 )
@@ -42,7 +43,9 @@ func TestEveryOperationOfTheContractHasItsHandlerAndNoHandlerLacksAnOperation(t 
 		conf := settings.Default()
 		conf.Secrets.Keys = keys(t)
 		conf.Federation.Slug = "us"
-		b := built{env: &Env{Config: conf, Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Secret: make([]byte, 32)}, bus: env.Bus(s.name)}
+		b := built{bus: env.Bus(s.name), env: &Env{
+			Config: conf, Dir: datadir.At(t.TempDir()), Log: slog.New(slog.DiscardHandler), Registry: prometheus.NewRegistry(), Secret: make([]byte, 32),
+		}}
 		b.db = dbs[s.name]
 		if s.hub {
 			if b.hub, err = bus.ConnectHub(t.Context(), env.HubConfig(s.name)); err != nil {

@@ -241,7 +241,9 @@ func buildFederation(b built) (*app.Module, error) {
 }
 
 func buildKnowledge(b built) (*app.Module, error) {
-	return knowledge.New(knowledge.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Version: b.env.Version}, b.env.Config.Knowledge)
+	return knowledge.New(knowledge.Deps{
+		DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Version: b.env.Version, Dir: b.env.Dir.Index(),
+	}, b.env.Config.Knowledge)
 }
 
 func buildGateway(b built) (*app.Module, error) {

@@ -17,7 +17,8 @@ import (
 type Handlers struct {
 	// Purge removes everything of a project, and says so.
 	Purge func(ctx context.Context, p tenant.Project, o purge.Order) error
-	Drop  func(tenant.Project) // forgets what is in memory of a project
+	// Drop forgets what is kept of a project outside of the database, and counts it.
+	Drop func(p tenant.Project) (purge.Part, error)
 	// Accept takes a document in.
 	Accept func(ctx context.Context, s document.Submission) (document.Document, error)
 }
@@ -34,9 +35,14 @@ func (h *Handlers) projectDeleting(ctx context.Context, m bus.Meta, e *authv1.Pr
 		return bus.Drop(err)
 	}
 	o := purge.Order{Service: "knowledge", Consumer: bus.EventDurable("knowledge", d), Message: m.ID, Version: e.GetVersion()}
+	o.Outside = func(context.Context) ([]purge.Part, error) {
+		part, err := h.Drop(m.Project)
+		return []purge.Part{part}, err
+	}
 	if err := h.Purge(ctx, m.Project, o); err != nil {
 		return err
 	}
-	pg.OnCommit(ctx, func() { h.Drop(m.Project) })
+	// A search may have come between.
+	pg.OnCommit(ctx, func() { _, _ = h.Drop(m.Project) }) // the housekeeper comes by too
 	return nil
 }

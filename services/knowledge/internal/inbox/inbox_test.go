@@ -28,6 +28,7 @@ func TestDeletedProjectIsPurgedAndThenForgotten(t *testing.T) {
 	heard := make(chan string, 10)
 	fail := make(chan error, 1)
 	fail <- errors.New("not now")
+	dropped := purge.Part{Name: "images", Removed: 1}
 	in := bus.NewInbox(env.Bus("knowledge"), bus.InboxConfig{Service: "knowledge", DB: pgtest.New(t, knowledge.Migrations)})
 	(&inbox.Handlers{
 		Purge: func(_ context.Context, p tenant.Project, o purge.Order) error {
@@ -38,13 +39,20 @@ func TestDeletedProjectIsPurgedAndThenForgotten(t *testing.T) {
 			default:
 			}
 			heard <- fmt.Sprintf("purge %d v%d by %s of %s", p, o.Version, o.Message, o.Consumer)
-			return nil
+			parts, err := o.Outside(t.Context())
+			if len(parts) != 1 || parts[0] != dropped {
+				t.Errorf("parts %+v", parts)
+			}
+			return err
 		},
-		Drop: func(p tenant.Project) { heard <- fmt.Sprintf("drop %d", p) },
+		Drop: func(p tenant.Project) (purge.Part, error) {
+			heard <- fmt.Sprintf("drop %d", p)
+			return dropped, nil
+		},
 	}).Register(in)
 	env.Run(in)
 	id := env.Say(&authv1.ProjectDeleting{ProjectId: 3, Version: 9})
-	for _, want := range []string{"failed", "purge 3 v9 by " + id + " of evt-knowledge-auth-project-deleting-v1", "drop 3"} {
+	for _, want := range []string{"failed", "purge 3 v9 by " + id + " of evt-knowledge-auth-project-deleting-v1", "drop 3", "drop 3"} {
 		if got := bustest.Await(env, heard); got != want {
 			t.Fatalf("heard %q, want %q", got, want)
 		}

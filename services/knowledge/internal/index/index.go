@@ -38,18 +38,18 @@ type Index struct {
 	c Config
 	a *terms.Analyzer
 
-	mu         sync.RWMutex
-	generation int64
-	model      string
-	lex        *lexical.Index
-	vec        *vector.Index
-	slots      map[int64]uint32 // by passage id
-	ids        []int64          // by slot
-	docs       []int64          // by slot
-	marks      [][4]facet       // by slot
-	byDoc      map[int64][]uint32
-	facets     map[facet]*bitmap.Set
-	dead       int
+	mu     sync.RWMutex
+	state  State
+	lex    *lexical.Index
+	vec    *vector.Index
+	slots  map[int64]uint32 // by passage id
+	ids    []int64          // by slot
+	docs   []int64          // by slot
+	marks  [][4]facet       // by slot
+	byDoc  map[int64][]uint32
+	facets map[facet]*bitmap.Set
+	dead   int
+	saved  mark // in its image; belongs to the library
 }
 
 // New returns an empty index of generation 0.
@@ -62,11 +62,7 @@ func New(c Config, a *terms.Analyzer) *Index {
 }
 
 // Generation is that of the newest change that the index has seen whole.
-func (x *Index) Generation() int64 {
-	x.mu.RLock()
-	defer x.mu.RUnlock()
-	return x.generation
-}
+func (x *Index) Generation() int64 { return x.State().Generation }
 
 // Model is the name of the vectors; "" while there are none.
 func (x *Index) Model() string { return x.State().Model }
@@ -75,7 +71,7 @@ func (x *Index) Model() string { return x.State().Model }
 func (x *Index) State() State {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return State{Generation: x.generation, Model: x.model}
+	return x.state
 }
 
 // Len is the number of passages, and of those with a vector.
@@ -256,12 +252,17 @@ func (x *Index) compact() {
 func (x *Index) Seen(generation int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.generation = max(x.generation, generation)
+	x.state.Generation = max(x.state.Generation, generation)
 }
 
-// Reached is Seen, and says whose vectors the index holds.
+// Reached is Seen, and says whose vectors the index holds, and of which
+// database.
 func (x *Index) Reached(s State) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.generation, x.model = max(x.generation, s.Generation), s.Model
+	s.Generation = max(x.state.Generation, s.Generation)
+	x.state = s
 }
+
+// Settle waits until the graph holds every vector.
+func (x *Index) Settle() { x.vec.Settle() }

@@ -170,6 +170,7 @@ type table struct {
 	docs   map[int64][]index.Passage
 	gen    map[int64]int64
 	model  string
+	line   string
 	at     int64
 	loads  atomic.Int64
 	fail   error
@@ -197,7 +198,7 @@ func (s *table) Changes(_ context.Context, _ tenant.Project, before index.State,
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if since > 0 && since < s.old || before.Model != "" && before.Model != s.model {
+	if since > 0 && since < s.old || since > s.at || before.Model != "" && before.Model != s.model || before.Line != "" && before.Line != s.line {
 		return index.State{}, index.ErrTooOld
 	}
 	for d, ps := range s.docs {
@@ -213,7 +214,7 @@ func (s *table) Changes(_ context.Context, _ tenant.Project, before index.State,
 			}
 		}
 	}
-	return index.State{Generation: s.at, Model: s.model}, s.fail
+	return index.State{Generation: s.at, Model: s.model, Line: s.line}, s.fail
 }
 
 func TestLibraryBringsIndexesUpToDate(t *testing.T) {

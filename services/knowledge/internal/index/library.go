@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/tenant"
@@ -16,6 +18,7 @@ import (
 type State struct {
 	Generation int64
 	Model      string
+	Line       string // of the database whose generations these are; another one counts its own
 }
 
 // Source is where an index comes from.
@@ -24,8 +27,8 @@ type Source interface {
 	// after since, the passages of one document one after another,
 	// and gone for every document that lost all its passages or was deleted. It
 	// returns the state up to which that is everything. ErrTooOld says
-	// that since lies before what is remembered, or that other vectors are searched
-	// by now: start from nothing.
+	// that since lies before what is remembered, is of another database or ahead of
+	// it, or that other vectors are searched by now: start from nothing.
 	Changes(ctx context.Context, p tenant.Project, since State, put func(Passage) error, gone func(document int64)) (State, error)
 }
 
@@ -41,19 +44,28 @@ type Library struct {
 	mu    sync.Mutex
 	shelf map[tenant.Project]*book
 	clock int64 // counts uses
+
+	files *Files // of images; nil: there are none
+	log   *slog.Logger
+	least int // passages of an index with an image
 }
 
 type book struct {
-	index *Index
-	used  int64
-	load  chan struct{} // holds one token: whoever has it brings the index up to date
-	bytes int
+	index   *Index
+	used    int64
+	load    chan struct{} // holds one token: whoever has it brings the index up to date
+	waiting atomic.Int32  // who wants the token
+	torn    bool          // a change ended half way; belongs to the token
+	bytes   int
+
+	changed, first time.Time // at last, and first after the image was written
+	retry          time.Time // not before that
 }
 
 // NewLibrary returns a library whose indexes together stay near limit bytes; a
 // single index may be larger.
 func NewLibrary(src Source, c Config, limit int) *Library {
-	return &Library{c: c.withDefaults(), src: src, a: &terms.Analyzer{}, limit: limit, shelf: map[tenant.Project]*book{}}
+	return &Library{c: c.withDefaults(), src: src, a: &terms.Analyzer{}, limit: limit, shelf: map[tenant.Project]*book{}, log: slog.New(slog.DiscardHandler)}
 }
 
 func (l *Library) current(b *book) *Index {
@@ -90,10 +102,13 @@ func (l *Library) At(ctx context.Context, p tenant.Project, want int64) (*Index,
 	if x.Generation() >= want {
 		return x, nil
 	}
+	b.waiting.Add(1)
 	select {
 	case b.load <- struct{}{}:
+		b.waiting.Add(-1)
 		defer func() { <-b.load }()
 	case <-ctx.Done():
+		b.waiting.Add(-1)
 		return nil, context.Cause(ctx)
 	}
 	if x = l.current(b); x.Generation() >= want {
@@ -101,22 +116,26 @@ func (l *Library) At(ctx context.Context, p tenant.Project, want int64) (*Index,
 	}
 	before := x
 	if x.Generation() == 0 {
-		x = New(l.c, l.a) // what an earlier try left may be of another model
+		x = l.begin(ctx, p) // what an earlier try left may be of another model
 	}
+	old := x.State()
 	err := l.update(ctx, p, x)
 	if errors.Is(err, ErrTooOld) {
 		if x != before {
 			x.Close()
+			l.log.WarnContext(ctx, "index.image", "project", p.Token(), "outcome", "ignored", "generation", old.Generation, "model", old.Model, "err", err)
 		}
 		x = New(l.c, l.a)
 		err = l.update(ctx, p, x)
 	}
 	if err != nil {
+		b.torn = b.torn || x == before
 		if x != before {
 			x.Close()
 		}
 		return nil, fmt.Errorf("index of project %d: %w", p, err)
 	}
+	b.torn = false
 	if x != before {
 		before.Close() // who holds it may still search in it
 	}
@@ -192,7 +211,7 @@ func (l *Library) weigh(b *book, x *Index) {
 	if b.index != x {
 		b.index.Close()
 	}
-	b.index, b.bytes = x, bytes
+	b.index, b.bytes, b.changed = x, bytes, time.Now()
 	for {
 		total := 0
 		var oldest tenant.Project
@@ -209,11 +228,22 @@ func (l *Library) weigh(b *book, x *Index) {
 	}
 }
 
-// Drop forgets a project.
-func (l *Library) Drop(p tenant.Project) {
+// Drop forgets a project and removes its image. It returns how many images it
+// removed, and how many it finds afterwards.
+func (l *Library) Drop(p tenant.Project) (removed, left int, err error) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.drop(p)
+	if l.files != nil {
+		removed, err = l.files.remove(p)
+	}
+	l.mu.Unlock()
+	if removed > 0 {
+		err = l.files.sync()
+	}
+	if l.files != nil && err == nil {
+		left, err = l.files.count(p)
+	}
+	return removed, left, err
 }
 
 func (l *Library) drop(p tenant.Project) {

@@ -29,7 +29,7 @@ func (x *Index) Search(r Request) (Result, error) {
 	q := query.Parse(r.Text)
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	res := Result{Generation: x.generation, Total: -1}
+	res := Result{Generation: x.state.Generation, Total: -1}
 	if r.Mode != Vector {
 		res.Total = 0
 	}

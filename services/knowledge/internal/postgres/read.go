@@ -24,7 +24,10 @@ func (s *Store) Changes(ctx context.Context, p tenant.Project, since index.State
 		if err != nil {
 			return err
 		}
-		if since.Generation > 0 && since.Generation < floor {
+		if now.Line, err = line(ctx, tx); err != nil {
+			return err
+		}
+		if since.Line != "" && since.Line != now.Line || since.Generation > now.Generation || since.Generation > 0 && since.Generation < floor {
 			return index.ErrTooOld
 		}
 		if now.Model, err = searched(ctx, tx, p); err != nil {
@@ -46,6 +49,23 @@ func (s *Store) Changes(ctx context.Context, p tenant.Project, since index.State
 		return passages(ctx, tx, p, since.Generation, now.Model, put, gone)
 	})
 	return now, err
+}
+
+// form is another number when the same rows make other passages.
+const form = 1
+
+// line is another word when generations may count other changes than before:
+// in another cluster or database, behind a recovery to an earlier time, which
+// begins a timeline, and where the table was filled from a dump.
+func line(ctx context.Context, tx *sqlx.Tx) (word string, err error) {
+	const q = `
+		SELECT format('%s %s %s %s %s %s', $1::int, s.system_identifier, left(pg_walfile_name(pg_current_wal_insert_lsn()), 8),
+		              d.oid, 'generations'::regclass::oid, pg_relation_filenode('generations'))
+		FROM   pg_control_system() s, pg_database d WHERE d.datname = current_database()`
+	if err := tx.GetContext(ctx, &word, q, form); err != nil {
+		return "", fmt.Errorf("tell the database from others: %w", err)
+	}
+	return word, nil
 }
 
 func generations(ctx context.Context, tx *sqlx.Tx, p tenant.Project) (generation, floor int64, err error) {

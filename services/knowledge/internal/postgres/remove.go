@@ -63,6 +63,21 @@ func (s *Store) Purge(ctx context.Context, p tenant.Project, o purge.Order) erro
 	})
 }
 
+// Closed are those of some projects that were purged.
+func (s *Store) Closed(ctx context.Context, of []tenant.Project) (closed []tenant.Project, err error) {
+	if len(of) == 0 {
+		return nil, nil
+	}
+	err = s.db.AcrossProjects(ctx, "see which projects are gone", func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `SELECT project_id FROM generations WHERE project_id = ANY ($1) AND closed`
+		return tx.SelectContext(ctx, &closed, q, pq.Array(of))
+	})
+	if err != nil {
+		return nil, fmt.Errorf("see which projects are gone: %w", err)
+	}
+	return closed, nil
+}
+
 // Trash is an object that nobody refers to.
 type Trash struct {
 	Bucket string `db:"bucket"`

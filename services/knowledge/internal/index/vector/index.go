@@ -29,6 +29,7 @@ type Index struct {
 	idle     sync.Cond
 	graphs   []*graph // the one that answers, and while there are two, the one that will
 	building bool
+	resting  bool // while the index is written down
 	closed   bool
 }
 
@@ -94,7 +95,7 @@ func (x *Index) Compact(to []uint32) {
 // first for many, and a second when a third of the first is dead. mu is held.
 func (x *Index) tend() {
 	switch {
-	case x.closed:
+	case x.closed, x.resting:
 		return
 	case x.flat.n <= x.threshold/2:
 		x.graphs = nil
@@ -147,7 +148,7 @@ func (x *Index) build() {
 func (x *Index) due() *graph {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if n := len(x.graphs); n > 0 && !x.closed {
+	if n := len(x.graphs); n > 0 && !x.closed && !x.resting {
 		g := x.graphs[n-1]
 		if g.linked < g.total.Load() {
 			return g
