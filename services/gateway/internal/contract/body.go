@@ -2,6 +2,7 @@ package contract
 
 import (
 	"fmt"
+	"maps"
 	"mime"
 	"slices"
 	"strings"
@@ -158,8 +159,8 @@ func (s *schema) property(name string) *property {
 	return &s.props[i]
 }
 
-// Fields checks the text fields of a form and appends them as a JSON object.
-// file tells which file fields came along. An empty field that should be a
+// Fields checks the text fields of a form and appends them as a JSON object; a
+// field that the contract does not name is at fault. file tells which file fields came along. An empty field that should be a
 // number is what browsers send for one left blank: it counts as not sent.
 func (b *Body) Fields(dst []byte, values map[string][]string, file map[string]bool) ([]byte, []errs.Field) {
 	root := &loc{name: "body"}
@@ -196,6 +197,11 @@ func (b *Body) Fields(dst []byte, values map[string][]string, file map[string]bo
 		}
 		field := param{name: p.name, schema: p.schema}
 		dst = field.take(dst, raw, &at, &f)
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if b.form.property(name) == nil {
+			f.extra(&loc{up: root, name: name})
+		}
 	}
 	return append(dst, '}'), f.list
 }

@@ -87,12 +87,13 @@ type Operation struct {
 	Challenge  string   // what a caller without credentials is told to show; empty where nothing is asked for
 	// SessionOnly says that it takes the session of a person: no API key does.
 	SessionOnly bool
-	// StrictQuery says that a query parameter which the contract does not name
-	// is refused: a filter that was misspelt would show everything.
-	StrictQuery bool
-	Tool        string // its name as a tool of the Model Context Protocol; "" where it is none
-	Body        Body
-	Watch       *Watch // of a live operation
+	// OpenQuery says that a query parameter which the contract does not name is
+	// left unread. Elsewhere it is refused: a filter that was misspelt would show
+	// everything, or have it removed.
+	OpenQuery bool
+	Tool      string // its name as a tool of the Model Context Protocol; "" where it is none
+	Body      Body
+	Watch     *Watch // of a live operation
 
 	Deprecated      bool
 	DeprecatedSince time.Time // zero unless Deprecated

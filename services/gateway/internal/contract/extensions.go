@@ -48,9 +48,9 @@ func (o *Operation) extensions(ext map[string]any) error {
 				err = errors.New("want true or false")
 			}
 			o.reads = &read
-		case "x-strict-query":
+		case "x-open-query":
 			var ok bool
-			if o.StrictQuery, ok = value.(bool); !ok {
+			if o.OpenQuery, ok = value.(bool); !ok {
 				err = errors.New("want true or false")
 			}
 		case "x-mcp":

@@ -3,7 +3,6 @@ package contract
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -110,7 +109,7 @@ func (o *Operation) Parameters(dst []byte, v Values) ([]byte, []errs.Field) {
 			dst = dst[:began]
 		}
 	}
-	if o.StrictQuery {
+	if !o.OpenQuery {
 		o.foreign(v.Query, &f)
 	}
 	return dst, f.list
@@ -118,10 +117,15 @@ func (o *Operation) Parameters(dst []byte, v Values) ([]byte, []errs.Field) {
 
 // foreign refuses the query parameters that the operation does not have.
 func (o *Operation) foreign(query url.Values, f *faults) {
-	for _, name := range slices.Sorted(maps.Keys(query)) {
+	var names []string
+	for name := range query {
 		if !slices.ContainsFunc(o.params, func(p param) bool { return p.in == openapi3.ParameterInQuery && p.name == name }) {
-			f.add(&loc{up: &loc{name: openapi3.ParameterInQuery}, name: short(name)}, "extra_forbidden", "Extra inputs are not permitted", nil, nil)
+			names = append(names, name)
 		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		f.extra(&loc{up: &loc{name: openapi3.ParameterInQuery}, name: name})
 	}
 }
 

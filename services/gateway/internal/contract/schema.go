@@ -67,8 +67,8 @@ type schema struct {
 
 	props    []property // by name
 	required []string
-	extra    extra
-	extraOf  *schema
+	open     bool    // takes members that it does not declare: additionalProperties, or a free object
+	extraOf  *schema // what those have to be; nil for anything
 	minProps uint64
 	maxProps *uint64
 
@@ -82,15 +82,6 @@ type property struct {
 	schema   *schema
 }
 
-// extra says what becomes of members that an object does not declare.
-type extra uint8
-
-const (
-	extraDrop   extra = iota // nothing said, and there are declared ones
-	extraKeep                // additionalProperties: true or a schema, or a free object
-	extraRefuse              // additionalProperties: false
-)
-
 // compiler compiles each schema once, so that recursive ones end.
 type compiler struct {
 	done map[*openapi3.Schema]*schema
@@ -99,7 +90,7 @@ type compiler struct {
 
 func (c *compiler) compile(ref *openapi3.SchemaRef, at string) (*schema, error) {
 	if ref == nil || ref.Value == nil {
-		return &schema{extra: extraKeep}, nil
+		return &schema{open: true}, nil
 	}
 	in := ref.Value
 	if s, ok := c.done[in]; ok {
@@ -257,11 +248,11 @@ func (c *compiler) object(s *schema, in *openapi3.Schema, at string) error {
 		if err != nil {
 			return err
 		}
-		s.extra, s.extraOf = extraKeep, of
-	case more.Has != nil && *more.Has, more.Has == nil && len(in.Properties) == 0:
-		s.extra = extraKeep
+		s.open, s.extraOf = true, of
 	case more.Has != nil:
-		s.extra = extraRefuse
+		s.open = *more.Has
+	default:
+		s.open = len(in.Properties) == 0
 	}
 	return nil
 }

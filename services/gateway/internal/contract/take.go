@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
@@ -46,6 +47,11 @@ func (f *faults) add(at *loc, typ, msg string, input any, ctx map[string]any) {
 	if len(f.list) < maxFaults {
 		f.list = append(f.list, errs.Field{Type: typ, Loc: at.path(), Msg: msg, Input: shorten(input), Ctx: ctx})
 	}
+}
+
+// extra refuses what at names, which the contract does not.
+func (f *faults) extra(at *loc) {
+	f.add(&loc{up: at.up, name: short(strings.ToValidUTF8(at.name, "\uFFFD"))}, "extra_forbidden", "Extra inputs are not permitted", nil, nil)
 }
 
 // shorten keeps scalars that are short enough to be of help to the caller.

@@ -79,13 +79,10 @@ func (s *schema) takeObject(dst []byte, v map[string]any, at *loc, f *faults) []
 			f.add(&here, "missing", "Field required", nil, nil)
 		}
 	}
-	if s.extra == extraDrop || len(v) == 0 {
-		return append(dst, '}')
-	}
 	for _, name := range s.undeclared(v) {
 		here := loc{up: at, name: name}
-		if s.extra == extraRefuse {
-			f.add(&here, "extra_forbidden", "Extra inputs are not permitted", nil, nil)
+		if !s.open {
+			f.extra(&here)
 			continue
 		}
 		checkText(name, &here, f)
@@ -111,7 +108,7 @@ func (s *schema) checkSize(v map[string]any, at *loc, f *faults) {
 
 // undeclared lists the other members in a stable order.
 func (s *schema) undeclared(v map[string]any) []string {
-	names := make([]string, 0, len(v))
+	var names []string
 	for name := range v {
 		_, declared := slices.BinarySearchFunc(s.props, name, func(p property, n string) int {
 			return strings.Compare(p.name, n)

@@ -130,7 +130,7 @@ func TestTheAccessLogHoldsOneLinePerCallAndNoSecret(t *testing.T) {
 	if n := strings.Count(logs, "http.request"); n != 1 {
 		t.Errorf("%d lines:\n%s", n, logs)
 	}
-	for _, part := range []string{`"operation":"listProjects"`, `"status":200`, `"principal":"user:1"`, "limit=5", `"client":"127.0.0.1"`} {
+	for _, part := range []string{`"operation":"listProjects"`, `"status":422`, `"principal":"user:1"`, "limit=5", `"client":"127.0.0.1"`} {
 		if !strings.Contains(logs, part) {
 			t.Errorf("no %s in %s", part, logs)
 		}

@@ -232,8 +232,10 @@ func (u *uploading) part(ctx context.Context, p *multipart.Part) error {
 		} else { // the last one counts
 			u.fields[name] = []string{string(value)}
 		}
+	default: // skipped by NextPart, and refused when all is read
+		u.fields[name] = nil
 	}
-	return nil // an unknown part is skipped by NextPart
+	return nil
 }
 
 // fileName is the name that the sender gave, with its folders: README.md of one

@@ -62,8 +62,8 @@ func TestAFileGoesToTheStoreAndItsFieldsToTheService(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	for _, parts := range [][]part{
-		{{"category", "", "docs"}, {"technology_id", "", ""}, {"collection", "", "c"}, {"file", `="docs/a b.md"`, "# Hello"}, {"extra", "", "x"}},
-		{{"file", `="docs/a b.md"`, "# Hello"}, {"extra", `="y.bin"`, "x"}, {"collection", "", "c"}, {"category", "", "docs"}},
+		{{"category", "", "docs"}, {"technology_id", "", ""}, {"collection", "", "c"}, {"file", `="docs/a b.md"`, "# Hello"}},
+		{{"file", `="docs/a b.md"`, "# Hello"}, {"collection", "", "c"}, {"category", "", "docs"}},
 	} {
 		got := w.upload(parts...)
 		if got.status != 201 {

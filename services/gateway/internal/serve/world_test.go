@@ -561,6 +561,8 @@ func sample(operation string) *bus.Answer {
 		body = `{"id":7,"team":"billing","noun":"invoice","fact":"paid","version":1,"subject":"ext.p1.billing.invoice.paid.v1","schema":{"type":"object"},"registered_by":"user:1","created_at":"2026-01-02T03:04:05Z"}`
 	case "deleteEventSchema":
 		status = 204
+	case "importProject":
+		status, body = 201, `{"id":2,"name":"p","owner":"o","description":null,"created_at":"2026-01-02T03:04:05Z","rows_restored":1,"rows_left_out":0,"objects":0}`
 	case "listAudit":
 		body = `{"entries":[],"next_before":null,"next_after":null,"head":{"project_id":1,"seq":0,"hash":""}}`
 	case "getAuditHead":
