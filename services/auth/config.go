@@ -32,10 +32,10 @@ type Config struct {
 
 	Registration   string        `config:"registration" usage:"who may register: open (everybody), invitation (whoever has one), or closed (nobody)"`
 	InvitationLife time.Duration `config:"invitation_life" usage:"how long an invitation is good whose inviter says nothing"`
-	InvitationURL  string        `config:"invitation_url" usage:"address of the page on which people accept invitations; links to it have the secret after the #"`
+	InvitationURL  string        `config:"invitation_url" usage:"address of the page on which people accept invitations; links to it have the secret after the #. Empty for the product's own, below auth.public_url"`
 
 	PasswordResetLife time.Duration `config:"password_reset_life" usage:"how long somebody may choose a password anew for whom a superuser has issued a reset"`
-	PasswordResetURL  string        `config:"password_reset_url" usage:"address of the page on which people do so; links to it have the secret after the #"`
+	PasswordResetURL  string        `config:"password_reset_url" usage:"address of the page on which people do so; links to it have the secret after the #. Empty for the product's own, below auth.public_url"`
 
 	PublicURL string `config:"public_url" usage:"address under which people reach this instance, such as https://cc.example.org; cookies are for TLS alone when it is https"`
 	OIDC      OIDC   `config:"oidc"`
@@ -133,6 +133,15 @@ var serviceName = regexp.MustCompile(`^[a-z][a-z0-9_-]*$`)
 func webPage(address string) bool {
 	u, err := url.Parse(address)
 	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && u.Fragment == ""
+}
+
+// page is where the secret of a link is used: the address of a setting, or the
+// product's own page; "" where nobody knows under which address that is reached.
+func (c Config) page(set string) string {
+	if set != "" || c.PublicURL == "" {
+		return set
+	}
+	return strings.TrimRight(c.PublicURL, "/") + "/ui"
 }
 
 // Validate reports every fault at once.

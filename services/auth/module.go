@@ -136,10 +136,10 @@ func New(d Deps, c Config) (*app.Module, error) {
 	}
 	rules := session.Rules{Refresh: c.RefreshLife, Longest: c.SessionMax, Grace: c.RefreshGrace}
 	apiKeys, uses := postgres.Keys{Store: store}, &key.Uses{}
-	invitations := invitation.Service{Invitations: postgres.Invitations{Store: store}, Life: c.InvitationLife, Page: c.InvitationURL, Now: now}
+	invitations := invitation.Service{Invitations: postgres.Invitations{Store: store}, Life: c.InvitationLife, Page: c.page(c.InvitationURL), Now: now}
 	imports := postgres.Imports{Store: store, Holders: c.TenantHolders}
 	resets := reset.Service{
-		Resets: postgres.Resets{Store: store}, Passwords: hasher, Throttle: throttle, Life: c.PasswordResetLife, Page: c.PasswordResetURL, Now: now,
+		Resets: postgres.Resets{Store: store}, Passwords: hasher, Throttle: throttle, Life: c.PasswordResetLife, Page: c.page(c.PasswordResetURL), Now: now,
 	}
 	audits := trail.Service{Log: postgres.Trail{Store: store}, Now: now}
 	handlers := &serve.Handlers{

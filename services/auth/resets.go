@@ -36,7 +36,7 @@ func IssuePasswordReset(ctx context.Context, db *pg.DB, c Config, operator, acco
 	if err != nil {
 		return PasswordReset{}, err
 	}
-	resets := reset.Service{Resets: postgres.Resets{Store: store}, Life: c.PasswordResetLife, Page: c.PasswordResetURL, Now: clock(nil)}
+	resets := reset.Service{Resets: postgres.Resets{Store: store}, Life: c.PasswordResetLife, Page: c.page(c.PasswordResetURL), Now: clock(nil)}
 	is, err := resets.IssueHere(ctx, operator, id, addPassword)
 	if err != nil {
 		return PasswordReset{}, err

@@ -173,7 +173,7 @@ func TestBodiesThatAreNoneAreRefused(t *testing.T) {
 // unreached are operations that the test below cannot get through, and why.
 var unreached = map[string]string{
 	"login": "takes a password", "loginBrowser": "takes a password", "changePassword": "takes a password", "resetPassword": "takes a secret", "refreshToken": "takes a token",
-	"acceptInvitation": "takes a secret", "setMemberRole": "takes another member", "issuePasswordReset": "takes another account",
+	"acceptInvitation": "takes a secret", "showInvitation": "takes a secret", "showPasswordReset": "takes a secret", "setMemberRole": "takes another member", "issuePasswordReset": "takes another account",
 	"answerQuestion": "takes a language model", "callTool": "takes a method of its protocol", "admitInstance": "takes the key of another instance", "shareProject": "takes another instance", "updateFederatedProject": "takes the key of another instance",
 }
 

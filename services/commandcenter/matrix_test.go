@@ -177,7 +177,7 @@ func (m *matrix) verdict(op attackedOp, permission string, who *persona, where p
 // ownRefusals are words of the refusals that operations have for callers who may
 // call them.
 var ownRefusals = map[string]string{
-	"login": "incorrect", "loginBrowser": "incorrect", "finishSignOn": "no identity provider", "beginSignOn": "no identity provider", "refreshToken": "refresh token", "changePassword": "old password is incorrect", "resetPassword": "password reset is not valid", "setLimit": "a superuser has set", "resetLimit": "a superuser has set",
+	"login": "incorrect", "loginBrowser": "incorrect", "finishSignOn": "no identity provider", "beginSignOn": "no identity provider", "refreshToken": "refresh token", "changePassword": "old password is incorrect", "resetPassword": "password reset is not valid", "showPasswordReset": "password reset is not valid", "setLimit": "a superuser has set", "resetLimit": "a superuser has set",
 	"listFederatedProjects": "X-API-Key", "updateFederatedProject": "X-API-Key", "getFederatedProject": "X-API-Key", // of instances
 	"getCurrentUserInfo": "a service account is nobody's account",
 }

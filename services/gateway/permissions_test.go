@@ -30,7 +30,7 @@ import (
 //	the product itself  –                                          health, documentation, metrics
 var permissions = map[string][]string{
 	"public": {
-		"register", "login", "loginBrowser", "refreshToken", "beginSignOn", "finishSignOn", "resetPassword",
+		"register", "login", "loginBrowser", "refreshToken", "beginSignOn", "finishSignOn", "resetPassword", "showPasswordReset", "showInvitation",
 		"listFederatedProjects", "getFederatedProject", "updateFederatedProject", // by the key of an instance
 		"root", "mainHealthCheck", "liveness", "readiness", "detailedHealthCheck", "metrics", "openapi", "docs", "docsAsset", "ui", "uiAsset", "jwks",
 	},

@@ -37,6 +37,7 @@ var (
 type Invitation struct {
 	ID        int64
 	Project   tenant.Project
+	Name      string // of the project
 	Role      tenant.Role
 	Email     *string // normal form; nil for whoever has the secret
 	InvitedBy int64

@@ -165,10 +165,15 @@ func TestASecretIsTakenForOneAddressOrForAll(t *testing.T) {
 	if p, id, err := s.Accept(t.Context(), 9, inv.Secret); err != nil || d.joined != 9 || p.Role != tenant.Member || id != 4 {
 		t.Errorf("%+v by %d, %v", p, id, err)
 	}
+	if shown, err := s.Show(t.Context(), inv.Secret); err != nil || shown.ID != d.inv.ID {
+		t.Errorf("shown %+v, %v", shown, err)
+	}
 	wrong := Prefix + strings.Repeat("A", 43)
 	for name, check := range map[string]func() error{
 		"another address":    func() error { _, err := s.Check(t.Context(), inv.Secret, "al@example.org"); return err },
 		"another secret":     func() error { _, err := s.Check(t.Context(), wrong, "jo@example.org"); return err },
+		"shows another":      func() error { _, err := s.Show(t.Context(), wrong); return err },
+		"shows none":         func() error { _, err := s.Show(t.Context(), ""); return err },
 		"no secret":          func() error { _, err := s.Check(t.Context(), "x", "jo@example.org"); return err },
 		"accepts another":    func() error { _, _, err := s.Accept(t.Context(), 9, wrong); return err },
 		"accepts none":       func() error { _, _, err := s.Accept(t.Context(), 9, ""); return err },

@@ -120,6 +120,16 @@ func (s Service) Accept(ctx context.Context, userID int64, secret string) (proje
 	return s.Invitations.Accept(ctx, key, userID, s.Now())
 }
 
+// Show returns the invitation of a secret, if it could be accepted now; otherwise
+// [ErrInvalid].
+func (s Service) Show(ctx context.Context, secret string) (Invitation, error) {
+	key, err := Key(secret)
+	if err != nil {
+		return Invitation{}, err
+	}
+	return s.Invitations.Open(ctx, key, s.Now())
+}
+
 // Check returns the key of an invitation that the owner of the address, in its
 // normal form, could accept now; otherwise [ErrInvalid].
 func (s Service) Check(ctx context.Context, secret, email string) ([]byte, error) {

@@ -20,6 +20,7 @@ import (
 type invitationRow struct {
 	ID         int64      `db:"id"`
 	Project    int64      `db:"project_id"`
+	Name       string     `db:"project"`
 	Role       string     `db:"role"`
 	Email      *string    `db:"email"`
 	InvitedBy  int64      `db:"invited_by"`
@@ -54,7 +55,7 @@ func (r invitationRow) open(now time.Time) bool {
 
 func (r invitationRow) noun() invitation.Invitation {
 	return invitation.Invitation{
-		ID: r.ID, Project: tenant.Project(r.Project), Role: tenant.Role(r.Role), Email: r.Email,
+		ID: r.ID, Project: tenant.Project(r.Project), Name: r.Name, Role: tenant.Role(r.Role), Email: r.Email,
 		InvitedBy: r.InvitedBy, Inviter: r.Inviter, CreatedAt: r.CreatedAt.UTC(), ExpiresAt: r.ExpiresAt.UTC(),
 	}
 }
@@ -130,7 +131,7 @@ func standing(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64) 
 }
 
 const selectInvitation = `
-	SELECT i.id, i.project_id, i.role, i.email, i.invited_by, i.created_at, i.expires_at, i.accepted_at, i.accepted_by, i.revoked_at,
+	SELECT i.id, i.project_id, p.name AS project, i.role, i.email, i.invited_by, i.created_at, i.expires_at, i.accepted_at, i.accepted_by, i.revoked_at,
 	       u.email AS inviter, u.is_active, u.is_superuser, m.role AS inviter_role
 	FROM   invitations i
 	JOIN   projects p ON p.project_id = i.project_id AND p.deleted_at IS NULL

@@ -81,13 +81,14 @@ func issuedHere(d reset.Draft) *platformv1.CallRecorded {
 // statement, which does the same work whether or not there is a reset.
 func (s Resets) Find(ctx context.Context, key []byte, client string, now time.Time) (reset.Found, error) {
 	var row struct {
-		ID    int64  `db:"id"`
-		Email string `db:"email"`
+		ID      int64      `db:"id"`
+		Email   string     `db:"email"`
+		Expires *time.Time `db:"expires_at"`
 		attemptsRow
 	}
 	err := s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
 		const q = `
-			SELECT coalesce(u.id, 0) AS id, coalesce(u.email, '') AS email,
+			SELECT coalesce(u.id, 0) AS id, coalesce(u.email, '') AS email, r.expires_at,
 			       coalesce(h.failures, 0) AS failures, h.window_from, h.locked_until, coalesce(h.locks, 0) AS locks
 			FROM   (SELECT $1::bytea AS secret, $2::bytea AS here) asked
 			LEFT   JOIN (password_resets r JOIN users u ON u.id = r.user_id AND u.is_active LEFT JOIN users i ON i.id = r.issued_by)
@@ -95,7 +96,11 @@ func (s Resets) Find(ctx context.Context, key []byte, client string, now time.Ti
 			LEFT   JOIN login_attempts h ON h.address_hash = asked.here`
 		return tx.GetContext(ctx, &row, q, key, resetsFrom(client), now)
 	})
-	return reset.Found{User: user.User{ID: row.ID, Email: row.Email}, Attempts: row.noun()}, err
+	found := reset.Found{User: user.User{ID: row.ID, Email: row.Email}, Attempts: row.noun()}
+	if row.Expires != nil {
+		found.Expires = row.Expires.UTC()
+	}
+	return found, err
 }
 
 // resetsFrom is the key of the record of resets that were none, from one network

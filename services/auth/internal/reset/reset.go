@@ -53,6 +53,7 @@ type Issued struct {
 
 // Found is what is known when somebody comes with a secret.
 type Found struct {
+	Expires  time.Time     // the reset
 	User     user.User     // zero when the secret is none, or not good
 	Attempts user.Attempts // that were not valid, from the client's address
 }

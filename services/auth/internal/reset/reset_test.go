@@ -101,6 +101,11 @@ func TestASecretThatIsNoneCostsAsMuchAsOneThatIs(t *testing.T) {
 		if err != nil || is.Link != "https://cc.example.org/reset?a=1#"+is.Secret || !d.draft.AddPassword || d.draft.IssuedBy != 1 || !is.ExpiresAt.Equal(monday.Add(time.Hour)) {
 			t.Fatalf("%+v, %+v, %v", is, d.draft, err)
 		}
+		shown, err := s.Show(t.Context(), c.secret(is.Secret), "192.0.2.2")
+		if known := errors.Is(c.err, nil) || c.gone; known != (err == nil && shown.User.ID == 7) || known != (d.failed == 0) {
+			t.Errorf("%s: shown %+v, %v", name, shown, err)
+		}
+		d.failed, d.record = 0, user.Attempts{}
 		_, err = s.Use(t.Context(), c.secret(is.Secret), "fine", "192.0.2.1")
 		if !errors.Is(err, c.err) || d.hashes != 1 || (d.failed == 1) != (c.err != nil) || (d.used == "hash:fine") != (c.err == nil) {
 			t.Errorf("%s: %v, %+v", name, err, d)

@@ -86,6 +86,22 @@ func (s Service) link(secret string) string {
 	return u.String()
 }
 
+// Show returns whose password the secret is for, and until when. What is wrong with
+// a secret is told, and counted, as [Service.Use] does.
+func (s Service) Show(ctx context.Context, secret, client string) (Found, error) {
+	found, err := s.Resets.Find(ctx, readSecret(secret), client, s.Now())
+	if err != nil {
+		return Found{}, fmt.Errorf("look for a password reset: %w", err)
+	}
+	if wait := found.Attempts.Wait(s.Now()); wait > 0 {
+		return Found{}, errMany.After(wait)
+	}
+	if found.User.ID == 0 {
+		return Found{}, s.refuse(ctx, client)
+	}
+	return found, nil
+}
+
 // Use gives the account of the secret the password, and returns the account. It
 // returns an error of kind Invalid for a password that is refused, which leaves
 // the reset as it is, [ErrInvalid], and after too many of these from the client's

@@ -430,12 +430,28 @@ type InvitationCreated struct {
 	InvitedBy int64     `json:"invited_by"`
 	Inviter   string    `json:"inviter"`
 
-	// Link Where it is accepted, with the secret after the #; null while the instance has no `auth.invitation_url`
+	// Link Where it is accepted, with the secret after the #; null while the instance has no `auth.invitation_url` and no `auth.public_url`
 	Link *string `json:"link"`
 	Role string  `json:"role"`
 
 	// Token The secret, shown this once
 	Token string `json:"token"`
+}
+
+// InvitationShown defines model for InvitationShown.
+type InvitationShown struct {
+	// Email Whom it is for; null for whoever has it
+	Email     *string   `json:"email"`
+	ExpiresAt time.Time `json:"expires_at"`
+
+	// Inviter E-mail address of who invites
+	Inviter string `json:"inviter"`
+
+	// Project Name of the project
+	Project string `json:"project"`
+
+	// Role What whoever accepts may do: viewer, member or admin
+	Role string `json:"role"`
 }
 
 // LimitUpdate defines model for LimitUpdate.
@@ -485,12 +501,24 @@ type PasswordResetCreated struct {
 	Email     string    `json:"email"`
 	ExpiresAt time.Time `json:"expires_at"`
 
-	// Link Where the password is chosen, with the secret after the #; null while the instance has no `auth.password_reset_url`
+	// Link Where the password is chosen, with the secret after the #; null while the instance has no `auth.password_reset_url` and no `auth.public_url`
 	Link *string `json:"link"`
 
 	// Token The secret, shown this once
 	Token  string `json:"token"`
 	UserId int64  `json:"user_id"`
+}
+
+// PasswordResetShown defines model for PasswordResetShown.
+type PasswordResetShown struct {
+	// Email E-mail address of the account
+	Email     string    `json:"email"`
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// PasswordResetToken defines model for PasswordResetToken.
+type PasswordResetToken struct {
+	Token string `json:"token"`
 }
 
 // Problem RFC 9457 problem details.
@@ -1264,6 +1292,9 @@ type ChangePasswordJSONRequestBody = PasswordChange
 // ResetPasswordJSONRequestBody defines body for ResetPassword for application/json ContentType.
 type ResetPasswordJSONRequestBody = PasswordReset
 
+// ShowPasswordResetJSONRequestBody defines body for ShowPasswordReset for application/json ContentType.
+type ShowPasswordResetJSONRequestBody = PasswordResetToken
+
 // RefreshTokenJSONRequestBody defines body for RefreshToken for application/json ContentType.
 type RefreshTokenJSONRequestBody = RefreshTokenRequest
 
@@ -1275,6 +1306,9 @@ type RotateSigningKeysJSONRequestBody = SigningKeysRotate
 
 // AcceptInvitationJSONRequestBody defines body for AcceptInvitation for application/json ContentType.
 type AcceptInvitationJSONRequestBody = InvitationAccept
+
+// ShowInvitationJSONRequestBody defines body for ShowInvitation for application/json ContentType.
+type ShowInvitationJSONRequestBody = InvitationAccept
 
 // CreateKeyJSONRequestBody defines body for CreateKey for application/json ContentType.
 type CreateKeyJSONRequestBody = ApiKeyCreate

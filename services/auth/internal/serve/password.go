@@ -58,6 +58,18 @@ func (h *Handlers) issuePasswordReset(ctx context.Context, r issuePasswordResetR
 	return issuedReset{out}, nil
 }
 
+type showPasswordResetRequest struct {
+	Body PasswordResetToken `json:"body"`
+}
+
+func (h *Handlers) showPasswordReset(ctx context.Context, r showPasswordResetRequest) (PasswordResetShown, error) {
+	found, err := h.Resets.Show(ctx, r.Body.Token, tenant.From(ctx).Client)
+	if err != nil {
+		return PasswordResetShown{}, err
+	}
+	return PasswordResetShown{Email: user.Shown(found.User.Email), ExpiresAt: found.Expires}, nil
+}
+
 type resetPasswordRequest struct {
 	Body PasswordReset `json:"body"`
 }

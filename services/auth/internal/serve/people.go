@@ -26,6 +26,7 @@ func (h *Handlers) registerPeople(s *bus.Server) {
 	bus.Request(s, "inviteMember", h.inviteMember)
 	bus.Command(s, "revokeInvitation", h.revokeInvitation)
 	bus.Request(s, "acceptInvitation", h.acceptInvitation)
+	bus.Request(s, "showInvitation", h.showInvitation)
 }
 
 type listMembersRequest struct {
@@ -179,6 +180,16 @@ func (h *Handlers) acceptInvitation(ctx context.Context, r acceptInvitationReque
 	}
 	joined(ctx, p.ID, id)
 	return projectResponse(p), nil
+}
+
+func (h *Handlers) showInvitation(ctx context.Context, r acceptInvitationRequest) (InvitationShown, error) {
+	inv, err := h.Invitations.Show(ctx, r.Body.Token)
+	if err != nil {
+		return InvitationShown{}, err
+	}
+	return InvitationShown{
+		Project: inv.Name, Role: string(inv.Role), Inviter: user.Shown(inv.Inviter), Email: shown(inv.Email), ExpiresAt: inv.ExpiresAt,
+	}, nil
 }
 
 // shown is an address as people write it, if there is one.

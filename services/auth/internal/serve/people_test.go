@@ -52,9 +52,15 @@ func TestPeopleComeAndGo(t *testing.T) {
 		return w.request("acceptInvitation", instance(who), obj{"body": obj{"token": secret}})
 	}
 	accept(al, secret).refused(errs.NotFound, "not valid")
+	show := func() answer { return w.request("showInvitation", nobody, obj{"body": obj{"token": secret}}) }
+	project := w.request("getProject", me, in(me)).ok(200).str("name")
+	if a := show().ok(200); a.str("project") != project || a.str("role") != "member" || a.str("inviter") != "me@example.org" || a.str("email") != "jo@example.org" {
+		t.Errorf("shown %v", a.body)
+	}
 	if p := accept(jo, secret).ok(200); p.str("role") != "member" || p.num("id") != int64(me.Project) {
 		t.Errorf("joined %v", p.body)
 	}
+	show().refused(errs.NotFound, "not valid")
 	if list := w.request("listInvitations", me, in(me)).ok(200).list; list == nil || len(list) != 0 {
 		t.Errorf("listed %v", list)
 	}

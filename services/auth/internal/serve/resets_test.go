@@ -48,6 +48,10 @@ func TestAPasswordIsChosenAnewOnceAndEveryLoginEnds(t *testing.T) {
 	if !strings.HasPrefix(secret, "ccp_") || a.str("link") != "https://cc.example.org/reset#"+secret || a.str("email") != "jo@example.org" || a.header["Cache-Control"] != "no-store" {
 		t.Errorf("issued %v, %v", a.body, a.header)
 	}
+	if shown := w.request("showPasswordReset", nobody, obj{"body": obj{"token": secret}}).ok(200); shown.str("email") != "jo@example.org" || shown.str("expires_at") != a.str("expires_at") {
+		t.Errorf("shown %v", shown.body)
+	}
+	w.request("showPasswordReset", nobody, obj{"body": obj{"token": secret + "x"}}).refused(errs.Forbidden, "not valid")
 	w.refresh(refresh).ok(200) // nothing has changed yet
 	refresh = w.login("jo@example.org", password).ok(200).str("refresh_token")
 	w.resets("192.0.2.1", secret, "password1").refused(errs.Invalid, "common")
@@ -62,6 +66,7 @@ func TestAPasswordIsChosenAnewOnceAndEveryLoginEnds(t *testing.T) {
 	w.login("jo@example.org", password).refused(errs.Unauthenticated, "incorrect")
 	w.loginFrom("192.0.2.1", "jo@example.org", chosen).ok(200) // the lock was of guesses at the other one
 	w.resets("192.0.2.1", secret, "another "+chosen).refused(errs.Forbidden, "not valid")
+	w.request("showPasswordReset", nobody, obj{"body": obj{"token": secret}}).refused(errs.Forbidden, "not valid")
 	if n := w.count(`SELECT count(*) FROM password_resets`); n != 0 {
 		t.Errorf("%d are left", n)
 	}

@@ -81,10 +81,10 @@ type state interface {
 // Operations are the operations of the contract that the service answers.
 func Operations() []string {
 	return []string{
-		"register", "login", "refreshToken", "getCurrentUserInfo", "logout", "changePassword", "resetPassword", "listSessions", "endSession", "endSessions",
+		"register", "login", "refreshToken", "getCurrentUserInfo", "logout", "changePassword", "resetPassword", "showPasswordReset", "listSessions", "endSession", "endSessions",
 		"createProject", "importProject", "listProjects", "getProject", "updateProject", "deleteProject", "getProjectDeletion", "getProjectStats",
 		"listMembers", "setMemberRole", "removeMember", "leaveProject", "setDefaultProject", "transferProject",
-		"listInvitations", "inviteMember", "revokeInvitation", "acceptInvitation",
+		"listInvitations", "inviteMember", "revokeInvitation", "acceptInvitation", "showInvitation",
 		"setLimit", "resetLimit",
 		"listKeys", "createKey", "revokeKey", "rotateKey",
 		"listServiceAccounts", "createServiceAccount", "updateServiceAccount", "deleteServiceAccount", "createServiceAccountKey",
@@ -105,6 +105,7 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "changePassword", h.changePassword)
 	bus.Request(s, "issuePasswordReset", h.issuePasswordReset)
 	bus.Request(s, "resetPassword", h.resetPassword)
+	bus.Request(s, "showPasswordReset", h.showPasswordReset)
 	bus.Request(s, "listSessions", h.listSessions)
 	bus.Request(s, "endSession", h.endSession)
 	bus.Request(s, "endSessions", h.endSessions)

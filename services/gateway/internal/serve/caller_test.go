@@ -206,7 +206,7 @@ func TestTokensOfCallersWithoutOneAreAskedForEverywhere(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	public := map[string]bool{
-		"register": true, "login": true, "refreshToken": true, "resetPassword": true, "loginBrowser": true, "beginSignOn": true, "finishSignOn": true,
+		"register": true, "login": true, "refreshToken": true, "resetPassword": true, "showPasswordReset": true, "showInvitation": true, "loginBrowser": true, "beginSignOn": true, "finishSignOn": true,
 		"listFederatedProjects": true, "getFederatedProject": true, "updateFederatedProject": true, // the service knows their keys
 	}
 	for _, c := range calls {

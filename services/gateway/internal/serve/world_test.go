@@ -492,6 +492,10 @@ func sample(operation string) *bus.Answer {
 		body = user
 	case "logout", "endSessions", "changePassword", "resetPassword":
 		body = `{"message":"bye"}`
+	case "showPasswordReset":
+		body = `{"email":"a@b.io","expires_at":"2026-01-02T04:04:05Z"}`
+	case "showInvitation":
+		body = `{"project":"p","role":"member","inviter":"o@b.io","email":null,"expires_at":"2026-01-09T03:04:05Z"}`
 	case "createProject":
 		status, body = 201, `{`+project+`}`
 	case "listSessions":

@@ -2,6 +2,7 @@ import { $, $$, el, problem, say, stamp } from "/ui/dom.js";
 import { Problem, call, setProject } from "/ui/api.js";
 import * as search from "/ui/search.js";
 import * as documents from "/ui/documents.js";
+import * as link from "/ui/secret.js";
 
 const views = { search, documents };
 let view = null; // that is shown
@@ -38,14 +39,17 @@ function lost(error) {
   return false;
 }
 
-function login(why) {
+function login(why, email = "") {
   view = null;
   $("#bar").hidden = true;
   document.title = "Log in · CommandCenter";
   const main = $("#main");
   main.replaceChildren(stamp("t-login"));
   const form = $("#login");
-  if (why) problem(main, new Error(why));
+  if (email) {
+    $(".note", form).textContent = why;
+    $(".note", form).hidden = false;
+  } else if (why) problem(main, new Error(why));
   form.addEventListener("submit", async (e) => {
     e.preventDefault();
     const button = $("button", form);
@@ -61,7 +65,8 @@ function login(why) {
       button.disabled = false;
     }
   });
-  form.elements.email.focus();
+  form.elements.email.value = email;
+  form.elements[email ? "password" : "email"].focus();
 }
 
 const remembered = {
@@ -69,7 +74,8 @@ const remembered = {
   set: (id) => { try { localStorage.setItem("project", id); } catch { /* private window */ } },
 };
 
-async function enter() {
+async function enter(joined) {
+  if (joined !== undefined) remembered.set(joined === null ? "" : String(joined));
   setProject(null);
   const { data: projects } = await call("GET", "/api/v1/projects/?limit=1000");
   const select = $("#project");
@@ -104,7 +110,7 @@ $("#logout").addEventListener("click", async () => {
 });
 
 $("#keys").addEventListener("click", () => $("#help").showModal());
-addEventListener("hashchange", show);
+addEventListener("hashchange", () => (link.secret() ? start() : show()));
 
 let before = ""; // the key pressed last, for those of two
 addEventListener("keydown", (e) => {
@@ -125,9 +131,21 @@ addEventListener("keydown", (e) => {
   e.preventDefault();
 });
 
-try {
-  await call("GET", "/api/v1/auth/me");
-  await enter();
-} catch (e) {
-  login(e instanceof Problem && e.status === 401 ? "" : e.message);
+/** What the address asks for: what the secret of a link is for, or the product. */
+async function start() {
+  const token = link.secret();
+  if (token) {
+    view = null;
+    $("#bar").hidden = true;
+    setProject(null);
+    return link.open($("#main"), token, ({ project, email, why }) => (email ? login(why, email) : enter(project)));
+  }
+  try {
+    await call("GET", "/api/v1/auth/me");
+    await enter();
+  } catch (e) {
+    login(e instanceof Problem && e.status === 401 ? "" : e.message);
+  }
 }
+
+await start();
