@@ -35,7 +35,7 @@ type Skipped struct {
 var extensions = func() map[string]string {
 	m := map[string]string{}
 	for kind, list := range map[string]string{
-		"documentation": "md markdown mdown mdx txt text rst adoc asciidoc org html htm xhtml tex pdf eml docx docm dotx pptx pptm ppsx xlsx xlsm",
+		"documentation": "md markdown mdown mdx txt text rst adoc asciidoc org html htm xhtml tex csv tsv pdf eml docx docm dotx pptx pptm ppsx xlsx xlsm",
 		"code": "go py pyi js jsx mjs cjs ts tsx java kt kts scala groovy rb rs c h cc cpp cxx hpp hh hxx cs fs vb swift m mm php pl pm lua " +
 			"r jl dart ex exs erl hrl hs clj cljs lisp el ml mli zig nim v sol sql sh bash zsh fish ps1 bat cmd proto graphql gql " +
 			"css scss sass less vue svelte yaml yml toml ini cfg conf json jsonc xml tf hcl nix cmake mk gradle bzl",
@@ -296,6 +296,10 @@ var containers = map[string]bool{".docx": true, ".docm": true, ".dotx": true, ".
 // documents that are not text.
 func Binary(name string, head []byte) bool {
 	if bytes.HasPrefix(head, []byte("%PDF-")) || (bytes.HasPrefix(head, []byte("PK\x03\x04")) && containers[strings.ToLower(filepath.Ext(name))]) {
+		return false
+	}
+	// Text in UTF-16 has its mark, and that of UTF-32 begins as it does.
+	if bytes.HasPrefix(head, []byte("\xff\xfe")) && !bytes.HasPrefix(head, []byte("\xff\xfe\x00\x00")) || bytes.HasPrefix(head, []byte("\xfe\xff")) {
 		return false
 	}
 	return bytes.IndexByte(head[:min(len(head), 8000)], 0) >= 0

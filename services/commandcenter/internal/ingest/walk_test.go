@@ -91,6 +91,7 @@ func TestWalkSaysWhyItLeftAFileOut(t *testing.T) {
 	t.Parallel()
 	root := tree(t, map[string]string{
 		"ok.md": "x", "empty.md": "", "binary.md": "a\x00b", "image.png": "x", "go.sum": "x",
+		"table.csv": "a,b\n1,2\n", "windows.txt": "\xff\xfea\x00", "mac.txt": "\xfe\xff\x00a", "other.txt": "\xff\xfe\x00\x00",
 		"paper.pdf": "%PDF-1.7\x00", "report.DOCX": "PK\x03\x04\x00", "fake.docx": "a\x00",
 		".hidden.md": "x", "node_modules/a.md": "x", "Makefile": "all:", ".git/": "", ".gitignore": "secret.md\n", "secret.md": "x", ".cache/x.md": "x",
 	})
@@ -120,11 +121,11 @@ func TestWalkSaysWhyItLeftAFileOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, skipped := walkNames(t, root)
-	if want := []string{"Makefile", "in-abs.md", "in.md", "ok.md", "paper.pdf", "report.DOCX"}; !slices.Equal(got, want) {
+	if want := []string{"Makefile", "in-abs.md", "in.md", "mac.txt", "ok.md", "paper.pdf", "report.DOCX", "table.csv", "windows.txt"}; !slices.Equal(got, want) {
 		t.Fatalf("walk = %q, want %q", got, want)
 	}
 	want := map[string]string{
-		"empty.md": "empty", "binary.md": "binary", "fake.docx": "binary", "big.txt": "larger than 20 MiB", "broken.md": "leads nowhere", "out.md": "outside", "up.md": "leads nowhere",
+		"empty.md": "empty", "binary.md": "binary", "fake.docx": "binary", "other.txt": "binary", "big.txt": "larger than 20 MiB", "broken.md": "leads nowhere", "out.md": "outside", "up.md": "leads nowhere",
 		"folder.md": "link to a folder", "loop.md": "too many links", "pipe.md": "not a regular file", "image.png": "not read", "go.sum": "not read",
 		".hidden.md": "hidden", ".gitignore": "hidden", "secret.md": ".gitignore", "node_modules/": "dependencies", ".cache/": "hidden", ".git/": "hidden",
 	}

@@ -247,6 +247,12 @@ func officeKind(data []byte) Kind {
 	return found
 }
 
+// readable reports whether the bytes are a whole ZIP archive.
+func readable(data []byte) bool {
+	_, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	return err == nil
+}
+
 // grid collects a table and writes it as a GitHub table, which keeps what
 // belongs to a row together and is cut with its head repeated.
 type grid struct {

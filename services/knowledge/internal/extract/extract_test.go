@@ -2,12 +2,14 @@ package extract_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 	"unicode"
+	"unicode/utf16"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/extract"
@@ -52,9 +54,12 @@ func TestWhatIsNotTextIsRefused(t *testing.T) {
 	}{
 		{"paper.pages", "PK\x03\x04", errs.Unsupported, "Markdown"},
 		{"a.md", "a\x00b", errs.Unsupported, "offset 1"},
-		{"a.docx", "PK", errs.Unsupported, "Word"},
+		{"a.docx", "PK", errs.Invalid, "a.docx is damaged or cut off"},
 		{"a", "PK\x03\x04", errs.Unsupported, "ZIP"},
-		{"a.txt", "\xff\xfea\x00", errs.Unsupported, "UTF-16"},
+		{"a.txt", "\xff\xfea\x00b", errs.Invalid, "cut off"},
+		{"a.txt", "\xff\xfe\x00\x00a\x00\x00\x00", errs.Unsupported, "UTF-32"},
+		{"a.txt", "\xfe\xff\x00a\x00\x00", errs.Unsupported, "zero byte"},
+		{"a.txt", "\xff\xfe \x00\n\x00", errs.Invalid, "empty"},
 		{"a.txt", "ok \xc3\x28", errs.Invalid, "byte 3"},
 		{"a.txt", "", errs.Invalid, "empty"},
 		{"a.txt", "\xef\xbb\xbf \n\t ", errs.Invalid, "empty"},
@@ -63,6 +68,31 @@ func TestWhatIsNotTextIsRefused(t *testing.T) {
 		if errs.KindOf(err) != c.kind || !strings.Contains(fmt.Sprint(err), c.says) {
 			t.Errorf("Detect(%q, %q) = %v; want %s with %q", c.name, c.data, err, c.kind, c.says)
 		}
+	}
+}
+
+func TestTextInUTF16IsReadByItsMark(t *testing.T) {
+	t.Parallel()
+	const text = "# Überschrift\n\nEin Satz, ein Zeichen 🜁 und ein Ende.\n"
+	for name, order := range map[string]binary.AppendByteOrder{"little": binary.LittleEndian, "big": binary.BigEndian} {
+		var data []byte
+		for _, u := range utf16.Encode([]rune("\ufeff" + text)) {
+			data = order.AppendUint16(data, u)
+		}
+		for file, kind := range map[string]extract.Kind{"a.md": extract.Markdown, "a.txt": extract.Plain, "a.csv": extract.Code, "a": extract.Plain} {
+			f, err := extract.Detect(file, "", data)
+			if err != nil || f.Kind != kind {
+				t.Errorf("%s, %s: %v, %v", name, file, f, err)
+				continue
+			}
+			got, err := reader.Extract(t.Context(), f, file, data)
+			if err != nil || !strings.Contains(fmt.Sprint(got.Blocks), "Ein Satz, ein Zeichen 🜁 und ein Ende.") || !strings.Contains(fmt.Sprint(got.Blocks), "Überschrift") {
+				t.Errorf("%s, %s: %+v, %v", name, file, got, err)
+			}
+		}
+	}
+	if _, err := reader.Extract(t.Context(), extract.Format{Kind: extract.Plain}, "a", []byte("\xff\xfea")); errs.KindOf(err) != errs.Invalid {
+		t.Errorf("cut off: %v", err)
 	}
 }
 

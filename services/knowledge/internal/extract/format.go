@@ -2,6 +2,7 @@ package extract
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"mime"
 	"net/mail"
@@ -80,7 +81,7 @@ func (f Format) ContentType() string {
 }
 
 // Accepted is the list of readable types in the words of an error message.
-const Accepted = "Markdown (.md), plain text (.txt), HTML (.html) and source code in UTF-8, PDF, Word (.docx), PowerPoint (.pptx), Excel (.xlsx) and e-mail (.eml)"
+const Accepted = "Markdown (.md), plain text (.txt), HTML (.html), tables (.csv) and source code in UTF-8, or in UTF-16 with its byte order mark, PDF, Word (.docx), PowerPoint (.pptx), Excel (.xlsx) and e-mail (.eml)"
 
 // Refusals of [Detect]. Both are final: the same bytes are refused again.
 var (
@@ -88,10 +89,7 @@ var (
 )
 
 func unsupported(name, why string) error {
-	if name == "" {
-		name = "the document"
-	}
-	return errs.Newf(errs.Unsupported, "%s is not readable here: %s; accepted are %s", name, why, Accepted)
+	return errs.Newf(errs.Unsupported, "%s is not readable here: %s; accepted are %s", cmp.Or(name, "the document"), why, Accepted)
 }
 
 // binaries are extensions whose files are never text, with the word that the
@@ -109,7 +107,7 @@ var binaries = map[string]string{
 var magics = []struct{ prefix, name string }{
 	{"PK\x03\x04", "a ZIP archive"}, {"\x1f\x8b", "a gzip archive"},
 	{"\x89PNG", "an image"}, {"\xff\xd8\xff", "an image"}, {"GIF8", "an image"}, {"\x7fELF", "a program"},
-	{"\xd0\xcf\x11\xe0", "an office document in the format before 2007, or one protected by a password"}, {"\xff\xfe", "text in UTF-16"}, {"\xfe\xff", "text in UTF-16"},
+	{"\xd0\xcf\x11\xe0", "an office document in the format before 2007, or one protected by a password"}, {"\xff\xfe\x00\x00", "text in UTF-32"}, {"\x00\x00\xfe\xff", "text in UTF-32"},
 }
 
 // Detect chooses the format of a document from its file name, the media type
@@ -117,7 +115,8 @@ var magics = []struct{ prefix, name string }{
 // the declared type, and the bytes have a veto.
 //
 // Errors: errs.Unsupported for what is not text, errs.Invalid for text that is
-// not UTF-8 and for an empty document.
+// neither UTF-8 nor UTF-16 with its mark, for an office document that is damaged, and
+// for an empty document.
 func Detect(name, declared string, data []byte) (Format, error) {
 	if len(data) == 0 {
 		return Format{}, errEmpty
@@ -133,6 +132,10 @@ func Detect(name, declared string, data []byte) (Format, error) {
 		if bytes.HasPrefix(data, []byte(m.prefix)) {
 			return Format{}, unsupported(name, "it is "+m.name)
 		}
+	}
+	data, err := inUTF8(data)
+	if err != nil {
+		return Format{}, err
 	}
 	if i := bytes.IndexByte(data, 0); i >= 0 {
 		return Format{}, unsupported(name, fmt.Sprintf("it is binary (a zero byte at offset %d)", i))
@@ -170,6 +173,10 @@ func container(name, ext, declared string, data []byte) (Format, bool, error) {
 	if named != "" && named != found {
 		if bytes.HasPrefix(data, []byte("\xd0\xcf\x11\xe0")) {
 			return Format{}, false, unsupported(name, "it is protected by a password, or in the format before 2007")
+		}
+		if office := named == Word || named == Slides || named == Sheet; office && bytes.HasPrefix(data, []byte("PK")) && found == "" && !readable(data) {
+			return Format{}, false, errs.InvalidField("value_error", fmt.Sprintf("%s is damaged or cut off, so that it cannot be read as %s: open it in the program that made it, "+
+				"save it anew, and send that", cmp.Or(name, "the document"), named.name()), "body", "file")
 		}
 		return Format{}, false, unsupported(name, "its content is not "+named.name())
 	}

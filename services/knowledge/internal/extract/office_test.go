@@ -240,6 +240,11 @@ func TestDocumentsThatAreNotWhatTheySayAreRefused(t *testing.T) {
 	t.Parallel()
 	bomb := strings.Repeat("<w:p></w:p>", 1<<20)
 	deep := strings.Repeat("<w:p>", 5000)
+	whole := zipped(t, "word/document.xml", "<w:document><w:body><w:p><w:r><w:t>a sentence that is not the same twice</w:t></w:r></w:p></w:body></w:document>")
+	changed := bytes.Clone(whole)
+	for i := 60; i < 80; i++ { // within the part
+		changed[i] ^= 0xff
+	}
 	for name, c := range map[string]struct {
 		file string
 		data []byte
@@ -251,6 +256,9 @@ func TestDocumentsThatAreNotWhatTheySayAreRefused(t *testing.T) {
 		"protected by a password":     {"a.docx", []byte("\xd0\xcf\x11\xe0..."), errs.Unsupported, "password"},
 		"another archive":             {"a", zipped(t, "a.txt", "x"), errs.Unsupported, "a ZIP archive"},
 		"a message by name":           {"a.eml", []byte("no header here\n"), errs.Unsupported, "not an e-mail"},
+		"cut off":                     {"a.docx", whole[:len(whole)/2], errs.Invalid, "a.docx is damaged or cut off, so that it cannot be read as a Word document"},
+		"a workbook that is cut off":  {"b.xlsx", whole[:40], errs.Invalid, "as an Excel workbook"},
+		"changed on its way":          {"a.docx", changed, errs.Invalid, "damaged"},
 		"damaged XML":                 {"a.docx", zipped(t, "word/document.xml", "<w:p <<"), errs.Invalid, "damaged"},
 		"a workbook without sheets":   {"a.xlsx", zipped(t, "xl/workbook.xml", "<<<"), errs.Invalid, "damaged"},
 		"more than unpacks 200 times": {"a.docx", zipped(t, "word/document.xml", bomb), errs.TooLarge, "200 to 1"},

@@ -80,6 +80,13 @@ func (r *Reader) extract(ctx context.Context, f Format, name string, data []byte
 	t := &Text{Format: f, left: left}
 	var err error
 	switch f.Kind {
+	case Markdown, HTML, Code, Plain:
+		if data, err = inUTF8(data); err != nil {
+			return nil, err
+		}
+	case Word, Slides, Sheet, PDF, Mail:
+	}
+	switch f.Kind {
 	case Markdown:
 		err = t.markdown(ctx, normalise(string(data)))
 	case HTML:
