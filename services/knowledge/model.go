@@ -111,14 +111,14 @@ func whyMissing(err error, fetched bool) string {
 	return encoder.Unusable
 }
 
-// advice is what to do while the model is missing. `commandcenter doctor` shows
-// it too.
+// advice is what to do while the model is missing, in the health of the instance and
+// in `commandcenter doctor`.
 func advice(c Config) string {
 	if c.Model == EndpointModel {
 		return "It is asked for again; see model.load in the log for the cause, and the settings knowledge.endpoint."
 	}
 	m, _ := c.embedding()
-	return "It is fetched once and then kept; run `commandcenter doctor` for what else is amiss, and see model.load in the log for the cause. " +
+	return "It is fetched once and then kept, and tried for again by itself; `commandcenter models pull` fetches it at once and says what is amiss, as model.load in the log does. " +
 		"To put it there by hand, " + embed.ByHand(m)
 }
 

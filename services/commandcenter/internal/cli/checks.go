@@ -241,13 +241,21 @@ func (e *env) checkHTTP(ctx context.Context, _ *datadir.Dir) []finding {
 		f := finding{Part: n, Status: findingOK, Detail: string(c.Status), component: true}
 		switch c.Status {
 		case client.ComponentHealthStatusDegraded:
-			f.Status, f.Detail, f.Fix = findingWarn, "works with less than usual", or(c.Message, "")
+			f.Status = findingWarn
+			f.Detail, f.Fix = sentences(or(c.Message, "works with less than usual"))
 		case client.ComponentHealthStatusUnhealthy:
 			f.Status, f.Detail, f.Fix = findingFail, "does not work", or(c.Message, "see the log")
 		}
 		out = append(out, f)
 	}
 	return append(out, e.checkLogin(ctx, s))
+}
+
+// sentences are the first sentence of what a component says of itself, which is what is
+// the matter, and the rest, which is what to do.
+func sentences(message string) (what, todo string) {
+	what, todo, _ = strings.Cut(message, ". ")
+	return strings.TrimSuffix(what, "."), todo
 }
 
 func (e *env) checkLogin(ctx context.Context, s *client.Session) finding {

@@ -364,3 +364,16 @@ func TestEachCommandWaitsAsLongAsItsHelpSays(t *testing.T) {
 		}
 	}
 }
+
+func TestDoctorSaysWhatIsTheMatterBeforeWhatToDo(t *testing.T) {
+	t.Parallel()
+	for said, want := range map[string][2]string{
+		"it cannot be fetched; search is by words only. Run x. See y.": {"it cannot be fetched; search is by words only", "Run x. See y."},
+		"one sentence.": {"one sentence", ""},
+		"version 1.2":   {"version 1.2", ""},
+	} {
+		if what, todo := sentences(said); what != want[0] || todo != want[1] {
+			t.Errorf("%q: %q, %q", said, what, todo)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -126,9 +127,16 @@ func orNothing(list []string) string {
 	return strings.Join(list, ", ")
 }
 
-// notOwn refuses credentials of this instance: it would join its own hub, and
-// meet nobody but itself.
+// notOwn refuses the address and the credentials of this instance: it would join its
+// own hub, and meet nobody but itself.
 func (e *env) notOwn(j settings.Join) error {
+	listens := e.cfg.NATS
+	if j.Leaf {
+		listens = e.cfg.Hub.Listen
+	}
+	if here(j.Host, listens) {
+		return fmt.Errorf("%s is where this instance itself listens: it would join its own hub; name that of the other instance; nothing was changed", j.Host)
+	}
 	trust, err := natsd.LoadTrust(e.cfg.DataDir)
 	if err != nil || j.Credentials == "" {
 		return nil //nolint:nilerr // without the keys of an instance here, nobody can tell
@@ -138,6 +146,33 @@ func (e *env) notOwn(j settings.Join) error {
 		err = fmt.Errorf("%s is of this instance itself (%s): it would join its own hub; ask the other instance for its keys/neighbour.creds; nothing was changed", j.Credentials, e.cfg.DataDir)
 	}
 	return err
+}
+
+// here reports whether an address is one at which this machine listens by a setting:
+// the same port, at an address of this machine.
+func here(address, listens string) bool {
+	host, port, err := net.SplitHostPort(address)
+	on, at, lerr := net.SplitHostPort(listens)
+	if err != nil || lerr != nil || port != at || at == "0" {
+		return false
+	}
+	if strings.EqualFold(host, on) {
+		return true
+	}
+	name, _ := os.Hostname() // without one it is no name of this machine
+	own := strings.EqualFold(host, "localhost") || name != "" && strings.EqualFold(host, name)
+	ip := net.ParseIP(host)
+	all, err := net.InterfaceAddrs()
+	if ip != nil && err == nil {
+		own = own || ip.IsLoopback() || slices.ContainsFunc(all, func(a net.Addr) bool {
+			n, ok := a.(*net.IPNet)
+			return ok && n.IP.Equal(ip)
+		})
+	}
+	if to := net.ParseIP(on); to != nil && !to.IsUnspecified() && ip != nil && !ip.Equal(to) { // another of its addresses
+		return false
+	}
+	return own
 }
 
 // joinEntry is the entry of hub.join. The file is named in full: the server may

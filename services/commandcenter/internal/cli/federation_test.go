@@ -76,3 +76,33 @@ func TestWhatOthersFindIsShownAsOnesOwn(t *testing.T) {
 		t.Errorf("%d %q %s", code, out, errs)
 	}
 }
+
+func TestAnInstanceDoesNotJoinItself(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		address, listens string
+		want             bool
+	}{
+		{"127.0.0.1:7422", "127.0.0.1:7422", true}, {"localhost:7422", "127.0.0.1:7422", true}, {"127.0.0.1:7422", ":7422", true},
+		{"[::1]:7422", "0.0.0.0:7422", true}, {"hub.example.org:7422", "hub.example.org:7422", true}, {"127.0.0.1:7422", "0.0.0.0:7422", true},
+		{"127.0.0.1:7423", "127.0.0.1:7422", false}, {"192.0.2.1:7422", "0.0.0.0:7422", false}, {"other.example.org:7422", "0.0.0.0:7422", false},
+		{"127.0.0.2:7422", "127.0.0.1:7422", false}, {"127.0.0.1:7422", "", false}, {"127.0.0.1:7422", "127.0.0.1:0", false}, {"nonsense", "127.0.0.1:7422", false},
+	} {
+		if got := here(c.address, c.listens); got != c.want {
+			t.Errorf("%s, listening at %s: %v", c.address, c.listens, got)
+		}
+	}
+	file := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(file, []byte("data_dir: "+t.TempDir()+"\nhub:\n  listen: 127.0.0.1:7422\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, _, errs := cc(t, "", "federation", "join", "leaf://localhost:7422", "--no-check", "--config", file)
+	after, err := os.ReadFile(file)
+	if code != exitRefused || !strings.Contains(errs, "where this instance itself listens") || err != nil || string(after) != string(before) {
+		t.Errorf("%d %s, %v: %s", code, errs, err, after)
+	}
+}

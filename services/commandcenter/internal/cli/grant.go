@@ -231,17 +231,31 @@ func (e *env) busList() *cobra.Command {
 			}
 			t := newTable(e.Out, "NAME", "PROJECT", "TEAM", "STATE", "PUBLISHES", "SUBSCRIBES", "CHANGED")
 			for _, r := range all {
-				t.row(r.Name, strconv.FormatInt(r.Project, 10), r.Team, r.State(time.Now()), count(len(r.Publish), "fact"), count(len(r.Subscribe), "fact"), r.ChangedAt.Local().Format(time.DateTime))
+				t.row(r.Name, strconv.FormatInt(r.Project, 10), r.Team, r.State(time.Now()), count(len(r.Publish), "fact"), count(len(r.Subscribe), "fact"), changedAt(r).Local().Format(time.DateTime))
 			}
 			return t.flush()
 		},
 	}, append(slices.Clone(codesBus), exitNotFound)...)
 }
 
+// changedAt is when a grant became what it is: given anew, run out, or revoked.
+func changedAt(r grants.Record) time.Time {
+	switch {
+	case r.RevokedAt != nil:
+		return *r.RevokedAt
+	case r.ExpiresAt != nil && r.ExpiresAt.Before(time.Now()):
+		return *r.ExpiresAt
+	}
+	return r.ChangedAt
+}
+
 // printGrant says what a grant is for.
 func (e *env) printGrant(r grants.Record) {
 	e.line("%s  %s, of team %s in project %d", r.Name, r.State(time.Now()), r.Team, r.Project)
-	if r.ExpiresAt != nil {
+	switch {
+	case r.RevokedAt != nil:
+		e.line("revoked        %s", r.RevokedAt.Local().Format(time.DateTime))
+	case r.ExpiresAt != nil:
 		e.line("until          %s", r.ExpiresAt.Local().Format(time.DateTime))
 	}
 	e.printRights(r)

@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/grants"
 )
 
 // TestADirectoryOfNobodyIsToldFromAnInstanceWithoutAnything: what is not known is
@@ -62,6 +65,24 @@ func TestALengthOfTimeIsNeverNegative(t *testing.T) {
 	} {
 		if code, _, errs := cc(t, "", append(words, "--data-dir", t.TempDir())...); code != exitUsage || !strings.Contains(errs, "is no length of time") {
 			t.Errorf("%v: exit code %d, %s", words, code, errs)
+		}
+	}
+}
+
+func TestAGrantThatIsRevokedChangedThen(t *testing.T) {
+	t.Parallel()
+	given := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	later, never := given.Add(time.Hour), time.Now().Add(time.Hour)
+	for name, c := range map[string]struct {
+		r    grants.Record
+		want time.Time
+	}{
+		"active":  {grants.Record{ChangedAt: given, ExpiresAt: &never}, given},
+		"expired": {grants.Record{ChangedAt: given, ExpiresAt: &later}, later},
+		"revoked": {grants.Record{ChangedAt: given, ExpiresAt: &never, RevokedAt: &later}, later},
+	} {
+		if got := changedAt(c.r); !got.Equal(c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
 }

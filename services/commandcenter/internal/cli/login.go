@@ -145,11 +145,16 @@ the next ` + "`commandcenter login`" + `, not even the owner on the machine of t
 			if err != nil {
 				return err
 			}
+			was := s.LoggedIn()
 			if err := s.Logout(cmd.Context()); err != nil {
 				return fmt.Errorf("the tokens are forgotten here, but the server was not told: %w", err)
 			}
 			if e.json {
-				e.print(e.Out, map[string]any{"server": s.Server(), "logged_out": true})
+				e.print(e.Out, map[string]any{"server": s.Server(), "logged_out": true, "was_logged_in": was})
+				return nil
+			}
+			if !was {
+				e.line("Nobody was logged in at %s, and nobody is until `commandcenter login`.", s.Server())
 				return nil
 			}
 			e.line("Logged out of %s. `commandcenter login` logs in again.", s.Server())

@@ -219,6 +219,9 @@ func TestWhoHasLoggedOutStaysOut(t *testing.T) {
 	srv := newServer(t)
 	local := func() (string, string, error) { return "owner@example.org", "right", nil }
 	s := srv.session(t, Config{Local: local})
+	if s.LoggedIn() {
+		t.Error("logged in before any login")
+	}
 	if err := s.Logout(t.Context()); err != nil || srv.generated.Load() != 0 {
 		t.Fatalf("logged in %d times in order to log out, %v", srv.generated.Load(), err)
 	}
@@ -234,7 +237,7 @@ func TestWhoHasLoggedOutStaysOut(t *testing.T) {
 	if err := s.Login(t.Context(), "owner@example.org", "right"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := me(t, again()); err != nil {
+	if _, err := me(t, again()); err != nil || !again().LoggedIn() {
 		t.Fatalf("after a login: %v", err)
 	}
 	if err := s.Logout(t.Context()); err != nil {

@@ -182,6 +182,13 @@ func (s *Session) Logout(ctx context.Context) error {
 	return errors.Join(err, s.update(ctx, func(c *Credentials) error { *c = Credentials{LoggedOut: true}; return nil }))
 }
 
+// LoggedIn reports whether tokens of a login are kept here, good or not.
+func (s *Session) LoggedIn() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.creds.AccessToken != "" || s.creds.RefreshToken != ""
+}
+
 // ByToken says that a token was given in the settings, which goes before any login.
 func (s *Session) ByToken() bool { return s.cfg.Token != "" }
 
