@@ -58,6 +58,7 @@ type Key struct {
 	Prefix    string
 	Scopes    []string
 	CreatedBy int64
+	Session   string // of who makes it, while it is made; it is not kept
 	CreatedAt time.Time
 	Expires   *time.Time // nil: by itself never
 	LastUsed  *time.Time

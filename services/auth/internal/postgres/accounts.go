@@ -146,6 +146,15 @@ func (s Keys) DeleteAccount(ctx context.Context, p tenant.Project, by, id int64)
 
 // deleteAccount returns how many keys of the account it ended.
 func deleteAccount(ctx context.Context, tx *sqlx.Tx, p tenant.Project, id int64) (ended int, err error) {
+	// Locked before its keys are looked for: one that is being made would otherwise go
+	// with the account, and nobody would say so.
+	const lock = `SELECT account_id FROM service_accounts WHERE project_id = $1 AND account_id = $2 FOR UPDATE`
+	var locked int64
+	if err := tx.GetContext(ctx, &locked, lock, int64(p), id); pg.NoRows(err) {
+		return 0, key.ErrUnknownAccount
+	} else if err != nil {
+		return 0, fmt.Errorf("lock service account: %w", err)
+	}
 	const end = `
 			DELETE FROM api_keys k WHERE k.project_id = $1 AND k.account_id = $2 RETURNING ` + columnsOfKey
 	var keys []apiKeyRow

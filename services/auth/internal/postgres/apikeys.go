@@ -77,6 +77,9 @@ func room(ctx context.Context, tx *sqlx.Tx, k key.Key, ends uuid.UUID) error {
 		if err := adminNow(ctx, tx, k.Project, k.CreatedBy); err != nil {
 			return err
 		}
+		if err := sessionNow(ctx, tx, k.Session, k.CreatedAt); err != nil {
+			return err
+		}
 		lock, holder = `SELECT account_id FROM service_accounts WHERE account_id = $1 AND project_id = $2 FOR UPDATE`, k.Holder.Account
 	}
 	var id int64
@@ -84,6 +87,11 @@ func room(ctx context.Context, tx *sqlx.Tx, k key.Key, ends uuid.UUID) error {
 		return key.ErrUnknownAccount
 	} else if err != nil {
 		return fmt.Errorf("lock the holder: %w", err)
+	}
+	if k.Holder.Account == 0 { // in this order, as whoever ends all sessions of an account
+		if err := sessionNow(ctx, tx, k.Session, k.CreatedAt); err != nil {
+			return err
+		}
 	}
 	const count = `
 		SELECT count(*) FROM api_keys

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -9,7 +10,10 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 
+	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
+	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/key"
@@ -113,5 +117,38 @@ func TestAnEndedAccountTakesItsKeysAndSaysSo(t *testing.T) {
 	}
 	if a, err := w.store.AccountAccess(w.ctx(), account, p); err != nil || a.Active {
 		t.Errorf("its standing: %+v, %v", a, err)
+	}
+}
+
+// A key that is being made when its account is deleted is one that others may have
+// heard of: it is said to have ended like all others.
+func TestAKeyThatIsMadeWhileItsAccountIsDeletedIsSaidToHaveEnded(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u, p := w.person("a@example.org")
+	account := w.account(p)
+	admin, deleted := pgtest.Admin(t, w.db), make(chan error, 1)
+	w.must(w.db.InTenant(w.ctx(), p, func(ctx context.Context, _ *sqlx.Tx) error {
+		k := key.Key{
+			ID: uuid.New(), Project: p, Holder: key.Holder{Account: account}, Name: "late", Prefix: "abcdefgh", Scopes: []string{"*:read"}, CreatedBy: u.ID, CreatedAt: monday,
+		}
+		hash := sha256.Sum256(k.ID[:])
+		if err := w.keys().Add(ctx, k, hash[:]); err != nil {
+			return err
+		}
+		go func() { deleted <- w.keys().DeleteAccount(w.ctx(), p, u.ID, account) }()
+		for deadline := time.Now().Add(bustest.Patience); ; {
+			var waits bool
+			const q = `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`
+			if err := admin.GetContext(ctx, &waits, q); err != nil || waits {
+				return err
+			} else if time.Now().After(deadline) {
+				return errors.New("the deletion does not wait")
+			}
+		}
+	}))
+	w.must(<-deleted)
+	if got := w.facts(); !slices.Contains(got, "evt."+p.Token()+".auth.key.revoked.v1") {
+		t.Errorf("said %v", got)
 	}
 }

@@ -73,6 +73,9 @@ func (s Invitations) Create(ctx context.Context, inv invitation.Invitation, key 
 		if !who.may(string(inv.Role)) {
 			return project.ErrForbidden
 		}
+		if err := sessionNow(ctx, tx, inv.Session, inv.CreatedAt); err != nil {
+			return err
+		}
 		inv.Inviter = who.Inviter
 		if inv.Email != nil {
 			const q = `

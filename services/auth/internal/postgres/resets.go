@@ -39,6 +39,9 @@ func (s Resets) Issue(ctx context.Context, d reset.Draft) (user.User, error) {
 		if row, err = lockUser(ctx, tx, d.UserID); err != nil {
 			return err
 		}
+		if err := sessionNow(ctx, tx, d.Session, d.CreatedAt); err != nil {
+			return err
+		}
 		if !row.Active {
 			return reset.ErrInactive
 		}

@@ -70,7 +70,13 @@ type Values struct {
 	Path   []string // in the order of the path's segments, unescaped
 	Query  url.Values
 	Header http.Header
+	// Secure says that the call came over TLS: of a cookie that has a twin with the
+	// prefix __Host-, that one alone is looked at, since any server of the domain may
+	// have set the other.
+	Secure bool
 }
+
+const hostPrefix = "__Host-"
 
 // Parameters checks the raw parameters and appends them as members of a JSON
 // object, without the braces. The second result lists what is wrong; the bytes
@@ -81,6 +87,9 @@ func (o *Operation) Parameters(dst []byte, v Values) ([]byte, []errs.Field) {
 	for i := range o.params {
 		p := &o.params[i]
 		raw, sent := p.find(v)
+		if p.in == openapi3.ParameterInCookie && v.Secure && o.takesCookie(hostPrefix+p.name) {
+			continue
+		}
 		at := loc{up: &loc{name: p.in}, name: p.name}
 		if !sent {
 			if p.required {
@@ -113,6 +122,10 @@ func (o *Operation) Parameters(dst []byte, v Values) ([]byte, []errs.Field) {
 		o.foreign(v.Query, &f)
 	}
 	return dst, f.list
+}
+
+func (o *Operation) takesCookie(name string) bool {
+	return slices.ContainsFunc(o.params, func(p param) bool { return p.in == openapi3.ParameterInCookie && p.name == name })
 }
 
 // foreign refuses the query parameters that the operation does not have.

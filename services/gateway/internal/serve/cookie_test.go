@@ -95,6 +95,12 @@ func TestOverTLSACookieIsTheOneForTLS(t *testing.T) {
 	if got := tls.call("GET", "/api/v1/knowledge/categories", "", with("Cookie", "cc_session=ccs_stranger; __Host-cc_session="+ownersCookie)); got.status != 200 {
 		t.Errorf("beside another: %d", got.status)
 	}
+	// Nor is it handed on to who takes cookies as parameters: it would say that whoever
+	// comes back from the provider is somebody else already.
+	tls.call("GET", "/api/v1/auth/oidc/callback?code=c&state=s", "", with("Cookie", "cc_session=ccs_stranger; cc_signon=theirs; __Host-cc_signon=flow"))
+	if got := tls.bus.last(t).payload; !sameJSON(got, `{"code":"c","state":"s","__Host-cc_signon":"flow"}`) {
+		t.Errorf("passed on %s", got)
+	}
 	for w, want := range map[*world][2]string{
 		tls:         {"__Host-cc_session=x; Path=/; Max-Age=60; HttpOnly; Secure; SameSite=Lax", "__Host-cc_session=y; Path=/; HttpOnly; Secure"},
 		newWorld(t): {"cc_session=x; Path=/; Max-Age=60; HttpOnly; SameSite=Lax", "__Host-cc_session=y; Path=/; HttpOnly; Secure"},

@@ -63,7 +63,7 @@ func (s *Edge) take(c echo.Context, op *contract.Operation, who tenant.Identity,
 	if err != nil {
 		return err
 	}
-	params, faults := op.Parameters(make([]byte, 0, 128), contract.Values{Path: path, Query: query, Header: r.Header})
+	params, faults := op.Parameters(make([]byte, 0, 128), contract.Values{Path: path, Query: query, Header: r.Header, Secure: s.overTLS(r)})
 	if len(faults) > 0 {
 		return invalid(faults)
 	}

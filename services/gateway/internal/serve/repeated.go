@@ -30,7 +30,7 @@ func (s *Edge) repeated(r *http.Request, k *call, op *contract.Operation, path [
 	if form, _, err := s.form(r, op); err != nil || form != contract.NoBody {
 		return nil
 	}
-	params, faults := op.Parameters(make([]byte, 0, 128), contract.Values{Path: path, Query: r.URL.Query(), Header: r.Header})
+	params, faults := op.Parameters(make([]byte, 0, 128), contract.Values{Path: path, Query: r.URL.Query(), Header: r.Header, Secure: s.overTLS(r)})
 	if len(faults) > 0 {
 		return nil
 	}
