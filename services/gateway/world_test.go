@@ -136,7 +136,7 @@ func (w *world) serveKnowledge(db *pg.DB) {
 	w.Run(s)
 }
 
-const knowledgeSettings = `{"embedding_model":null,"default_model":"d","models":["d"]}`
+const knowledgeSettings = `{"embedding_model":null,"default_model":"d","models":["d"],"mode":null,"alpha":0.7,"fusion":"rrf","languages":["en","de"],"known_languages":["en","de"],"effective":{"mode":"hybrid","alpha":0.7,"fusion":"rrf","languages":["en","de"]}}`
 
 // reply is an answer made of text.
 type reply struct {
@@ -180,7 +180,7 @@ const (
 	project = `"id":1,"name":"p","owner":"o","description":null,"role":"owner","created_at":"2026-01-02T03:04:05Z","updated_at":null`
 	user    = `{"id":1,"email":"a@b.io","full_name":null,"is_active":true,"is_superuser":false,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 	upload  = `{"id":1,"filename":"a.md","category":"c","repository_id":null,"collection":"default","chunks_added":2,"file_size":3,"status":"success","state":"indexing","version":1,"job_id":"j1"}`
-	doc     = `{"id":1,"title":"t","filename":"a.md","category":"c","collection":"default","repository_id":null,"technology_id":null,"content_type":"text/markdown","file_size":3,"sha256":"00","version":1,"state":"indexed","error":null,"chunks":2,"chunks_embedded":2,"job_id":null,"created_by":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+	doc     = `{"id":1,"title":"t","filename":"a.md","category":"c","collection":"default","repository_id":null,"technology_id":null,"text_language":null,"content_type":"text/markdown","file_size":3,"sha256":"00","version":1,"state":"indexed","error":null,"chunks":2,"chunks_embedded":2,"job_id":null,"created_by":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 	token   = `{"access_token":"a","refresh_token":"r","token_type":"bearer","expires_in":900}`
 	stats   = `{"repository_id":null,"collection":"default","vector_db":{"total_chunks":1,"categories":{"c":1},"embedding_model":"m","backend":"memory","collection_name":"default","embedding_dimension":384,"embedded_chunks":1,"db_path":null},"database":{"total_entries":1,"categories":{}},"embedding_model":"m"}`
 )

@@ -54,6 +54,7 @@ func (h *housekeeper) Start(ctx context.Context) error {
 // Stop waits for a running round, which it cuts short.
 func (h *housekeeper) Stop(ctx context.Context) error {
 	h.stop()
+	h.library.Close()
 	select {
 	case <-h.done:
 		return nil

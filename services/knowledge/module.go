@@ -50,7 +50,7 @@ var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations"}
 
 // Portable is what becomes of the service's tables when a project is exported.
 var Portable = portable.Plan{
-	Schema: Migrations, Restored: []string{"documents"},
+	Schema: Migrations, Restored: []string{"documents", "search_settings"},
 	LeftOut: map[string]string{
 		"blobs":       "where the bytes of documents are here; the bytes go along as objects",
 		"chunks":      "made anew of the documents",
@@ -104,6 +104,13 @@ func New(d Deps, c Config) (*app.Module, error) {
 	models := encoder.NewModels(all, keeper.modelReady, log, encoder.Config{Advice: advice(c)})
 	store := postgres.New(d.DB, models.Vectors)
 	library := index.NewLibrary(store, index.Config{}, c.IndexMemoryMB<<20)
+	library.Renewed = func(p tenant.Project, took time.Duration, err error) {
+		if err != nil {
+			log.Warn("index.renewed", "project", p.Token(), "err", err)
+			return
+		}
+		log.Info("index.renewed", "project", p.Token(), "ms", took.Milliseconds())
+	}
 	keeper.store, keeper.library, keeper.models = store, library, models
 
 	intake := document.NewIntake(objects{d.Bus}, models, store, document.Config{
@@ -134,9 +141,9 @@ func New(d Deps, c Config) (*app.Module, error) {
 	checks := []app.Check{{Name: "knowledge.database", Check: d.DB.Ping}, {Name: "knowledge.model", Check: models.Check}}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Checks: checks})
 	(&serve.Handlers{
-		Intake: counted{intake, counts}, Library: store, Census: store, Search: searcher, Answers: answer.New(searcher, model, c.Answer.config(counts)), Models: models, Choice: store, State: store,
+		Intake: counted{intake, counts}, Library: store, Census: store, Search: searcher, Answers: answer.New(searcher, model, c.Answer.config(counts)), Models: models, Choice: store, Setting: store, State: store,
 	}).Register(server)
-	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable, Refers: postgres.Refers}, serve.Import(intake, store, time.Now)); err != nil {
+	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable, Refers: postgres.Refers}, serve.Import(intake, store, store, time.Now)); err != nil {
 		return nil, err
 	}
 	// Twice the workers of one process: the next job is there when one ends, and a
@@ -146,6 +153,13 @@ func New(d Deps, c Config) (*app.Module, error) {
 	work.Handle(postgres.ModelJob, func(context.Context, *jobs.Run) error {
 		keeper.wake()
 		return nil
+	})
+	work.Handle(postgres.SettingsJob, func(ctx context.Context, r *jobs.Run) error {
+		g, err := store.Generation(ctx, r.Job.Project)
+		if err != nil {
+			return err
+		}
+		return library.Refresh(ctx, r.Job.Project, g)
 	})
 	work.Handle(postgres.IndexJob, indexing(keeper.indexer, keeper.embedded))
 

@@ -57,6 +57,7 @@ that lead outside are left out; the summary names them with the reason.`,
 	fs := c.Flags()
 	fs.StringVar(&o.Category, "category", "", "category of everything (default: documentation or code, by the kind of file)")
 	fs.StringVar(&o.Collection, "collection", "", "collection to put it into (default: the server's)")
+	fs.StringVar(&o.Language, "language", "", "language of the texts, as ISO 639-1 has it (default: the server finds it out)")
 	fs.IntVarP(&o.Parallel, "parallel", "p", 4, "uploads at a time")
 	fs.BoolVar(&noWait, "no-wait", false, "do not wait until everything is indexed")
 	fs.BoolVar(&dryRun, "dry-run", false, "only list what would be uploaded")

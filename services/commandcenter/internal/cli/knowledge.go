@@ -18,9 +18,9 @@ import (
 func (e *env) knowledgeCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use:     "knowledge",
-		Short:   "The knowledge base of a project: import from other products",
-		Example: "  commandcenter knowledge import support_kb_export.zip\n  commandcenter knowledge import --chroma http://localhost:8000",
-	}, e.knowledgeImport())
+		Short:   "The knowledge base of a project: how it is searched, import from other products",
+		Example: "  commandcenter knowledge settings\n  commandcenter knowledge import support_kb_export.zip\n  commandcenter knowledge import --chroma http://localhost:8000",
+	}, e.knowledgeSettings(), e.knowledgeImport())
 }
 
 // importing is where a knowledge base is read from, and where it is put.

@@ -6,7 +6,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 	"github.com/vbauerster/mpb/v8"
 	"github.com/vbauerster/mpb/v8/decor"
@@ -210,13 +209,7 @@ of the instance.`,
 				return err
 			}
 			if len(args) > 0 {
-				u := client.KnowledgeSettingsUpdate{EmbeddingModel: &args[0]}
-				if args[0] == instance {
-					u.EmbeddingModel = nil
-				}
-				key := uuid.NewString()
-				resp, err := s.SetKnowledgeSettings(cmd.Context(), &client.SetKnowledgeSettingsParams{IdempotencyKey: &key}, u)
-				if _, err := client.Finish[client.KnowledgeSettings](cmd.Context(), s, resp, err); err != nil {
+				if _, err := e.setKnowledge(cmd.Context(), s, map[string]any{"embedding_model": orDefault(args[0])}); err != nil {
 					return err
 				}
 			}

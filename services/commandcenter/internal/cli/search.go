@@ -36,9 +36,9 @@ func (e *env) searchCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return e.search(cmd, strings.Join(args, " "), f) },
 	}
 	fs := c.Flags()
-	fs.StringVar(&f.mode, "mode", "", "hybrid, vector or keyword (default: hybrid)")
-	fs.Float64Var(&f.alpha, "alpha", 0, "weight of the vector leg in hybrid mode, 0 to 1 (default: as tuned)")
-	fs.StringVar(&f.fusion, "fusion", "", "how the legs are joined: convex or rrf (default: convex)")
+	fs.StringVar(&f.mode, "mode", "", "hybrid, vector or keyword (default: as the project has it, or else hybrid)")
+	fs.Float64Var(&f.alpha, "alpha", 0, "weight of the vector leg in hybrid mode, 0 to 1 (default: as the project has it, or else as tuned)")
+	fs.StringVar(&f.fusion, "fusion", "", "how the legs are joined: convex or rrf (default: as the project has it, or else convex)")
 	fs.IntVarP(&f.limit, "limit", "n", 5, "most results")
 	fs.StringVar(&f.category, "category", "", "only this category")
 	fs.StringVar(&f.collection, "collection", "", "only this collection")
@@ -124,11 +124,7 @@ func (e *env) search(cmd *cobra.Command, query string, f searchFlags) error {
 	}
 	// An answer with nothing in it does not say so either: here it is said to
 	// programs too, beside the answer.
-	if used := header.Get("CC-Search-Mode"); used != "" && used != f.mode && (f.mode != "" || used != "hybrid") {
-		why := header.Get("CC-Search-Degraded")
-		if why == "" {
-			why = "`commandcenter doctor` says why."
-		}
+	if why, used := header.Get("CC-Search-Degraded"), header.Get("CC-Search-Mode"); why != "" && used != f.mode {
 		fmt.Fprintf(e.Err, "Searched in mode %s: %s\n", used, oneLine(why)) //nolint:errcheck // only talk
 	}
 	if why := header.Get("CC-Search-Not-Reranked"); why != "" {

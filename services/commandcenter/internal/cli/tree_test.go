@@ -164,7 +164,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"operation list":   {code: exitUnavailable}, "operation show": {args: []string{"p1.auth.x"}, code: exitUnavailable}, "operation wait": {args: []string{"p1.auth.x", "--timeout", "1s"}, code: exitUnavailable},
 		"up": {code: exitInUse}, "serve": {args: []string{"gateway"}, code: exitInUse},
 		"models": {}, "models list": {}, "models pull": {args: []string{"no-such-model"}, code: exitNotFound}, "models verify": {args: []string{"no-such-model"}, code: exitNotFound}, "models use": {code: exitUnavailable},
-		"knowledge": {}, "knowledge import": {args: []string{old}, code: exitUnavailable},
+		"knowledge": {}, "knowledge settings": {args: []string{"--alpha", "0.5", "--languages", "default"}, code: exitUnavailable}, "knowledge import": {args: []string{old}, code: exitUnavailable},
 		"eval": {}, "eval run": {args: []string{"--questions", questions}, code: exitUnavailable}, "eval report": {args: []string{"--qrels", qrels, run}},
 		"migrate": {code: exitFailure},
 	}

@@ -234,6 +234,84 @@ func (e KnowledgeRetrievalMode) Valid() bool {
 	}
 }
 
+// Defines values for KnowledgeSettingsFusion.
+const (
+	KnowledgeSettingsFusionConvex KnowledgeSettingsFusion = "convex"
+	KnowledgeSettingsFusionRrf    KnowledgeSettingsFusion = "rrf"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeSettingsFusion enum.
+func (e KnowledgeSettingsFusion) Valid() bool {
+	switch e {
+	case KnowledgeSettingsFusionConvex:
+		return true
+	case KnowledgeSettingsFusionRrf:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KnowledgeSettingsMode.
+const (
+	KnowledgeSettingsModeHybrid  KnowledgeSettingsMode = "hybrid"
+	KnowledgeSettingsModeKeyword KnowledgeSettingsMode = "keyword"
+	KnowledgeSettingsModeVector  KnowledgeSettingsMode = "vector"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeSettingsMode enum.
+func (e KnowledgeSettingsMode) Valid() bool {
+	switch e {
+	case KnowledgeSettingsModeHybrid:
+		return true
+	case KnowledgeSettingsModeKeyword:
+		return true
+	case KnowledgeSettingsModeVector:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KnowledgeSettingsUpdateFusion.
+const (
+	KnowledgeSettingsUpdateFusionConvex KnowledgeSettingsUpdateFusion = "convex"
+	KnowledgeSettingsUpdateFusionRrf    KnowledgeSettingsUpdateFusion = "rrf"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeSettingsUpdateFusion enum.
+func (e KnowledgeSettingsUpdateFusion) Valid() bool {
+	switch e {
+	case KnowledgeSettingsUpdateFusionConvex:
+		return true
+	case KnowledgeSettingsUpdateFusionRrf:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KnowledgeSettingsUpdateMode.
+const (
+	KnowledgeSettingsUpdateModeHybrid  KnowledgeSettingsUpdateMode = "hybrid"
+	KnowledgeSettingsUpdateModeKeyword KnowledgeSettingsUpdateMode = "keyword"
+	KnowledgeSettingsUpdateModeVector  KnowledgeSettingsUpdateMode = "vector"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeSettingsUpdateMode enum.
+func (e KnowledgeSettingsUpdateMode) Valid() bool {
+	switch e {
+	case KnowledgeSettingsUpdateModeHybrid:
+		return true
+	case KnowledgeSettingsUpdateModeKeyword:
+		return true
+	case KnowledgeSettingsUpdateModeVector:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for KnowledgeUploadState.
 const (
 	KnowledgeUploadStateIndexed  KnowledgeUploadState = "indexed"
@@ -366,6 +444,66 @@ func (e ServiceAccountUpdateRole) Valid() bool {
 	case ServiceAccountUpdateRoleMember:
 		return true
 	case ServiceAccountUpdateRoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TextLanguage.
+const (
+	Ar TextLanguage = "ar"
+	Da TextLanguage = "da"
+	De TextLanguage = "de"
+	En TextLanguage = "en"
+	Es TextLanguage = "es"
+	Fi TextLanguage = "fi"
+	Fr TextLanguage = "fr"
+	Hu TextLanguage = "hu"
+	It TextLanguage = "it"
+	Nl TextLanguage = "nl"
+	No TextLanguage = "no"
+	Pt TextLanguage = "pt"
+	Ro TextLanguage = "ro"
+	Ru TextLanguage = "ru"
+	Sv TextLanguage = "sv"
+	Tr TextLanguage = "tr"
+)
+
+// Valid indicates whether the value is a known member of the TextLanguage enum.
+func (e TextLanguage) Valid() bool {
+	switch e {
+	case Ar:
+		return true
+	case Da:
+		return true
+	case De:
+		return true
+	case En:
+		return true
+	case Es:
+		return true
+	case Fi:
+		return true
+	case Fr:
+		return true
+	case Hu:
+		return true
+	case It:
+		return true
+	case Nl:
+		return true
+	case No:
+		return true
+	case Pt:
+		return true
+	case Ro:
+		return true
+	case Ru:
+		return true
+	case Sv:
+		return true
+	case Tr:
 		return true
 	default:
 		return false
@@ -867,9 +1005,12 @@ type Document struct {
 	Sha256         string        `json:"sha256"`
 	State          DocumentState `json:"state"`
 	TechnologyId   *int64        `json:"technology_id"`
-	Title          string        `json:"title"`
-	UpdatedAt      time.Time     `json:"updated_at"`
-	Version        int           `json:"version"`
+
+	// TextLanguage As declared; null where it is found out
+	TextLanguage *string   `json:"text_language"`
+	Title        string    `json:"title"`
+	UpdatedAt    time.Time `json:"updated_at"`
+	Version      int       `json:"version"`
 }
 
 // DocumentState defines model for Document.State.
@@ -1377,21 +1518,67 @@ type KnowledgeSearchResult struct {
 
 // KnowledgeSettings defines model for KnowledgeSettings.
 type KnowledgeSettings struct {
+	// Alpha Weight of the vector leg in hybrid mode; null follows the instance
+	Alpha *float64 `json:"alpha"`
+
 	// DefaultModel That of the instance
 	DefaultModel string `json:"default_model"`
 
+	// Effective What holds for a search that says nothing.
+	Effective KnowledgeSettingsInForce `json:"effective"`
+
 	// EmbeddingModel What the project has chosen; null follows the instance
 	EmbeddingModel *string `json:"embedding_model"`
+
+	// Fusion How the legs are joined; null follows the instance
+	Fusion *KnowledgeSettingsFusion `json:"fusion"`
+
+	// KnownLanguages Those whose words have stems and stop words here
+	KnownLanguages []string `json:"known_languages"`
+
+	// Languages The languages of texts (ISO 639-1), the usual one first; each document tells which of them is its own. null is English
+	Languages *[]string `json:"languages"`
+
+	// Mode Which legs searches use that do not say; null follows the instance
+	Mode *KnowledgeSettingsMode `json:"mode"`
 
 	// Models What may be chosen
 	Models []string `json:"models"`
 }
 
+// KnowledgeSettingsFusion How the legs are joined; null follows the instance
+type KnowledgeSettingsFusion string
+
+// KnowledgeSettingsMode Which legs searches use that do not say; null follows the instance
+type KnowledgeSettingsMode string
+
+// KnowledgeSettingsInForce What holds for a search that says nothing.
+type KnowledgeSettingsInForce struct {
+	Alpha     float64  `json:"alpha"`
+	Fusion    string   `json:"fusion"`
+	Languages []string `json:"languages"`
+	Mode      string   `json:"mode"`
+}
+
 // KnowledgeSettingsUpdate defines model for KnowledgeSettingsUpdate.
 type KnowledgeSettingsUpdate struct {
+	// Alpha Example: 0.6
+	Alpha *float64 `json:"alpha,omitempty"`
+
 	// EmbeddingModel Example: bge-small-en-v1.5
-	EmbeddingModel *string `json:"embedding_model"`
+	EmbeddingModel *string                        `json:"embedding_model,omitempty"`
+	Fusion         *KnowledgeSettingsUpdateFusion `json:"fusion,omitempty"`
+
+	// Languages Example: ["en","de"]
+	Languages *[]TextLanguage              `json:"languages,omitempty"`
+	Mode      *KnowledgeSettingsUpdateMode `json:"mode,omitempty"`
 }
+
+// KnowledgeSettingsUpdateFusion defines model for KnowledgeSettingsUpdate.Fusion.
+type KnowledgeSettingsUpdateFusion string
+
+// KnowledgeSettingsUpdateMode defines model for KnowledgeSettingsUpdate.Mode.
+type KnowledgeSettingsUpdateMode string
 
 // KnowledgeSource defines model for KnowledgeSource.
 type KnowledgeSource struct {
@@ -1869,8 +2056,14 @@ type TextDocument struct {
 	// SourceFile Name under which it is replaced; its extension chooses the format, Markdown without one
 	SourceFile   *string `json:"source_file,omitempty"`
 	TechnologyId *int64  `json:"technology_id,omitempty"`
+
+	// TextLanguage Language of the text, as ISO 639-1 has it, one of known_languages of the settings; null has it found out by the text
+	TextLanguage *string `json:"text_language,omitempty"`
 	Title        string  `json:"title"`
 }
+
+// TextLanguage A language of texts, as ISO 639-1 has it.
+type TextLanguage string
 
 // Token defines model for Token.
 type Token struct {
@@ -2597,7 +2790,10 @@ type AddDocumentMultipartBody struct {
 	File         openapi_types.File `json:"file"`
 	RepositoryId *int               `json:"repository_id,omitempty"`
 	TechnologyId *int               `json:"technology_id,omitempty"`
-	Title        *string            `json:"title,omitempty"`
+
+	// TextLanguage Language of the text, as ISO 639-1 has it, one of known_languages of the settings; null has it found out by the text
+	TextLanguage *string `json:"text_language,omitempty"`
+	Title        *string `json:"title,omitempty"`
 }
 
 // AddDocumentParams defines parameters for AddDocument.
@@ -2668,13 +2864,13 @@ type QueryKnowledgeBaseParams struct {
 	// Collection Only this collection. Without it, the whole project.
 	Collection *Collection `form:"collection,omitempty" json:"collection,omitempty"`
 
-	// Mode Which legs to use.
+	// Mode Which legs to use. Without it the setting of the project is used, hybrid where it has none.
 	Mode *QueryKnowledgeBaseParamsMode `form:"mode,omitempty" json:"mode,omitempty"`
 
-	// Alpha Weight of the vector leg in hybrid mode, 0 to 1. Without it the tuned default of the instance is used.
+	// Alpha Weight of the vector leg in hybrid mode, 0 to 1. Without it the setting of the project is used, or else the tuned default of the instance.
 	Alpha *float64 `form:"alpha,omitempty" json:"alpha,omitempty"`
 
-	// Fusion How the legs are joined, as a convex combination of normalised scores or by reciprocal rank. Without it the setting of the instance is used.
+	// Fusion How the legs are joined, as a convex combination of normalised scores or by reciprocal rank. Without it the setting of the project is used, or else that of the instance.
 	Fusion *QueryKnowledgeBaseParamsFusion `form:"fusion,omitempty" json:"fusion,omitempty"`
 
 	// Offset How many of the best results to leave out.
@@ -4082,25 +4278,31 @@ type ClientInterface interface {
 	// Corresponds with POST /api/v1/knowledge/query (the `QueryKnowledgeBase` operationId).
 	QueryKnowledgeBase(ctx context.Context, params *QueryKnowledgeBaseParams, body QueryKnowledgeBaseJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// GetKnowledgeSettings The embedding model of the project, and those that it may choose
+	// GetKnowledgeSettings How the project is searched, and by which embedding model
 	//
 	// Corresponds with GET /api/v1/knowledge/settings (the `GetKnowledgeSettings` operationId).
 	GetKnowledgeSettings(ctx context.Context, params *GetKnowledgeSettingsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SetKnowledgeSettingsWithBody Choose the embedding model of the project
+	// SetKnowledgeSettingsWithBody Set how the project is searched, and by which embedding model
 	//
-	// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
-	// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+	// What is left out stays as it is; null follows the instance. `mode`, `alpha` and `fusion` hold for searches that do not say otherwise, from the next one on.
+	//
+	// Of another embedding model every chunk gets a vector in the background. Searches use the model of before until all have one, and then the new one, in one
+	// step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
+	// until then; the header `CC-Search-Languages` of a search tells by which it went.
 	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/v1/knowledge/settings (the `SetKnowledgeSettings` operationId).
 	SetKnowledgeSettingsWithBody(ctx context.Context, params *SetKnowledgeSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
 
-	// SetKnowledgeSettings Choose the embedding model of the project
+	// SetKnowledgeSettings Set how the project is searched, and by which embedding model
 	//
-	// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
-	// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+	// What is left out stays as it is; null follows the instance. `mode`, `alpha` and `fusion` hold for searches that do not say otherwise, from the next one on.
+	//
+	// Of another embedding model every chunk gets a vector in the background. Searches use the model of before until all have one, and then the new one, in one
+	// step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
+	// until then; the header `CC-Search-Languages` of a search tells by which it went.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -6007,7 +6209,7 @@ func (c *Client) QueryKnowledgeBase(ctx context.Context, params *QueryKnowledgeB
 	return c.Client.Do(req)
 }
 
-// GetKnowledgeSettings The embedding model of the project, and those that it may choose
+// GetKnowledgeSettings How the project is searched, and by which embedding model
 //
 // Corresponds with GET /api/v1/knowledge/settings (the `GetKnowledgeSettings` operationId).
 func (c *Client) GetKnowledgeSettings(ctx context.Context, params *GetKnowledgeSettingsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -6022,10 +6224,13 @@ func (c *Client) GetKnowledgeSettings(ctx context.Context, params *GetKnowledgeS
 	return c.Client.Do(req)
 }
 
-// SetKnowledgeSettingsWithBody Choose the embedding model of the project
+// SetKnowledgeSettingsWithBody Set how the project is searched, and by which embedding model
 //
-// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
-// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+// What is left out stays as it is; null follows the instance. `mode`, `alpha` and `fusion` hold for searches that do not say otherwise, from the next one on.
+//
+// Of another embedding model every chunk gets a vector in the background. Searches use the model of before until all have one, and then the new one, in one
+// step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
+// until then; the header `CC-Search-Languages` of a search tells by which it went.
 //
 // Takes any type of body and a specified content type.
 //
@@ -6042,10 +6247,13 @@ func (c *Client) SetKnowledgeSettingsWithBody(ctx context.Context, params *SetKn
 	return c.Client.Do(req)
 }
 
-// SetKnowledgeSettings Choose the embedding model of the project
+// SetKnowledgeSettings Set how the project is searched, and by which embedding model
 //
-// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
-// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+// What is left out stays as it is; null follows the instance. `mode`, `alpha` and `fusion` hold for searches that do not say otherwise, from the next one on.
+//
+// Of another embedding model every chunk gets a vector in the background. Searches use the model of before until all have one, and then the new one, in one
+// step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
+// until then; the header `CC-Search-Languages` of a search tells by which it went.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -14470,27 +14678,33 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with POST /api/v1/knowledge/query (the `QueryKnowledgeBase` operationId).
 	QueryKnowledgeBaseWithResponse(ctx context.Context, params *QueryKnowledgeBaseParams, body QueryKnowledgeBaseJSONRequestBody, reqEditors ...RequestEditorFn) (*QueryKnowledgeBaseResponse, error)
 
-	// GetKnowledgeSettingsWithResponse The embedding model of the project, and those that it may choose
+	// GetKnowledgeSettingsWithResponse How the project is searched, and by which embedding model
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with GET /api/v1/knowledge/settings (the `GetKnowledgeSettings` operationId).
 	GetKnowledgeSettingsWithResponse(ctx context.Context, params *GetKnowledgeSettingsParams, reqEditors ...RequestEditorFn) (*GetKnowledgeSettingsResponse, error)
 
-	// SetKnowledgeSettingsWithBodyWithResponse Choose the embedding model of the project
+	// SetKnowledgeSettingsWithBodyWithResponse Set how the project is searched, and by which embedding model
 	//
-	// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
-	// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+	// What is left out stays as it is; null follows the instance. `mode`, `alpha` and `fusion` hold for searches that do not say otherwise, from the next one on.
+	//
+	// Of another embedding model every chunk gets a vector in the background. Searches use the model of before until all have one, and then the new one, in one
+	// step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
+	// until then; the header `CC-Search-Languages` of a search tells by which it went.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/v1/knowledge/settings (the `SetKnowledgeSettings` operationId).
 	SetKnowledgeSettingsWithBodyWithResponse(ctx context.Context, params *SetKnowledgeSettingsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*SetKnowledgeSettingsResponse, error)
 
-	// SetKnowledgeSettingsWithResponse Choose the embedding model of the project
+	// SetKnowledgeSettingsWithResponse Set how the project is searched, and by which embedding model
 	//
-	// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
-	// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+	// What is left out stays as it is; null follows the instance. `mode`, `alpha` and `fusion` hold for searches that do not say otherwise, from the next one on.
+	//
+	// Of another embedding model every chunk gets a vector in the background. Searches use the model of before until all have one, and then the new one, in one
+	// step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
+	// until then; the header `CC-Search-Languages` of a search tells by which it went.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -19116,6 +19330,7 @@ func (r WatchDocumentResponse) ContentType() string {
 type QueryKnowledgeBaseResponse200Headers struct {
 	CCIndexGeneration   *int64
 	CCSearchDegraded    *string
+	CCSearchLanguages   *string
 	CCSearchMode        *string
 	CCSearchNotReranked *string
 	CCSearchQuery       *string
@@ -23626,7 +23841,7 @@ func (c *ClientWithResponses) QueryKnowledgeBaseWithResponse(ctx context.Context
 	return ParseQueryKnowledgeBaseResponse(rsp)
 }
 
-// GetKnowledgeSettingsWithResponse The embedding model of the project, and those that it may choose
+// GetKnowledgeSettingsWithResponse How the project is searched, and by which embedding model
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -23639,10 +23854,13 @@ func (c *ClientWithResponses) GetKnowledgeSettingsWithResponse(ctx context.Conte
 	return ParseGetKnowledgeSettingsResponse(rsp)
 }
 
-// SetKnowledgeSettingsWithBodyWithResponse Choose the embedding model of the project
+// SetKnowledgeSettingsWithBodyWithResponse Set how the project is searched, and by which embedding model
 //
-// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
-// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+// What is left out stays as it is; null follows the instance. `mode`, `alpha` and `fusion` hold for searches that do not say otherwise, from the next one on.
+//
+// Of another embedding model every chunk gets a vector in the background. Searches use the model of before until all have one, and then the new one, in one
+// step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
+// until then; the header `CC-Search-Languages` of a search tells by which it went.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -23655,10 +23873,13 @@ func (c *ClientWithResponses) SetKnowledgeSettingsWithBodyWithResponse(ctx conte
 	return ParseSetKnowledgeSettingsResponse(rsp)
 }
 
-// SetKnowledgeSettingsWithResponse Choose the embedding model of the project
+// SetKnowledgeSettingsWithResponse Set how the project is searched, and by which embedding model
 //
-// Every chunk gets a vector of the model in the background. Searches use the model of before until all have one, and then the new one, in one step;
-// `getKnowledgeStatistics` tells how far that is. null follows the instance.
+// What is left out stays as it is; null follows the instance. `mode`, `alpha` and `fusion` hold for searches that do not say otherwise, from the next one on.
+//
+// Of another embedding model every chunk gets a vector in the background. Searches use the model of before until all have one, and then the new one, in one
+// step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
+// until then; the header `CC-Search-Languages` of a search tells by which it went.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -28509,6 +28730,13 @@ func ParseQueryKnowledgeBaseResponse(rsp *http.Response) (*QueryKnowledgeBaseRes
 				return nil, err
 			}
 			headers.CCSearchDegraded = &value
+		}
+		if values := rsp.Header.Values("CC-Search-Languages"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Search-Languages", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCSearchLanguages = &value
 		}
 		if values := rsp.Header.Values("CC-Search-Mode"); len(values) > 0 {
 			var value string

@@ -23,6 +23,7 @@ import (
 // Options of an upload.
 type Options struct {
 	Parallel   int    // uploads at a time; below 1 means 4
+	Language   string // of the texts, as ISO 639-1 has it; "" has the server find it out
 	Category   string // "" takes that of the kind of file
 	Collection string // "" leaves it to the server
 	Wait       bool   // until everything is indexed
@@ -252,6 +253,9 @@ func (u *uploader) form(f File) (formBody, string, error) {
 	fields := [][2]string{{"category", category}}
 	if to := cmp.Or(f.Collection, u.opts.Collection); to != "" {
 		fields = append(fields, [2]string{"collection", to})
+	}
+	if u.opts.Language != "" {
+		fields = append(fields, [2]string{"text_language", u.opts.Language})
 	}
 	if f.Title != "" {
 		fields = append(fields, [2]string{"title", f.Title})

@@ -555,7 +555,7 @@ func sample(operation string) *bus.Answer {
 	case "listCollections", "listCategories":
 		body = `["default"]`
 	case "getKnowledgeSettings", "setKnowledgeSettings":
-		body = `{"embedding_model":"m","default_model":"d","models":["d","m"]}`
+		body = `{"embedding_model":"m","default_model":"d","models":["d","m"],"mode":null,"alpha":0.7,"fusion":"rrf","languages":["en","de"],"known_languages":["en","de"],"effective":{"mode":"hybrid","alpha":0.7,"fusion":"rrf","languages":["en","de"]}}`
 	case "listEventSchemas":
 		body = `{"items":[],"total":0}`
 	case "registerEventSchema", "getEventSchema":
@@ -608,7 +608,7 @@ const (
 )
 
 func document(state string) string {
-	return `{"id":1,"title":"t","filename":"a.md","category":"c","collection":"default","repository_id":null,"technology_id":null,"content_type":"text/markdown","file_size":3,"sha256":"00","version":1,"state":"` + state +
+	return `{"id":1,"title":"t","filename":"a.md","category":"c","collection":"default","repository_id":null,"technology_id":null,"text_language":null,"content_type":"text/markdown","file_size":3,"sha256":"00","version":1,"state":"` + state +
 		`","error":null,"chunks":2,"chunks_embedded":1,"job_id":"j1","created_by":"a@b.io","created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/chunk"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/extract"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/terms"
 )
 
 // State is how far a document is.
@@ -56,34 +57,37 @@ func (b Blob) Stored() bool { return b.Name != "" }
 
 // Document is a document as it is kept.
 type Document struct {
-	ID          int64
-	Project     tenant.Project
-	Collection  string
-	Source      string // name under which it is replaced: a file name or path
-	Title       string
-	Titled      bool // the title was given with the document, not found in it
-	Category    string
-	Repository  int64 // 0: none
-	Technology  int64 // 0: none
-	Format      extract.Format
-	ContentType string
-	Size        int64
-	SHA256      string
-	Version     int // from 1, rises with every change of content
-	State       State
-	Extracted   bool // its chunks are those of this version
-	Reason      string
-	Error       string
-	Chunks      int
-	Embedded    int    // chunks that have a vector of the model below, or of the one at work
-	Model       string // that made the vectors of all chunks; "" while there are none
-	Job         uuid.UUID
-	Operation   uuid.UUID // of the call that is answered when the text is extracted; only on the way in
-	Generation  int64     // of the project when it last changed
-	CreatedBy   int64     // user; 0 for a service
-	Principal   string
-	CreatedAt   time.Time
-	UpdatedAt   time.Time
+	ID         int64
+	Project    tenant.Project
+	Collection string
+	Source     string // name under which it is replaced: a file name or path
+	Title      string
+	Titled     bool // the title was given with the document, not found in it
+	Category   string
+	Repository int64 // 0: none
+	Technology int64 // 0: none
+	Format     extract.Format
+	// TextLanguage is the language of the text, as it was declared; "" has it found
+	// out.
+	TextLanguage string
+	ContentType  string
+	Size         int64
+	SHA256       string
+	Version      int // from 1, rises with every change of content
+	State        State
+	Extracted    bool // its chunks are those of this version
+	Reason       string
+	Error        string
+	Chunks       int
+	Embedded     int    // chunks that have a vector of the model below, or of the one at work
+	Model        string // that made the vectors of all chunks; "" while there are none
+	Job          uuid.UUID
+	Operation    uuid.UUID // of the call that is answered when the text is extracted; only on the way in
+	Generation   int64     // of the project when it last changed
+	CreatedBy    int64     // user; 0 for a service
+	Principal    string
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
 }
 
 // Page is a part of a list.
@@ -125,10 +129,12 @@ type Submission struct {
 	Repository  int64
 	Technology  int64
 	ContentType string // as declared; "" unknown
-	CreatedBy   int64
-	Principal   string
-	Operation   uuid.UUID // of the call
-	Blob        Blob
+	// TextLanguage is the language of the text, as ISO 639-1 has it; "" unknown.
+	TextLanguage string
+	CreatedBy    int64
+	Principal    string
+	Operation    uuid.UUID // of the call
+	Blob         Blob
 }
 
 // check validates s and fills in what follows from the rest.
@@ -168,6 +174,9 @@ func (s *Submission) check() error {
 	if s.Technology < 0 {
 		return errs.InvalidField("greater_than", "technology_id must be above 0", "body", "technology_id")
 	}
+	if _, known := terms.ParseLanguage(s.TextLanguage); s.TextLanguage != "" && !known {
+		return errs.InvalidField("enum", "text_language must be one of "+fmt.Sprint(terms.Languages()), "body", "text_language")
+	}
 	return nil
 }
 
@@ -193,7 +202,8 @@ func cleanName(s string) string {
 // is how it is tried again.
 func (d Document) Same(n Document) bool {
 	return d.SHA256 == n.SHA256 && d.State != Failed && d.Reason == "" && d.Category == n.Category && d.Technology == n.Technology && d.Repository == n.Repository &&
-		d.Titled == n.Titled && (!n.Titled || d.Title == n.Title) && d.Format == n.Format
+		d.Titled == n.Titled && (!n.Titled || d.Title == n.Title) && d.Format == n.Format &&
+		d.TextLanguage == n.TextLanguage
 }
 
 // MayDelete reports whether the caller may delete d: whoever added it, an

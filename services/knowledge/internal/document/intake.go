@@ -193,7 +193,7 @@ func plan(s Submission, data []byte) (Document, error) {
 	return Document{
 		Project: s.Project, Collection: s.Collection, Source: s.Source, Title: title, Titled: s.Title != "", Category: s.Category,
 		Repository: s.Repository, Technology: s.Technology, Format: f, ContentType: f.ContentType(), Size: s.Blob.Size, SHA256: s.Blob.SHA256,
-		State: Indexing, CreatedBy: s.CreatedBy, Principal: s.Principal, Operation: s.Operation,
+		State: Indexing, TextLanguage: s.TextLanguage, CreatedBy: s.CreatedBy, Principal: s.Principal, Operation: s.Operation,
 	}, nil
 }
 

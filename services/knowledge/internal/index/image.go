@@ -20,7 +20,7 @@ const (
 	imageFormat = 1
 	// imageContents is another number when the same passages give another
 	// index: their words, their order, the links of the graph.
-	imageContents = 1
+	imageContents = 2
 )
 
 // ErrForeign says that an image is of another format, project or setting.
@@ -31,7 +31,7 @@ const imageHeadSize = len(imageMagic) + 4
 
 // kind is what an image of c must have been made with.
 func (c Config) kind() [sha256.Size]byte {
-	return sha256.Sum256(fmt.Appendf(nil, "%d %d %+v", imageContents, terms.NumStops, c))
+	return sha256.Sum256(fmt.Appendf(nil, "%d %d %v %+v", imageContents, terms.NumStops, terms.Languages(), c))
 }
 
 // Save writes an image of the index of p. Searches go on meanwhile, changes
@@ -69,6 +69,7 @@ func (x *Index) Save(to io.Writer, p tenant.Project, stop func() error) error {
 	for slot, id := range x.ids {
 		w.Int(id)
 		w.Int(x.docs[slot])
+		w.Uint(uint64(x.tongues.of[slot]))
 		for _, f := range x.marks[slot] {
 			w.Uint(numbers[f])
 		}
@@ -124,11 +125,12 @@ func (x *Index) loadSlots(r *wire.Reader, n int) {
 	for range r.Count(2) {
 		named = append(named, facet{byte(r.Below(256)), r.String()})
 	}
-	alive := x.lex.Alive()
+	alive, languages := x.lex.Alive(), terms.Languages()
 	x.ids, x.docs, x.marks = make([]int64, n), make([]int64, n), make([][4]facet, n)
 	x.slots = make(map[int64]uint32, n)
 	for slot := range uint32(n) {
 		x.ids[slot], x.docs[slot] = r.Int(), r.Int()
+		x.tongues.load(terms.Language(r.Below(len(languages))), alive.Has(slot)) //nolint:gosec // G115: below their number
 		for i := range x.marks[slot] {
 			f := named[r.Below(len(named))]
 			if x.marks[slot][i] = f; f.field == 0 {

@@ -2,6 +2,7 @@ package index
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/bitmap"
@@ -19,11 +20,17 @@ type Config struct {
 	Fusion  fusion.Config
 	Depth   int // fewest candidates of a leg; 100
 	Graph   int // most vectors that are compared one by one; vector.DefaultThreshold
+	// Languages are those that texts are in; which of them, each document tells by
+	// its text, and by the first where it does not. English when there is none.
+	Languages []terms.Language
 }
 
 func (c Config) withDefaults() Config {
 	if c.Depth <= 0 {
 		c.Depth = 100
+	}
+	if len(c.Languages) == 0 {
+		c.Languages = []terms.Language{terms.English}
 	}
 	return c
 }
@@ -38,18 +45,19 @@ type Index struct {
 	c Config
 	a *terms.Analyzer
 
-	mu     sync.RWMutex
-	state  State
-	lex    *lexical.Index
-	vec    *vector.Index
-	slots  map[int64]uint32 // by passage id
-	ids    []int64          // by slot
-	docs   []int64          // by slot
-	marks  [][4]facet       // by slot
-	byDoc  map[int64][]uint32
-	facets map[facet]*bitmap.Set
-	dead   int
-	saved  mark // in its image; belongs to the library
+	mu      sync.RWMutex
+	state   State
+	lex     *lexical.Index
+	vec     *vector.Index
+	slots   map[int64]uint32 // by passage id
+	ids     []int64          // by slot
+	docs    []int64          // by slot
+	marks   [][4]facet       // by slot
+	tongues tongues
+	byDoc   map[int64][]uint32
+	facets  map[facet]*bitmap.Set
+	dead    int
+	saved   mark // in its image; belongs to the library
 }
 
 // New returns an empty index of generation 0.
@@ -103,11 +111,12 @@ func (x *Index) Put(passages []Passage) error {
 		labels      []string
 	}
 	analyse := func(p Passage) analysed {
-		return analysed{x.a.Analyze(p.Title), x.a.Analyze(p.Body), labels(x.a, p)}
+		r := x.a.In(x.tongue(p))
+		return analysed{r.Analyze(p.Title), r.Analyze(p.Body), labels(r, p)}
 	}
 	words := make([]analysed, len(passages))
 	for i, p := range passages {
-		if !x.has(p.ID) {
+		if !x.has(p) {
 			words[i] = analyse(p)
 		}
 	}
@@ -115,6 +124,11 @@ func (x *Index) Put(passages []Passage) error {
 	defer x.mu.Unlock()
 	for i, p := range passages {
 		slot, known := x.slots[p.ID]
+		if known && p.TextLanguage != "" && x.tongues.of[slot].String() != p.TextLanguage {
+			x.remove(slot)
+			x.byDoc[p.Document] = slices.DeleteFunc(x.byDoc[p.Document], func(s uint32) bool { return s == slot })
+			known = false
+		}
 		if !known {
 			slot = uint32(len(x.ids))
 			w := words[i]
@@ -125,6 +139,7 @@ func (x *Index) Put(passages []Passage) error {
 			x.ids = append(x.ids, p.ID)
 			x.docs = append(x.docs, p.Document)
 			x.marks = append(x.marks, [4]facet{})
+			x.tongues.add(x.tongue(p))
 			x.slots[p.ID] = slot
 			x.byDoc[p.Document] = append(x.byDoc[p.Document], slot)
 		}
@@ -138,11 +153,12 @@ func (x *Index) Put(passages []Passage) error {
 	return nil
 }
 
-func (x *Index) has(id int64) bool {
+// has reports whether a passage is there, in its language.
+func (x *Index) has(p Passage) bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	_, ok := x.slots[id]
-	return ok
+	slot, ok := x.slots[p.ID]
+	return ok && (p.TextLanguage == "" || x.tongues.of[slot].String() == p.TextLanguage)
 }
 
 func facetsOf(p Passage) [4]facet {
@@ -200,11 +216,7 @@ func (x *Index) Keep(document int64, keep map[int64]bool) {
 			left = append(left, slot)
 			continue
 		}
-		x.lex.Remove(slot)
-		x.vec.Remove(slot)
-		x.unmark(slot)
-		delete(x.slots, x.ids[slot])
-		x.dead++
+		x.remove(slot)
 	}
 	if x.byDoc[document] = left; len(left) == 0 {
 		delete(x.byDoc, document)
@@ -214,9 +226,19 @@ func (x *Index) Keep(document int64, keep map[int64]bool) {
 	}
 }
 
+func (x *Index) remove(slot uint32) {
+	x.lex.Remove(slot)
+	x.vec.Remove(slot)
+	x.unmark(slot)
+	x.tongues.remove(slot)
+	delete(x.slots, x.ids[slot])
+	x.dead++
+}
+
 // compact gives the living passages new slots without gaps, in order.
 func (x *Index) compact() {
 	to := make([]uint32, len(x.ids))
+	var spoken tongues
 	ids := make([]int64, 0, len(x.slots))
 	docs := make([]int64, 0, len(x.slots))
 	marks := make([][4]facet, 0, len(x.slots))
@@ -226,6 +248,7 @@ func (x *Index) compact() {
 			ids = append(ids, id)
 			docs = append(docs, x.docs[old])
 			marks = append(marks, x.marks[old])
+			spoken.add(x.tongues.of[old])
 		}
 	}
 	x.lex.Compact(to)
@@ -244,7 +267,7 @@ func (x *Index) compact() {
 		byDoc[d] = append(byDoc[d], uint32(slot))
 		x.slots[ids[slot]] = uint32(slot)
 	}
-	x.ids, x.docs, x.marks, x.facets, x.byDoc, x.dead = ids, docs, marks, facets, byDoc, 0
+	x.ids, x.docs, x.marks, x.facets, x.byDoc, x.tongues, x.dead = ids, docs, marks, facets, byDoc, spoken, 0
 }
 
 // Seen says that every change up to generation has been applied. It never
@@ -255,8 +278,8 @@ func (x *Index) Seen(generation int64) {
 	x.state.Generation = max(x.state.Generation, generation)
 }
 
-// Reached is Seen, and says whose vectors the index holds, and of which
-// database.
+// Reached is Seen, and says whose vectors the index holds, of which database, and
+// how the project has it searched.
 func (x *Index) Reached(s State) {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -166,17 +166,18 @@ func TestManyRemovalsCompactTheIndex(t *testing.T) {
 
 // table is a source that counts its loads.
 type table struct {
-	mu     sync.Mutex
-	docs   map[int64][]index.Passage
-	gen    map[int64]int64
-	model  string
-	line   string
-	at     int64
-	loads  atomic.Int64
-	fail   error
-	old    int64         // changes before this generation are forgotten
-	inside chan struct{} // when set, a load says here that it has begun, and waits for block
-	block  chan struct{}
+	mu       sync.Mutex
+	docs     map[int64][]index.Passage
+	gen      map[int64]int64
+	model    string
+	line     string
+	at       int64
+	loads    atomic.Int64
+	fail     error
+	old      int64         // changes before this generation are forgotten
+	inside   chan struct{} // when set, a load says here that it has begun, and waits for block
+	block    chan struct{}
+	settings index.Settings
 }
 
 func (s *table) set(doc int64, ps ...index.Passage) {
@@ -214,7 +215,13 @@ func (s *table) Changes(_ context.Context, _ tenant.Project, before index.State,
 			}
 		}
 	}
-	return index.State{Generation: s.at, Model: s.model, Line: s.line}, s.fail
+	return index.State{Generation: s.at, Model: s.model, Line: s.line, Settings: s.settings}, s.fail
+}
+
+func (s *table) Settings(context.Context, tenant.Project) (index.Settings, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.settings, nil
 }
 
 func TestLibraryBringsIndexesUpToDate(t *testing.T) {

@@ -18,7 +18,8 @@ import (
 type State struct {
 	Generation int64
 	Model      string
-	Line       string // of the database whose generations these are; another one counts its own
+	Line       string   // of the database whose generations these are; another one counts its own
+	Settings   Settings // of the project
 }
 
 // Source is where an index comes from.
@@ -30,6 +31,8 @@ type Source interface {
 	// that since lies before what is remembered, is of another database or ahead of
 	// it, or that other vectors are searched by now: start from nothing.
 	Changes(ctx context.Context, p tenant.Project, since State, put func(Passage) error, gone func(document int64)) (State, error)
+	// Settings are those of a project now.
+	Settings(ctx context.Context, p tenant.Project) (Settings, error)
 }
 
 // ErrTooOld says that the changes since a state are not known any more.
@@ -48,6 +51,11 @@ type Library struct {
 	files *Files // of images; nil: there are none
 	log   *slog.Logger
 	least int // passages of an index with an image
+
+	// Renewed is told how it went to make the index of a project anew, which other
+	// languages ask for; nil tells nobody. It is set before the first use.
+	Renewed func(p tenant.Project, took time.Duration, err error)
+	renewal renewal
 }
 
 type book struct {
@@ -60,12 +68,16 @@ type book struct {
 
 	changed, first time.Time // at last, and first after the image was written
 	retry          time.Time // not before that
+	renew          renewing
 }
 
 // NewLibrary returns a library whose indexes together stay near limit bytes; a
 // single index may be larger.
 func NewLibrary(src Source, c Config, limit int) *Library {
-	return &Library{c: c.withDefaults(), src: src, a: &terms.Analyzer{}, limit: limit, shelf: map[tenant.Project]*book{}, log: slog.New(slog.DiscardHandler)}
+	return &Library{
+		c: c.withDefaults(), src: src, a: &terms.Analyzer{}, limit: limit, shelf: map[tenant.Project]*book{}, log: slog.New(slog.DiscardHandler),
+		renewal: newRenewal(),
+	}
 }
 
 func (l *Library) current(b *book) *Index {
@@ -100,6 +112,7 @@ func (l *Library) Held(p tenant.Project) bool {
 func (l *Library) At(ctx context.Context, p tenant.Project, want int64) (*Index, error) {
 	b, x := l.book(p)
 	if x.Generation() >= want {
+		l.review(ctx, p, b, x)
 		return x, nil
 	}
 	b.waiting.Add(1)
@@ -115,8 +128,11 @@ func (l *Library) At(ctx context.Context, p tenant.Project, want int64) (*Index,
 		return x, nil
 	}
 	before := x
-	if x.Generation() == 0 {
-		x = l.begin(ctx, p) // what an earlier try left may be of another model
+	if x.Generation() == 0 { // what an earlier try left may be of another model
+		var err error
+		if x, err = l.begin(ctx, p); err != nil {
+			return nil, fmt.Errorf("index of project %d: %w", p, err)
+		}
 	}
 	old := x.State()
 	err := l.update(ctx, p, x)
@@ -125,8 +141,9 @@ func (l *Library) At(ctx context.Context, p tenant.Project, want int64) (*Index,
 			x.Close()
 			l.log.WarnContext(ctx, "index.image", "project", p.Token(), "outcome", "ignored", "generation", old.Generation, "model", old.Model, "err", err)
 		}
-		x = New(l.c, l.a)
-		err = l.update(ctx, p, x)
+		if x, err = l.build(ctx, p); err != nil {
+			return nil, fmt.Errorf("index of project %d: %w", p, err)
+		}
 	}
 	if err != nil {
 		b.torn = b.torn || x == before
@@ -140,6 +157,29 @@ func (l *Library) At(ctx context.Context, p tenant.Project, want int64) (*Index,
 		before.Close() // who holds it may still search in it
 	}
 	l.weigh(b, x)
+	l.review(ctx, p, b, x)
+	return x, nil
+}
+
+// config is how an index of the project is to be made now.
+func (l *Library) config(ctx context.Context, p tenant.Project) (Config, error) {
+	s, err := l.src.Settings(ctx, p)
+	c := l.c
+	c.Languages = s.Spoken()
+	return c, err
+}
+
+// build makes an index from nothing.
+func (l *Library) build(ctx context.Context, p tenant.Project) (*Index, error) {
+	c, err := l.config(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	x := New(c, l.a)
+	if err := l.update(ctx, p, x); err != nil {
+		x.Close()
+		return nil, err
+	}
 	return x, nil
 }
 
@@ -158,8 +198,15 @@ const batch = 128
 func (l *Library) update(ctx context.Context, p tenant.Project, x *Index) error {
 	var pending []Passage
 	var document int64
+	var tongue string
 	keep := map[int64]bool{}
 	flush := func() error {
+		if tongue == "" {
+			tongue = x.speak(pending)
+		}
+		for i := range pending {
+			pending[i].TextLanguage = tongue
+		}
 		err := x.Put(pending)
 		clear(pending)
 		pending = pending[:0]
@@ -181,7 +228,7 @@ func (l *Library) update(ctx context.Context, p tenant.Project, x *Index) error 
 			if err := finish(); err != nil {
 				return err
 			}
-			document = q.Document
+			document, tongue = q.Document, ""
 		}
 		keep[q.ID] = true
 		if pending = append(pending, q); len(pending) >= batch {

@@ -3,23 +3,27 @@ package index
 import (
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/fusion"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/lexical"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/terms"
 )
 
 // Passage is a chunk as the index needs it. Text and title of an id never
 // change: a chunk with another text is another chunk.
 type Passage struct {
-	ID         int64
-	Document   int64
-	Title      string // document title, heading path and symbols
-	Body       string
-	Symbol     string    // of code, also in Title; for the field symbol of a query
-	Source     string    // name of the document, for the fields source and path
-	Language   string    // for the field lang
-	Vector     []float32 // nil while there is none
-	Collection string
-	Category   string
-	Technology int64 // 0: none
-	Repository int64 // 0: none
+	ID       int64
+	Document int64
+	Title    string // document title, heading path and symbols
+	Body     string
+	Symbol   string // of code, also in Title; for the field symbol of a query
+	Source   string // name of the document, for the fields source and path
+	Language string // for the field lang
+	// TextLanguage is the language of title and body, by its code; "" has it found
+	// out.
+	TextLanguage string
+	Vector       []float32 // nil while there is none
+	Collection   string
+	Category     string
+	Technology   int64 // 0: none
+	Repository   int64 // 0: none
 }
 
 // Filter narrows a search. Zero fields do not filter.
@@ -58,16 +62,17 @@ type Request struct {
 // Hit is a found passage. Ranks count from 1 within a leg's candidates; 0
 // means that the leg did not list the passage.
 type Hit struct {
-	ID          int64
-	Document    int64
-	Score       float64 // 0 to 1
-	Lexical     float64 // BM25
-	LexicalRank int
-	Cosine      float64
-	HasVector   bool
-	VectorRank  int
-	Others      int          // of Group: how many more passages of the document were found
-	Account     *Explanation // of Explain
+	ID           int64
+	Document     int64
+	Score        float64 // 0 to 1
+	Lexical      float64 // BM25
+	LexicalRank  int
+	Cosine       float64
+	HasVector    bool
+	VectorRank   int
+	TextLanguage terms.Language
+	Others       int          // of Group: how many more passages of the document were found
+	Account      *Explanation // of Explain
 }
 
 // Explanation takes a score apart.
@@ -86,4 +91,6 @@ type Result struct {
 	// searched for.
 	Total int
 	Terms []string // that passages were looked up by
+	// Languages are those that the words of the query were read in.
+	Languages []terms.Language
 }

@@ -213,22 +213,23 @@ func (l *Library) saved(b *book, x *Index, m mark) {
 
 // begin is the index of the project's image, or an empty one. The caller brings
 // it up to date.
-func (l *Library) begin(ctx context.Context, p tenant.Project) *Index {
-	if l.files == nil {
-		return New(l.c, l.a)
+func (l *Library) begin(ctx context.Context, p tenant.Project) (*Index, error) {
+	c, err := l.config(ctx, p)
+	if err != nil || l.files == nil {
+		return New(c, l.a), err
 	}
 	began := time.Now()
-	x, err := l.files.read(p, l.c, l.a)
+	x, err := l.files.read(p, c, l.a)
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			_ = l.tell(ctx, p, err, "outcome", "ignored", "advice", "the index is built anew")
 		}
-		return New(l.c, l.a)
+		return New(c, l.a), nil
 	}
 	x.saved = x.mark()
 	n, _ := x.Len()
 	l.log.InfoContext(ctx, "index.image", "project", p.Token(), "outcome", "read", "generation", x.Generation(), "passages", n, "ms", time.Since(began).Milliseconds())
-	return x
+	return x, nil
 }
 
 // warm reads the images last used, as many as there is memory for.

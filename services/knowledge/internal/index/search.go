@@ -39,7 +39,7 @@ func (x *Index) Search(r Request) (Result, error) {
 	}
 	l := &legs{x: x, r: r}
 	understood := x.read(q)
-	res.Terms = understood.terms
+	res.Terms, res.Languages = understood.terms, understood.heard
 	if err := l.prepare(q, understood, allow); err != nil {
 		return res, err
 	}
@@ -52,7 +52,7 @@ func (x *Index) Search(r Request) (Result, error) {
 	}
 	for _, c := range list[min(r.Offset, len(list)):min(len(list), r.Offset+r.Limit)] {
 		h := Hit{
-			ID: c.ID, Document: x.docs[c.Slot], Score: c.Score,
+			ID: c.ID, Document: x.docs[c.Slot], Score: c.Score, TextLanguage: x.tongues.of[c.Slot],
 			Lexical: c.Lexical, LexicalRank: c.LexicalRank, Cosine: c.Cosine, HasVector: c.HasVector, VectorRank: c.VectorRank,
 		}
 		if r.Group {

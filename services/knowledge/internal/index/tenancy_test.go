@@ -24,6 +24,10 @@ func (s shelves) Changes(_ context.Context, p tenant.Project, _ index.State, put
 	return index.State{Generation: 1}, nil
 }
 
+func (s shelves) Settings(context.Context, tenant.Project) (index.Settings, error) {
+	return index.Settings{}, nil
+}
+
 // TestAProjectWithAThousandthOfTheVectorsFindsAllThatItShould: an index over all
 // projects that is filtered afterwards finds next to nothing for a small one.
 // Here each has an index of its own.

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/bitmap"
@@ -17,7 +18,7 @@ const (
 	languageLabel = "lang\x00"
 )
 
-func labels(a *terms.Analyzer, p Passage) []string {
+func labels(a terms.Reader, p Passage) []string {
 	var out []string
 	for _, t := range a.Analyze(p.Symbol).Terms {
 		out = append(out, symbolLabel+t)
@@ -51,11 +52,12 @@ type reading struct {
 	words  []string // that rank
 	groups []lexical.Group
 	terms  []string // words, and what the groups stand for
+	heard  []terms.Language
 	wild   map[string][]string
 }
 
 func (x *Index) read(q query.Query) *reading {
-	r := &reading{x: x, wild: map[string][]string{}}
+	r := &reading{x: x, heard: x.heard(), wild: map[string][]string{}}
 	q.Root.Wanted(func(n query.Node) {
 		switch {
 		case n.Field != "" && n.Field != query.Title:
@@ -65,11 +67,24 @@ func (x *Index) read(q query.Query) *reading {
 			r.groups = append(r.groups, x.lex.Gather(n.String(), expanded))
 			r.terms = append(r.terms, expanded...)
 		default:
-			r.words = append(r.words, x.a.Analyze(n.Text).Terms...)
+			r.say(x.a.Variants(n.Text, r.heard))
 		}
 	})
 	r.terms = append(r.terms, r.words...)
 	return r
+}
+
+// say takes words into the query. What a word is in several languages is one
+// word.
+func (r *reading) say(words [][]string) {
+	for _, variants := range words {
+		if len(variants) == 1 {
+			r.words = append(r.words, variants[0])
+			continue
+		}
+		r.groups = append(r.groups, r.x.lex.Gather(strings.Join(variants, "|"), variants))
+		r.terms = append(r.terms, variants...)
+	}
 }
 
 // bounds is the passages that meet every condition of the query, whatever else
@@ -143,20 +158,39 @@ func (r *reading) leaf(n query.Node) (*bitmap.Set, bool) {
 	if label == sourceLabel || label == languageLabel {
 		return x.lex.Having(false, label+terms.Fold(n.Text)), true
 	}
-	a := x.a.Analyze(n.Text)
+	if n.Kind == query.Phrase && label == "" {
+		return r.phrase(inTitle, n.Text)
+	}
+	words := x.a.Variants(n.Text, r.heard)
 	switch {
-	case len(a.Terms) == 0:
+	case len(words) == 0:
 		return nil, false
 	case n.Kind == query.Words:
-		return x.lex.Having(inTitle, a.Terms...), true
-	case n.Kind == query.Phrase && label == "":
-		return x.lex.Phrase(inTitle, lexical.Field(a)), true
+		return x.lex.Having(inTitle, slices.Concat(words...)...), true
 	}
-	all := make([]*bitmap.Set, len(a.Terms))
-	for i, t := range a.Terms {
-		all[i] = x.lex.Having(inTitle, label+t)
+	all := make([]*bitmap.Set, len(words))
+	for i, variants := range words {
+		labelled := make([]string, len(variants))
+		for j, t := range variants {
+			labelled[j] = label + t
+		}
+		all[i] = x.lex.Having(inTitle, labelled...)
 	}
 	return bitmap.And(all...), true
+}
+
+// phrase is the passages that have a phrase in any of the languages.
+func (r *reading) phrase(inTitle bool, text string) (*bitmap.Set, bool) {
+	var sets []*bitmap.Set
+	for _, l := range r.heard {
+		if a := r.x.a.In(l).Analyze(text); len(a.Terms) > 0 {
+			sets = append(sets, r.x.lex.Phrase(inTitle, lexical.Field(a)))
+		}
+	}
+	if len(sets) == 0 {
+		return nil, false
+	}
+	return bitmap.Union(sets...), true
 }
 
 func labelOf(field string) string {
@@ -206,17 +240,24 @@ func (r *reading) expand(n query.Node) []string {
 		limit = maxNames
 	}
 	word := terms.Fold(n.Text)
-	stem := word
+	var stems []string
 	if label != sourceLabel && label != languageLabel {
 		// Texts have stems: embedding* is to find what embeddings became, too.
-		if a := r.x.a.Analyze(n.Text).Terms; len(a) == 1 {
-			stem = a[0]
+		if words := r.x.a.Variants(n.Text, r.heard); len(words) == 1 {
+			stems = words[0]
 		}
 	}
-	near := func(t string) bool { return t == stem || strings.HasPrefix(t, word) }
+	near := func(t string) bool { return strings.HasPrefix(t, word) || slices.Contains(stems, t) }
 	if n.Kind == query.Fuzzy {
-		one, other := query.Near(word, n.Distance), query.Near(stem, n.Distance)
-		near = func(t string) bool { return one(t) || stem != word && other(t) }
+		like := []func(string) bool{query.Near(word, n.Distance)}
+		for _, s := range stems {
+			if s != word {
+				like = append(like, query.Near(s, n.Distance))
+			}
+		}
+		near = func(t string) bool {
+			return slices.ContainsFunc(like, func(f func(string) bool) bool { return f(t) })
+		}
 	}
 	out := r.x.lex.Expand(label, limit, near)
 	r.wild[key] = out

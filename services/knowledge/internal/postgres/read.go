@@ -36,6 +36,9 @@ func (s *Store) Changes(ctx context.Context, p tenant.Project, since index.State
 		if since.Model != "" && since.Model != now.Model {
 			return index.ErrTooOld
 		}
+		if now.Settings, err = settings(ctx, tx, p); err != nil {
+			return err
+		}
 		if now.Generation <= since.Generation {
 			return nil
 		}
@@ -97,7 +100,8 @@ func removed(ctx context.Context, tx *sqlx.Tx, p tenant.Project, since int64, go
 
 func passages(ctx context.Context, tx *sqlx.Tx, p tenant.Project, since int64, model string, put func(index.Passage) error, gone func(int64)) (err error) {
 	const q = `
-		SELECT d.id, d.title, d.collection, d.category, d.technology_id, d.repository_id, c.id, c.path, c.symbol, c.body, e.vector, d.source, d.language
+		SELECT d.id, d.title, d.collection, d.category, d.technology_id, d.repository_id, c.id, c.path, c.symbol, c.body, e.vector, d.source, d.language,
+		       d.text_language
 		FROM   documents d
 		LEFT   JOIN chunks c ON c.project_id = d.project_id AND c.document_id = d.id
 		LEFT   JOIN embeddings e ON e.project_id = c.project_id AND e.chunk_id = c.id AND e.model = $3
@@ -114,7 +118,8 @@ func passages(ctx context.Context, tx *sqlx.Tx, p tenant.Project, since int64, m
 		var title string
 		var path, symbol, body sql.NullString
 		var vector []byte
-		if err := rows.Scan(&x.Document, &title, &x.Collection, &x.Category, &technology, &repository, &chunk, &path, &symbol, &body, &vector, &x.Source, &x.Language); err != nil {
+		if err := rows.Scan(&x.Document, &title, &x.Collection, &x.Category, &technology, &repository, &chunk, &path, &symbol, &body, &vector, &x.Source, &x.Language,
+			&x.TextLanguage); err != nil {
 			return fmt.Errorf("read passages: %w", err)
 		}
 		if !chunk.Valid {

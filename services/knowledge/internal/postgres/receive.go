@@ -92,14 +92,14 @@ func (s *Store) place(ctx context.Context, tx *sqlx.Tx, n document.Document, b d
 func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, n document.Document) (document.Document, bool, error) {
 	const q = `
 		INSERT INTO documents (project_id, collection, source, title, titled, category, repository_id, technology_id, kind, language,
-			content_type, size, sha256, version, state, extracted, created_by, principal, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 'indexing', false, $14, $15, coalesce($16, now()))
+			content_type, size, sha256, version, state, extracted, created_by, principal, created_at, text_language)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 1, 'indexing', false, $14, $15, coalesce($16, now()), $17)
 		ON CONFLICT (project_id, collection, md5(source)) DO NOTHING
 		RETURNING id, created_at, updated_at`
 	n.Version, n.State = 1, document.Indexing
 	err := tx.QueryRowxContext(ctx, q, int64(n.Project), n.Collection, n.Source, n.Title, n.Titled, n.Category, orNull(n.Repository), orNull(n.Technology),
 		string(n.Format.Kind), n.Format.Language, n.ContentType, n.Size, n.SHA256, n.CreatedBy, n.Principal,
-		sql.NullTime{Time: n.CreatedAt, Valid: !n.CreatedAt.IsZero()}).Scan(&n.ID, &n.CreatedAt, &n.UpdatedAt)
+		sql.NullTime{Time: n.CreatedAt, Valid: !n.CreatedAt.IsZero()}, n.TextLanguage).Scan(&n.ID, &n.CreatedAt, &n.UpdatedAt)
 	if pg.NoRows(err) {
 		return n, false, nil
 	}
@@ -114,7 +114,8 @@ func (s *Store) insert(ctx context.Context, tx *sqlx.Tx, n document.Document) (d
 func (s *Store) replace(ctx context.Context, tx *sqlx.Tx, old, n document.Document, b document.Blob) (document.Document, bool, error) {
 	const q = `
 		UPDATE documents SET title = $3, titled = $4, category = $5, repository_id = $6, technology_id = $7, kind = $8, language = $9,
-			content_type = $10, size = $11, sha256 = $12, version = version + 1, state = 'indexing', extracted = false, reason = '', error = '', model = ''
+			content_type = $10, size = $11, sha256 = $12, version = version + 1, state = 'indexing', extracted = false, reason = '', error = '', model = '',
+			text_language = $13
 		WHERE project_id = $1 AND id = $2
 		RETURNING version`
 	if !n.Extracted && !n.Titled {
@@ -123,7 +124,7 @@ func (s *Store) replace(ctx context.Context, tx *sqlx.Tx, old, n document.Docume
 	n.ID, n.Chunks, n.CreatedBy, n.Principal, n.CreatedAt, n.UpdatedAt = old.ID, old.Chunks, old.CreatedBy, old.Principal, old.CreatedAt, old.UpdatedAt
 	n.State = document.Indexing
 	if err := tx.QueryRowxContext(ctx, q, int64(n.Project), n.ID, n.Title, n.Titled, n.Category, orNull(n.Repository), orNull(n.Technology),
-		string(n.Format.Kind), n.Format.Language, n.ContentType, n.Size, n.SHA256).Scan(&n.Version); err != nil {
+		string(n.Format.Kind), n.Format.Language, n.ContentType, n.Size, n.SHA256, n.TextLanguage).Scan(&n.Version); err != nil {
 		return n, false, fmt.Errorf("replace document %d: %w", n.ID, err)
 	}
 	if err := keepBlob(ctx, tx, n.Project, b); err != nil {

@@ -56,6 +56,7 @@ type row struct {
 	Technology  sql.NullInt64 `db:"technology_id"`
 	Kind        string        `db:"kind"`
 	Language    string        `db:"language"`
+	Text        string        `db:"text_language"`
 	ContentType string        `db:"content_type"`
 	Size        int64         `db:"size"`
 	SHA256      string        `db:"sha256"`
@@ -87,14 +88,14 @@ const columns = documentColumns + `,
 // documentColumns are those of row without embedded: chunks are read within a
 // project only.
 const documentColumns = `
-	d.id, d.project_id, d.collection, d.source, d.title, d.titled, d.category, d.repository_id, d.technology_id, d.kind, d.language,
+	d.id, d.project_id, d.collection, d.source, d.title, d.titled, d.category, d.repository_id, d.technology_id, d.kind, d.language, d.text_language,
 	d.content_type, d.size, d.sha256, d.version, d.state, d.extracted, d.reason, d.error, d.chunks, d.model, d.job_id, d.generation,
 	d.created_by, d.principal, d.created_at, d.updated_at`
 
 func (r row) document() document.Document {
 	return document.Document{
 		ID: r.ID, Project: tenant.Project(r.Project), Collection: r.Collection, Source: r.Source, Title: r.Title, Titled: r.Titled,
-		Category: r.Category, Repository: r.Repository.Int64, Technology: r.Technology.Int64,
+		Category: r.Category, Repository: r.Repository.Int64, Technology: r.Technology.Int64, TextLanguage: r.Text,
 		Format: extract.Format{Kind: extract.Kind(r.Kind), Language: r.Language}, ContentType: r.ContentType, Size: r.Size, SHA256: r.SHA256,
 		Version: r.Version, State: document.State(r.State), Extracted: r.Extracted, Reason: r.Reason, Error: r.Error, Chunks: r.Chunks,
 		Embedded: r.Embedded, Model: r.Model, Job: r.Job.UUID, Generation: r.Generation, CreatedBy: r.CreatedBy, Principal: r.Principal,

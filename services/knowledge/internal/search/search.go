@@ -1,6 +1,7 @@
 package search
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -116,11 +117,12 @@ type Answer struct {
 	Alpha      float64
 	Method     fusion.Method
 	Generation int64
-	Total      int    // passages that match by words; -1 when words were not searched for
-	Understood string // the query in canonical marks
-	Plain      bool   // the query is a sentence
-	RankedBy   string // the model that ranked anew; "" when none did
-	Unranked   string // why none did, though it was asked for
+	Total      int              // passages that match by words; -1 when words were not searched for
+	Languages  []terms.Language // that the words of the query were read in
+	Understood string           // the query in canonical marks
+	Plain      bool             // the query is a sentence
+	RankedBy   string           // the model that ranked anew; "" when none did
+	Unranked   string           // why none did, though it was asked for
 }
 
 // Defaults of a query.
@@ -188,16 +190,12 @@ func (e *Engine) check(q *Query) error {
 		return errs.InvalidField("out_of_range", fmt.Sprintf("neighbours must be from 0 to %d", MaxNeighbours), "query", "neighbours")
 	}
 	switch q.Mode {
-	case "":
-		q.Mode = index.Hybrid
-	case index.Hybrid, index.Vector, index.Keyword:
+	case "", index.Hybrid, index.Vector, index.Keyword:
 	default:
 		return errs.InvalidField("enum", "mode must be hybrid, vector or keyword", "query", "mode")
 	}
 	switch q.Method {
-	case "":
-		q.Method = e.c.Method
-	case fusion.Convex, fusion.RRF:
+	case "", fusion.Convex, fusion.RRF:
 	default:
 		return errs.InvalidField("enum", "fusion must be convex or rrf", "query", "fusion")
 	}
@@ -205,6 +203,25 @@ func (e *Engine) check(q *Query) error {
 		q.Limit = DefaultLimit
 	}
 	return e.checkRerank(q)
+}
+
+// decide fills in what a query does not say by the settings of the project, and
+// what those do not say by those of the instance.
+func (e *Engine) decide(q Query, s index.Settings) (m index.Mode, by fusion.Method, alpha float64) {
+	alpha = e.c.Alpha
+	if s.Weighted {
+		alpha = s.Alpha
+	}
+	if q.Alpha != nil {
+		alpha = *q.Alpha
+	}
+	return cmp.Or(q.Mode, s.Mode, index.Hybrid), cmp.Or(q.Method, s.Method, e.c.Method), alpha
+}
+
+// Defaults are how a project is searched when neither a question nor the project
+// says anything.
+func (e *Engine) Defaults() (index.Mode, fusion.Method, float64) {
+	return e.decide(Query{}, index.Settings{})
 }
 
 // attempts is how often an index that turns out to be old is asked again.
@@ -218,29 +235,29 @@ func (e *Engine) Search(ctx context.Context, p tenant.Project, q Query) (Answer,
 		return Answer{}, err
 	}
 	understood := query.Parse(q.Text)
-	a := Answer{Alpha: e.c.Alpha, Method: q.Method, Understood: understood.String(), Plain: understood.Plain}
-	if q.Alpha != nil {
-		a.Alpha = *q.Alpha
-	}
+	a := Answer{Understood: understood.String(), Plain: understood.Plain}
 	r := index.Request{
-		Text: q.Text, Alpha: a.Alpha, Method: q.Method, Limit: q.Limit, Filter: q.Filter,
+		Text: q.Text, Limit: q.Limit, Filter: q.Filter,
 		Offset: q.Offset, Group: q.Group, Diversity: q.Diversity, Explain: q.Explain,
 	}
 	if *q.Rerank.On {
 		r.Offset, r.Limit = 0, q.Rerank.Candidates
 	}
-	want, of := int64(0), ""
+	want, of, asked := int64(0), "", index.Mode("")
 	for try := 1; ; try++ {
 		x, err := e.indexes.At(ctx, p, want)
 		if err != nil {
 			return Answer{}, err
 		}
+		state := x.State()
+		mode, method, alpha := e.decide(q, state.Settings)
+		a.Method, a.Alpha, r.Method, r.Alpha = method, alpha, method, alpha
 		// The vector of a question is compared with those of the same model alone.
-		if model := x.Model(); r.Vector == nil || model != of {
-			if r.Vector, err = e.vector(ctx, q.Mode, understood.Topic(), x, &a); err != nil {
+		if r.Vector == nil || state.Model != of || mode != asked {
+			if r.Vector, err = e.vector(ctx, mode, understood.Topic(), x, &a); err != nil {
 				return Answer{}, err
 			}
-			r.Mode, of = a.Mode, model
+			r.Mode, of, asked = a.Mode, state.Model, mode
 		}
 		res, err := x.Search(r)
 		if err != nil {
@@ -258,7 +275,7 @@ func (e *Engine) Search(ctx context.Context, p tenant.Project, q Query) (Answer,
 			want = generation
 			continue
 		}
-		a.Generation, a.Total = res.Generation, res.Total
+		a.Generation, a.Total, a.Languages = res.Generation, res.Total, res.Languages
 		for _, h := range res.Hits {
 			if s, ok := found[h.ID]; ok && passes(s, q.Filter) {
 				a.Found = append(a.Found, Found{Passage: s, Hit: h})
@@ -282,7 +299,7 @@ func (e *Engine) mark(found []Found, words []string) {
 		wanted[t] = true
 	}
 	for i := range found {
-		found[i].Highlights = e.words.Spans(found[i].Text, func(t string) bool { return wanted[t] }, MaxHighlights)
+		found[i].Highlights = e.words.In(found[i].TextLanguage).Spans(found[i].Text, func(t string) bool { return wanted[t] }, MaxHighlights)
 	}
 }
 

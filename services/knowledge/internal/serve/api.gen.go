@@ -72,6 +72,84 @@ func (e KnowledgeRetrievalMode) Valid() bool {
 	}
 }
 
+// Defines values for KnowledgeSettingsFusion.
+const (
+	KnowledgeSettingsFusionConvex KnowledgeSettingsFusion = "convex"
+	KnowledgeSettingsFusionRrf    KnowledgeSettingsFusion = "rrf"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeSettingsFusion enum.
+func (e KnowledgeSettingsFusion) Valid() bool {
+	switch e {
+	case KnowledgeSettingsFusionConvex:
+		return true
+	case KnowledgeSettingsFusionRrf:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KnowledgeSettingsMode.
+const (
+	KnowledgeSettingsModeHybrid  KnowledgeSettingsMode = "hybrid"
+	KnowledgeSettingsModeKeyword KnowledgeSettingsMode = "keyword"
+	KnowledgeSettingsModeVector  KnowledgeSettingsMode = "vector"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeSettingsMode enum.
+func (e KnowledgeSettingsMode) Valid() bool {
+	switch e {
+	case KnowledgeSettingsModeHybrid:
+		return true
+	case KnowledgeSettingsModeKeyword:
+		return true
+	case KnowledgeSettingsModeVector:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KnowledgeSettingsUpdateFusion.
+const (
+	KnowledgeSettingsUpdateFusionConvex KnowledgeSettingsUpdateFusion = "convex"
+	KnowledgeSettingsUpdateFusionRrf    KnowledgeSettingsUpdateFusion = "rrf"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeSettingsUpdateFusion enum.
+func (e KnowledgeSettingsUpdateFusion) Valid() bool {
+	switch e {
+	case KnowledgeSettingsUpdateFusionConvex:
+		return true
+	case KnowledgeSettingsUpdateFusionRrf:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KnowledgeSettingsUpdateMode.
+const (
+	KnowledgeSettingsUpdateModeHybrid  KnowledgeSettingsUpdateMode = "hybrid"
+	KnowledgeSettingsUpdateModeKeyword KnowledgeSettingsUpdateMode = "keyword"
+	KnowledgeSettingsUpdateModeVector  KnowledgeSettingsUpdateMode = "vector"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeSettingsUpdateMode enum.
+func (e KnowledgeSettingsUpdateMode) Valid() bool {
+	switch e {
+	case KnowledgeSettingsUpdateModeHybrid:
+		return true
+	case KnowledgeSettingsUpdateModeKeyword:
+		return true
+	case KnowledgeSettingsUpdateModeVector:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for KnowledgeUploadState.
 const (
 	KnowledgeUploadStateIndexed  KnowledgeUploadState = "indexed"
@@ -99,6 +177,66 @@ const (
 func (e KnowledgeUploadStatus) Valid() bool {
 	switch e {
 	case Success:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TextLanguage.
+const (
+	Ar TextLanguage = "ar"
+	Da TextLanguage = "da"
+	De TextLanguage = "de"
+	En TextLanguage = "en"
+	Es TextLanguage = "es"
+	Fi TextLanguage = "fi"
+	Fr TextLanguage = "fr"
+	Hu TextLanguage = "hu"
+	It TextLanguage = "it"
+	Nl TextLanguage = "nl"
+	No TextLanguage = "no"
+	Pt TextLanguage = "pt"
+	Ro TextLanguage = "ro"
+	Ru TextLanguage = "ru"
+	Sv TextLanguage = "sv"
+	Tr TextLanguage = "tr"
+)
+
+// Valid indicates whether the value is a known member of the TextLanguage enum.
+func (e TextLanguage) Valid() bool {
+	switch e {
+	case Ar:
+		return true
+	case Da:
+		return true
+	case De:
+		return true
+	case En:
+		return true
+	case Es:
+		return true
+	case Fi:
+		return true
+	case Fr:
+		return true
+	case Hu:
+		return true
+	case It:
+		return true
+	case Nl:
+		return true
+	case No:
+		return true
+	case Pt:
+		return true
+	case Ro:
+		return true
+	case Ru:
+		return true
+	case Sv:
+		return true
+	case Tr:
 		return true
 	default:
 		return false
@@ -249,9 +387,12 @@ type Document struct {
 	Sha256         string        `json:"sha256"`
 	State          DocumentState `json:"state"`
 	TechnologyId   *int64        `json:"technology_id"`
-	Title          string        `json:"title"`
-	UpdatedAt      time.Time     `json:"updated_at"`
-	Version        int           `json:"version"`
+
+	// TextLanguage As declared; null where it is found out
+	TextLanguage *string   `json:"text_language"`
+	Title        string    `json:"title"`
+	UpdatedAt    time.Time `json:"updated_at"`
+	Version      int       `json:"version"`
 }
 
 // DocumentState defines model for Document.State.
@@ -398,21 +539,67 @@ type KnowledgeSearchResult struct {
 
 // KnowledgeSettings defines model for KnowledgeSettings.
 type KnowledgeSettings struct {
+	// Alpha Weight of the vector leg in hybrid mode; null follows the instance
+	Alpha *float64 `json:"alpha"`
+
 	// DefaultModel That of the instance
 	DefaultModel string `json:"default_model"`
 
+	// Effective What holds for a search that says nothing.
+	Effective KnowledgeSettingsInForce `json:"effective"`
+
 	// EmbeddingModel What the project has chosen; null follows the instance
 	EmbeddingModel *string `json:"embedding_model"`
+
+	// Fusion How the legs are joined; null follows the instance
+	Fusion *KnowledgeSettingsFusion `json:"fusion"`
+
+	// KnownLanguages Those whose words have stems and stop words here
+	KnownLanguages []string `json:"known_languages"`
+
+	// Languages The languages of texts (ISO 639-1), the usual one first; each document tells which of them is its own. null is English
+	Languages *[]string `json:"languages"`
+
+	// Mode Which legs searches use that do not say; null follows the instance
+	Mode *KnowledgeSettingsMode `json:"mode"`
 
 	// Models What may be chosen
 	Models []string `json:"models"`
 }
 
+// KnowledgeSettingsFusion How the legs are joined; null follows the instance
+type KnowledgeSettingsFusion string
+
+// KnowledgeSettingsMode Which legs searches use that do not say; null follows the instance
+type KnowledgeSettingsMode string
+
+// KnowledgeSettingsInForce What holds for a search that says nothing.
+type KnowledgeSettingsInForce struct {
+	Alpha     float64  `json:"alpha"`
+	Fusion    string   `json:"fusion"`
+	Languages []string `json:"languages"`
+	Mode      string   `json:"mode"`
+}
+
 // KnowledgeSettingsUpdate defines model for KnowledgeSettingsUpdate.
 type KnowledgeSettingsUpdate struct {
+	// Alpha Example: 0.6
+	Alpha *float64 `json:"alpha,omitempty"`
+
 	// EmbeddingModel Example: bge-small-en-v1.5
-	EmbeddingModel *string `json:"embedding_model"`
+	EmbeddingModel *string                        `json:"embedding_model,omitempty"`
+	Fusion         *KnowledgeSettingsUpdateFusion `json:"fusion,omitempty"`
+
+	// Languages Example: ["en","de"]
+	Languages *[]TextLanguage              `json:"languages,omitempty"`
+	Mode      *KnowledgeSettingsUpdateMode `json:"mode,omitempty"`
 }
+
+// KnowledgeSettingsUpdateFusion defines model for KnowledgeSettingsUpdate.Fusion.
+type KnowledgeSettingsUpdateFusion string
+
+// KnowledgeSettingsUpdateMode defines model for KnowledgeSettingsUpdate.Mode.
+type KnowledgeSettingsUpdateMode string
 
 // KnowledgeSource defines model for KnowledgeSource.
 type KnowledgeSource struct {
@@ -514,8 +701,14 @@ type TextDocument struct {
 	// SourceFile Name under which it is replaced; its extension chooses the format, Markdown without one
 	SourceFile   *string `json:"source_file,omitempty"`
 	TechnologyId *int64  `json:"technology_id,omitempty"`
+
+	// TextLanguage Language of the text, as ISO 639-1 has it, one of known_languages of the settings; null has it found out by the text
+	TextLanguage *string `json:"text_language,omitempty"`
 	Title        string  `json:"title"`
 }
+
+// TextLanguage A language of texts, as ISO 639-1 has it.
+type TextLanguage string
 
 // ValidationError defines model for ValidationError.
 type ValidationError = any
@@ -670,7 +863,10 @@ type AddDocumentMultipartBody struct {
 	File         openapi_types.File `json:"file"`
 	RepositoryId *int               `json:"repository_id,omitempty"`
 	TechnologyId *int               `json:"technology_id,omitempty"`
-	Title        *string            `json:"title,omitempty"`
+
+	// TextLanguage Language of the text, as ISO 639-1 has it, one of known_languages of the settings; null has it found out by the text
+	TextLanguage *string `json:"text_language,omitempty"`
+	Title        *string `json:"title,omitempty"`
 }
 
 // AddDocumentParams defines parameters for AddDocument.
@@ -741,13 +937,13 @@ type QueryKnowledgeBaseParams struct {
 	// Collection Only this collection. Without it, the whole project.
 	Collection *Collection `form:"collection,omitempty" json:"collection,omitempty"`
 
-	// Mode Which legs to use.
+	// Mode Which legs to use. Without it the setting of the project is used, hybrid where it has none.
 	Mode *QueryKnowledgeBaseParamsMode `form:"mode,omitempty" json:"mode,omitempty"`
 
-	// Alpha Weight of the vector leg in hybrid mode, 0 to 1. Without it the tuned default of the instance is used.
+	// Alpha Weight of the vector leg in hybrid mode, 0 to 1. Without it the setting of the project is used, or else the tuned default of the instance.
 	Alpha *float64 `form:"alpha,omitempty" json:"alpha,omitempty"`
 
-	// Fusion How the legs are joined, as a convex combination of normalised scores or by reciprocal rank. Without it the setting of the instance is used.
+	// Fusion How the legs are joined, as a convex combination of normalised scores or by reciprocal rank. Without it the setting of the project is used, or else that of the instance.
 	Fusion *QueryKnowledgeBaseParamsFusion `form:"fusion,omitempty" json:"fusion,omitempty"`
 
 	// Offset How many of the best results to leave out.

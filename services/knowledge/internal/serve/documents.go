@@ -21,6 +21,7 @@ type addDocument struct {
 		RepositoryID *int64  `json:"repository_id"`
 		Collection   *string `json:"collection"`
 		Title        *string `json:"title"`
+		TextLanguage *string `json:"text_language"`
 	} `json:"body"`
 	Upload *bus.ObjectRef `json:"upload"`
 }
@@ -40,6 +41,7 @@ func (h *Handlers) add(ctx context.Context, r addDocument) (received, error) {
 	s.Source, s.ContentType = r.Upload.Filename, r.Upload.ContentType
 	s.Title, s.Category, s.Collection = value(r.Body.Title), r.Body.Category, value(r.Body.Collection)
 	s.Repository, s.Technology = value(repository), value(r.Body.TechnologyID)
+	s.TextLanguage = value(r.Body.TextLanguage)
 	s.Blob = document.Blob{SHA256: r.Upload.SHA256, Size: r.Upload.Size, Bucket: r.Upload.Bucket, Name: r.Upload.Name}
 	return h.accept(ctx, s)
 }
@@ -56,6 +58,7 @@ func (h *Handlers) addText(ctx context.Context, r addText) (received, error) {
 	}
 	s.ContentType = "text/markdown" // unless the name says otherwise
 	s.Repository, s.Technology = value(r.Body.RepositoryId), value(r.Body.TechnologyId)
+	s.TextLanguage = value(r.Body.TextLanguage)
 	s.Blob = document.Blob{Body: []byte(r.Body.Content), Size: int64(len(r.Body.Content))}
 	return h.accept(ctx, s)
 }
@@ -181,7 +184,7 @@ func wire(d document.Document) Document {
 		Id: d.ID, Title: d.Title, Filename: d.Source, Category: d.Category, Collection: d.Collection, RepositoryId: orNil(d.Repository),
 		TechnologyId: orNil(d.Technology), ContentType: d.ContentType, FileSize: d.Size, Sha256: d.SHA256, Version: d.Version,
 		State: DocumentState(d.State), Error: orNil(d.Error), Chunks: d.Chunks, ChunksEmbedded: d.Embedded, JobId: jobID(d.Job),
-		CreatedBy: orNil(d.Principal), CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
+		TextLanguage: orNil(d.TextLanguage), CreatedBy: orNil(d.Principal), CreatedAt: d.CreatedAt.UTC(), UpdatedAt: d.UpdatedAt.UTC(),
 	}
 }
 

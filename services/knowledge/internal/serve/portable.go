@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"encoding/json"
+	"strings"
 	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
@@ -24,7 +25,7 @@ type Bytes interface {
 }
 
 // Import is how the service takes in what was exported.
-func Import(in Restoring, kept Bytes, now func() time.Time) portable.Importer {
+func Import(in Restoring, kept Bytes, set Setting, now func() time.Time) portable.Importer {
 	return portable.Importer{
 		Object: func(ctx context.Context, to portable.Destination, o portable.Object) error {
 			if o.Size > document.MaxSize {
@@ -35,6 +36,9 @@ func Import(in Restoring, kept Bytes, now func() time.Time) portable.Importer {
 		Rows: map[string]func(ctx context.Context, to portable.Destination, row []byte) (bool, error){
 			"documents": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
 				return true, restore(ctx, in, kept, to, row, now())
+			},
+			"search_settings": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
+				return true, restoreSettings(ctx, set, to, row)
 			},
 		},
 		End: func(ctx context.Context, to portable.Destination) error { return kept.Tidy(ctx, to.Project) },
@@ -52,6 +56,7 @@ func restore(ctx context.Context, in Restoring, kept Bytes, to portable.Destinat
 		TechnologyID *int64    `json:"technology_id"`
 		ContentType  string    `json:"content_type"`
 		SHA256       string    `json:"sha256"`
+		TextLanguage string    `json:"text_language"`
 		CreatedAt    time.Time `json:"created_at"`
 	}
 	if err := json.Unmarshal(row, &r); err != nil {
@@ -66,7 +71,29 @@ func restore(ctx context.Context, in Restoring, kept Bytes, to portable.Destinat
 	}
 	_, err = in.Restore(ctx, document.Submission{
 		Project: to.Project, Collection: r.Collection, Source: r.Source, Title: r.Title, Category: r.Category, Repository: value(r.RepositoryID),
-		Technology: value(r.TechnologyID), ContentType: r.ContentType, CreatedBy: to.UserID, Principal: to.Principal, Blob: b,
+		Technology: value(r.TechnologyID), ContentType: r.ContentType, TextLanguage: r.TextLanguage, CreatedBy: to.UserID, Principal: to.Principal, Blob: b,
 	}, r.Titled, r.CreatedAt)
+	return err
+}
+
+func restoreSettings(ctx context.Context, set Setting, to portable.Destination, row []byte) error {
+	var r struct {
+		Mode      string   `json:"mode"`
+		Alpha     *float64 `json:"alpha"`
+		Fusion    string   `json:"fusion"`
+		Languages string   `json:"languages"`
+	}
+	if err := json.Unmarshal(row, &r); err != nil {
+		return errs.Wrap(errs.Invalid, err, "the settings of searches cannot be read")
+	}
+	s := wanted{Mode: given(orNil(r.Mode)), Alpha: given(r.Alpha), Fusion: given(orNil(r.Fusion))}
+	if r.Languages != "" {
+		list := strings.Split(r.Languages, ",")
+		s.Languages = given(&list)
+	}
+	if err := s.check(); err != nil {
+		return err
+	}
+	_, err := set.Set(ctx, to.Project, s.apply)
 	return err
 }

@@ -109,6 +109,9 @@ func (r results) Headers() map[string]string {
 		"CC-Index-Generation": strconv.FormatInt(r.a.Generation, 10),
 		"CC-Search-Query":     percent(r.a.Understood),
 	}
+	if codes := codes(r.a.Languages); len(codes) > 0 && r.a.Mode != index.Vector {
+		h["CC-Search-Languages"] = strings.Join(codes, ",")
+	}
 	if r.a.Total >= 0 {
 		h["CC-Search-Total"] = strconv.Itoa(r.a.Total)
 	}
@@ -122,6 +125,14 @@ func (r results) Headers() map[string]string {
 		h["CC-Search-Not-Reranked"] = headerText(r.a.Unranked)
 	}
 	return h
+}
+
+func codes(languages []terms.Language) []string {
+	out := make([]string, len(languages))
+	for i, l := range languages {
+		out[i] = l.String()
+	}
+	return out
 }
 
 // headerText keeps what a header may hold.
@@ -197,7 +208,7 @@ func (r results) MarshalJSON() ([]byte, error) {
 		meta := map[string]any{
 			"document_id": f.Passage.Document, "document_version": f.Version, "chunk_id": f.Passage.ID, "chunk_index": f.Ordinal, "chunk_count": f.Chunks,
 			"heading_path": orEmpty(f.Path), "kind": f.Kind, "collection": f.Collection, "repository_id": orNil(f.Repository),
-			"language": orNil(f.Language), "symbol": orNil(f.Symbol), "line": orNil(f.Line),
+			"language": orNil(f.Language), "text_language": f.TextLanguage.String(), "symbol": orNil(f.Symbol), "line": orNil(f.Line),
 			"mode": r.a.Mode, "index_generation": r.a.Generation,
 		}
 		if r.a.Reason != "" {

@@ -10,6 +10,8 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/answer"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/fusion"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/search"
 )
 
@@ -37,6 +39,8 @@ type Census interface {
 // Searcher answers questions.
 type Searcher interface {
 	Search(ctx context.Context, p tenant.Project, q search.Query) (search.Answer, error)
+	// Defaults are how it goes when neither a question nor its project says anything.
+	Defaults() (index.Mode, fusion.Method, float64)
 }
 
 // Answerer answers questions in words.
@@ -60,6 +64,12 @@ type Choosing interface {
 	Choose(ctx context.Context, p tenant.Project, name string) error
 }
 
+// Setting keeps how the searches of a project go.
+type Setting interface {
+	Settings(ctx context.Context, p tenant.Project) (index.Settings, error)
+	Set(ctx context.Context, p tenant.Project, change func(*index.Settings)) (index.Settings, error)
+}
+
 // State tells what there is as facts, see [bus.OnReplay].
 type State interface {
 	Replay(ctx context.Context, p tenant.Project, since time.Time, tell func(fact proto.Message, at time.Time) error) error
@@ -74,6 +84,7 @@ type Handlers struct {
 	Answers Answerer
 	Models  Models
 	Choice  Choosing
+	Setting Setting
 	State   State
 }
 

@@ -8,10 +8,10 @@ import (
 // Span is a range of a text in code points; End is behind the last.
 type Span struct{ Start, End int }
 
-// Spans are the first words of text that give a wanted term, at most most of
+// Spans are the first words of a text that give a wanted term, at most most of
 // them: whole names where they do, else their parts.
-func (a *Analyzer) Spans(text string, wanted func(term string) bool, most int) []Span {
-	s := spanner{a: a, text: text, wanted: wanted, most: most}
+func (r Reader) Spans(text string, wanted func(term string) bool, most int) []Span {
+	s := spanner{a: r.r, text: text, wanted: wanted, most: most}
 	for i := 0; i < len(text) && len(s.out) < most; {
 		r, size := decode(text[i:])
 		switch {
@@ -40,7 +40,7 @@ func decodeAt(s string, i int) (rune, int) {
 }
 
 type spanner struct {
-	a      *Analyzer
+	a      reader
 	text   string
 	wanted func(string) bool
 	most   int
@@ -51,7 +51,7 @@ type spanner struct {
 
 // try takes the bytes from i to j into the answer when a term of s is wanted.
 func (s *spanner) try(i, j int, word string) {
-	for _, t := range s.a.Analyze(word).Terms {
+	for _, t := range s.a.analyze(word).Terms {
 		if s.wanted(t) {
 			s.add(i, j)
 			return

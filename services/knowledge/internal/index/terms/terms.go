@@ -6,7 +6,6 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/kljensen/snowball/english"
 	"golang.org/x/text/unicode/norm"
 )
 
@@ -17,7 +16,29 @@ const MaxTerm = 96
 // The zero value is ready.
 type Analyzer struct {
 	mu    sync.RWMutex
-	stems map[string]string // "" for stop words
+	stems [maxLanguages]map[string]string // "" for stop words
+}
+
+// maxLanguages is at least how many languages there are.
+const maxLanguages = 32
+
+// Reader reads texts of one language.
+type Reader struct{ r reader }
+
+// In is a reader of a language.
+func (a *Analyzer) In(l Language) Reader { return Reader{reader{a: a, l: l}} }
+
+// Analyze returns the terms of a text.
+func (r Reader) Analyze(text string) Analysis { return r.r.analyze(text) }
+
+// Analyze returns the terms of an English text.
+func (a *Analyzer) Analyze(text string) Analysis { return a.In(English).Analyze(text) }
+
+// reader is a text's reading under way; with raw, words stay as they stand.
+type reader struct {
+	a   *Analyzer
+	l   Language
+	raw bool
 }
 
 // Analysis is text as terms, in order, with repetitions.
@@ -37,11 +58,10 @@ type Analysis struct {
 // term at a place in Terms.
 type Stop struct {
 	At     int32
-	Number uint8
+	Number uint16
 }
 
-// Analyze returns the terms of text.
-func (a *Analyzer) Analyze(text string) Analysis {
+func (a reader) analyze(text string) Analysis {
 	out := Analysis{Terms: make([]string, 0, len(text)/7+1)}
 	for i := 0; i < len(text); {
 		r, size := decode(text[i:])
@@ -133,7 +153,7 @@ func joiner(s string) int {
 
 // compound emits the words of a name and, where it is more than one word, the
 // name itself.
-func (a *Analyzer) compound(out *Analysis, s string) {
+func (a reader) compound(out *Analysis, s string) {
 	words, sharp := 0, false
 	for i := 0; i < len(s); {
 		j := i
@@ -179,7 +199,7 @@ func (a *Analyzer) compound(out *Analysis, s string) {
 // word emits one run of letters and digits: its stem, or for an identifier
 // its parts and itself. rest is what follows in the name; it reports whether
 // the word took that into itself (C++, C#).
-func (a *Analyzer) word(out *Analysis, w, rest string) (took bool) {
+func (a reader) word(out *Analysis, w, rest string) (took bool) {
 	if rest == "++" || rest == "#" {
 		a.whole(out, w+rest)
 		took = true
@@ -201,27 +221,28 @@ func (a *Analyzer) word(out *Analysis, w, rest string) (took bool) {
 }
 
 // part emits a word as stem, unless it is a stop word.
-func (a *Analyzer) part(out *Analysis, w string) {
+func (a reader) part(out *Analysis, w string) {
 	if len(w) > MaxTerm {
 		return
 	}
-	w = fold(w)
-	t := a.stem(w)
-	if t == "" {
-		out.Stops = append(out.Stops, Stop{int32(len(out.Terms)), stop[w]}) //nolint:gosec // G115: bounded by the text
-		return
+	t := w
+	if !a.raw {
+		if t = a.a.stem(a.l, w); t == "" {
+			out.Stops = append(out.Stops, Stop{int32(len(out.Terms)), stopWords(a.l)[fold(w)]}) //nolint:gosec // G115: bounded by the text
+			return
+		}
 	}
 	out.Terms = append(out.Terms, t)
 	out.Length++
 }
 
 // whole emits a name as it stands. It adds no length: its parts did.
-func (a *Analyzer) whole(out *Analysis, w string) {
+func (a reader) whole(out *Analysis, w string) {
 	if w == "" || len(w) > MaxTerm {
 		return
 	}
 	t := fold(w)
-	if n := len(out.Terms); n > 0 && out.Terms[n-1] == t {
+	if n := len(out.Terms); n > 0 && (out.Terms[n-1] == t || a.raw && fold(out.Terms[n-1]) == t) {
 		return
 	}
 	out.Names = append(out.Names, int32(len(out.Terms))) //nolint:gosec // G115: bounded by the text
@@ -229,7 +250,7 @@ func (a *Analyzer) whole(out *Analysis, w string) {
 }
 
 // pairs emits each two neighbouring characters.
-func (a *Analyzer) pairs(out *Analysis, s string) {
+func (a reader) pairs(out *Analysis, s string) {
 	rs := []rune(norm.NFKC.String(s))
 	if len(rs) == 1 {
 		out.Terms = append(out.Terms, string(rs))
@@ -297,30 +318,30 @@ func fold(s string) string {
 	return norm.NFC.String(b.String())
 }
 
-// maxStems bounds the memory of the stems that are remembered; when it is
-// full the analyzer starts over.
+// maxStems bounds the memory of the stems of a language that are remembered; when
+// it is full the analyzer starts over.
 const maxStems = 1 << 16
 
-// stem returns the stem of a folded word, "" for a stop word.
-func (a *Analyzer) stem(w string) string {
+// stem returns the stem of a word, "" for a stop word.
+func (a *Analyzer) stem(l Language, w string) string {
+	if l == English {
+		w = fold(w) // fewer to remember
+	}
 	a.mu.RLock()
-	s, ok := a.stems[w]
+	s, ok := a.stems[l][w]
 	a.mu.RUnlock()
 	if ok {
 		return s
 	}
-	s = w
-	if _, drop := stop[w]; drop {
-		s = ""
-	} else if latinWord(w) {
-		s = english.Stem(w, true)
+	if _, drop := stopWords(l)[fold(w)]; !drop {
+		s = l.stem(w)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.stems == nil || len(a.stems) >= maxStems {
-		a.stems = make(map[string]string, 1024)
+	if a.stems[l] == nil || len(a.stems[l]) >= maxStems {
+		a.stems[l] = make(map[string]string, 1024)
 	}
-	a.stems[strings.Clone(w)] = strings.Clone(s)
+	a.stems[l][strings.Clone(w)] = strings.Clone(s)
 	return s
 }
 
@@ -336,18 +357,10 @@ func latinWord(w string) bool {
 	return true
 }
 
-// NumStops is more than there are stop words.
-const NumStops = 200
-
-// stop are the words that carry no topic, with their numbers.
-var stop = func() map[string]uint8 {
-	m := map[string]uint8{}
-	for _, w := range strings.Fields(`a about above after again against all am an and any are as at be because been before being below between both but by
+// englishStops are the English words that carry no topic: more than Lucene's 33
+// and fewer than Snowball's list.
+const englishStops = `a about above after again against all am an and any are as at be because been before being below between both but by
 		can could did do does doing down during each few for from further had has have having he her here hers herself him himself his how i if in into is it its
 		itself just me more most my myself no nor not now of off on once only or other our ours ourselves out over own same she should so some such than that the
 		their theirs them themselves then there these they this those through to too under until up very was we were what when where which while who whom why will
-		with would you your yours yourself yourselves`) {
-		m[w] = uint8(len(m)) //nolint:gosec // G115: below NumStops, see the test
-	}
-	return m
-}()
+		with would you your yours yourself yourselves`

@@ -114,14 +114,14 @@ func TestSpansAreWhereTheTermsAre(t *testing.T) {
 			want[t] = true
 		}
 		var got []string
-		for _, s := range a.Spans(c.text, func(t string) bool { return want[t] }, 10) {
+		for _, s := range a.In(terms.English).Spans(c.text, func(t string) bool { return want[t] }, 10) {
 			got = append(got, string([]rune(c.text)[s.Start:s.End]))
 		}
 		if g := strings.Join(got, "|"); g != c.want {
 			t.Errorf("%q in %q is %q, want %q", c.query, c.text, g, c.want)
 		}
 	}
-	if got := a.Spans(strings.Repeat("word ", 50), func(string) bool { return true }, 7); len(got) != 7 {
+	if got := a.In(terms.English).Spans(strings.Repeat("word ", 50), func(string) bool { return true }, 7); len(got) != 7 {
 		t.Errorf("%d spans, want 7", len(got))
 	}
 }
