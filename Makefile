@@ -56,6 +56,16 @@ up-cluster: build ## three NATS servers, two processes of each service, two gate
 test: ## all tests, with a private PostgreSQL and NATS that they start
 	@$(GO) test $(TEST_FLAGS) $(PACKAGES)
 
+.PHONY: pgvector
+pgvector: ## build pgvector beside a copy of this machine's PostgreSQL, which CC_PG_BIN then names; changes nothing of the system
+	@sh .ci/pgvector.sh .tools/pgvector
+
+.PHONY: test-pgvector
+test-pgvector: ## the tests of the back ends with pgvector, if it can be built; without it those of pgvector are skipped
+	@if built=$$(sh .ci/pgvector.sh .tools/pgvector); then \
+		CC_PG_BIN=$${built#*CC_PG_BIN=} $(GO) test $(TEST_FLAGS) ./pkg/pg/... ./services/knowledge/internal/postgres ./services/knowledge/internal/serve; \
+	else echo "not tested with pgvector, which could not be built here"; fi
+
 .PHONY: race
 race: ## `make test` under the race detector, with coverage and a summary
 	@$(MAKE) --no-print-directory test TEST_FLAGS="-json -race $(TEST_FLAGS) -covermode=atomic -coverprofile=coverage.out" | $(GO) run .ci/summary.go
@@ -178,6 +188,7 @@ ci: ## everything that must hold before a merge
 	@$(MAKE) --no-print-directory check-new-service
 	@$(MAKE) --no-print-directory race
 	@$(MAKE) --no-print-directory cover
+	@$(MAKE) --no-print-directory test-pgvector
 	@$(MAKE) --no-print-directory fuzz-operations FUZZTIME=60s
 
 ##@ Grow

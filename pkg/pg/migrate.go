@@ -26,6 +26,10 @@ type Schema struct {
 	Name string
 	FS   fs.FS
 	Dir  string // inside FS; "" means its root
+	// Always is SQL that runs after the migrations, each time and as they do: for
+	// what depends on extensions that the server may have got since. Where there is
+	// nothing to do it must write nothing.
+	Always string
 }
 
 // ErrNewer says that a newer binary has migrated the database, so that this
@@ -115,6 +119,9 @@ func (m *migrator) run(schemas []Schema) error {
 			return fmt.Errorf("schema %s: %w", s.Name, err)
 		}
 		if err := m.service(s.Name, step{tables, tableVersions}, step{own, ownVersions}); err != nil {
+			return err
+		}
+		if err := m.always(s); err != nil {
 			return err
 		}
 		if err := m.checkProtected(s.Name); err != nil {
@@ -212,6 +219,29 @@ func (m *migrator) up(name string, s step) error {
 		return fmt.Errorf("run the migrations: %w", err)
 	}
 	return m.ctx.Err()
+}
+
+// always runs what a schema wants to be run each time, in one transaction.
+func (m *migrator) always(s Schema) error {
+	if s.Always == "" {
+		return nil
+	}
+	tx, err := m.conn.BeginTx(m.ctx, nil)
+	if err != nil {
+		return fmt.Errorf("schema %s: %w", s.Name, err)
+	}
+	const become = `SELECT set_config('role', $1, true), set_config('search_path', $2, true)`
+	_, err = tx.ExecContext(m.ctx, become, roleOwner(s.Name), s.Name+", extensions")
+	if err == nil {
+		_, err = tx.ExecContext(m.ctx, s.Always)
+	}
+	if err != nil {
+		return errors.Join(fmt.Errorf("schema %s: what is always run: %w", s.Name, err), tx.Rollback())
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("schema %s: what is always run: %w", s.Name, err)
+	}
+	return nil
 }
 
 // version reads a version table. A missing table is version 0.

@@ -3,6 +3,7 @@ package pg_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -301,4 +302,29 @@ func TestAnAdministratorNeedNotBeASuperuser(t *testing.T) {
 		must(t, migrate(t, managed, schema))
 	}
 	must(t, pgtest.Open(t, dsn, "managed", 1).Ping(t.Context()))
+}
+
+func TestWhatIsAlwaysRunIsRunEachTimeAsTheOwner(t *testing.T) {
+	t.Parallel()
+	dsn := pgtest.AdminDSN(t)
+	s := pg.Schema{
+		Name: "shop", FS: files("000001_a.up.sql", `CREATE TABLE IF NOT EXISTS runs (who text); SELECT platform.exempt('runs', 'a test')`),
+		Always: `INSERT INTO runs VALUES (current_user)`,
+	}
+	must(t, migrate(t, dsn, s))
+	must(t, migrate(t, dsn, s))
+	var who []string
+	must(t, pgtest.Connect(t, dsn).Select(&who, `SELECT who FROM shop.runs`))
+	if !slices.Equal(who, []string{"shop_owner", "shop_owner"}) {
+		t.Errorf("run by %v", who)
+	}
+	s.Always = `INSERT INTO runs VALUES ('x'); SELECT 1/0`
+	if err := migrate(t, dsn, s); err == nil || !strings.Contains(err.Error(), "always") {
+		t.Errorf("error %v", err)
+	}
+	var n int
+	must(t, pgtest.Connect(t, dsn).Get(&n, `SELECT count(*) FROM shop.runs`))
+	if n != 2 {
+		t.Errorf("%d rows: what failed was not undone", n)
+	}
 }

@@ -30,6 +30,16 @@ func (db *DB) InTenant(ctx context.Context, p tenant.Project, fn func(ctx contex
 	return db.run(ctx, visibility{project: p}, fn)
 }
 
+// InTenantSet is [DB.InTenant] in a transaction of its own, for which settings of
+// PostgreSQL hold ("SET LOCAL enable_sort = off"), which go along with its beginning.
+// They must be constants or numbers.
+func (db *DB) InTenantSet(ctx context.Context, p tenant.Project, settings string, fn func(ctx context.Context, tx *sqlx.Tx) error) error {
+	if p < 0 {
+		return fmt.Errorf("project %d: want zero or more", p)
+	}
+	return db.run(Detached(ctx), visibility{project: p, settings: settings}, fn)
+}
+
 // AcrossProjects runs fn in a transaction that sees the rows of every project,
 // in the tables that allow it. reason says why in the trace, as in "login by
 // e-mail"; it must not be empty and must be a constant. It joins like
@@ -75,6 +85,8 @@ type visibility struct {
 	project tenant.Project
 	across  bool
 	reason  string
+
+	settings string // more of them, set along with it
 }
 
 // set is the statement that gives a transaction this visibility, whatever it
@@ -84,7 +96,11 @@ func (v visibility) set(db *DB) string {
 	if v.across {
 		return `SET LOCAL ROLE "` + roleAcross(db.service) + `"; SET LOCAL app.project_id = ''`
 	}
-	return `SET LOCAL ROLE NONE; SET LOCAL app.project_id = '` + strconv.FormatInt(int64(v.project), 10) + `'`
+	set := `SET LOCAL ROLE NONE; SET LOCAL app.project_id = '` + strconv.FormatInt(int64(v.project), 10) + `'`
+	if v.settings != "" {
+		set += "; " + v.settings
+	}
+	return set
 }
 
 // same reports whether both see the same rows.

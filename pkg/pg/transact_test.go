@@ -366,3 +366,34 @@ func TestAFailureKeepsTheKindThatItHas(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestSettingsHoldForTheirTransactionAlone(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t, notes)
+	show := func(ctx context.Context, tx *sqlx.Tx) (project, sort string) {
+		if err := tx.QueryRowxContext(ctx, `SELECT current_setting('app.project_id'), current_setting('enable_sort')`).Scan(&project, &sort); err != nil {
+			t.Fatal(err)
+		}
+		return project, sort
+	}
+	err := db.InTenant(t.Context(), 3, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := db.InTenantSet(ctx, 4, `SET LOCAL enable_sort = off`, func(ctx context.Context, tx *sqlx.Tx) error {
+			if project, sort := show(ctx, tx); project != "4" || sort != "off" {
+				t.Errorf("project %s, sort %s", project, sort)
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+		if project, sort := show(ctx, tx); project != "3" || sort != "on" {
+			t.Errorf("outside: project %s, sort %s", project, sort)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.InTenantSet(t.Context(), -1, "", nil); err == nil {
+		t.Error("a project below zero was taken")
+	}
+}

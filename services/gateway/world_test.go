@@ -136,7 +136,7 @@ func (w *world) serveKnowledge(db *pg.DB) {
 	w.Run(s)
 }
 
-const knowledgeSettings = `{"embedding_model":null,"default_model":"d","models":["d"],"mode":null,"alpha":0.7,"fusion":"rrf","languages":["en","de"],"known_languages":["en","de"],"effective":{"mode":"hybrid","alpha":0.7,"fusion":"rrf","languages":["en","de"]}}`
+const knowledgeSettings = `{"embedding_model":null,"default_model":"d","models":["d"],"mode":null,"alpha":0.7,"fusion":"rrf","languages":["en","de"],"known_languages":["en","de"],"backend":"memory","backends":["memory"],"effective":{"backend":"memory","mode":"hybrid","alpha":0.7,"fusion":"rrf","languages":["en","de"]}}`
 
 // reply is an answer made of text.
 type reply struct {

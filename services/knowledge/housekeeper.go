@@ -143,7 +143,8 @@ func (h *housekeeper) vectors(ctx context.Context) (queued int, err error) {
 			break
 		}
 	}
-	faults := []error{h.models.Keep(ctx, inUse)}
+	_, moving := h.store.Unmoved(ctx, perStep)
+	faults := []error{h.models.Keep(ctx, inUse), moving}
 	for choice := range choices {
 		model, _ := h.models.Loaded(h.models.Vectors(choice))
 		if model == "" {

@@ -42,11 +42,14 @@ import (
 // Name is the name of the service, of its schema and of its bus user.
 const Name = "knowledge"
 
+//go:embed pgvector.sql
+var withPGVector string
+
 //go:embed migrations/*.sql
 var files goembed.FS
 
 // Migrations makes the schema of the service.
-var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations"}
+var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations", Always: withPGVector}
 
 // Portable is what becomes of the service's tables when a project is exported.
 var Portable = portable.Plan{
@@ -58,6 +61,7 @@ var Portable = portable.Plan{
 		"generations": "counts changes of this instance's index",
 		"models":      "which embedding model the project has chosen here, where it is made anew by that of the other instance",
 		"removals":    "documents that are gone",
+		"vectors":     "copies of embeddings, for pgvector",
 		"trash":       "objects that are going to be removed here",
 	},
 }
@@ -130,7 +134,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		parts = append(parts, index.NewSaver(library, index.NewFiles(d.Dir, int64(c.IndexDiskMB)<<20), log, c.IndexQuiet, leastImage))
 	}
 	engine := search.NewEngine(library, store, models, ranking, search.Config{
-		Alpha: c.Alpha, Method: fusion.Method(c.Fusion), Rerank: c.Rerank.On, Candidates: c.Rerank.Candidates,
+		Alpha: c.Alpha, Method: fusion.Method(c.Fusion), Rerank: c.Rerank.On, Candidates: c.Rerank.Candidates, Log: log,
 	})
 
 	model, err := c.Answer.model()
@@ -141,7 +145,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	checks := []app.Check{{Name: "knowledge.database", Check: d.DB.Ping}, {Name: "knowledge.model", Check: models.Check}}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Checks: checks})
 	(&serve.Handlers{
-		Intake: counted{intake, counts}, Library: store, Census: store, Search: searcher, Answers: answer.New(searcher, model, c.Answer.config(counts)), Models: models, Choice: store, Setting: store, State: store,
+		Intake: counted{intake, counts}, Library: store, Census: store, Search: searcher, Answers: answer.New(searcher, model, c.Answer.config(counts)), Models: models, Choice: store, Setting: store, Backend: store, State: store,
 	}).Register(server)
 	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable, Refers: postgres.Refers}, serve.Import(intake, store, store, time.Now)); err != nil {
 		return nil, err
@@ -161,6 +165,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		}
 		return library.Refresh(ctx, r.Job.Project, g)
 	})
+	work.Handle(postgres.BackendJob, moving(store, log))
 	work.Handle(postgres.IndexJob, indexing(keeper.indexer, keeper.embedded))
 
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})
@@ -220,6 +225,50 @@ func dropping(l *index.Library) func(p tenant.Project) (purge.Part, error) {
 	return func(p tenant.Project) (purge.Part, error) {
 		removed, left, err := l.Drop(p)
 		return purge.Part{Name: "index images", Removed: int64(removed), Left: int64(left)}, err
+	}
+}
+
+// moving is the handler of the jobs that have a project's vectors be searched
+// elsewhere. Searches go on as before until all is there.
+func moving(store *postgres.Store, log *slog.Logger) func(ctx context.Context, r *jobs.Run) error {
+	const step = 200
+	return func(ctx context.Context, r *jobs.Run) error {
+		p, done := r.Job.Project, 0
+		for after, n := int64(0), step; n > 0; {
+			var err error
+			if after, n, err = store.Mirror(ctx, p, after, step); err != nil {
+				if errors.Is(err, document.ErrMoved) { // it was deleted between two looks
+					return jobs.Wait(time.Second)
+				}
+				return err
+			}
+			if done += n; after == 0 {
+				break
+			}
+			r.Progress(ctx, done, 0, "copying vectors")
+			if err := r.Yield(ctx); err != nil {
+				return err
+			}
+		}
+		moved, err := store.Serve(ctx, p)
+		if err != nil {
+			return err
+		}
+		_, wanted, now, err := store.Backends(ctx, p)
+		if err != nil {
+			return err
+		}
+		if wanted != now { // more has come meanwhile
+			return jobs.Wait(time.Second)
+		}
+		if moved {
+			log.InfoContext(ctx, "knowledge.backend", "project", p.Token(), "outcome", "searched by", "backend", now, "copied", done)
+		}
+		for {
+			if n, err := store.Unmirror(ctx, p, 10*step); err != nil || n < 10*step {
+				return err
+			}
+		}
 	}
 }
 

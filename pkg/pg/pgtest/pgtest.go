@@ -203,7 +203,7 @@ func (s *server) create(ctx context.Context, t testing.TB, template string) stri
 func digest(schemas []pg.Schema) (string, error) {
 	h := sha256.New()
 	for _, s := range schemas {
-		fmt.Fprintf(h, "schema %q\n", s.Name)
+		fmt.Fprintf(h, "schema %q %q\n", s.Name, s.Always)
 		if s.FS == nil {
 			continue
 		}

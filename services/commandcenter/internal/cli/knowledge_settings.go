@@ -15,7 +15,7 @@ import (
 )
 
 func (e *env) knowledgeSettings() *cobra.Command {
-	var mode, alpha, fusion string
+	var mode, alpha, fusion, backend string
 	var languages []string
 	c := &cobra.Command{
 		Use: "settings", Short: "Show how the project is searched, and change it", Args: nargs(0, 0),
@@ -24,14 +24,19 @@ searches go by that do not say otherwise; "default" follows the instance.
 
 Words have stems by the language of a document. Of several languages each document
 tells by its text which is its own, and the first one is taken where it cannot be
-told. The index is made anew in the background; until then the one of before answers.`,
+told. The index is made anew in the background; until then the one of before answers.
+
+Vectors are searched in the memory of the instance, or by pgvector where its database has
+that extension, which takes less memory and more time. A job moves them; until it has
+ended the back end of before answers.`,
 		Example: `  commandcenter knowledge settings
   commandcenter knowledge settings --languages en,de,fr
   commandcenter knowledge settings --alpha 0.7 --fusion convex
+  commandcenter knowledge settings --backend pgvector
   commandcenter knowledge settings --mode default --languages default --json`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			change := map[string]any{}
-			for name, v := range map[string]string{"mode": mode, "fusion": fusion} {
+			for name, v := range map[string]string{"mode": mode, "fusion": fusion, "backend": backend} {
 				if cmd.Flags().Changed(name) {
 					change[name] = orDefault(v)
 				}
@@ -70,9 +75,11 @@ told. The index is made anew in the background; until then the one of before ans
 	fs.StringVar(&mode, "mode", "", "set which legs are used: hybrid, vector, keyword or default")
 	fs.StringVar(&alpha, "alpha", "", "set the weight of the vector leg in hybrid mode: 0 to 1, or default")
 	fs.StringVar(&fusion, "fusion", "", "set how the legs are joined: convex, rrf or default")
+	fs.StringVar(&backend, "backend", "", "set where vectors are searched: memory, pgvector, pgvector-half or default")
 	fs.StringSliceVar(&languages, "languages", nil, "set the languages of texts as ISO 639-1 has them, the usual one first, or default")
 	values(c, "mode", "hybrid", "vector", "keyword", instance)
 	values(c, "fusion", "convex", "rrf", instance)
+	values(c, "backend", "memory", "pgvector", "pgvector-half", instance)
 	e.bind(c, false, "client.server", "client.ca_file", "client.project")
 	return ends(c, codesClient...)
 }
@@ -112,6 +119,7 @@ func (e *env) printKnowledge(set client.KnowledgeSettings) error {
 	t.row("alpha", strconv.FormatFloat(set.Effective.Alpha, 'f', -1, 64), alpha)
 	t.row("fusion", set.Effective.Fusion, string(or(set.Fusion, "")))
 	t.row("languages", strings.Join(set.Effective.Languages, ","), languages)
+	t.row("backend", set.Effective.Backend, string(set.Backend))
 	t.row("model", or(set.EmbeddingModel, set.DefaultModel), or(set.EmbeddingModel, ""))
 	return t.flush()
 }

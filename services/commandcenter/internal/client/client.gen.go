@@ -234,6 +234,27 @@ func (e KnowledgeRetrievalMode) Valid() bool {
 	}
 }
 
+// Defines values for KnowledgeSettingsBackend.
+const (
+	KnowledgeSettingsBackendMemory       KnowledgeSettingsBackend = "memory"
+	KnowledgeSettingsBackendPgvector     KnowledgeSettingsBackend = "pgvector"
+	KnowledgeSettingsBackendPgvectorHalf KnowledgeSettingsBackend = "pgvector-half"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeSettingsBackend enum.
+func (e KnowledgeSettingsBackend) Valid() bool {
+	switch e {
+	case KnowledgeSettingsBackendMemory:
+		return true
+	case KnowledgeSettingsBackendPgvector:
+		return true
+	case KnowledgeSettingsBackendPgvectorHalf:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for KnowledgeSettingsFusion.
 const (
 	KnowledgeSettingsFusionConvex KnowledgeSettingsFusion = "convex"
@@ -267,6 +288,27 @@ func (e KnowledgeSettingsMode) Valid() bool {
 	case KnowledgeSettingsModeKeyword:
 		return true
 	case KnowledgeSettingsModeVector:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KnowledgeSettingsUpdateBackend.
+const (
+	KnowledgeSettingsUpdateBackendMemory       KnowledgeSettingsUpdateBackend = "memory"
+	KnowledgeSettingsUpdateBackendPgvector     KnowledgeSettingsUpdateBackend = "pgvector"
+	KnowledgeSettingsUpdateBackendPgvectorHalf KnowledgeSettingsUpdateBackend = "pgvector-half"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeSettingsUpdateBackend enum.
+func (e KnowledgeSettingsUpdateBackend) Valid() bool {
+	switch e {
+	case KnowledgeSettingsUpdateBackendMemory:
+		return true
+	case KnowledgeSettingsUpdateBackendPgvector:
+		return true
+	case KnowledgeSettingsUpdateBackendPgvectorHalf:
 		return true
 	default:
 		return false
@@ -1521,6 +1563,12 @@ type KnowledgeSettings struct {
 	// Alpha Weight of the vector leg in hybrid mode; null follows the instance
 	Alpha *float64 `json:"alpha"`
 
+	// Backend Where vectors are to be searched. pgvector-half has numbers of half the size in its graph
+	Backend KnowledgeSettingsBackend `json:"backend"`
+
+	// Backends What may be chosen
+	Backends []string `json:"backends"`
+
 	// DefaultModel That of the instance
 	DefaultModel string `json:"default_model"`
 
@@ -1546,6 +1594,9 @@ type KnowledgeSettings struct {
 	Models []string `json:"models"`
 }
 
+// KnowledgeSettingsBackend Where vectors are to be searched. pgvector-half has numbers of half the size in its graph
+type KnowledgeSettingsBackend string
+
 // KnowledgeSettingsFusion How the legs are joined; null follows the instance
 type KnowledgeSettingsFusion string
 
@@ -1554,7 +1605,10 @@ type KnowledgeSettingsMode string
 
 // KnowledgeSettingsInForce What holds for a search that says nothing.
 type KnowledgeSettingsInForce struct {
-	Alpha     float64  `json:"alpha"`
+	Alpha float64 `json:"alpha"`
+
+	// Backend Where vectors are searched now
+	Backend   string   `json:"backend"`
 	Fusion    string   `json:"fusion"`
 	Languages []string `json:"languages"`
 	Mode      string   `json:"mode"`
@@ -1565,6 +1619,9 @@ type KnowledgeSettingsUpdate struct {
 	// Alpha Example: 0.6
 	Alpha *float64 `json:"alpha,omitempty"`
 
+	// Backend null is memory
+	Backend *KnowledgeSettingsUpdateBackend `json:"backend,omitempty"`
+
 	// EmbeddingModel Example: bge-small-en-v1.5
 	EmbeddingModel *string                        `json:"embedding_model,omitempty"`
 	Fusion         *KnowledgeSettingsUpdateFusion `json:"fusion,omitempty"`
@@ -1573,6 +1630,9 @@ type KnowledgeSettingsUpdate struct {
 	Languages *[]TextLanguage              `json:"languages,omitempty"`
 	Mode      *KnowledgeSettingsUpdateMode `json:"mode,omitempty"`
 }
+
+// KnowledgeSettingsUpdateBackend null is memory
+type KnowledgeSettingsUpdateBackend string
 
 // KnowledgeSettingsUpdateFusion defines model for KnowledgeSettingsUpdate.Fusion.
 type KnowledgeSettingsUpdateFusion string
@@ -4291,6 +4351,9 @@ type ClientInterface interface {
 	// step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
 	// until then; the header `CC-Search-Languages` of a search tells by which it went.
 	//
+	// By another back end vectors are searched when it has all of them, which a job sees to; the one of before answers until then. What is found is the same, but
+	// for what a graph misses. `pgvector` needs that extension of PostgreSQL, 0.8 or later; `backends` says whether the instance has it.
+	//
 	// Takes any type of body and a specified content type.
 	//
 	// Corresponds with PUT /api/v1/knowledge/settings (the `SetKnowledgeSettings` operationId).
@@ -4303,6 +4366,9 @@ type ClientInterface interface {
 	// Of another embedding model every chunk gets a vector in the background. Searches use the model of before until all have one, and then the new one, in one
 	// step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
 	// until then; the header `CC-Search-Languages` of a search tells by which it went.
+	//
+	// By another back end vectors are searched when it has all of them, which a job sees to; the one of before answers until then. What is found is the same, but
+	// for what a graph misses. `pgvector` needs that extension of PostgreSQL, 0.8 or later; `backends` says whether the instance has it.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -6232,6 +6298,9 @@ func (c *Client) GetKnowledgeSettings(ctx context.Context, params *GetKnowledgeS
 // step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
 // until then; the header `CC-Search-Languages` of a search tells by which it went.
 //
+// By another back end vectors are searched when it has all of them, which a job sees to; the one of before answers until then. What is found is the same, but
+// for what a graph misses. `pgvector` needs that extension of PostgreSQL, 0.8 or later; `backends` says whether the instance has it.
+//
 // Takes any type of body and a specified content type.
 //
 // Corresponds with PUT /api/v1/knowledge/settings (the `SetKnowledgeSettings` operationId).
@@ -6254,6 +6323,9 @@ func (c *Client) SetKnowledgeSettingsWithBody(ctx context.Context, params *SetKn
 // Of another embedding model every chunk gets a vector in the background. Searches use the model of before until all have one, and then the new one, in one
 // step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
 // until then; the header `CC-Search-Languages` of a search tells by which it went.
+//
+// By another back end vectors are searched when it has all of them, which a job sees to; the one of before answers until then. What is found is the same, but
+// for what a graph misses. `pgvector` needs that extension of PostgreSQL, 0.8 or later; `backends` says whether the instance has it.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -14693,6 +14765,9 @@ type ClientWithResponsesInterface interface {
 	// step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
 	// until then; the header `CC-Search-Languages` of a search tells by which it went.
 	//
+	// By another back end vectors are searched when it has all of them, which a job sees to; the one of before answers until then. What is found is the same, but
+	// for what a graph misses. `pgvector` needs that extension of PostgreSQL, 0.8 or later; `backends` says whether the instance has it.
+	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
 	// Corresponds with PUT /api/v1/knowledge/settings (the `SetKnowledgeSettings` operationId).
@@ -14705,6 +14780,9 @@ type ClientWithResponsesInterface interface {
 	// Of another embedding model every chunk gets a vector in the background. Searches use the model of before until all have one, and then the new one, in one
 	// step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
 	// until then; the header `CC-Search-Languages` of a search tells by which it went.
+	//
+	// By another back end vectors are searched when it has all of them, which a job sees to; the one of before answers until then. What is found is the same, but
+	// for what a graph misses. `pgvector` needs that extension of PostgreSQL, 0.8 or later; `backends` says whether the instance has it.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -23862,6 +23940,9 @@ func (c *ClientWithResponses) GetKnowledgeSettingsWithResponse(ctx context.Conte
 // step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
 // until then; the header `CC-Search-Languages` of a search tells by which it went.
 //
+// By another back end vectors are searched when it has all of them, which a job sees to; the one of before answers until then. What is found is the same, but
+// for what a graph misses. `pgvector` needs that extension of PostgreSQL, 0.8 or later; `backends` says whether the instance has it.
+//
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
 // Corresponds with PUT /api/v1/knowledge/settings (the `SetKnowledgeSettings` operationId).
@@ -23880,6 +23961,9 @@ func (c *ClientWithResponses) SetKnowledgeSettingsWithBodyWithResponse(ctx conte
 // Of another embedding model every chunk gets a vector in the background. Searches use the model of before until all have one, and then the new one, in one
 // step; `getKnowledgeStatistics` tells how far that is. Of other languages the index of words is made anew in the background, and the one of before answers
 // until then; the header `CC-Search-Languages` of a search tells by which it went.
+//
+// By another back end vectors are searched when it has all of them, which a job sees to; the one of before answers until then. What is found is the same, but
+// for what a graph misses. `pgvector` needs that extension of PostgreSQL, 0.8 or later; `backends` says whether the instance has it.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //

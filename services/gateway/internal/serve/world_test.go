@@ -555,7 +555,7 @@ func sample(operation string) *bus.Answer {
 	case "listCollections", "listCategories":
 		body = `["default"]`
 	case "getKnowledgeSettings", "setKnowledgeSettings":
-		body = `{"embedding_model":"m","default_model":"d","models":["d","m"],"mode":null,"alpha":0.7,"fusion":"rrf","languages":["en","de"],"known_languages":["en","de"],"effective":{"mode":"hybrid","alpha":0.7,"fusion":"rrf","languages":["en","de"]}}`
+		body = `{"embedding_model":"m","default_model":"d","models":["d","m"],"mode":null,"alpha":0.7,"fusion":"rrf","languages":["en","de"],"known_languages":["en","de"],"backend":"memory","backends":["memory"],"effective":{"backend":"memory","mode":"hybrid","alpha":0.7,"fusion":"rrf","languages":["en","de"]}}`
 	case "listEventSchemas":
 		body = `{"items":[],"total":0}`
 	case "registerEventSchema", "getEventSchema":

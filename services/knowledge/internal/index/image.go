@@ -17,7 +17,7 @@ import (
 // wire writes.
 const (
 	imageMagic  = "CCINDEX\n"
-	imageFormat = 1
+	imageFormat = 2
 	// imageContents is another number when the same passages give another
 	// index: their words, their order, the links of the graph.
 	imageContents = 2
@@ -49,6 +49,7 @@ func (x *Index) Save(to io.Writer, p tenant.Project, stop func() error) error {
 	w.Int(x.state.Generation)
 	w.String(x.state.Model)
 	w.String(x.state.Line)
+	w.String(string(x.state.Backend))
 	x.lex.Save(w)
 	x.vec.Save(w)
 	numbers := map[facet]uint64{{}: 0}
@@ -109,7 +110,7 @@ func Load(from io.Reader, size int64, p tenant.Project, c Config, a *terms.Analy
 	if of := r.Int(); r.Err() == nil && of != int64(p) {
 		return nil, fmt.Errorf("%w: project %d", ErrForeign, of)
 	}
-	x.state = State{Generation: r.Int(), Model: r.String(), Line: r.String()}
+	x.state = State{Generation: r.Int(), Model: r.String(), Line: r.String(), Backend: Backend(r.String())}
 	slots := x.lex.Load(r)
 	x.vec.Load(r, slots)
 	x.loadSlots(r, slots)

@@ -59,7 +59,7 @@ func grown(t testing.TB, documents int64) (*index.Index, *writer) {
 	t.Helper()
 	x, w := index.New(ranking, &terms.Analyzer{}), &writer{text: *newText(5)}
 	w.change(t, 1, documents, x)
-	x.Reached(index.State{Generation: 77, Model: "m", Line: "here"})
+	x.Reached(index.State{Generation: 77, Model: "m", Line: "here", Backend: index.Memory})
 	return x, w
 }
 
@@ -248,7 +248,7 @@ func TestAnImageOfSomethingElseIsForeign(t *testing.T) {
 	foreign("another project", err)
 	_, err = index.Load(bytes.NewReader(b), int64(len(b)), 3, index.Config{Graph: graphOf, Lexical: lexical.Config{B: .9}}, &terms.Analyzer{})
 	foreign("another setting", err)
-	binary.LittleEndian.PutUint32(b[8:], 2)
+	binary.LittleEndian.PutUint32(b[8:], 3)
 	_, err = load(b)
 	foreign("a later format", err)
 }
@@ -276,7 +276,7 @@ func payload(b []byte) []byte {
 // rewrapped is an image of a payload, with the checksums that it should have.
 func rewrapped(payload []byte) []byte {
 	var b bytes.Buffer
-	b.WriteString("CCINDEX\n\x01\x00\x00\x00")
+	b.WriteString("CCINDEX\n\x02\x00\x00\x00")
 	w := wire.NewWriter(&b)
 	w.Bytes(payload)
 	_ = w.Close()

@@ -57,7 +57,8 @@ type Index struct {
 	byDoc   map[int64][]uint32
 	facets  map[facet]*bitmap.Set
 	dead    int
-	saved   mark // in its image; belongs to the library
+	count   uint64 // of changes
+	saved   mark   // in its image; belongs to the library
 }
 
 // New returns an empty index of generation 0.
@@ -122,6 +123,7 @@ func (x *Index) Put(passages []Passage) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.count++
 	for i, p := range passages {
 		slot, known := x.slots[p.ID]
 		if known && p.TextLanguage != "" && x.tongues.of[slot].String() != p.TextLanguage {
@@ -210,6 +212,7 @@ func (x *Index) unmark(slot uint32) {
 func (x *Index) Keep(document int64, keep map[int64]bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
+	x.count++
 	left := x.byDoc[document][:0]
 	for _, slot := range x.byDoc[document] {
 		if keep[x.ids[slot]] {

@@ -20,7 +20,21 @@ type State struct {
 	Model      string
 	Line       string   // of the database whose generations these are; another one counts its own
 	Settings   Settings // of the project
+	Backend    Backend
 }
+
+// Backend says where the vectors of a project are searched; "" is Memory.
+type Backend string
+
+// The back ends. What they find is the same but for what their graphs miss.
+const (
+	Memory       Backend = "memory"
+	PGVector     Backend = "pgvector"
+	PGVectorHalf Backend = "pgvector-half" // its graph has numbers of half the size
+)
+
+// Elsewhere reports whether the index has no vectors of its own.
+func (b Backend) Elsewhere() bool { return b == PGVector || b == PGVectorHalf }
 
 // Source is where an index comes from.
 type Source interface {

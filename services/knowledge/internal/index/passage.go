@@ -34,6 +34,22 @@ type Filter struct {
 	Repository int64
 }
 
+// Leg is the vectors of a project that are kept elsewhere, asked for one question.
+type Leg struct {
+	// Nearest are the k passages nearest to the question, nearest first, of those in
+	// among (nil: of all): k of them where there are so many, as far as they have a
+	// vector. cosines are those of the passages in also that have one.
+	Nearest func(k int, among, also []int64) (nearest []Near, cosines map[int64]float64, err error)
+	// Vectors are those of some passages, of unit length.
+	Vectors func(ids []int64) (map[int64][]float32, error)
+}
+
+// Near is a passage with the cosine of its vector and the question's.
+type Near struct {
+	ID     int64
+	Cosine float64
+}
+
 // Mode says which legs a search uses.
 type Mode string
 
@@ -48,6 +64,7 @@ const (
 type Request struct {
 	Text      string    // in the language of package query
 	Vector    []float32 // of the text's topic; nil leaves the vector leg out
+	Leg       *Leg      // asked in place of the index's own vectors, of those that are elsewhere
 	Mode      Mode
 	Alpha     float64 // weight of the vector leg in Hybrid, 0 to 1
 	Method    fusion.Method

@@ -104,7 +104,9 @@ type mark struct {
 
 func (x *Index) mark() mark {
 	linked, _ := x.vec.Progress()
-	return mark{x.State(), linked}
+	s := x.State()
+	s.Settings = Settings{} // are read anew
+	return mark{s, linked}
 }
 
 // books are those on the shelf.

@@ -1,6 +1,7 @@
 package index
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/bitmap"
@@ -21,14 +22,26 @@ type legs struct {
 	meaning *bitmap.Set // where the vector leg may look
 	matched *bitmap.Set // the passages that match by words; nil when they were not searched for
 	listed  bool        // there are conditions alone: what meets them is the answer
+
+	far    *asked
+	firmly bool // the index is not let go while somebody else is asked
 }
 
 // Search ranks the passages that pass the filter. The error is that of a query
-// vector of the wrong dimension.
+// vector of the wrong dimension, or of the request's Leg.
 func (x *Index) Search(r Request) (Result, error) {
 	q := query.Parse(r.Text)
 	x.mu.RLock()
 	defer x.mu.RUnlock()
+	for try := 1; ; try++ {
+		res, err := x.search(q, r, try == attempts)
+		if !errors.Is(err, errMoved) {
+			return res, err
+		}
+	}
+}
+
+func (x *Index) search(q query.Query, r Request, firmly bool) (Result, error) {
 	res := Result{Generation: x.state.Generation, Total: -1}
 	if r.Mode != Vector {
 		res.Total = 0
@@ -37,7 +50,7 @@ func (x *Index) Search(r Request) (Result, error) {
 	if !any || r.Limit <= 0 {
 		return res, nil
 	}
-	l := &legs{x: x, r: r}
+	l := &legs{x: x, r: r, firmly: firmly}
 	understood := x.read(q)
 	res.Terms, res.Languages = understood.terms, understood.heard
 	if err := l.prepare(q, understood, allow); err != nil {
@@ -46,9 +59,14 @@ func (x *Index) Search(r Request) (Result, error) {
 	if l.matched != nil {
 		res.Total = l.matched.Len()
 	}
-	list := l.candidates()
+	list, err := l.candidates()
+	if err != nil {
+		return res, err
+	}
 	if r.Diversity > 0 {
-		list = x.diverse(list, min(r.Offset+r.Limit, len(list)), min(r.Diversity, 1))
+		if list, err = l.diverse(list, min(r.Offset+r.Limit, len(list)), min(r.Diversity, 1)); err != nil {
+			return res, err
+		}
 	}
 	for _, c := range list[min(r.Offset, len(list)):min(len(list), r.Offset+r.Limit)] {
 		h := Hit{
@@ -84,7 +102,11 @@ func (l *legs) prepare(q query.Query, understood *reading, allow *bitmap.Set) (e
 			l.matched = bitmap.And(l.words, l.lq.Matching())
 		}
 	}
-	if r.Mode != Keyword && r.Vector != nil {
+	switch {
+	case r.Mode == Keyword || r.Vector == nil:
+	case r.Leg != nil:
+		l.far = &asked{cosines: map[uint32]float64{}}
+	default:
 		l.vq, err = x.vec.Query(r.Vector)
 	}
 	return err
@@ -93,12 +115,12 @@ func (l *legs) prepare(q query.Query, understood *reading, allow *bitmap.Set) (e
 // candidates are the passages of both legs, best first; with Group, the best
 // of each document. The legs are asked for more while what they give makes too
 // few documents.
-func (l *legs) candidates() []fusion.Candidate {
+func (l *legs) candidates() ([]fusion.Candidate, error) {
 	need := l.r.Offset + l.r.Limit
 	for depth := max(l.x.c.Depth, 5*need); ; depth *= 4 {
-		list, all := l.joined(depth)
-		if !l.r.Group {
-			return list
+		list, all, err := l.joined(depth)
+		if err != nil || !l.r.Group {
+			return list, err
 		}
 		seen := map[int64]bool{}
 		best := list[:0]
@@ -109,14 +131,14 @@ func (l *legs) candidates() []fusion.Candidate {
 			}
 		}
 		if len(best) >= need || all {
-			return best
+			return best, nil
 		}
 	}
 }
 
 // joined is the best of both legs, to a depth; all says that there is nothing
 // below.
-func (l *legs) joined(depth int) (list []fusion.Candidate, all bool) {
+func (l *legs) joined(depth int) (list []fusion.Candidate, all bool, err error) {
 	x := l.x
 	before := func(a, b uint32) bool { return x.ids[a] < x.ids[b] }
 	found := map[uint32]*fusion.Candidate{}
@@ -153,6 +175,16 @@ func (l *legs) joined(depth int) (list []fusion.Candidate, all bool) {
 		}
 		all = all && len(hits) < depth
 	}
+	if l.far != nil {
+		slots, more, err := l.ask(depth, found)
+		if err != nil {
+			return nil, false, err
+		}
+		for i, slot := range slots {
+			candidate(slot).VectorRank = i + 1
+		}
+		all = all && !more
+	}
 	list = make([]fusion.Candidate, 0, len(found))
 	for slot, c := range found {
 		if l.lq != nil {
@@ -161,16 +193,19 @@ func (l *legs) joined(depth int) (list []fusion.Candidate, all bool) {
 		if l.vq != nil {
 			c.Cosine, c.HasVector = l.vq.Cosine(slot)
 		}
+		if l.far != nil {
+			c.Cosine, c.HasVector = l.far.cosine(slot)
+		}
 		list = append(list, *c)
 	}
 	fusion.Join(list, l.r.Method, l.weight(), ceiling, x.c.Fusion)
-	return list, all
+	return list, all, nil
 }
 
 // weight is alpha where both legs run, and all of the one that does else.
 func (l *legs) weight() float64 {
 	switch {
-	case l.vq == nil:
+	case l.vq == nil && l.far == nil:
 		return 0
 	case l.lq == nil:
 		return 1
@@ -211,8 +246,12 @@ const (
 // diverse picks the first n by maximal marginal relevance: each the best by
 // score, less how near it is to the nearest that was picked before. Passages
 // without a vector are near to none.
-func (x *Index) diverse(list []fusion.Candidate, n int, diversity float64) []fusion.Candidate {
+func (l *legs) diverse(list []fusion.Candidate, n int, diversity float64) ([]fusion.Candidate, error) {
 	pool := list[:min(len(list), maxPool, max(n*poolFactor, 50))]
+	between, err := l.between(pool)
+	if err != nil {
+		return nil, err
+	}
 	near := make([]float64, len(pool))
 	taken := make([]bool, len(pool))
 	out := make([]fusion.Candidate, 0, n)
@@ -226,12 +265,12 @@ func (x *Index) diverse(list []fusion.Candidate, n int, diversity float64) []fus
 		taken[best] = true
 		out = append(out, pool[best])
 		for i, c := range pool {
-			if cosine, ok := x.vec.Between(pool[best].Slot, c.Slot); ok && !taken[i] {
+			if cosine, ok := between(pool[best], c); ok && !taken[i] {
 				near[i] = max(near[i], cosine)
 			}
 		}
 	}
-	return out
+	return out, nil
 }
 
 // allowed is the set of passages that pass the filter, nil for all; any is

@@ -121,7 +121,7 @@ func (s *Store) Embedded(ctx context.Context, d document.Document, model string,
 		if err != nil {
 			return fmt.Errorf("save vectors of document %d: %w", d.ID, err)
 		}
-		return nil
+		return mirror(ctx, tx, d.Project, model, ids, vectors)
 	})
 }
 

@@ -33,11 +33,18 @@ func (s *Store) Changes(ctx context.Context, p tenant.Project, since index.State
 		if now.Model, err = searched(ctx, tx, p); err != nil {
 			return err
 		}
-		if since.Model != "" && since.Model != now.Model {
+		if _, now.Backend, err = backends(ctx, tx, p, ""); err != nil {
+			return err
+		}
+		if since.Model != "" && since.Model != now.Model || since.Generation > 0 && since.Backend.Elsewhere() != now.Backend.Elsewhere() {
 			return index.ErrTooOld
 		}
 		if now.Settings, err = settings(ctx, tx, p); err != nil {
 			return err
+		}
+		of := now.Model
+		if now.Backend.Elsewhere() {
+			of = "" // the index has no vectors
 		}
 		if now.Generation <= since.Generation {
 			return nil
@@ -49,7 +56,7 @@ func (s *Store) Changes(ctx context.Context, p tenant.Project, since index.State
 		if err := removed(ctx, tx, p, since.Generation, gone); err != nil {
 			return err
 		}
-		return passages(ctx, tx, p, since.Generation, now.Model, put, gone)
+		return passages(ctx, tx, p, since.Generation, of, put, gone)
 	})
 	return now, err
 }

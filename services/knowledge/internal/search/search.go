@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
@@ -62,6 +63,8 @@ type Shelf interface {
 	Passages(ctx context.Context, p tenant.Project, ids []int64) (found map[int64]Passage, generation int64, err error)
 	// Around reads up to n passages on either side of each.
 	Around(ctx context.Context, p tenant.Project, ids []int64, n int) (map[int64]Around, error)
+	// Leg asks where the vectors are that an index of so many passages does not have.
+	Leg(ctx context.Context, p tenant.Project, of index.State, passages int, question []float32) *index.Leg
 }
 
 // Around is the texts of the passages before and after one, in order.
@@ -143,6 +146,8 @@ type Config struct {
 
 	Rerank     bool // where a query does not say
 	Candidates int  // that are ranked anew; 20
+
+	Log *slog.Logger // slog.Default() when nil
 }
 
 // Engine answers queries.
@@ -165,6 +170,9 @@ func NewEngine(i Indexes, s Shelf, e Encoders, r Rankers, c Config) *Engine {
 	}
 	if c.Candidates <= 0 {
 		c.Candidates = 20
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
 	}
 	return &Engine{indexes: i, shelf: s, encoders: e, rankers: r, c: c}
 }
@@ -259,7 +267,17 @@ func (e *Engine) Search(ctx context.Context, p tenant.Project, q Query) (Answer,
 			}
 			r.Mode, of, asked = a.Mode, state.Model, mode
 		}
+		if r.Leg = nil; r.Vector != nil && x.State().Backend.Elsewhere() {
+			passages, _ := x.Len()
+			r.Leg = e.shelf.Leg(ctx, p, x.State(), passages, r.Vector)
+		}
 		res, err := x.Search(r)
+		if err != nil && r.Leg != nil && ctx.Err() == nil {
+			e.c.Log.WarnContext(ctx, "search.vectors", "project", p.Token(), "backend", x.State().Backend, "err", err)
+			a.Mode, a.Reason = index.Keyword, "the database could not be asked for vectors"
+			r.Mode, r.Vector, r.Leg = a.Mode, nil, nil
+			res, err = x.Search(r)
+		}
 		if err != nil {
 			return Answer{}, fmt.Errorf("search project %d: %w", p, err)
 		}

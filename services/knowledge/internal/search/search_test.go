@@ -25,6 +25,8 @@ type world struct {
 	model      *encodertest.Model
 	broken     error
 	fail       error
+	far        []index.Near // of vectors elsewhere
+	farFault   error
 }
 
 func (w *world) At(_ context.Context, _ tenant.Project, want int64) (*index.Index, error) {
@@ -55,6 +57,11 @@ func (w *world) Around(_ context.Context, _ tenant.Project, ids []int64, n int) 
 		}
 	}
 	return out, w.broken
+}
+
+// Leg finds no vectors, unless they cannot be asked.
+func (w *world) Leg(context.Context, tenant.Project, index.State, int, []float32) *index.Leg {
+	return &index.Leg{Nearest: func(int, []int64, []int64) ([]index.Near, map[int64]float64, error) { return w.far, nil, w.farFault }}
 }
 
 func (w *world) Encoder(context.Context, string) (search.Encoder, string) {
@@ -281,5 +288,19 @@ func TestAQuestionIsEncodedAsThePassagesOfTheIndexWere(t *testing.T) {
 	w.x.Reached(index.State{Generation: 2, Model: "c"})
 	if a, err := e.Search(t.Context(), 1, search.Query{Text: "car"}); err != nil || a.Mode != index.Keyword || a.Reason != "no c" {
 		t.Errorf("a model that is not here: %+v, %v", a, err)
+	}
+}
+
+func TestVectorsElsewhereAreAskedAndMissedWhereTheyCannotBe(t *testing.T) {
+	t.Parallel()
+	w := newWorld(&encodertest.Model{})
+	w.x.Reached(index.State{Generation: 1, Backend: index.PGVector})
+	w.far = []index.Near{{ID: 3, Cosine: .9}}
+	if a := w.ask(t, search.Query{Text: "vehicle", Mode: index.Vector}); a.Mode != index.Vector || a.Reason != "" || len(a.Found) != 1 || a.Found[0].Passage.ID != 3 {
+		t.Errorf("%+v", a)
+	}
+	w.farFault = errors.New("no such table")
+	if a := w.ask(t, search.Query{Text: "cat"}); a.Mode != index.Keyword || !strings.Contains(a.Reason, "could not be asked") || len(a.Found) != 1 || a.Found[0].Passage.ID != 3 {
+		t.Errorf("%+v", a)
 	}
 }

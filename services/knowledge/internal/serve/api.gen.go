@@ -72,6 +72,27 @@ func (e KnowledgeRetrievalMode) Valid() bool {
 	}
 }
 
+// Defines values for KnowledgeSettingsBackend.
+const (
+	KnowledgeSettingsBackendMemory       KnowledgeSettingsBackend = "memory"
+	KnowledgeSettingsBackendPgvector     KnowledgeSettingsBackend = "pgvector"
+	KnowledgeSettingsBackendPgvectorHalf KnowledgeSettingsBackend = "pgvector-half"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeSettingsBackend enum.
+func (e KnowledgeSettingsBackend) Valid() bool {
+	switch e {
+	case KnowledgeSettingsBackendMemory:
+		return true
+	case KnowledgeSettingsBackendPgvector:
+		return true
+	case KnowledgeSettingsBackendPgvectorHalf:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for KnowledgeSettingsFusion.
 const (
 	KnowledgeSettingsFusionConvex KnowledgeSettingsFusion = "convex"
@@ -105,6 +126,27 @@ func (e KnowledgeSettingsMode) Valid() bool {
 	case KnowledgeSettingsModeKeyword:
 		return true
 	case KnowledgeSettingsModeVector:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for KnowledgeSettingsUpdateBackend.
+const (
+	KnowledgeSettingsUpdateBackendMemory       KnowledgeSettingsUpdateBackend = "memory"
+	KnowledgeSettingsUpdateBackendPgvector     KnowledgeSettingsUpdateBackend = "pgvector"
+	KnowledgeSettingsUpdateBackendPgvectorHalf KnowledgeSettingsUpdateBackend = "pgvector-half"
+)
+
+// Valid indicates whether the value is a known member of the KnowledgeSettingsUpdateBackend enum.
+func (e KnowledgeSettingsUpdateBackend) Valid() bool {
+	switch e {
+	case KnowledgeSettingsUpdateBackendMemory:
+		return true
+	case KnowledgeSettingsUpdateBackendPgvector:
+		return true
+	case KnowledgeSettingsUpdateBackendPgvectorHalf:
 		return true
 	default:
 		return false
@@ -542,6 +584,12 @@ type KnowledgeSettings struct {
 	// Alpha Weight of the vector leg in hybrid mode; null follows the instance
 	Alpha *float64 `json:"alpha"`
 
+	// Backend Where vectors are to be searched. pgvector-half has numbers of half the size in its graph
+	Backend KnowledgeSettingsBackend `json:"backend"`
+
+	// Backends What may be chosen
+	Backends []string `json:"backends"`
+
 	// DefaultModel That of the instance
 	DefaultModel string `json:"default_model"`
 
@@ -567,6 +615,9 @@ type KnowledgeSettings struct {
 	Models []string `json:"models"`
 }
 
+// KnowledgeSettingsBackend Where vectors are to be searched. pgvector-half has numbers of half the size in its graph
+type KnowledgeSettingsBackend string
+
 // KnowledgeSettingsFusion How the legs are joined; null follows the instance
 type KnowledgeSettingsFusion string
 
@@ -575,7 +626,10 @@ type KnowledgeSettingsMode string
 
 // KnowledgeSettingsInForce What holds for a search that says nothing.
 type KnowledgeSettingsInForce struct {
-	Alpha     float64  `json:"alpha"`
+	Alpha float64 `json:"alpha"`
+
+	// Backend Where vectors are searched now
+	Backend   string   `json:"backend"`
 	Fusion    string   `json:"fusion"`
 	Languages []string `json:"languages"`
 	Mode      string   `json:"mode"`
@@ -586,6 +640,9 @@ type KnowledgeSettingsUpdate struct {
 	// Alpha Example: 0.6
 	Alpha *float64 `json:"alpha,omitempty"`
 
+	// Backend null is memory
+	Backend *KnowledgeSettingsUpdateBackend `json:"backend,omitempty"`
+
 	// EmbeddingModel Example: bge-small-en-v1.5
 	EmbeddingModel *string                        `json:"embedding_model,omitempty"`
 	Fusion         *KnowledgeSettingsUpdateFusion `json:"fusion,omitempty"`
@@ -594,6 +651,9 @@ type KnowledgeSettingsUpdate struct {
 	Languages *[]TextLanguage              `json:"languages,omitempty"`
 	Mode      *KnowledgeSettingsUpdateMode `json:"mode,omitempty"`
 }
+
+// KnowledgeSettingsUpdateBackend null is memory
+type KnowledgeSettingsUpdateBackend string
 
 // KnowledgeSettingsUpdateFusion defines model for KnowledgeSettingsUpdate.Fusion.
 type KnowledgeSettingsUpdateFusion string

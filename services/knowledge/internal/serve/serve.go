@@ -70,6 +70,13 @@ type Setting interface {
 	Set(ctx context.Context, p tenant.Project, change func(*index.Settings)) (index.Settings, error)
 }
 
+// Backends keeps where the vectors of a project are searched.
+type Backends interface {
+	// Backends are where they can be, where they are to be, and where they are.
+	Backends(ctx context.Context, p tenant.Project) (can []index.Backend, wanted, now index.Backend, err error)
+	ChooseBackend(ctx context.Context, p tenant.Project, b index.Backend) error
+}
+
 // State tells what there is as facts, see [bus.OnReplay].
 type State interface {
 	Replay(ctx context.Context, p tenant.Project, since time.Time, tell func(fact proto.Message, at time.Time) error) error
@@ -85,6 +92,7 @@ type Handlers struct {
 	Models  Models
 	Choice  Choosing
 	Setting Setting
+	Backend Backends
 	State   State
 }
 

@@ -23,7 +23,21 @@ func (h *Handlers) settings(ctx context.Context, _ struct{}) (KnowledgeSettings,
 		return KnowledgeSettings{}, err
 	}
 	s, err := h.Setting.Settings(ctx, p)
-	return h.settingsWith(chosen, s), err
+	if err != nil {
+		return KnowledgeSettings{}, err
+	}
+	return h.settingsOf(ctx, p, chosen, s)
+}
+
+// settingsOf adds where vectors are searched.
+func (h *Handlers) settingsOf(ctx context.Context, p tenant.Project, chosen string, s index.Settings) (KnowledgeSettings, error) {
+	out := h.settingsWith(chosen, s)
+	can, to, now, err := h.Backend.Backends(ctx, p)
+	out.Backend, out.Effective.Backend, out.Backends = KnowledgeSettingsBackend(to), string(now), make([]string, len(can))
+	for i, b := range can {
+		out.Backends[i] = string(b)
+	}
+	return out, err
 }
 
 func (h *Handlers) settingsWith(chosen string, s index.Settings) KnowledgeSettings {
@@ -74,6 +88,7 @@ type wanted struct {
 	Alpha          stated[float64]  `json:"alpha"`
 	Fusion         stated[string]   `json:"fusion"`
 	Languages      stated[[]string] `json:"languages"`
+	Backend        stated[string]   `json:"backend"`
 }
 
 func (w wanted) check() error {
@@ -133,6 +148,9 @@ func (h *Handlers) setSettings(ctx context.Context, r setKnowledgeSettings) (Kno
 	if err := r.Body.check(); err != nil {
 		return KnowledgeSettings{}, err
 	}
+	if err := h.move(ctx, p, r.Body.Backend); err != nil {
+		return KnowledgeSettings{}, err
+	}
 	if model.There {
 		if err := h.Choice.Choose(ctx, p, name); err != nil {
 			return KnowledgeSettings{}, err
@@ -148,7 +166,34 @@ func (h *Handlers) setSettings(ctx context.Context, r setKnowledgeSettings) (Kno
 		s, err = h.Setting.Set(ctx, p, r.Body.apply)
 		recordChange(ctx, before, s)
 	}
-	return h.settingsWith(chosen, s), err
+	if err != nil {
+		return KnowledgeSettings{}, err
+	}
+	return h.settingsOf(ctx, p, chosen, s)
+}
+
+// move has vectors be searched elsewhere, if anything is said of that.
+func (h *Handlers) move(ctx context.Context, p tenant.Project, said stated[string]) error {
+	if !said.There {
+		return nil
+	}
+	to := index.Memory
+	if said.Value != nil {
+		to = index.Backend(*said.Value)
+	}
+	can, before, _, err := h.Backend.Backends(ctx, p)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains(can, to) {
+		msg := "backend must be memory here: the database has no pgvector 0.8 or later; run `commandcenter migrate` once it has"
+		if len(can) > 1 {
+			msg = "backend must be memory, pgvector or pgvector-half"
+		}
+		return errs.InvalidField("enum", msg, "body", "backend")
+	}
+	bus.Changed(ctx, "backend", string(before), string(to))
+	return h.Backend.ChooseBackend(ctx, p, to)
 }
 
 // recordChange has the audit log say what was set to what.

@@ -200,3 +200,47 @@ func TestAServiceEmbedsInPlaceOfAModelOfOurs(t *testing.T) {
 		t.Errorf("%s", got.raw)
 	}
 }
+
+func TestAProjectMovesToPGVectorAndBackAndEveryAnswerIsWhole(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	me := admin(1)
+	for i := range 5 {
+		w.indexed(me, w.text(me, fmt.Sprintf("%d.md", i), fmt.Sprintf("The car number %d stands in the garage.", i)).ok(201).num("id"), true)
+	}
+	all := func() {
+		t.Helper()
+		if a, names := w.search(me, "vehicle", obj{"mode": "vector"}, obj{"limit": 10}); len(names) != 5 || a.header["CC-Search-Degraded"] != "" {
+			t.Errorf("%v, %v", names, a.header)
+		}
+	}
+	all()
+	set := func(b any) answer {
+		t.Helper()
+		return w.command("setKnowledgeSettings", "", me, obj{"body": obj{"backend": b}})
+	}
+	get := func() obj {
+		t.Helper()
+		return w.request("getKnowledgeSettings", me, obj{}).ok(200).body
+	}
+	set("disk").refused(errs.Invalid, "backend must be memory")
+	if got := get(); got["backend"] != "memory" || got["effective"].(map[string]any)["backend"] != "memory" {
+		t.Errorf("%v", got)
+	}
+	if len(get()["backends"].([]any)) == 1 {
+		set("pgvector").refused(errs.Invalid, "no pgvector")
+		t.Skip("this PostgreSQL has no pgvector 0.8 or later: `make pgvector` builds one, CC_PG_BIN names it")
+	}
+	for _, b := range []any{"pgvector", "pgvector-half", "memory", "pgvector", nil} {
+		name := b
+		if b == nil {
+			name = "memory"
+		}
+		if got := set(b).ok(200).body; got["backend"] != name {
+			t.Errorf("%v", got)
+		}
+		all()
+		w.until(func() bool { return get()["effective"].(map[string]any)["backend"] == name })
+		all()
+	}
+}
