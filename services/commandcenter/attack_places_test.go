@@ -60,7 +60,13 @@ func copied(v any) map[string]any {
 // that will do.
 func bare(s *openapi3.Schema) map[string]any {
 	out := map[string]any{}
-	for _, name := range s.Required {
+	names := slices.Clone(s.Required)
+	for _, name := range slices.Sorted(maps.Keys(s.Properties)) { // which one does not matter
+		if uint64(len(names)) < s.MinProps && !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	for _, name := range names {
 		if prop := s.Properties[name]; prop != nil && prop.Value.Format != "binary" {
 			if out[name] = sampleOf(prop.Value, 1); prop.Value.Nullable {
 				out[name] = nil

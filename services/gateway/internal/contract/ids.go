@@ -51,7 +51,7 @@ func (s *schema) checkOperationID(v any, at *loc, f *faults) {
 	if likely := s.likely(said); len(likely) > 0 {
 		msg += " Did you mean " + orList(likely) + "?"
 	}
-	f.add(at, "enum", msg+" The operationIds of /openapi.json are allowed, and those in ctx.expected", s.shown(v),
+	f.add(at, "enum", msg+" Their names are the operationIds in /docs", s.shown(v),
 		map[string]any{"expected": strings.Join(s.enum, ", ")})
 }
 
