@@ -122,7 +122,7 @@ func TestTheStreamGoesOnWhereHistoryEndsUntilTheSessionIsRevoked(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer res.Body.Close() //nolint:errcheck // read to its end
+	defer res.Body.Close() // read to its end
 	lines := bufio.NewScanner(res.Body)
 	next := func(prefix string) string {
 		for lines.Scan() {

@@ -108,13 +108,13 @@ func (s *signOn) begin(returnTo string) *url.URL {
 // at logs somebody in at the provider, and returns what it sends back with.
 func (s *signOn) at(to *url.URL, name string) url.Values {
 	s.Helper()
-	page, err := s.browser.Get(to.String()) //nolint:noctx // bounded by the test
+	page, err := s.browser.Get(to.String())
 	if err != nil {
 		s.Fatal(err)
 	}
 	_ = page.Body.Close() // nothing is read
 	form := url.Values{"username": {name}, "password": {"p"}, "id": {page.Request.URL.Query().Get("authRequestID")}}
-	back, err := s.browser.PostForm(s.provider+"/login/username", form) //nolint:noctx // likewise
+	back, err := s.browser.PostForm(s.provider+"/login/username", form)
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -205,9 +205,9 @@ func TestWhatAProviderGivesIsVerified(t *testing.T) {
 		w.Header().Set("Content-Type", "application/json")
 		switch r.URL.Path {
 		case "/.well-known/openid-configuration":
-			_, _ = w.Write([]byte(`{"issuer":"` + srv.URL + `","authorization_endpoint":"` + srv.URL + `/auth","token_endpoint":"` + srv.URL + `/token","jwks_uri":"` + srv.URL + `/keys","id_token_signing_alg_values_supported":["RS256"]}`)) //nolint:gosec // G705: a test
+			_, _ = w.Write([]byte(`{"issuer":"` + srv.URL + `","authorization_endpoint":"` + srv.URL + `/auth","token_endpoint":"` + srv.URL + `/token","jwks_uri":"` + srv.URL + `/keys","id_token_signing_alg_values_supported":["RS256"]}`))
 		case "/token":
-			_, _ = w.Write([]byte(answer)) //nolint:gosec // G705: a test
+			_, _ = w.Write([]byte(answer))
 		default:
 			_, _ = w.Write([]byte(`{"keys":[]}`))
 		}

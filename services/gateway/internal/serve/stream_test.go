@@ -35,7 +35,7 @@ func newFactWorld(t testing.TB, ring int, opts ...option) *factWorld {
 	t.Helper()
 	env := bustest.New(t, "knowledge", "auth")
 	r := feed.NewRing(ring, 1<<20)
-	env.Run(bus.NewFeed(env.Bus("gateway"), uint64(ring), r.Begin, r.Add)) //nolint:gosec // G115: a few
+	env.Run(bus.NewFeed(env.Bus("gateway"), uint64(ring), r.Begin, r.Add))
 	w := newWorld(t, append([]option{func(c *serve.Config, d *serve.Deps) {
 		d.Bus, d.Ring = env.Bus("gateway"), r
 		c.MaxStreams, c.MaxPerUser = 2000, 2000
@@ -362,7 +362,7 @@ func TestWhileRightsCannotBeCheckedWhatWasMissedIsNotToldEither(t *testing.T) {
 		t.Fatalf("all %d were told", told)
 	}
 	set(false)
-	for want := int32(told) + 2; told < missed; want++ { //nolint:gosec // G115: a few
+	for want := int32(told) + 2; told < missed; want++ {
 		if got := c.version(); got != want {
 			t.Fatalf("version %d, want %d", got, want)
 		}
@@ -432,7 +432,7 @@ func TestAThousandCutsLoseAndRepeatNothing(t *testing.T) {
 	}
 	for i, c := range open {
 		reading.Go(func() {
-			chance := rand.New(rand.NewPCG(uint64(i), 1)) //nolint:gosec // G404, G115: a test that can be repeated
+			chance := rand.New(rand.NewPCG(uint64(i), 1))
 			heard := int32(0)
 			for range cuts / readers {
 				n := chance.Int32N(12)

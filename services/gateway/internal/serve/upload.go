@@ -170,7 +170,7 @@ func (u *uploading) read(ctx context.Context, payload []byte, form contract.Form
 	parts := multipart.NewReader(u.body, boundary)
 	for n := 0; ; n++ {
 		p, err := parts.NextPart()
-		if err == io.EOF { //nolint:errorlint // a wrapped one is a form that broke off
+		if err == io.EOF { // a wrapped one is a form that broke off
 			break
 		}
 		if err != nil {
