@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"strings"
 	"sync"
@@ -155,7 +156,8 @@ func NewServer(b *Bus, c ServerConfig) *Server {
 // Request registers an operation that is asked and answered, and not stored.
 // The payload is decoded into Req; the answer is Res as JSON, with status 200,
 // or 204 when Res is struct{}, or what its method StatusCode() int says; a
-// method Headers() map[string]string adds headers.
+// method Headers() map[string]string adds headers. A method Text() (kind, text
+// string) gives the answer in place of JSON, with its Content-Type.
 func Request[Req, Res any](s *Server, name string, h func(ctx context.Context, req Req) (Res, error)) {
 	s.add(&operation{name: name, delivery: asRequest, run: jsonHandler(h)})
 }
@@ -261,6 +263,15 @@ func answerOf(res any) outcome {
 		o.header = h.Headers()
 	}
 	if o.status == http.StatusNoContent {
+		return o
+	}
+	if t, ok := res.(interface{ Text() (kind, text string) }); ok {
+		kind, text := t.Text()
+		o.header = maps.Clone(o.header)
+		if o.header == nil {
+			o.header = map[string]string{}
+		}
+		o.header[headerKind], o.body = kind, []byte(text)
 		return o
 	}
 	var err error

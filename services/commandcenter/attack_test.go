@@ -258,13 +258,19 @@ func TestNobodyReachesWhatIsOthersByItsID(t *testing.T) {
 		ID int64 `json:"id"`
 	}
 	a.who.json("POST", "/api/v1/knowledge/documents/text", map[string]string{"title": "t", "content": "the lamp of the lighthouse", "category": "c"}, 201, &doc)
+	var judged, tried struct {
+		ID int64 `json:"id"`
+	}
+	a.who.json("POST", "/api/v1/knowledge/judgements", judgedSet("a set"), 201, &judged)
+	a.who.json("POST", "/api/v1/knowledge/evaluations", map[string]any{"judgements_id": judged.ID}, 201, &tried)
 	var schema struct {
 		ID int64 `json:"id"`
 	}
 	a.who.json("POST", "/api/v1/events/schemas", map[string]any{"team": "t", "noun": "n", "fact": "f", "version": 1, "schema": map[string]any{"type": "object"}}, 201, &schema)
 	p.caller("").json("POST", "/api/v1/auth/register", map[string]string{"email": "other@example.org", "password": "a long enough pass phrase"}, 201, nil)
 	a.who = p.login("other@example.org", "a long enough pass phrase")
-	ids := map[string]string{"project_id": "1", "document_id": fmt.Sprint(doc.ID), "schema_id": fmt.Sprint(schema.ID), "seq": "1"}
+	ids := map[string]string{"project_id": "1", "document_id": fmt.Sprint(doc.ID), "schema_id": fmt.Sprint(schema.ID),
+		"judgements_id": fmt.Sprint(judged.ID), "evaluation_id": fmt.Sprint(tried.ID), "seq": "1"}
 	for _, op := range a.ops {
 		if op.project == "none" {
 			continue
@@ -289,6 +295,8 @@ func TestNobodyReachesWhatIsOthersByItsID(t *testing.T) {
 	}
 	owner := p.owner()
 	owner.json("GET", "/api/v1/knowledge/documents/"+ids["document_id"], nil, 200, nil)
+	owner.json("GET", "/api/v1/knowledge/judgements/"+ids["judgements_id"], nil, 200, nil)
+	owner.json("GET", "/api/v1/knowledge/evaluations/"+ids["evaluation_id"], nil, 200, nil)
 	owner.json("GET", "/api/v1/events/schemas/"+ids["schema_id"], nil, 200, nil)
 }
 

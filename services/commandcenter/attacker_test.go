@@ -130,6 +130,7 @@ func (a *attacker) things(t testing.TB) map[string]string {
 		body       map[string]any
 	}{
 		{"document_id", "/api/v1/knowledge/documents/text", map[string]any{"title": "t", "content": "the lamp of the lighthouse", "category": "c"}},
+		{"judgements_id", "/api/v1/knowledge/judgements", judgedSet("a set")},
 		{"schema_id", "/api/v1/events/schemas", map[string]any{"team": "thing", "noun": "n", "fact": "f", "version": 1, "schema": map[string]any{"type": "object"}}},
 		{"account_id", "/api/v1/service-accounts", map[string]any{"name": "a thing"}},
 		{"key_id", "/api/v1/keys", map[string]any{"name": "a thing", "scopes": []string{"*:read"}}},
@@ -142,6 +143,9 @@ func (a *attacker) things(t testing.TB) map[string]string {
 		ids[c.name] = fmt.Sprint(out.ID)
 	}
 	ids["project_id"] = "1"
+	var tried made
+	a.who.json("POST", "/api/v1/knowledge/evaluations", map[string]any{"judgements_id": json.Number(ids["judgements_id"])}, 201, &tried)
+	ids["evaluation_id"] = fmt.Sprint(tried.ID)
 	return ids
 }
 

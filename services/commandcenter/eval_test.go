@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -97,4 +98,66 @@ func BenchmarkOwnQuestions(b *testing.B) {
 		}
 		p.stop()
 	}
+}
+
+// TestAProjectIsEvaluatedByTheServer goes the way of a person: judged questions in,
+// an evaluation, its report, run files and drawing out, and the weight applied.
+func TestAProjectIsEvaluatedByTheServer(t *testing.T) {
+	t.Parallel()
+	p := here(t, dataDir(t), "--no-sample")
+	owner := p.owner()
+	for name, text := range map[string]string{"lamp.md": "The lamp of the lighthouse burns oil.", "horn.md": "The fog horn sounds when ships are near."} {
+		owner.json("POST", "/api/v1/knowledge/documents/text", map[string]any{"title": name, "source_file": name, "content": text, "category": "c"}, 201, nil)
+	}
+	dir := t.TempDir()
+	questions := filepath.Join(dir, "q.jsonl")
+	if err := os.WriteFile(questions, []byte(`{"id":"1","text":"lighthouse lamp","relevant":[{"source":"lamp.md"}]}`+"\n"+`{"id":"2","text":"zebra","relevant":[{"source":"horn.md"}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var set struct{ Set struct{ Questions int } }
+	p.must(&set, "eval", "import", "light", "--questions", questions)
+	if set.Set.Questions != 2 {
+		t.Errorf("%+v", set)
+	}
+	var x struct {
+		ID     int64
+		State  string
+		Report struct {
+			Rows []struct{ Figures map[string]float64 }
+		}
+	}
+	plot, runs := filepath.Join(dir, "plot.svg"), filepath.Join(dir, "runs")
+	p.must(&x, "eval", "run", "--set", "light", "--modes", "keyword", "--label", "first", "--plot", plot, "--runs", runs)
+	if x.State != "done" || len(x.Report.Rows) != 1 || x.Report.Rows[0].Figures["ndcg@10"] != .5 {
+		t.Errorf("%+v", x)
+	}
+	svg, err := os.ReadFile(plot)
+	ranking, err2 := os.ReadFile(filepath.Join(runs, "keyword.run"))
+	if err != nil || err2 != nil || !strings.Contains(string(svg), "<svg") || !strings.HasPrefix(string(ranking), "1 Q0 lamp.md 1 ") {
+		t.Errorf("%s %s %v %v", svg, ranking, err, err2)
+	}
+	var again struct{ ID int64 }
+	p.must(&again, "eval", "run", "--set", "light", "--modes", "keyword")
+	var d struct {
+		Queries int
+		Mean    float64
+	}
+	if p.must(&d, "eval", "report", fmt.Sprint(again.ID), "--against", fmt.Sprint(x.ID)); d.Queries != 2 || d.Mean != 0 {
+		t.Errorf("%+v", d)
+	}
+	var all []struct{ Label *string }
+	if p.must(&all, "eval", "report"); len(all) != 2 || *all[1].Label != "first" {
+		t.Errorf("%+v", all)
+	}
+	var settings struct{ Mode string }
+	if p.must(&settings, "eval", "apply", fmt.Sprint(x.ID), "--row", "keyword"); settings.Mode != "keyword" {
+		t.Errorf("%+v", settings)
+	}
+	var sets []struct{ Name string }
+	if p.must(&sets, "eval", "sets"); len(sets) != 1 || sets[0].Name != "light" {
+		t.Errorf("%+v", sets)
+	}
+	var done map[string]any
+	p.must(&done, "eval", "delete", fmt.Sprint(x.ID))
+	p.must(&done, "eval", "delete", "light")
 }

@@ -346,11 +346,13 @@ func (m *matrix) things(t *testing.T) map[string][2]string {
 	m.foreign.json("GET", "/api/v1/auth/me", nil, 200, &me)
 	out := map[string][2]string{
 		"document_id":   {create("/api/v1/knowledge/documents/text", map[string]any{"title": "t", "content": "the lamp of the lighthouse", "category": "c"})},
+		"judgements_id": {create("/api/v1/knowledge/judgements", judgedSet("a set"))},
 		"schema_id":     {create("/api/v1/events/schemas", map[string]any{"team": "t", "noun": "n", "fact": "f", "version": 1, "schema": map[string]any{"type": "object"}})},
 		"account_id":    {create("/api/v1/service-accounts", map[string]any{"name": "a", "role": "viewer"})},
 		"invitation_id": {create(fmt.Sprintf("/api/v1/projects/%d/invitations", m.other), map[string]any{"role": "viewer"})},
 		"user_id":       {me.ID.String()},
 	}
+	out["evaluation_id"] = [2]string{create("/api/v1/knowledge/evaluations", map[string]any{"judgements_id": json.Number(out["judgements_id"][0])})}
 	for name, pair := range out {
 		out[name] = [2]string{pair[0], "2147480000"}
 	}

@@ -128,6 +128,12 @@ func (s *stopping) arrange(round string) things {
 		made(op, "account_id", "id", "/api/v1/service-accounts", map[string]any{"name": op + " " + round})
 	}
 	made("deleteDocument", "document_id", "id", "/api/v1/knowledge/documents/text", map[string]any{"title": "d " + round, "category": "c", "content": "to be deleted " + round, "source_file": "d " + round})
+	made("deleteJudgements", "judgements_id", "id", "/api/v1/knowledge/judgements", judgedSet("gone "+strings.ReplaceAll(round, "/", "-")))
+	set := made("startEvaluation", "judgements_id", "id", "/api/v1/knowledge/judgements", judgedSet("kept"))
+	delete(x.path, "startEvaluation")
+	for _, op := range []string{"deleteEvaluation", "applyEvaluation"} {
+		made(op, "evaluation_id", "id", "/api/v1/knowledge/evaluations", map[string]any{"judgements_id": json.Number(set), "modes": []string{"keyword"}})
+	}
 	made("deleteEventSchema", "schema_id", "id", "/api/v1/events/schemas", map[string]any{"team": "gone", "noun": "thing", "fact": "s" + joined.Replace(round), "version": 1, "schema": map[string]any{"type": "object"}})
 	for _, op := range []string{"admitInstance", "removeInstance"} {
 		slug := strings.ToLower(op) + "-" + strings.ReplaceAll(round, " ", "-")
@@ -173,6 +179,10 @@ func (s *stopping) until(done func() bool) {
 	}
 }
 
+func judgedSet(name string) map[string]any {
+	return map[string]any{"name": name, "format": "json", "questions": `{"id":"q","text":"lamp","relevant":[{"source":"t"}]}`}
+}
+
 // of is the call of an operation in this round.
 func (x things) of(a *attacker, op attackedOp) attackCall {
 	c := a.fresh(op)
@@ -199,6 +209,10 @@ func (x things) of(a *attacker, op attackedOp) attackCall {
 	case "addDocument":
 		c.file = "u " + x.round + ".md"
 		c.body = map[string]any{"category": "c"}
+	case "importJudgements":
+		c.body = judgedSet("imported")
+	case "startEvaluation":
+		c.body = map[string]any{"judgements_id": 2147480000} // of none: at most a few are under way
 	case "registerEventSchema":
 		c.body = map[string]any{"team": "kept", "noun": "thing", "fact": "r" + joined.Replace(x.round), "version": 1, "schema": map[string]any{"type": "object"}}
 	}

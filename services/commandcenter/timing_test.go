@@ -124,8 +124,13 @@ func foreignIDs(t *testing.T, who *caller) map[string][2]string {
 	}
 	who.json("POST", "/api/v1/knowledge/documents/text", map[string]string{"title": "t", "content": "the lamp of the lighthouse", "category": "c"}, 201, &doc)
 	who.json("POST", "/api/v1/events/schemas", map[string]any{"team": "t", "noun": "n", "fact": "f", "version": 1, "schema": map[string]any{"type": "object"}}, 201, &schema)
+	var judged, tried struct {
+		ID int64 `json:"id"`
+	}
+	who.json("POST", "/api/v1/knowledge/judgements", judgedSet("a set"), 201, &judged)
+	who.json("POST", "/api/v1/knowledge/evaluations", map[string]any{"judgements_id": judged.ID}, 201, &tried)
 	out := map[string][2]string{"project_id": {"1", "9"}}
-	for name, id := range map[string]int64{"document_id": doc.ID, "schema_id": schema.ID} {
+	for name, id := range map[string]int64{"document_id": doc.ID, "schema_id": schema.ID, "judgements_id": judged.ID, "evaluation_id": tried.ID} {
 		if id < 1 || id > 8 {
 			t.Fatalf("%s is %d, not of one digit", name, id)
 		}

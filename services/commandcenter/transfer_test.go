@@ -118,6 +118,8 @@ func TestAProjectComesBackAsItWasExported(t *testing.T) {
 	owner.json("POST", "/api/v1/keys", map[string]any{"name": "planted", "scopes": []string{"*:read"}}, 201, &key, in...)
 	owner.json("POST", fmt.Sprintf("/api/v1/projects/%d/invitations", made.ID), map[string]any{"role": "member"}, 201, &invitation)
 
+	owner.json("PUT", "/api/v1/knowledge/settings", map[string]any{"alpha": 0.3, "languages": []string{"en", "de"}}, 200, nil, in...)
+	owner.json("POST", "/api/v1/knowledge/judgements", judgedSet("apollo"), 201, nil, in...)
 	before := owner.shapeOf(made.ID)
 	file := owner.exported(made.ID)
 	members := map[string]string{}
@@ -154,6 +156,19 @@ func TestAProjectComesBackAsItWasExported(t *testing.T) {
 	owner.json("POST", "/api/v1/knowledge/query", map[string]any{"query": "rollback command"}, 200, &found, "X-Project-ID", fmt.Sprint(id))
 	if text := fmt.Sprint(found); !strings.Contains(text, "ship back") {
 		t.Errorf("a search in the copy finds %s", text)
+	}
+	var set struct {
+		Alpha     float64
+		Languages []string
+	}
+	var judged []struct {
+		Name                  string
+		Questions, Judgements int
+	}
+	owner.json("GET", "/api/v1/knowledge/settings", nil, 200, &set, "X-Project-ID", fmt.Sprint(id))
+	owner.json("GET", "/api/v1/knowledge/judgements", nil, 200, &judged, "X-Project-ID", fmt.Sprint(id))
+	if set.Alpha != .3 || len(set.Languages) != 2 || len(judged) != 1 || judged[0].Name != "apollo" || judged[0].Questions != 1 || judged[0].Judgements != 1 {
+		t.Errorf("the copy is searched by %+v and judged by %+v", set, judged)
 	}
 	var keys any
 	owner.json("GET", "/api/v1/keys", nil, 200, &keys, "X-Project-ID", fmt.Sprint(id))

@@ -1,6 +1,7 @@
 package gateway_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
@@ -130,9 +131,11 @@ func (w *world) serveKnowledge(db *pg.DB) {
 		{Name: "knowledge.database", Check: db.Ping},
 		{Name: "knowledge.model", Check: func(context.Context) error { return app.Degraded("the embedding model is missing: search is lexical") }},
 	}})
-	w.answer(s, "request", "queryKnowledgeBase", "listDocuments", "getDocument", "getKnowledgeStatistics", "listCollections", "listCategories", "getKnowledgeSettings")
+	w.answer(s, "request", "queryKnowledgeBase", "listDocuments", "getDocument", "getKnowledgeStatistics", "listCollections", "listCategories", "getKnowledgeSettings",
+		"listJudgements", "getJudgements", "listEvaluations", "getEvaluation", "listEvaluationQueries", "getEvaluationRun", "plotEvaluation", "compareEvaluations")
 	w.answer(s, "stream", "answerQuestion")
-	w.answer(s, "command", "addDocument", "addTextDocument", "deleteDocument", "setKnowledgeSettings")
+	w.answer(s, "command", "addDocument", "addTextDocument", "deleteDocument", "setKnowledgeSettings",
+		"importJudgements", "deleteJudgements", "startEvaluation", "deleteEvaluation", "applyEvaluation")
 	w.Run(s)
 }
 
@@ -142,10 +145,14 @@ const knowledgeSettings = `{"embedding_model":null,"default_model":"d","models":
 type reply struct {
 	status int
 	body   string
+	kind   string // "" is JSON
 }
 
 func (r reply) StatusCode() int              { return r.status }
 func (r reply) MarshalJSON() ([]byte, error) { return []byte(r.body), nil }
+func (r reply) Text() (kind, text string) {
+	return cmp.Or(r.kind, "application/json"), r.body
+}
 
 func (w *world) answer(s *bus.Server, how string, operations ...string) {
 	for _, op := range operations {
@@ -177,27 +184,36 @@ func (w *world) answer(s *bus.Server, how string, operations ...string) {
 }
 
 const (
-	project = `"id":1,"name":"p","owner":"o","description":null,"role":"owner","created_at":"2026-01-02T03:04:05Z","updated_at":null`
-	user    = `{"id":1,"email":"a@b.io","full_name":null,"is_active":true,"is_superuser":false,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
-	upload  = `{"id":1,"filename":"a.md","category":"c","repository_id":null,"collection":"default","chunks_added":2,"file_size":3,"status":"success","state":"indexing","version":1,"job_id":"j1"}`
-	doc     = `{"id":1,"title":"t","filename":"a.md","category":"c","collection":"default","repository_id":null,"technology_id":null,"text_language":null,"content_type":"text/markdown","file_size":3,"sha256":"00","version":1,"state":"indexed","error":null,"chunks":2,"chunks_embedded":2,"job_id":null,"created_by":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
-	token   = `{"access_token":"a","refresh_token":"r","token_type":"bearer","expires_in":900}`
-	stats   = `{"repository_id":null,"collection":"default","vector_db":{"total_chunks":1,"categories":{"c":1},"embedding_model":"m","backend":"memory","collection_name":"default","embedding_dimension":384,"embedded_chunks":1,"db_path":null},"database":{"total_entries":1,"categories":{}},"embedding_model":"m"}`
+	project    = `"id":1,"name":"p","owner":"o","description":null,"role":"owner","created_at":"2026-01-02T03:04:05Z","updated_at":null`
+	user       = `{"id":1,"email":"a@b.io","full_name":null,"is_active":true,"is_superuser":false,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+	upload     = `{"id":1,"filename":"a.md","category":"c","repository_id":null,"collection":"default","chunks_added":2,"file_size":3,"status":"success","state":"indexing","version":1,"job_id":"j1"}`
+	doc        = `{"id":1,"title":"t","filename":"a.md","category":"c","collection":"default","repository_id":null,"technology_id":null,"text_language":null,"content_type":"text/markdown","file_size":3,"sha256":"00","version":1,"state":"indexed","error":null,"chunks":2,"chunks_embedded":2,"job_id":null,"created_by":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+	judgedSet  = `{"id":1,"name":"s","questions":1,"judgements":1,"imported_by":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+	evaluation = `{"id":1,"judgements_id":1,"judgements":"s","label":null,"collection":null,"ways":[{"mode":"keyword"}],"tune":false,"state":"queued","error":null,"asked":0,"total":1,"model":null,"index_generation":null,"started_by":null,"job_id":null,"created_at":"2026-01-02T03:04:05Z","finished_at":null,"report":null}`
+	compared   = `{"row":"hybrid","with":2,"with_row":"hybrid","half":"all","queries":1,"mean":0.1,"low":0,"high":0.2,"p":0.5,"better":1,"same":0,"significant":false}`
+	token      = `{"access_token":"a","refresh_token":"r","token_type":"bearer","expires_in":900}`
+	stats      = `{"repository_id":null,"collection":"default","vector_db":{"total_chunks":1,"categories":{"c":1},"embedding_model":"m","backend":"memory","collection_name":"default","embedding_dimension":384,"embedded_chunks":1,"db_path":null},"database":{"total_entries":1,"categories":{}},"embedding_model":"m"}`
 )
 
 var samples = map[string]reply{
-	"register": {201, user}, "login": {200, token}, "refreshToken": {200, token}, "getCurrentUserInfo": {200, user}, "logout": {200, `{"message":"bye"}`},
-	"createProject": {201, `{` + project + `}`}, "listProjects": {200, `[{` + project + `}]`}, "getProject": {200, `{` + project + `}`},
-	"updateProject": {200, `{` + project + `}`}, "deleteProject": {204, ""},
-	"setLimit": {200, `{"class":"writes","limit":"100/minute","raised":false,"set_by":"user:1","set_at":"2026-01-02T03:04:05Z"}`}, "resetLimit": {204, ""},
-	"getProjectStats":    {200, `{` + project + `,"repository_count":0,"technology_count":0,"research_task_count":0,"knowledge_entry_count":3}`},
-	"queryKnowledgeBase": {200, `[{"content":"x","title":"t","category":"c","technology_id":null,"source_file":"a.md","score":0.5,"metadata":{}}]`},
-	"answerQuestion": {200, `{"question":"why?","answer":"So [1].","outcome":"answered","truncated":false,"citations":[],"invented":[],"sources":[],"model":"m","usage":null,` +
+	"register": {status: 201, body: user}, "login": {status: 200, body: token}, "refreshToken": {status: 200, body: token}, "getCurrentUserInfo": {status: 200, body: user}, "logout": {status: 200, body: `{"message":"bye"}`},
+	"createProject": {status: 201, body: `{` + project + `}`}, "listProjects": {status: 200, body: `[{` + project + `}]`}, "getProject": {status: 200, body: `{` + project + `}`},
+	"updateProject": {status: 200, body: `{` + project + `}`}, "deleteProject": {status: 204, body: ""},
+	"setLimit": {status: 200, body: `{"class":"writes","limit":"100/minute","raised":false,"set_by":"user:1","set_at":"2026-01-02T03:04:05Z"}`}, "resetLimit": {status: 204, body: ""},
+	"getProjectStats":    {status: 200, body: `{` + project + `,"repository_count":0,"technology_count":0,"research_task_count":0,"knowledge_entry_count":3}`},
+	"queryKnowledgeBase": {status: 200, body: `[{"content":"x","title":"t","category":"c","technology_id":null,"source_file":"a.md","score":0.5,"metadata":{}}]`},
+	"answerQuestion": {status: 200, body: `{"question":"why?","answer":"So [1].","outcome":"answered","truncated":false,"citations":[],"invented":[],"sources":[],"model":"m","usage":null,` +
 		`"retrieval":{"mode":"hybrid","degraded":null,"reranked_by":null,"not_reranked":null,"index_generation":1},"timings":{"retrieval_ms":1,"first_token_ms":2,"total_ms":3}}`},
-	"addDocument": {201, upload}, "addTextDocument": {201, upload}, "deleteDocument": {204, ""}, "getDocument": {200, doc},
-	"listDocuments":          {200, `{"items":[` + doc + `],"total":1,"skip":0,"limit":50}`},
-	"getKnowledgeStatistics": {200, stats}, "listCollections": {200, `["default"]`}, "listCategories": {200, `["c"]`},
-	"getKnowledgeSettings": {200, knowledgeSettings}, "setKnowledgeSettings": {200, knowledgeSettings},
+	"addDocument": {status: 201, body: upload}, "addTextDocument": {status: 201, body: upload}, "deleteDocument": {status: 204, body: ""}, "getDocument": {status: 200, body: doc},
+	"listDocuments":          {status: 200, body: `{"items":[` + doc + `],"total":1,"skip":0,"limit":50}`},
+	"getKnowledgeStatistics": {status: 200, body: stats}, "listCollections": {status: 200, body: `["default"]`}, "listCategories": {status: 200, body: `["c"]`},
+	"getKnowledgeSettings": {status: 200, body: knowledgeSettings}, "setKnowledgeSettings": {status: 200, body: knowledgeSettings}, "applyEvaluation": {status: 200, body: knowledgeSettings},
+	"listJudgements": {status: 200, body: `[` + judgedSet + `]`}, "importJudgements": {status: 201, body: `{"id":1,"set":` + judgedSet + `,"unjudged":0}`}, "deleteJudgements": {status: 204, body: ""},
+	"getJudgements":   {status: 200, body: `{"set":` + judgedSet + `,"items":[{"id":"q","text":"x","relevant":[{"source":"a","heading":null,"grade":1}]}],"total":1,"skip":0,"limit":50}`},
+	"listEvaluations": {status: 200, body: `{"items":[` + evaluation + `],"total":1,"skip":0,"limit":50}`}, "startEvaluation": {status: 201, body: evaluation}, "getEvaluation": {status: 200, body: evaluation},
+	"deleteEvaluation": {status: 204, body: ""}, "compareEvaluations": {status: 200, body: compared},
+	"listEvaluationQueries": {status: 200, body: `{"row":"keyword","items":[{"id":"q","figures":{"ndcg@10":1},"found":["a"]}],"total":1,"skip":0,"limit":50}`},
+	"getEvaluationRun":      {status: 200, body: "q Q0 a 1 1 keyword\n", kind: "text/plain"}, "plotEvaluation": {status: 200, body: "<svg/>", kind: "image/svg+xml"},
 }
 
 // token is an access token of the user in the session.

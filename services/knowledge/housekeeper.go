@@ -103,15 +103,16 @@ func (h *housekeeper) round(ctx context.Context) error {
 	})
 	queued, backlog := h.vectors(ctx)
 	stranded, given := h.store.Stranded(ctx, perStep, h.indexer.GiveUp)
+	ended, failing := h.store.FailStranded(ctx)
 	forget := h.store.Forget(ctx, began.Add(-h.remember))
 	orphans, lost := h.sweep(ctx, began)
-	if err := errors.Join(sweep, backlog, given, forget, lost, h.indexes(ctx, began)); err != nil {
+	if err := errors.Join(sweep, backlog, given, failing, forget, lost, h.indexes(ctx, began)); err != nil {
 		return err
 	}
-	if removed+queued+stranded+orphans > 0 {
+	if removed+queued+stranded+ended+orphans > 0 {
 		indexes, bytes := h.library.Size()
 		h.log.InfoContext(ctx, "knowledge.housekeeping", "objects_removed", removed, "orphans_removed", orphans, "documents_queued", queued,
-			"documents_given_up", stranded, "indexes", indexes, "index_bytes", bytes, "ms", h.now().Sub(began).Milliseconds())
+			"documents_given_up", stranded, "evaluations_given_up", ended, "indexes", indexes, "index_bytes", bytes, "ms", h.now().Sub(began).Milliseconds())
 	}
 	return nil
 }

@@ -29,6 +29,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/encoder"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/evaluation"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/extract"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/inbox"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
@@ -53,16 +54,18 @@ var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations", Always: wit
 
 // Portable is what becomes of the service's tables when a project is exported.
 var Portable = portable.Plan{
-	Schema: Migrations, Restored: []string{"documents", "search_settings"},
+	Schema: Migrations, Restored: []string{"documents", "search_settings", "judged_sets", "judged_questions"},
+	Evidence: map[string]string{"evaluations": "figures of searches of this instance, by its model and index"},
 	LeftOut: map[string]string{
-		"blobs":       "where the bytes of documents are here; the bytes go along as objects",
-		"chunks":      "made anew of the documents",
-		"embeddings":  "made anew of the documents",
-		"generations": "counts changes of this instance's index",
-		"models":      "which embedding model the project has chosen here, where it is made anew by that of the other instance",
-		"removals":    "documents that are gone",
-		"vectors":     "copies of embeddings, for pgvector",
-		"trash":       "objects that are going to be removed here",
+		"blobs":              "where the bytes of documents are here; the bytes go along as objects",
+		"chunks":             "made anew of the documents",
+		"evaluation_answers": "rankings of this instance's searches; the reports go along",
+		"embeddings":         "made anew of the documents",
+		"generations":        "counts changes of this instance's index",
+		"models":             "which embedding model the project has chosen here, where it is made anew by that of the other instance",
+		"removals":           "documents that are gone",
+		"vectors":            "copies of embeddings, for pgvector",
+		"trash":              "objects that are going to be removed here",
 	},
 }
 
@@ -145,9 +148,9 @@ func New(d Deps, c Config) (*app.Module, error) {
 	checks := []app.Check{{Name: "knowledge.database", Check: d.DB.Ping}, {Name: "knowledge.model", Check: models.Check}}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Checks: checks})
 	(&serve.Handlers{
-		Intake: counted{intake, counts}, Library: store, Census: store, Search: searcher, Answers: answer.New(searcher, model, c.Answer.config(counts)), Models: models, Choice: store, Setting: store, Backend: store, State: store,
+		Intake: counted{intake, counts}, Library: store, Census: store, Search: searcher, Answers: answer.New(searcher, model, c.Answer.config(counts)), Models: models, Choice: store, Setting: store, Backend: store, Judging: store, Trials: store, State: store,
 	}).Register(server)
-	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable, Refers: postgres.Refers}, serve.Import(intake, store, store, time.Now)); err != nil {
+	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable, Refers: postgres.Refers}, serve.Import(intake, store, store, store, time.Now)); err != nil {
 		return nil, err
 	}
 	// Twice the workers of one process: the next job is there when one ends, and a
@@ -166,6 +169,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		return library.Refresh(ctx, r.Job.Project, g)
 	})
 	work.Handle(postgres.BackendJob, moving(store, log))
+	work.Handle(postgres.EvaluationJob, evaluating(evaluation.NewRunner(engine, postgres.Kept{Store: store})))
 	work.Handle(postgres.IndexJob, indexing(keeper.indexer, keeper.embedded))
 
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})

@@ -17,6 +17,7 @@ import (
 	"github.com/vbauerster/mpb/v8/decor"
 
 	"github.com/commandcenter/commandcenter/pkg/ireval"
+	"github.com/commandcenter/commandcenter/pkg/ireval/trial"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/evaluate"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/ingest"
@@ -34,12 +35,14 @@ Half of the questions, by a hash of their id, is for tuning; what is tuned is co
 on the other half.`,
 		Example: "  commandcenter eval run --beir scifact\n  commandcenter eval report --qrels qrels.txt ours.run theirs.run",
 	}
-	return group(c, e.evalRun(), e.evalReport())
+	return group(c, e.evalImport(), e.evalRun(), e.evalReport(), e.evalApply(), e.evalSets(), e.evalDelete())
 }
 
 // evalFlags are those that eval run takes.
 type evalFlags struct {
 	beir, split, qrels, questions, collection string
+	set, label                                string
+	rerank                                    bool
 	modes                                     []string
 	alpha                                     float64
 	fusion                                    string
@@ -58,17 +61,25 @@ func (e *env) evalRun() *cobra.Command {
 it, which is deleted afterwards; judgements in TREC's form may take the place of its
 own (--qrels). With --questions, the documents of the project in use are asked
 about: each line is a question as JSON, {"id", "text", "relevant": [{"source",
-"heading", "grade"}]}.
+"heading", "grade"}]}. With --set, the server itself asks the questions that eval
+import has kept, and keeps the report.
 
 Hybrid is compared with the better of its legs. --tune looks for its weight on one
 half of the questions and says what it is worth on the other.`,
 		Example: `  commandcenter eval run --beir scifact --plot scifact.svg
   commandcenter eval run --beir nfcorpus --tune --runs runs
+  commandcenter eval run --set handbook --tune
   commandcenter eval run --questions questions.jsonl --modes hybrid --alpha 0.7 --json`,
 		Args: nargs(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if (f.beir == "") == (f.questions == "") {
-				return usageError{errors.New("give --beir or --questions")}
+			if given := len(strings.Fields(mark(f.beir) + mark(f.questions) + mark(f.set))); given != 1 {
+				return usageError{errors.New("give --beir, --questions or --set")}
+			}
+			if f.set != "" {
+				return e.evaluateSet(cmd, f)
+			}
+			if f.rerank || f.label != "" {
+				return usageError{errors.New("--rerank and --label go with --set")}
 			}
 			return e.evaluate(cmd, f)
 		},
@@ -78,7 +89,10 @@ half of the questions and says what it is worth on the other.`,
 	fs.StringVar(&f.split, "split", "test", "which judgements of it: qrels/SPLIT.tsv")
 	fs.StringVar(&f.qrels, "qrels", "", "file of judgements to use in their place, as TREC or BEIR has them")
 	fs.StringVar(&f.questions, "questions", "", "file of judged questions on documents that the server has")
-	fs.StringVar(&f.collection, "collection", "", "with --questions, search only this collection")
+	fs.StringVar(&f.set, "set", "", "set of questions that the project has (eval sets)")
+	fs.StringVar(&f.label, "label", "", "with --set, what to call the evaluation")
+	fs.BoolVar(&f.rerank, "rerank", false, "with --set, ask once more with the best 20 re-ranked")
+	fs.StringVar(&f.collection, "collection", "", "with --questions or --set, search only this collection")
 	fs.StringSliceVar(&f.modes, "modes", []string{"keyword", "vector", "hybrid"}, "modes to compare")
 	fs.Float64Var(&f.alpha, "alpha", 0, "weight of the vector leg in hybrid mode, 0 to 1 (default: the server's)")
 	fs.StringVar(&f.fusion, "fusion", "", "how the legs are joined: convex or rrf (default: the server's)")
@@ -90,13 +104,21 @@ half of the questions and says what it is worth on the other.`,
 	values(c, "modes", "keyword", "vector", "hybrid")
 	values(c, "fusion", "convex", "rrf")
 	e.bind(c, false, "client.server", "client.ca_file", "client.project")
-	return ends(c, append(codesClient[:len(codesClient):len(codesClient)], exitUsage)...)
+	return ends(c, append(codesOne[:len(codesOne):len(codesOne)], exitUsage)...)
 }
 
-func (f evalFlags) settings(alpha bool) ([]evaluate.Setting, error) {
-	var out []evaluate.Setting
+// mark is a word for a flag that is given.
+func mark(flag string) string {
+	if flag == "" {
+		return ""
+	}
+	return "x "
+}
+
+func (f evalFlags) settings(alpha bool) ([]trial.Setting, error) {
+	var out []trial.Setting
 	for _, m := range f.modes {
-		s := evaluate.Setting{Mode: m}
+		s := trial.Setting{Mode: m}
 		switch m {
 		case "keyword", "vector":
 		case "hybrid":
@@ -120,7 +142,7 @@ func (e *env) evaluate(cmd *cobra.Command, f evalFlags) (err error) {
 		return err
 	}
 	var c *ireval.Collection
-	var questions []evaluate.Question
+	var questions []trial.Question
 	if f.beir != "" {
 		c, err = collection(f)
 	} else {
@@ -137,10 +159,10 @@ func (e *env) evaluate(cmd *cobra.Command, f evalFlags) (err error) {
 	if err := s.Authenticate(cmd.Context()); err != nil {
 		return err
 	}
-	var r *evaluate.Report
+	var r *trial.Report
 	var a evaluate.Asking
 	if c == nil {
-		r = evaluate.NewReport(filepath.Base(f.questions), evaluate.Qrels(questions))
+		r = trial.NewReport(filepath.Base(f.questions), trial.Qrels(questions))
 		a = evaluate.Asking{Questions: questions, Search: evaluate.Over(s, f.collection)}
 	} else {
 		in, done, err := e.temporary(cmd.Context(), s, filepath.Base(filepath.Clean(f.beir)), f.keep)
@@ -151,7 +173,7 @@ func (e *env) evaluate(cmd *cobra.Command, f evalFlags) (err error) {
 		if err := upload(cmd.Context(), in, c, f.parallel, p); err != nil {
 			return err
 		}
-		r = evaluate.NewReport(filepath.Base(filepath.Clean(f.beir)), c.Qrels)
+		r = trial.NewReport(filepath.Base(filepath.Clean(f.beir)), c.Qrels)
 		r.Documents = len(c.Documents)
 		a = evaluate.FromBEIR(c, evaluate.Over(in, ""))
 	}
@@ -163,8 +185,8 @@ func (e *env) evaluate(cmd *cobra.Command, f evalFlags) (err error) {
 }
 
 // askAll runs every setting, and the tuned one.
-func (e *env) askAll(ctx context.Context, r *evaluate.Report, a evaluate.Asking, settings []evaluate.Setting, tune bool) error {
-	hybrid := evaluate.Setting{Mode: "hybrid"}
+func (e *env) askAll(ctx context.Context, r *trial.Report, a evaluate.Asking, settings []trial.Setting, tune bool) error {
+	hybrid := trial.Setting{Mode: "hybrid"}
 	for _, s := range settings {
 		if s.Mode == "hybrid" {
 			hybrid = s
@@ -175,10 +197,10 @@ func (e *env) askAll(ctx context.Context, r *evaluate.Report, a evaluate.Asking,
 		if err != nil {
 			return err
 		}
-		r.Add(evaluate.Row{Name: s.Mode, Setting: &s}, run)
+		r.Add(trial.Row{Name: s.Mode, Setting: &s}, run)
 	}
 	if tune {
-		step, end := e.steps(ctx, "tuning", evaluate.Steps*r.QueriesTuning)
+		step, end := e.steps(ctx, "tuning", trial.Steps*r.QueriesTuning)
 		alpha, err := a.Tune(ctx, r.Qrels(), hybrid, step)
 		end()
 		if err != nil {
@@ -191,7 +213,7 @@ func (e *env) askAll(ctx context.Context, r *evaluate.Report, a evaluate.Asking,
 		if err != nil {
 			return err
 		}
-		r.Add(evaluate.Row{Name: "hybrid, alpha " + strconv.FormatFloat(alpha, 'f', 2, 64), Setting: &hybrid, Tuned: true}, run)
+		r.Add(trial.Row{Name: "hybrid, alpha " + strconv.FormatFloat(alpha, 'f', 2, 64), Setting: &hybrid, Tuned: true}, run)
 	}
 	r.Compare(func(i int) bool { return r.Rows[i].Setting.Mode != "hybrid" })
 	return nil
@@ -216,9 +238,9 @@ func readQrels(name string) (q ireval.Qrels, err error) {
 	return q, err
 }
 
-func readQuestions(name string) (q []evaluate.Question, err error) {
+func readQuestions(name string) (q []trial.Question, err error) {
 	err = reading(name, func(r io.Reader) error {
-		q, err = evaluate.ReadQuestions(r)
+		q, err = trial.ReadQuestions(r)
 		return err
 	})
 	return q, err

@@ -166,6 +166,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"models": {}, "models list": {}, "models pull": {args: []string{"no-such-model"}, code: exitNotFound}, "models verify": {args: []string{"no-such-model"}, code: exitNotFound}, "models use": {code: exitUnavailable},
 		"knowledge": {}, "knowledge settings": {args: []string{"--alpha", "0.5", "--languages", "default"}, code: exitUnavailable}, "knowledge import": {args: []string{old}, code: exitUnavailable},
 		"eval": {}, "eval run": {args: []string{"--questions", questions}, code: exitUnavailable}, "eval report": {args: []string{"--qrels", qrels, run}},
+		"eval import": {args: []string{"x", "--questions", questions}, code: exitUnavailable}, "eval sets": {code: exitUnavailable}, "eval apply": {args: []string{"1"}, code: exitUnavailable}, "eval delete": {args: []string{"1"}, code: exitUnavailable},
 		"migrate": {code: exitFailure},
 	}
 	every(func(_ *cobra.Command, words []string) {

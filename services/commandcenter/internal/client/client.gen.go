@@ -105,6 +105,105 @@ func (e DocumentState) Valid() bool {
 	}
 }
 
+// Defines values for EvaluationState.
+const (
+	EvaluationStateDone    EvaluationState = "done"
+	EvaluationStateFailed  EvaluationState = "failed"
+	EvaluationStateQueued  EvaluationState = "queued"
+	EvaluationStateRunning EvaluationState = "running"
+)
+
+// Valid indicates whether the value is a known member of the EvaluationState enum.
+func (e EvaluationState) Valid() bool {
+	switch e {
+	case EvaluationStateDone:
+		return true
+	case EvaluationStateFailed:
+		return true
+	case EvaluationStateQueued:
+		return true
+	case EvaluationStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EvaluationAgainstHalf.
+const (
+	EvaluationAgainstHalfAll    EvaluationAgainstHalf = "all"
+	EvaluationAgainstHalfReport EvaluationAgainstHalf = "report"
+)
+
+// Valid indicates whether the value is a known member of the EvaluationAgainstHalf enum.
+func (e EvaluationAgainstHalf) Valid() bool {
+	switch e {
+	case EvaluationAgainstHalfAll:
+		return true
+	case EvaluationAgainstHalfReport:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EvaluationComparisonHalf.
+const (
+	EvaluationComparisonHalfAll    EvaluationComparisonHalf = "all"
+	EvaluationComparisonHalfReport EvaluationComparisonHalf = "report"
+)
+
+// Valid indicates whether the value is a known member of the EvaluationComparisonHalf enum.
+func (e EvaluationComparisonHalf) Valid() bool {
+	switch e {
+	case EvaluationComparisonHalfAll:
+		return true
+	case EvaluationComparisonHalfReport:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EvaluationStartFusion.
+const (
+	EvaluationStartFusionConvex EvaluationStartFusion = "convex"
+	EvaluationStartFusionRrf    EvaluationStartFusion = "rrf"
+)
+
+// Valid indicates whether the value is a known member of the EvaluationStartFusion enum.
+func (e EvaluationStartFusion) Valid() bool {
+	switch e {
+	case EvaluationStartFusionConvex:
+		return true
+	case EvaluationStartFusionRrf:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EvaluationStartModes.
+const (
+	EvaluationStartModesHybrid  EvaluationStartModes = "hybrid"
+	EvaluationStartModesKeyword EvaluationStartModes = "keyword"
+	EvaluationStartModesVector  EvaluationStartModes = "vector"
+)
+
+// Valid indicates whether the value is a known member of the EvaluationStartModes enum.
+func (e EvaluationStartModes) Valid() bool {
+	switch e {
+	case EvaluationStartModesHybrid:
+		return true
+	case EvaluationStartModesKeyword:
+		return true
+	case EvaluationStartModesVector:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FederatedProjectStatus.
 const (
 	FederatedProjectStatusDegraded FederatedProjectStatus = "degraded"
@@ -186,6 +285,27 @@ func (e InvitationCreateRole) Valid() bool {
 	case InvitationCreateRoleMember:
 		return true
 	case InvitationCreateRoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for JudgementsImportFormat.
+const (
+	Beir JudgementsImportFormat = "beir"
+	Json JudgementsImportFormat = "json"
+	Trec JudgementsImportFormat = "trec"
+)
+
+// Valid indicates whether the value is a known member of the JudgementsImportFormat enum.
+func (e JudgementsImportFormat) Valid() bool {
+	switch e {
+	case Beir:
+		return true
+	case Json:
+		return true
+	case Trec:
 		return true
 	default:
 		return false
@@ -1087,6 +1207,182 @@ type EffectiveLimit struct {
 	Raised bool `json:"raised"`
 }
 
+// Evaluation defines model for Evaluation.
+type Evaluation struct {
+	// Asked Searches that were made
+	Asked      int        `json:"asked"`
+	Collection *string    `json:"collection"`
+	CreatedAt  time.Time  `json:"created_at"`
+	Error      *string    `json:"error"`
+	FinishedAt *time.Time `json:"finished_at"`
+	Id         int64      `json:"id"`
+
+	// IndexGeneration That of the last answer
+	IndexGeneration *int64  `json:"index_generation"`
+	JobId           *string `json:"job_id"`
+
+	// Judgements The name of the set
+	Judgements string `json:"judgements"`
+
+	// JudgementsId null when the set is gone
+	JudgementsId *int64  `json:"judgements_id"`
+	Label        *string `json:"label"`
+
+	// Model Whose vectors were searched
+	Model *string `json:"model"`
+
+	// Report Figures are means over the judged questions; a question that finds nothing counts 0.
+	Report    *EvaluationReport `json:"report"`
+	StartedBy *string           `json:"started_by"`
+	State     EvaluationState   `json:"state"`
+
+	// Total That there are to make
+	Total int             `json:"total"`
+	Tune  bool            `json:"tune"`
+	Ways  []EvaluationWay `json:"ways"`
+}
+
+// EvaluationState defines model for Evaluation.State.
+type EvaluationState string
+
+// EvaluationAgainst defines model for EvaluationAgainst.
+type EvaluationAgainst struct {
+	Better int                   `json:"better"`
+	Half   EvaluationAgainstHalf `json:"half"`
+	High   float64               `json:"high"`
+	Low    float64               `json:"low"`
+
+	// Mean By how much nDCG@10 is above it
+	Mean float64 `json:"mean"`
+
+	// Name What it is compared with
+	Name    string  `json:"name"`
+	P       float64 `json:"p"`
+	Queries int     `json:"queries"`
+	Same    int     `json:"same"`
+}
+
+// EvaluationAgainstHalf defines model for EvaluationAgainst.Half.
+type EvaluationAgainstHalf string
+
+// EvaluationApply defines model for EvaluationApply.
+type EvaluationApply struct {
+	Row *string `json:"row,omitempty"`
+}
+
+// EvaluationComparison defines model for EvaluationComparison.
+type EvaluationComparison struct {
+	// Better Questions on which the other one is ahead
+	Better int                      `json:"better"`
+	Half   EvaluationComparisonHalf `json:"half"`
+	High   float64                  `json:"high"`
+	Low    float64                  `json:"low"`
+
+	// Mean By how much nDCG@10 of the other one is above
+	Mean float64 `json:"mean"`
+	P    float64 `json:"p"`
+
+	// Queries That both have asked
+	Queries int    `json:"queries"`
+	Row     string `json:"row"`
+	Same    int    `json:"same"`
+
+	// Significant Whether chance explains it in less than one of twenty cases
+	Significant bool   `json:"significant"`
+	With        int64  `json:"with"`
+	WithRow     string `json:"with_row"`
+}
+
+// EvaluationComparisonHalf defines model for EvaluationComparison.Half.
+type EvaluationComparisonHalf string
+
+// EvaluationPage defines model for EvaluationPage.
+type EvaluationPage struct {
+	Items []Evaluation `json:"items"`
+	Limit int          `json:"limit"`
+	Skip  int          `json:"skip"`
+	Total int          `json:"total"`
+}
+
+// EvaluationQueryPage defines model for EvaluationQueryPage.
+type EvaluationQueryPage struct {
+	Items []struct {
+		Figures map[string]float64 `json:"figures"`
+
+		// Found The best 10, as judgements call them
+		Found []string `json:"found"`
+		Id    string   `json:"id"`
+	} `json:"items"`
+	Limit int    `json:"limit"`
+	Row   string `json:"row"`
+	Skip  int    `json:"skip"`
+	Total int    `json:"total"`
+}
+
+// EvaluationReport Figures are means over the judged questions; a question that finds nothing counts 0.
+type EvaluationReport struct {
+	// Curve What each weight came to in tuning
+	Curve *[]struct {
+		Alpha  float64 `json:"alpha"`
+		Ndcg10 float64 `json:"ndcg10"`
+	} `json:"curve,omitempty"`
+	Queries           int                   `json:"queries"`
+	QueriesReportHalf int                   `json:"queries_report_half"`
+	QueriesTuningHalf int                   `json:"queries_tuning_half"`
+	Rows              []EvaluationReportRow `json:"rows"`
+	Title             string                `json:"title"`
+}
+
+// EvaluationReportRow defines model for EvaluationReportRow.
+type EvaluationReportRow struct {
+	Against *EvaluationAgainst `json:"against,omitempty"`
+
+	// Figures Example: {"map":0.6,"mrr@10":0.68,"ndcg@10":0.71,"p@10":0.1,"recall@100":0.95}
+	Figures map[string]float64 `json:"figures"`
+	High    float64            `json:"high"`
+
+	// Low Bound of the mean of nDCG@10 at 95 %
+	Low              float64        `json:"low"`
+	Name             string         `json:"name"`
+	Ndcg10ReportHalf float64        `json:"ndcg10_report_half"`
+	Ndcg10TuningHalf float64        `json:"ndcg10_tuning_half"`
+	Setting          *EvaluationWay `json:"setting,omitempty"`
+	Tuned            *bool          `json:"tuned,omitempty"`
+}
+
+// EvaluationStart defines model for EvaluationStart.
+type EvaluationStart struct {
+	// Alpha Weight of hybrid; null is that of the project
+	Alpha *float64 `json:"alpha,omitempty"`
+
+	// Collection Ask within this collection
+	Collection *string `json:"collection,omitempty"`
+
+	// Fusion Of hybrid; null is that of the project
+	Fusion       *EvaluationStartFusion  `json:"fusion,omitempty"`
+	JudgementsId int64                   `json:"judgements_id"`
+	Label        *string                 `json:"label,omitempty"`
+	Modes        *[]EvaluationStartModes `json:"modes,omitempty"`
+
+	// Rerank Ask in one more way, the last mode with its best 20 ranked anew
+	Rerank *bool `json:"rerank,omitempty"`
+	Tune   *bool `json:"tune,omitempty"`
+}
+
+// EvaluationStartFusion Of hybrid; null is that of the project
+type EvaluationStartFusion string
+
+// EvaluationStartModes defines model for EvaluationStart.Modes.
+type EvaluationStartModes string
+
+// EvaluationWay defines model for EvaluationWay.
+type EvaluationWay struct {
+	Alpha  *float64 `json:"alpha,omitempty"`
+	Fusion *string  `json:"fusion,omitempty"`
+	Mode   string   `json:"mode"`
+	Rerank *bool    `json:"rerank,omitempty"`
+}
+
 // Event defines model for Event.
 type Event struct {
 	// AggregateId The thing that it is about
@@ -1412,6 +1708,65 @@ type InvitationShown struct {
 	// Role What whoever accepts may do: viewer, member or admin
 	Role string `json:"role"`
 }
+
+// JudgedQuestion defines model for JudgedQuestion.
+type JudgedQuestion struct {
+	Id       string `json:"id"`
+	Relevant []struct {
+		Grade   int     `json:"grade"`
+		Heading *string `json:"heading"`
+		Source  string  `json:"source"`
+	} `json:"relevant"`
+	Text string `json:"text"`
+}
+
+// JudgedQuestions defines model for JudgedQuestions.
+type JudgedQuestions struct {
+	Items []JudgedQuestion `json:"items"`
+	Limit int              `json:"limit"`
+	Set   JudgedSet        `json:"set"`
+	Skip  int              `json:"skip"`
+	Total int              `json:"total"`
+}
+
+// JudgedSet defines model for JudgedSet.
+type JudgedSet struct {
+	CreatedAt time.Time `json:"created_at"`
+	Id        int64     `json:"id"`
+
+	// ImportedBy As `user:<id>` or `service-account:<id>`
+	ImportedBy *string   `json:"imported_by"`
+	Judgements int       `json:"judgements"`
+	Name       string    `json:"name"`
+	Questions  int       `json:"questions"`
+	UpdatedAt  time.Time `json:"updated_at"`
+}
+
+// JudgedSetImported defines model for JudgedSetImported.
+type JudgedSetImported struct {
+	// Id That of the set
+	Id  int64     `json:"id"`
+	Set JudgedSet `json:"set"`
+
+	// Unjudged Questions that were left out, for want of a positive judgement
+	Unjudged int `json:"unjudged"`
+}
+
+// JudgementsImport defines model for JudgementsImport.
+type JudgementsImport struct {
+	Add    *bool                  `json:"add,omitempty"`
+	Format JudgementsImportFormat `json:"format"`
+	Name   string                 `json:"name"`
+
+	// Qrels The text of the file of judgements; of trec and beir
+	Qrels *string `json:"qrels,omitempty"`
+
+	// Questions The text of the file of questions
+	Questions string `json:"questions"`
+}
+
+// JudgementsImportFormat defines model for JudgementsImport.Format.
+type JudgementsImportFormat string
 
 // KeySet defines model for KeySet.
 type KeySet struct {
@@ -2260,6 +2615,12 @@ type DeadService = string
 // DocumentID defines model for DocumentID.
 type DocumentID = int64
 
+// EvaluationID defines model for EvaluationID.
+type EvaluationID = int64
+
+// EvaluationRow defines model for EvaluationRow.
+type EvaluationRow = string
+
 // EventAfter defines model for EventAfter.
 type EventAfter = string
 
@@ -2283,6 +2644,9 @@ type IdempotencyKey = string
 
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
+
+// JudgementsID defines model for JudgementsID.
+type JudgementsID = int64
 
 // KeyID defines model for KeyID.
 type KeyID = string
@@ -2916,6 +3280,160 @@ type WatchDocumentParams struct {
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 }
 
+// ListEvaluationsParams defines parameters for ListEvaluations.
+type ListEvaluationsParams struct {
+	// JudgementsId Only those of this set.
+	JudgementsId *int64 `form:"judgements_id,omitempty" json:"judgements_id,omitempty"`
+
+	// Skip Rows to leave out.
+	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
+
+	// Limit Most rows to answer.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// StartEvaluationParams defines parameters for StartEvaluation.
+type StartEvaluationParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// DeleteEvaluationParams defines parameters for DeleteEvaluation.
+type DeleteEvaluationParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// GetEvaluationParams defines parameters for GetEvaluation.
+type GetEvaluationParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ApplyEvaluationParams defines parameters for ApplyEvaluation.
+type ApplyEvaluationParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// CompareEvaluationsParams defines parameters for CompareEvaluations.
+type CompareEvaluationsParams struct {
+	// With The other evaluation.
+	With int64 `form:"with" json:"with"`
+
+	// Row The row of the report, by its name; the last without it.
+	Row *EvaluationRow `form:"row,omitempty" json:"row,omitempty"`
+
+	// WithRow The row of the other one; the last without it.
+	WithRow *string `form:"with_row,omitempty" json:"with_row,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// PlotEvaluationParams defines parameters for PlotEvaluation.
+type PlotEvaluationParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListEvaluationQueriesParams defines parameters for ListEvaluationQueries.
+type ListEvaluationQueriesParams struct {
+	// Row The row of the report, by its name; the last without it.
+	Row *EvaluationRow `form:"row,omitempty" json:"row,omitempty"`
+
+	// Skip Rows to leave out.
+	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
+
+	// Limit Most rows to answer.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// GetEvaluationRunParams defines parameters for GetEvaluationRun.
+type GetEvaluationRunParams struct {
+	// Row The row of the report, by its name; the last without it.
+	Row *EvaluationRow `form:"row,omitempty" json:"row,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListJudgementsParams defines parameters for ListJudgements.
+type ListJudgementsParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ImportJudgementsParams defines parameters for ImportJudgements.
+type ImportJudgementsParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// DeleteJudgementsParams defines parameters for DeleteJudgements.
+type DeleteJudgementsParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// GetJudgementsParams defines parameters for GetJudgements.
+type GetJudgementsParams struct {
+	// Skip Rows to leave out.
+	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
+
+	// Limit Most rows to answer.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
 // QueryKnowledgeBaseParams defines parameters for QueryKnowledgeBase.
 type QueryKnowledgeBaseParams struct {
 	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
@@ -3369,6 +3887,15 @@ type AddDocumentMultipartRequestBody AddDocumentMultipartBody
 
 // AddTextDocumentJSONRequestBody defines body for AddTextDocument for application/json ContentType.
 type AddTextDocumentJSONRequestBody = TextDocument
+
+// StartEvaluationJSONRequestBody defines body for StartEvaluation for application/json ContentType.
+type StartEvaluationJSONRequestBody = EvaluationStart
+
+// ApplyEvaluationJSONRequestBody defines body for ApplyEvaluation for application/json ContentType.
+type ApplyEvaluationJSONRequestBody = EvaluationApply
+
+// ImportJudgementsJSONRequestBody defines body for ImportJudgements for application/json ContentType.
+type ImportJudgementsJSONRequestBody = JudgementsImport
 
 // QueryKnowledgeBaseJSONRequestBody defines body for QueryKnowledgeBase for application/json ContentType.
 type QueryKnowledgeBaseJSONRequestBody = KnowledgeSearchRequest
@@ -4309,6 +4836,129 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/knowledge/documents/{document_id}/progress (the `WatchDocument` operationId).
 	WatchDocument(ctx context.Context, documentId DocumentID, params *WatchDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListEvaluations The evaluations of the project, newest first
+	//
+	// Corresponds with GET /api/v1/knowledge/evaluations (the `ListEvaluations` operationId).
+	ListEvaluations(ctx context.Context, params *ListEvaluationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartEvaluationWithBody Ask all questions of a set, in several ways, and report
+	//
+	// A job of the instance: `getEvaluation` tells how far it is, and its report when it is done. The ways are the `modes`; hybrid is compared with the
+	// better of its legs. `tune` looks for the weight of hybrid on one half of the questions, by a hash of their id, and says on the other half what it
+	// is worth; `applyEvaluation` makes it the project's. Figures are those of trec_eval, over the best 100 documents of each question; what is
+	// re-ranked is the best 20. At most 4 evaluations are under way at a time, and 200 are kept.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/knowledge/evaluations (the `StartEvaluation` operationId).
+	StartEvaluationWithBody(ctx context.Context, params *StartEvaluationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// StartEvaluation Ask all questions of a set, in several ways, and report
+	//
+	// A job of the instance: `getEvaluation` tells how far it is, and its report when it is done. The ways are the `modes`; hybrid is compared with the
+	// better of its legs. `tune` looks for the weight of hybrid on one half of the questions, by a hash of their id, and says on the other half what it
+	// is worth; `applyEvaluation` makes it the project's. Figures are those of trec_eval, over the best 100 documents of each question; what is
+	// re-ranked is the best 20. At most 4 evaluations are under way at a time, and 200 are kept.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/knowledge/evaluations (the `StartEvaluation` operationId).
+	StartEvaluation(ctx context.Context, params *StartEvaluationParams, body StartEvaluationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteEvaluation Remove an evaluation; one that is under way ends
+	//
+	// Corresponds with DELETE /api/v1/knowledge/evaluations/{evaluation_id} (the `DeleteEvaluation` operationId).
+	DeleteEvaluation(ctx context.Context, evaluationId EvaluationID, params *DeleteEvaluationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetEvaluation An evaluation, with its report
+	//
+	// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id} (the `GetEvaluation` operationId).
+	GetEvaluation(ctx context.Context, evaluationId EvaluationID, params *GetEvaluationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApplyEvaluationWithBody Make a row's way to search the project's
+	//
+	// Of `row`, or of the tuned one; sets mode, weight and fusion of the settings of the project.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/knowledge/evaluations/{evaluation_id}/apply (the `ApplyEvaluation` operationId).
+	ApplyEvaluationWithBody(ctx context.Context, evaluationId EvaluationID, params *ApplyEvaluationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApplyEvaluation Make a row's way to search the project's
+	//
+	// Of `row`, or of the tuned one; sets mode, weight and fusion of the settings of the project.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/knowledge/evaluations/{evaluation_id}/apply (the `ApplyEvaluation` operationId).
+	ApplyEvaluation(ctx context.Context, evaluationId EvaluationID, params *ApplyEvaluationParams, body ApplyEvaluationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CompareEvaluations By how much another evaluation is above this one, and whether by chance
+	//
+	// nDCG@10 of the questions that both have asked, and nothing else; where the other row was tuned, of the half that it was not tuned on. Bounds are at 95 % by
+	// bootstrap, `p` is of a randomisation test; draws are seeded.
+	//
+	// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/comparison (the `CompareEvaluations` operationId).
+	CompareEvaluations(ctx context.Context, evaluationId EvaluationID, params *CompareEvaluationsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PlotEvaluation The report as a drawing
+	//
+	// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/plot (the `PlotEvaluation` operationId).
+	PlotEvaluation(ctx context.Context, evaluationId EvaluationID, params *PlotEvaluationParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListEvaluationQueries What each question came to in one way, the worst first
+	//
+	// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/questions (the `ListEvaluationQueries` operationId).
+	ListEvaluationQueries(ctx context.Context, evaluationId EvaluationID, params *ListEvaluationQueriesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetEvaluationRun The rankings of one way, as a run file of TREC
+	//
+	// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/run (the `GetEvaluationRun` operationId).
+	GetEvaluationRun(ctx context.Context, evaluationId EvaluationID, params *GetEvaluationRunParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListJudgements The sets of judged questions of the project, by name
+	//
+	// Corresponds with GET /api/v1/knowledge/judgements (the `ListJudgements` operationId).
+	ListJudgements(ctx context.Context, params *ListJudgementsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportJudgementsWithBody Keep judged questions, for evaluations to ask
+	//
+	// `format` says how they are written. `trec` takes topics in `questions` (id, tab, text a line, or <top> with <num> and <title>) and qrels in
+	// `qrels`; `beir` takes the lines of queries.jsonl and of qrels/*.tsv; `json` takes a question a line,
+	// {"id", "text", "relevant": [{"source", "heading", "grade"}]}, and no qrels. Judged documents are called by their file name; where none of them has
+	// an ending, by the name without it. Questions without a positive judgement are left out.
+	// A set of the same name is replaced; with `add` the questions come to those that it has, so that many are sent in several calls.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/knowledge/judgements (the `ImportJudgements` operationId).
+	ImportJudgementsWithBody(ctx context.Context, params *ImportJudgementsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportJudgements Keep judged questions, for evaluations to ask
+	//
+	// `format` says how they are written. `trec` takes topics in `questions` (id, tab, text a line, or <top> with <num> and <title>) and qrels in
+	// `qrels`; `beir` takes the lines of queries.jsonl and of qrels/*.tsv; `json` takes a question a line,
+	// {"id", "text", "relevant": [{"source", "heading", "grade"}]}, and no qrels. Judged documents are called by their file name; where none of them has
+	// an ending, by the name without it. Questions without a positive judgement are left out.
+	// A set of the same name is replaced; with `add` the questions come to those that it has, so that many are sent in several calls.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/knowledge/judgements (the `ImportJudgements` operationId).
+	ImportJudgements(ctx context.Context, params *ImportJudgementsParams, body ImportJudgementsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteJudgements Remove a set of judged questions
+	//
+	// Evaluations of it stay.
+	//
+	// Corresponds with DELETE /api/v1/knowledge/judgements/{judgements_id} (the `DeleteJudgements` operationId).
+	DeleteJudgements(ctx context.Context, judgementsId JudgementsID, params *DeleteJudgementsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetJudgements A set of judged questions, with a page of them
+	//
+	// Corresponds with GET /api/v1/knowledge/judgements/{judgements_id} (the `GetJudgements` operationId).
+	GetJudgements(ctx context.Context, judgementsId JudgementsID, params *GetJudgementsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// QueryKnowledgeBaseWithBody Search the documents of the project
 	//
@@ -6217,6 +6867,289 @@ func (c *Client) GetDocument(ctx context.Context, documentId DocumentID, params 
 // Corresponds with GET /api/v1/knowledge/documents/{document_id}/progress (the `WatchDocument` operationId).
 func (c *Client) WatchDocument(ctx context.Context, documentId DocumentID, params *WatchDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewWatchDocumentRequest(c.Server, documentId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListEvaluations The evaluations of the project, newest first
+//
+// Corresponds with GET /api/v1/knowledge/evaluations (the `ListEvaluations` operationId).
+func (c *Client) ListEvaluations(ctx context.Context, params *ListEvaluationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEvaluationsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartEvaluationWithBody Ask all questions of a set, in several ways, and report
+//
+// A job of the instance: `getEvaluation` tells how far it is, and its report when it is done. The ways are the `modes`; hybrid is compared with the
+// better of its legs. `tune` looks for the weight of hybrid on one half of the questions, by a hash of their id, and says on the other half what it
+// is worth; `applyEvaluation` makes it the project's. Figures are those of trec_eval, over the best 100 documents of each question; what is
+// re-ranked is the best 20. At most 4 evaluations are under way at a time, and 200 are kept.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/knowledge/evaluations (the `StartEvaluation` operationId).
+func (c *Client) StartEvaluationWithBody(ctx context.Context, params *StartEvaluationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartEvaluationRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// StartEvaluation Ask all questions of a set, in several ways, and report
+//
+// A job of the instance: `getEvaluation` tells how far it is, and its report when it is done. The ways are the `modes`; hybrid is compared with the
+// better of its legs. `tune` looks for the weight of hybrid on one half of the questions, by a hash of their id, and says on the other half what it
+// is worth; `applyEvaluation` makes it the project's. Figures are those of trec_eval, over the best 100 documents of each question; what is
+// re-ranked is the best 20. At most 4 evaluations are under way at a time, and 200 are kept.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/knowledge/evaluations (the `StartEvaluation` operationId).
+func (c *Client) StartEvaluation(ctx context.Context, params *StartEvaluationParams, body StartEvaluationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewStartEvaluationRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteEvaluation Remove an evaluation; one that is under way ends
+//
+// Corresponds with DELETE /api/v1/knowledge/evaluations/{evaluation_id} (the `DeleteEvaluation` operationId).
+func (c *Client) DeleteEvaluation(ctx context.Context, evaluationId EvaluationID, params *DeleteEvaluationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteEvaluationRequest(c.Server, evaluationId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetEvaluation An evaluation, with its report
+//
+// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id} (the `GetEvaluation` operationId).
+func (c *Client) GetEvaluation(ctx context.Context, evaluationId EvaluationID, params *GetEvaluationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetEvaluationRequest(c.Server, evaluationId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApplyEvaluationWithBody Make a row's way to search the project's
+//
+// Of `row`, or of the tuned one; sets mode, weight and fusion of the settings of the project.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/knowledge/evaluations/{evaluation_id}/apply (the `ApplyEvaluation` operationId).
+func (c *Client) ApplyEvaluationWithBody(ctx context.Context, evaluationId EvaluationID, params *ApplyEvaluationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApplyEvaluationRequestWithBody(c.Server, evaluationId, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApplyEvaluation Make a row's way to search the project's
+//
+// Of `row`, or of the tuned one; sets mode, weight and fusion of the settings of the project.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/knowledge/evaluations/{evaluation_id}/apply (the `ApplyEvaluation` operationId).
+func (c *Client) ApplyEvaluation(ctx context.Context, evaluationId EvaluationID, params *ApplyEvaluationParams, body ApplyEvaluationJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApplyEvaluationRequest(c.Server, evaluationId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CompareEvaluations By how much another evaluation is above this one, and whether by chance
+//
+// nDCG@10 of the questions that both have asked, and nothing else; where the other row was tuned, of the half that it was not tuned on. Bounds are at 95 % by
+// bootstrap, `p` is of a randomisation test; draws are seeded.
+//
+// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/comparison (the `CompareEvaluations` operationId).
+func (c *Client) CompareEvaluations(ctx context.Context, evaluationId EvaluationID, params *CompareEvaluationsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCompareEvaluationsRequest(c.Server, evaluationId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PlotEvaluation The report as a drawing
+//
+// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/plot (the `PlotEvaluation` operationId).
+func (c *Client) PlotEvaluation(ctx context.Context, evaluationId EvaluationID, params *PlotEvaluationParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPlotEvaluationRequest(c.Server, evaluationId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListEvaluationQueries What each question came to in one way, the worst first
+//
+// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/questions (the `ListEvaluationQueries` operationId).
+func (c *Client) ListEvaluationQueries(ctx context.Context, evaluationId EvaluationID, params *ListEvaluationQueriesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListEvaluationQueriesRequest(c.Server, evaluationId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetEvaluationRun The rankings of one way, as a run file of TREC
+//
+// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/run (the `GetEvaluationRun` operationId).
+func (c *Client) GetEvaluationRun(ctx context.Context, evaluationId EvaluationID, params *GetEvaluationRunParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetEvaluationRunRequest(c.Server, evaluationId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListJudgements The sets of judged questions of the project, by name
+//
+// Corresponds with GET /api/v1/knowledge/judgements (the `ListJudgements` operationId).
+func (c *Client) ListJudgements(ctx context.Context, params *ListJudgementsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListJudgementsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportJudgementsWithBody Keep judged questions, for evaluations to ask
+//
+// `format` says how they are written. `trec` takes topics in `questions` (id, tab, text a line, or <top> with <num> and <title>) and qrels in
+// `qrels`; `beir` takes the lines of queries.jsonl and of qrels/*.tsv; `json` takes a question a line,
+// {"id", "text", "relevant": [{"source", "heading", "grade"}]}, and no qrels. Judged documents are called by their file name; where none of them has
+// an ending, by the name without it. Questions without a positive judgement are left out.
+// A set of the same name is replaced; with `add` the questions come to those that it has, so that many are sent in several calls.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/knowledge/judgements (the `ImportJudgements` operationId).
+func (c *Client) ImportJudgementsWithBody(ctx context.Context, params *ImportJudgementsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportJudgementsRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportJudgements Keep judged questions, for evaluations to ask
+//
+// `format` says how they are written. `trec` takes topics in `questions` (id, tab, text a line, or <top> with <num> and <title>) and qrels in
+// `qrels`; `beir` takes the lines of queries.jsonl and of qrels/*.tsv; `json` takes a question a line,
+// {"id", "text", "relevant": [{"source", "heading", "grade"}]}, and no qrels. Judged documents are called by their file name; where none of them has
+// an ending, by the name without it. Questions without a positive judgement are left out.
+// A set of the same name is replaced; with `add` the questions come to those that it has, so that many are sent in several calls.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/knowledge/judgements (the `ImportJudgements` operationId).
+func (c *Client) ImportJudgements(ctx context.Context, params *ImportJudgementsParams, body ImportJudgementsJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportJudgementsRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteJudgements Remove a set of judged questions
+//
+// Evaluations of it stay.
+//
+// Corresponds with DELETE /api/v1/knowledge/judgements/{judgements_id} (the `DeleteJudgements` operationId).
+func (c *Client) DeleteJudgements(ctx context.Context, judgementsId JudgementsID, params *DeleteJudgementsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteJudgementsRequest(c.Server, judgementsId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetJudgements A set of judged questions, with a page of them
+//
+// Corresponds with GET /api/v1/knowledge/judgements/{judgements_id} (the `GetJudgements` operationId).
+func (c *Client) GetJudgements(ctx context.Context, judgementsId JudgementsID, params *GetJudgementsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetJudgementsRequest(c.Server, judgementsId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -11201,6 +12134,979 @@ func NewWatchDocumentRequest(server string, documentId DocumentID, params *Watch
 	return req, nil
 }
 
+// NewListEvaluationsRequest constructs an http.Request for the ListEvaluations method
+func NewListEvaluationsRequest(server string, params *ListEvaluationsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/evaluations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.JudgementsId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "judgements_id", *params.JudgementsId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Skip != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "skip", *params.Skip, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewStartEvaluationRequest calls the generic StartEvaluation builder with application/json body
+func NewStartEvaluationRequest(server string, params *StartEvaluationParams, body StartEvaluationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewStartEvaluationRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewStartEvaluationRequestWithBody constructs an http.Request for the StartEvaluation method, with any body, and a specified content type
+func NewStartEvaluationRequestWithBody(server string, params *StartEvaluationParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/evaluations")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDeleteEvaluationRequest constructs an http.Request for the DeleteEvaluation method
+func NewDeleteEvaluationRequest(server string, evaluationId EvaluationID, params *DeleteEvaluationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "evaluation_id", evaluationId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/evaluations/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetEvaluationRequest constructs an http.Request for the GetEvaluation method
+func NewGetEvaluationRequest(server string, evaluationId EvaluationID, params *GetEvaluationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "evaluation_id", evaluationId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/evaluations/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewApplyEvaluationRequest calls the generic ApplyEvaluation builder with application/json body
+func NewApplyEvaluationRequest(server string, evaluationId EvaluationID, params *ApplyEvaluationParams, body ApplyEvaluationJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewApplyEvaluationRequestWithBody(server, evaluationId, params, "application/json", bodyReader)
+}
+
+// NewApplyEvaluationRequestWithBody constructs an http.Request for the ApplyEvaluation method, with any body, and a specified content type
+func NewApplyEvaluationRequestWithBody(server string, evaluationId EvaluationID, params *ApplyEvaluationParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "evaluation_id", evaluationId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/evaluations/%s/apply", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCompareEvaluationsRequest constructs an http.Request for the CompareEvaluations method
+func NewCompareEvaluationsRequest(server string, evaluationId EvaluationID, params *CompareEvaluationsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "evaluation_id", evaluationId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/evaluations/%s/comparison", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "with", params.With, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if params.Row != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "row", *params.Row, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.WithRow != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "with_row", *params.WithRow, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPlotEvaluationRequest constructs an http.Request for the PlotEvaluation method
+func NewPlotEvaluationRequest(server string, evaluationId EvaluationID, params *PlotEvaluationParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "evaluation_id", evaluationId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/evaluations/%s/plot", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListEvaluationQueriesRequest constructs an http.Request for the ListEvaluationQueries method
+func NewListEvaluationQueriesRequest(server string, evaluationId EvaluationID, params *ListEvaluationQueriesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "evaluation_id", evaluationId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/evaluations/%s/questions", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Row != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "row", *params.Row, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Skip != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "skip", *params.Skip, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetEvaluationRunRequest constructs an http.Request for the GetEvaluationRun method
+func NewGetEvaluationRunRequest(server string, evaluationId EvaluationID, params *GetEvaluationRunParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "evaluation_id", evaluationId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/evaluations/%s/run", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Row != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "row", *params.Row, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListJudgementsRequest constructs an http.Request for the ListJudgements method
+func NewListJudgementsRequest(server string, params *ListJudgementsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/judgements")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewImportJudgementsRequest calls the generic ImportJudgements builder with application/json body
+func NewImportJudgementsRequest(server string, params *ImportJudgementsParams, body ImportJudgementsJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewImportJudgementsRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewImportJudgementsRequestWithBody constructs an http.Request for the ImportJudgements method, with any body, and a specified content type
+func NewImportJudgementsRequestWithBody(server string, params *ImportJudgementsParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/judgements")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDeleteJudgementsRequest constructs an http.Request for the DeleteJudgements method
+func NewDeleteJudgementsRequest(server string, judgementsId JudgementsID, params *DeleteJudgementsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "judgements_id", judgementsId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/judgements/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetJudgementsRequest constructs an http.Request for the GetJudgements method
+func NewGetJudgementsRequest(server string, judgementsId JudgementsID, params *GetJudgementsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "judgements_id", judgementsId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/judgements/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Skip != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "skip", *params.Skip, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewQueryKnowledgeBaseRequest calls the generic QueryKnowledgeBase builder with application/json body
 func NewQueryKnowledgeBaseRequest(server string, params *QueryKnowledgeBaseParams, body QueryKnowledgeBaseJSONRequestBody) (*http.Request, error) {
 	var bodyReader io.Reader
@@ -14721,6 +16627,149 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/knowledge/documents/{document_id}/progress (the `WatchDocument` operationId).
 	WatchDocumentWithResponse(ctx context.Context, documentId DocumentID, params *WatchDocumentParams, reqEditors ...RequestEditorFn) (*WatchDocumentResponse, error)
+
+	// ListEvaluationsWithResponse The evaluations of the project, newest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/knowledge/evaluations (the `ListEvaluations` operationId).
+	ListEvaluationsWithResponse(ctx context.Context, params *ListEvaluationsParams, reqEditors ...RequestEditorFn) (*ListEvaluationsResponse, error)
+
+	// StartEvaluationWithBodyWithResponse Ask all questions of a set, in several ways, and report
+	//
+	// A job of the instance: `getEvaluation` tells how far it is, and its report when it is done. The ways are the `modes`; hybrid is compared with the
+	// better of its legs. `tune` looks for the weight of hybrid on one half of the questions, by a hash of their id, and says on the other half what it
+	// is worth; `applyEvaluation` makes it the project's. Figures are those of trec_eval, over the best 100 documents of each question; what is
+	// re-ranked is the best 20. At most 4 evaluations are under way at a time, and 200 are kept.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/knowledge/evaluations (the `StartEvaluation` operationId).
+	StartEvaluationWithBodyWithResponse(ctx context.Context, params *StartEvaluationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartEvaluationResponse, error)
+
+	// StartEvaluationWithResponse Ask all questions of a set, in several ways, and report
+	//
+	// A job of the instance: `getEvaluation` tells how far it is, and its report when it is done. The ways are the `modes`; hybrid is compared with the
+	// better of its legs. `tune` looks for the weight of hybrid on one half of the questions, by a hash of their id, and says on the other half what it
+	// is worth; `applyEvaluation` makes it the project's. Figures are those of trec_eval, over the best 100 documents of each question; what is
+	// re-ranked is the best 20. At most 4 evaluations are under way at a time, and 200 are kept.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/knowledge/evaluations (the `StartEvaluation` operationId).
+	StartEvaluationWithResponse(ctx context.Context, params *StartEvaluationParams, body StartEvaluationJSONRequestBody, reqEditors ...RequestEditorFn) (*StartEvaluationResponse, error)
+
+	// DeleteEvaluationWithResponse Remove an evaluation; one that is under way ends
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/knowledge/evaluations/{evaluation_id} (the `DeleteEvaluation` operationId).
+	DeleteEvaluationWithResponse(ctx context.Context, evaluationId EvaluationID, params *DeleteEvaluationParams, reqEditors ...RequestEditorFn) (*DeleteEvaluationResponse, error)
+
+	// GetEvaluationWithResponse An evaluation, with its report
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id} (the `GetEvaluation` operationId).
+	GetEvaluationWithResponse(ctx context.Context, evaluationId EvaluationID, params *GetEvaluationParams, reqEditors ...RequestEditorFn) (*GetEvaluationResponse, error)
+
+	// ApplyEvaluationWithBodyWithResponse Make a row's way to search the project's
+	//
+	// Of `row`, or of the tuned one; sets mode, weight and fusion of the settings of the project.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/knowledge/evaluations/{evaluation_id}/apply (the `ApplyEvaluation` operationId).
+	ApplyEvaluationWithBodyWithResponse(ctx context.Context, evaluationId EvaluationID, params *ApplyEvaluationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApplyEvaluationResponse, error)
+
+	// ApplyEvaluationWithResponse Make a row's way to search the project's
+	//
+	// Of `row`, or of the tuned one; sets mode, weight and fusion of the settings of the project.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/knowledge/evaluations/{evaluation_id}/apply (the `ApplyEvaluation` operationId).
+	ApplyEvaluationWithResponse(ctx context.Context, evaluationId EvaluationID, params *ApplyEvaluationParams, body ApplyEvaluationJSONRequestBody, reqEditors ...RequestEditorFn) (*ApplyEvaluationResponse, error)
+
+	// CompareEvaluationsWithResponse By how much another evaluation is above this one, and whether by chance
+	//
+	// nDCG@10 of the questions that both have asked, and nothing else; where the other row was tuned, of the half that it was not tuned on. Bounds are at 95 % by
+	// bootstrap, `p` is of a randomisation test; draws are seeded.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/comparison (the `CompareEvaluations` operationId).
+	CompareEvaluationsWithResponse(ctx context.Context, evaluationId EvaluationID, params *CompareEvaluationsParams, reqEditors ...RequestEditorFn) (*CompareEvaluationsResponse, error)
+
+	// PlotEvaluationWithResponse The report as a drawing
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/plot (the `PlotEvaluation` operationId).
+	PlotEvaluationWithResponse(ctx context.Context, evaluationId EvaluationID, params *PlotEvaluationParams, reqEditors ...RequestEditorFn) (*PlotEvaluationResponse, error)
+
+	// ListEvaluationQueriesWithResponse What each question came to in one way, the worst first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/questions (the `ListEvaluationQueries` operationId).
+	ListEvaluationQueriesWithResponse(ctx context.Context, evaluationId EvaluationID, params *ListEvaluationQueriesParams, reqEditors ...RequestEditorFn) (*ListEvaluationQueriesResponse, error)
+
+	// GetEvaluationRunWithResponse The rankings of one way, as a run file of TREC
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/run (the `GetEvaluationRun` operationId).
+	GetEvaluationRunWithResponse(ctx context.Context, evaluationId EvaluationID, params *GetEvaluationRunParams, reqEditors ...RequestEditorFn) (*GetEvaluationRunResponse, error)
+
+	// ListJudgementsWithResponse The sets of judged questions of the project, by name
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/knowledge/judgements (the `ListJudgements` operationId).
+	ListJudgementsWithResponse(ctx context.Context, params *ListJudgementsParams, reqEditors ...RequestEditorFn) (*ListJudgementsResponse, error)
+
+	// ImportJudgementsWithBodyWithResponse Keep judged questions, for evaluations to ask
+	//
+	// `format` says how they are written. `trec` takes topics in `questions` (id, tab, text a line, or <top> with <num> and <title>) and qrels in
+	// `qrels`; `beir` takes the lines of queries.jsonl and of qrels/*.tsv; `json` takes a question a line,
+	// {"id", "text", "relevant": [{"source", "heading", "grade"}]}, and no qrels. Judged documents are called by their file name; where none of them has
+	// an ending, by the name without it. Questions without a positive judgement are left out.
+	// A set of the same name is replaced; with `add` the questions come to those that it has, so that many are sent in several calls.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/knowledge/judgements (the `ImportJudgements` operationId).
+	ImportJudgementsWithBodyWithResponse(ctx context.Context, params *ImportJudgementsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportJudgementsResponse, error)
+
+	// ImportJudgementsWithResponse Keep judged questions, for evaluations to ask
+	//
+	// `format` says how they are written. `trec` takes topics in `questions` (id, tab, text a line, or <top> with <num> and <title>) and qrels in
+	// `qrels`; `beir` takes the lines of queries.jsonl and of qrels/*.tsv; `json` takes a question a line,
+	// {"id", "text", "relevant": [{"source", "heading", "grade"}]}, and no qrels. Judged documents are called by their file name; where none of them has
+	// an ending, by the name without it. Questions without a positive judgement are left out.
+	// A set of the same name is replaced; with `add` the questions come to those that it has, so that many are sent in several calls.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/knowledge/judgements (the `ImportJudgements` operationId).
+	ImportJudgementsWithResponse(ctx context.Context, params *ImportJudgementsParams, body ImportJudgementsJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportJudgementsResponse, error)
+
+	// DeleteJudgementsWithResponse Remove a set of judged questions
+	//
+	// Evaluations of it stay.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/knowledge/judgements/{judgements_id} (the `DeleteJudgements` operationId).
+	DeleteJudgementsWithResponse(ctx context.Context, judgementsId JudgementsID, params *DeleteJudgementsParams, reqEditors ...RequestEditorFn) (*DeleteJudgementsResponse, error)
+
+	// GetJudgementsWithResponse A set of judged questions, with a page of them
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/knowledge/judgements/{judgements_id} (the `GetJudgements` operationId).
+	GetJudgementsWithResponse(ctx context.Context, judgementsId JudgementsID, params *GetJudgementsParams, reqEditors ...RequestEditorFn) (*GetJudgementsResponse, error)
 
 	// QueryKnowledgeBaseWithBodyWithResponse Search the documents of the project
 	//
@@ -19404,6 +21453,927 @@ func (r WatchDocumentResponse) ContentType() string {
 	return ""
 }
 
+type ListEvaluationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EvaluationPage
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListEvaluationsResponse) GetJSON200() *EvaluationPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListEvaluationsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListEvaluationsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListEvaluationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListEvaluationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListEvaluationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListEvaluationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// StartEvaluationResponse201Headers the declared response headers of an HTTP 201 response for StartEvaluation
+type StartEvaluationResponse201Headers struct {
+	CCDurability *string
+}
+
+// StartEvaluationResponse202Headers the declared response headers of an HTTP 202 response for StartEvaluation
+type StartEvaluationResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type StartEvaluationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *Evaluation
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *StartEvaluationResponse201Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *StartEvaluationResponse202Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r StartEvaluationResponse) GetJSON201() *Evaluation {
+	return r.JSON201
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r StartEvaluationResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r StartEvaluationResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r StartEvaluationResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r StartEvaluationResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r StartEvaluationResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r StartEvaluationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r StartEvaluationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r StartEvaluationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r StartEvaluationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteEvaluationResponse202Headers the declared response headers of an HTTP 202 response for DeleteEvaluation
+type DeleteEvaluationResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+// DeleteEvaluationResponse204Headers the declared response headers of an HTTP 204 response for DeleteEvaluation
+type DeleteEvaluationResponse204Headers struct {
+	CCDurability *string
+}
+
+type DeleteEvaluationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *DeleteEvaluationResponse202Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteEvaluationResponse204Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DeleteEvaluationResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r DeleteEvaluationResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r DeleteEvaluationResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteEvaluationResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteEvaluationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteEvaluationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteEvaluationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteEvaluationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetEvaluationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Evaluation
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetEvaluationResponse) GetJSON200() *Evaluation {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetEvaluationResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetEvaluationResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetEvaluationResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetEvaluationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetEvaluationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetEvaluationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetEvaluationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ApplyEvaluationResponse200Headers the declared response headers of an HTTP 200 response for ApplyEvaluation
+type ApplyEvaluationResponse200Headers struct {
+	CCDurability *string
+}
+
+// ApplyEvaluationResponse202Headers the declared response headers of an HTTP 202 response for ApplyEvaluation
+type ApplyEvaluationResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type ApplyEvaluationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *KnowledgeSettings
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ApplyEvaluationResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ApplyEvaluationResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ApplyEvaluationResponse) GetJSON200() *KnowledgeSettings {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ApplyEvaluationResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ApplyEvaluationResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ApplyEvaluationResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ApplyEvaluationResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ApplyEvaluationResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ApplyEvaluationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ApplyEvaluationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ApplyEvaluationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ApplyEvaluationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CompareEvaluationsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EvaluationComparison
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r CompareEvaluationsResponse) GetJSON200() *EvaluationComparison {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r CompareEvaluationsResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r CompareEvaluationsResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CompareEvaluationsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CompareEvaluationsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CompareEvaluationsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CompareEvaluationsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CompareEvaluationsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CompareEvaluationsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PlotEvaluationResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r PlotEvaluationResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r PlotEvaluationResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r PlotEvaluationResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PlotEvaluationResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PlotEvaluationResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PlotEvaluationResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PlotEvaluationResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PlotEvaluationResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListEvaluationQueriesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *EvaluationQueryPage
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListEvaluationQueriesResponse) GetJSON200() *EvaluationQueryPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ListEvaluationQueriesResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ListEvaluationQueriesResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListEvaluationQueriesResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListEvaluationQueriesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListEvaluationQueriesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListEvaluationQueriesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListEvaluationQueriesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListEvaluationQueriesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetEvaluationRunResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetEvaluationRunResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r GetEvaluationRunResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetEvaluationRunResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetEvaluationRunResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetEvaluationRunResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetEvaluationRunResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetEvaluationRunResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetEvaluationRunResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListJudgementsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]JudgedSet
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListJudgementsResponse) GetJSON200() *[]JudgedSet {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListJudgementsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListJudgementsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListJudgementsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListJudgementsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListJudgementsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListJudgementsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ImportJudgementsResponse201Headers the declared response headers of an HTTP 201 response for ImportJudgements
+type ImportJudgementsResponse201Headers struct {
+	CCDurability *string
+}
+
+// ImportJudgementsResponse202Headers the declared response headers of an HTTP 202 response for ImportJudgements
+type ImportJudgementsResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type ImportJudgementsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *JudgedSetImported
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *ImportJudgementsResponse201Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ImportJudgementsResponse202Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r ImportJudgementsResponse) GetJSON201() *JudgedSetImported {
+	return r.JSON201
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ImportJudgementsResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ImportJudgementsResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ImportJudgementsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ImportJudgementsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ImportJudgementsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ImportJudgementsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ImportJudgementsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ImportJudgementsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteJudgementsResponse202Headers the declared response headers of an HTTP 202 response for DeleteJudgements
+type DeleteJudgementsResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+// DeleteJudgementsResponse204Headers the declared response headers of an HTTP 204 response for DeleteJudgements
+type DeleteJudgementsResponse204Headers struct {
+	CCDurability *string
+}
+
+type DeleteJudgementsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *DeleteJudgementsResponse202Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteJudgementsResponse204Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DeleteJudgementsResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r DeleteJudgementsResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r DeleteJudgementsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteJudgementsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteJudgementsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteJudgementsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteJudgementsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteJudgementsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetJudgementsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *JudgedQuestions
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetJudgementsResponse) GetJSON200() *JudgedQuestions {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetJudgementsResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetJudgementsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetJudgementsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetJudgementsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetJudgementsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetJudgementsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetJudgementsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // QueryKnowledgeBaseResponse200Headers the declared response headers of an HTTP 200 response for QueryKnowledgeBase
 type QueryKnowledgeBaseResponse200Headers struct {
 	CCIndexGeneration   *int64
@@ -23877,6 +26847,245 @@ func (c *ClientWithResponses) WatchDocumentWithResponse(ctx context.Context, doc
 		return nil, err
 	}
 	return ParseWatchDocumentResponse(rsp)
+}
+
+// ListEvaluationsWithResponse The evaluations of the project, newest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/knowledge/evaluations (the `ListEvaluations` operationId).
+func (c *ClientWithResponses) ListEvaluationsWithResponse(ctx context.Context, params *ListEvaluationsParams, reqEditors ...RequestEditorFn) (*ListEvaluationsResponse, error) {
+	rsp, err := c.ListEvaluations(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListEvaluationsResponse(rsp)
+}
+
+// StartEvaluationWithBodyWithResponse Ask all questions of a set, in several ways, and report
+//
+// A job of the instance: `getEvaluation` tells how far it is, and its report when it is done. The ways are the `modes`; hybrid is compared with the
+// better of its legs. `tune` looks for the weight of hybrid on one half of the questions, by a hash of their id, and says on the other half what it
+// is worth; `applyEvaluation` makes it the project's. Figures are those of trec_eval, over the best 100 documents of each question; what is
+// re-ranked is the best 20. At most 4 evaluations are under way at a time, and 200 are kept.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/knowledge/evaluations (the `StartEvaluation` operationId).
+func (c *ClientWithResponses) StartEvaluationWithBodyWithResponse(ctx context.Context, params *StartEvaluationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*StartEvaluationResponse, error) {
+	rsp, err := c.StartEvaluationWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartEvaluationResponse(rsp)
+}
+
+// StartEvaluationWithResponse Ask all questions of a set, in several ways, and report
+//
+// A job of the instance: `getEvaluation` tells how far it is, and its report when it is done. The ways are the `modes`; hybrid is compared with the
+// better of its legs. `tune` looks for the weight of hybrid on one half of the questions, by a hash of their id, and says on the other half what it
+// is worth; `applyEvaluation` makes it the project's. Figures are those of trec_eval, over the best 100 documents of each question; what is
+// re-ranked is the best 20. At most 4 evaluations are under way at a time, and 200 are kept.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/knowledge/evaluations (the `StartEvaluation` operationId).
+func (c *ClientWithResponses) StartEvaluationWithResponse(ctx context.Context, params *StartEvaluationParams, body StartEvaluationJSONRequestBody, reqEditors ...RequestEditorFn) (*StartEvaluationResponse, error) {
+	rsp, err := c.StartEvaluation(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseStartEvaluationResponse(rsp)
+}
+
+// DeleteEvaluationWithResponse Remove an evaluation; one that is under way ends
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/knowledge/evaluations/{evaluation_id} (the `DeleteEvaluation` operationId).
+func (c *ClientWithResponses) DeleteEvaluationWithResponse(ctx context.Context, evaluationId EvaluationID, params *DeleteEvaluationParams, reqEditors ...RequestEditorFn) (*DeleteEvaluationResponse, error) {
+	rsp, err := c.DeleteEvaluation(ctx, evaluationId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteEvaluationResponse(rsp)
+}
+
+// GetEvaluationWithResponse An evaluation, with its report
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id} (the `GetEvaluation` operationId).
+func (c *ClientWithResponses) GetEvaluationWithResponse(ctx context.Context, evaluationId EvaluationID, params *GetEvaluationParams, reqEditors ...RequestEditorFn) (*GetEvaluationResponse, error) {
+	rsp, err := c.GetEvaluation(ctx, evaluationId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetEvaluationResponse(rsp)
+}
+
+// ApplyEvaluationWithBodyWithResponse Make a row's way to search the project's
+//
+// Of `row`, or of the tuned one; sets mode, weight and fusion of the settings of the project.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/knowledge/evaluations/{evaluation_id}/apply (the `ApplyEvaluation` operationId).
+func (c *ClientWithResponses) ApplyEvaluationWithBodyWithResponse(ctx context.Context, evaluationId EvaluationID, params *ApplyEvaluationParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ApplyEvaluationResponse, error) {
+	rsp, err := c.ApplyEvaluationWithBody(ctx, evaluationId, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApplyEvaluationResponse(rsp)
+}
+
+// ApplyEvaluationWithResponse Make a row's way to search the project's
+//
+// Of `row`, or of the tuned one; sets mode, weight and fusion of the settings of the project.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/knowledge/evaluations/{evaluation_id}/apply (the `ApplyEvaluation` operationId).
+func (c *ClientWithResponses) ApplyEvaluationWithResponse(ctx context.Context, evaluationId EvaluationID, params *ApplyEvaluationParams, body ApplyEvaluationJSONRequestBody, reqEditors ...RequestEditorFn) (*ApplyEvaluationResponse, error) {
+	rsp, err := c.ApplyEvaluation(ctx, evaluationId, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApplyEvaluationResponse(rsp)
+}
+
+// CompareEvaluationsWithResponse By how much another evaluation is above this one, and whether by chance
+//
+// nDCG@10 of the questions that both have asked, and nothing else; where the other row was tuned, of the half that it was not tuned on. Bounds are at 95 % by
+// bootstrap, `p` is of a randomisation test; draws are seeded.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/comparison (the `CompareEvaluations` operationId).
+func (c *ClientWithResponses) CompareEvaluationsWithResponse(ctx context.Context, evaluationId EvaluationID, params *CompareEvaluationsParams, reqEditors ...RequestEditorFn) (*CompareEvaluationsResponse, error) {
+	rsp, err := c.CompareEvaluations(ctx, evaluationId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCompareEvaluationsResponse(rsp)
+}
+
+// PlotEvaluationWithResponse The report as a drawing
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/plot (the `PlotEvaluation` operationId).
+func (c *ClientWithResponses) PlotEvaluationWithResponse(ctx context.Context, evaluationId EvaluationID, params *PlotEvaluationParams, reqEditors ...RequestEditorFn) (*PlotEvaluationResponse, error) {
+	rsp, err := c.PlotEvaluation(ctx, evaluationId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePlotEvaluationResponse(rsp)
+}
+
+// ListEvaluationQueriesWithResponse What each question came to in one way, the worst first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/questions (the `ListEvaluationQueries` operationId).
+func (c *ClientWithResponses) ListEvaluationQueriesWithResponse(ctx context.Context, evaluationId EvaluationID, params *ListEvaluationQueriesParams, reqEditors ...RequestEditorFn) (*ListEvaluationQueriesResponse, error) {
+	rsp, err := c.ListEvaluationQueries(ctx, evaluationId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListEvaluationQueriesResponse(rsp)
+}
+
+// GetEvaluationRunWithResponse The rankings of one way, as a run file of TREC
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/knowledge/evaluations/{evaluation_id}/run (the `GetEvaluationRun` operationId).
+func (c *ClientWithResponses) GetEvaluationRunWithResponse(ctx context.Context, evaluationId EvaluationID, params *GetEvaluationRunParams, reqEditors ...RequestEditorFn) (*GetEvaluationRunResponse, error) {
+	rsp, err := c.GetEvaluationRun(ctx, evaluationId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetEvaluationRunResponse(rsp)
+}
+
+// ListJudgementsWithResponse The sets of judged questions of the project, by name
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/knowledge/judgements (the `ListJudgements` operationId).
+func (c *ClientWithResponses) ListJudgementsWithResponse(ctx context.Context, params *ListJudgementsParams, reqEditors ...RequestEditorFn) (*ListJudgementsResponse, error) {
+	rsp, err := c.ListJudgements(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListJudgementsResponse(rsp)
+}
+
+// ImportJudgementsWithBodyWithResponse Keep judged questions, for evaluations to ask
+//
+// `format` says how they are written. `trec` takes topics in `questions` (id, tab, text a line, or <top> with <num> and <title>) and qrels in
+// `qrels`; `beir` takes the lines of queries.jsonl and of qrels/*.tsv; `json` takes a question a line,
+// {"id", "text", "relevant": [{"source", "heading", "grade"}]}, and no qrels. Judged documents are called by their file name; where none of them has
+// an ending, by the name without it. Questions without a positive judgement are left out.
+// A set of the same name is replaced; with `add` the questions come to those that it has, so that many are sent in several calls.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/knowledge/judgements (the `ImportJudgements` operationId).
+func (c *ClientWithResponses) ImportJudgementsWithBodyWithResponse(ctx context.Context, params *ImportJudgementsParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportJudgementsResponse, error) {
+	rsp, err := c.ImportJudgementsWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportJudgementsResponse(rsp)
+}
+
+// ImportJudgementsWithResponse Keep judged questions, for evaluations to ask
+//
+// `format` says how they are written. `trec` takes topics in `questions` (id, tab, text a line, or <top> with <num> and <title>) and qrels in
+// `qrels`; `beir` takes the lines of queries.jsonl and of qrels/*.tsv; `json` takes a question a line,
+// {"id", "text", "relevant": [{"source", "heading", "grade"}]}, and no qrels. Judged documents are called by their file name; where none of them has
+// an ending, by the name without it. Questions without a positive judgement are left out.
+// A set of the same name is replaced; with `add` the questions come to those that it has, so that many are sent in several calls.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/knowledge/judgements (the `ImportJudgements` operationId).
+func (c *ClientWithResponses) ImportJudgementsWithResponse(ctx context.Context, params *ImportJudgementsParams, body ImportJudgementsJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportJudgementsResponse, error) {
+	rsp, err := c.ImportJudgements(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportJudgementsResponse(rsp)
+}
+
+// DeleteJudgementsWithResponse Remove a set of judged questions
+//
+// Evaluations of it stay.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/knowledge/judgements/{judgements_id} (the `DeleteJudgements` operationId).
+func (c *ClientWithResponses) DeleteJudgementsWithResponse(ctx context.Context, judgementsId JudgementsID, params *DeleteJudgementsParams, reqEditors ...RequestEditorFn) (*DeleteJudgementsResponse, error) {
+	rsp, err := c.DeleteJudgements(ctx, judgementsId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteJudgementsResponse(rsp)
+}
+
+// GetJudgementsWithResponse A set of judged questions, with a page of them
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/knowledge/judgements/{judgements_id} (the `GetJudgements` operationId).
+func (c *ClientWithResponses) GetJudgementsWithResponse(ctx context.Context, judgementsId JudgementsID, params *GetJudgementsParams, reqEditors ...RequestEditorFn) (*GetJudgementsResponse, error) {
+	rsp, err := c.GetJudgements(ctx, judgementsId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetJudgementsResponse(rsp)
 }
 
 // QueryKnowledgeBaseWithBodyWithResponse Search the documents of the project
@@ -28735,6 +31944,843 @@ func ParseWatchDocumentResponse(rsp *http.Response) (*WatchDocumentResponse, err
 	}
 
 	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListEvaluationsResponse parses an HTTP response from a ListEvaluationsWithResponse call
+func ParseListEvaluationsResponse(rsp *http.Response) (*ListEvaluationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListEvaluationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EvaluationPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseStartEvaluationResponse parses an HTTP response from a StartEvaluationWithResponse call
+func ParseStartEvaluationResponse(rsp *http.Response) (*StartEvaluationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &StartEvaluationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest Evaluation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers StartEvaluationResponse201Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 202:
+		var headers StartEvaluationResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteEvaluationResponse parses an HTTP response from a DeleteEvaluationWithResponse call
+func ParseDeleteEvaluationResponse(rsp *http.Response) (*DeleteEvaluationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteEvaluationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers DeleteEvaluationResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 204:
+		var headers DeleteEvaluationResponse204Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers204 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetEvaluationResponse parses an HTTP response from a GetEvaluationWithResponse call
+func ParseGetEvaluationResponse(rsp *http.Response) (*GetEvaluationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetEvaluationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Evaluation
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseApplyEvaluationResponse parses an HTTP response from a ApplyEvaluationWithResponse call
+func ParseApplyEvaluationResponse(rsp *http.Response) (*ApplyEvaluationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ApplyEvaluationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest KnowledgeSettings
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ApplyEvaluationResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers ApplyEvaluationResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseCompareEvaluationsResponse parses an HTTP response from a CompareEvaluationsWithResponse call
+func ParseCompareEvaluationsResponse(rsp *http.Response) (*CompareEvaluationsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CompareEvaluationsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EvaluationComparison
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePlotEvaluationResponse parses an HTTP response from a PlotEvaluationWithResponse call
+func ParsePlotEvaluationResponse(rsp *http.Response) (*PlotEvaluationResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PlotEvaluationResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListEvaluationQueriesResponse parses an HTTP response from a ListEvaluationQueriesWithResponse call
+func ParseListEvaluationQueriesResponse(rsp *http.Response) (*ListEvaluationQueriesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListEvaluationQueriesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest EvaluationQueryPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetEvaluationRunResponse parses an HTTP response from a GetEvaluationRunWithResponse call
+func ParseGetEvaluationRunResponse(rsp *http.Response) (*GetEvaluationRunResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetEvaluationRunResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListJudgementsResponse parses an HTTP response from a ListJudgementsWithResponse call
+func ParseListJudgementsResponse(rsp *http.Response) (*ListJudgementsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListJudgementsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []JudgedSet
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseImportJudgementsResponse parses an HTTP response from a ImportJudgementsWithResponse call
+func ParseImportJudgementsResponse(rsp *http.Response) (*ImportJudgementsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ImportJudgementsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest JudgedSetImported
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers ImportJudgementsResponse201Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 202:
+		var headers ImportJudgementsResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteJudgementsResponse parses an HTTP response from a DeleteJudgementsWithResponse call
+func ParseDeleteJudgementsResponse(rsp *http.Response) (*DeleteJudgementsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteJudgementsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers DeleteJudgementsResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 204:
+		var headers DeleteJudgementsResponse204Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers204 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetJudgementsResponse parses an HTTP response from a GetJudgementsWithResponse call
+func ParseGetJudgementsResponse(rsp *http.Response) (*GetJudgementsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetJudgementsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest JudgedQuestions
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {

@@ -8,21 +8,15 @@ import (
 	"sync"
 
 	"github.com/commandcenter/commandcenter/pkg/ireval"
+	"github.com/commandcenter/commandcenter/pkg/ireval/trial"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
 )
 
 // Depth is how many passages are asked for: the most that a search answers.
 const Depth = 200
 
-// Setting is how to search.
-type Setting struct {
-	Mode   string   `json:"mode"`
-	Alpha  *float64 `json:"alpha,omitempty"`  // nil: the server's
-	Fusion string   `json:"fusion,omitempty"` // "": the server's
-}
-
 // Searcher asks one question.
-type Searcher func(ctx context.Context, text string, s Setting) ([]Passage, error)
+type Searcher func(ctx context.Context, text string, s trial.Setting) ([]trial.Passage, error)
 
 // MissingLegError says that the server could not search as it was told.
 type MissingLegError struct{ Asked, Used, Why string }
@@ -34,7 +28,7 @@ func (e *MissingLegError) Error() string {
 
 // Over searches the project of a session, or a collection of it.
 func Over(s *client.Session, collection string) Searcher {
-	return func(ctx context.Context, text string, set Setting) ([]Passage, error) {
+	return func(ctx context.Context, text string, set trial.Setting) ([]trial.Passage, error) {
 		mode := client.QueryKnowledgeBaseParamsMode(set.Mode)
 		params := &client.QueryKnowledgeBaseParams{Mode: &mode, Alpha: set.Alpha}
 		if set.Fusion != "" {
@@ -57,7 +51,7 @@ func Over(s *client.Session, collection string) Searcher {
 		if used := header.Get("CC-Search-Mode"); used != "" && used != set.Mode {
 			return nil, &MissingLegError{set.Mode, used, header.Get("CC-Search-Degraded")}
 		}
-		out := make([]Passage, len(found))
+		out := make([]trial.Passage, len(found))
 		for i, r := range found {
 			if r.SourceFile != nil {
 				out[i].Source = *r.SourceFile
@@ -74,16 +68,17 @@ func Over(s *client.Session, collection string) Searcher {
 
 // Asking is a set of questions, and how to name what is found.
 type Asking struct {
-	Questions []Question
+	Questions []trial.Question
 	Search    Searcher
-	// Name names the passages of a ranking; nil takes sections.
-	Name     func(found []Passage) []string
+	Naming    trial.Naming
+	// Name names the passages of a ranking; nil goes by Naming.
+	Name     func(found []trial.Passage) []string
 	Parallel int // questions at a time; below 1 means 2
 }
 
 // Run asks the questions of a half and returns the rankings. done is called after
 // each; the first failure ends it.
-func (a Asking) Run(ctx context.Context, s Setting, half ireval.Half, done func()) (ireval.Run, error) {
+func (a Asking) Run(ctx context.Context, s trial.Setting, half ireval.Half, done func()) (ireval.Run, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var (
@@ -91,7 +86,7 @@ func (a Asking) Run(ctx context.Context, s Setting, half ireval.Half, done func(
 		run = ireval.Run{}
 		wg  sync.WaitGroup
 	)
-	next := make(chan Question)
+	next := make(chan trial.Question)
 	for range max(a.Parallel, 2) {
 		wg.Go(func() {
 			for q := range next {
@@ -100,11 +95,11 @@ func (a Asking) Run(ctx context.Context, s Setting, half ireval.Half, done func(
 					cancel(fmt.Errorf("question %s: %w", q.ID, err))
 					return
 				}
-				name := a.Name
-				if name == nil {
-					name = q.sections
+				names := a.Naming.Names(q, found)
+				if a.Name != nil {
+					names = a.Name(found)
 				}
-				scores := ireval.Listed(name(found))
+				scores := ireval.Listed(names)
 				mu.Lock()
 				run[q.ID] = scores
 				mu.Unlock()
@@ -138,7 +133,7 @@ func FromBEIR(c *ireval.Collection, search Searcher) Asking {
 	for i, d := range c.Documents {
 		ids[FileName(i)] = d.ID
 	}
-	a := Asking{Search: search, Name: func(found []Passage) (out []string) {
+	a := Asking{Search: search, Name: func(found []trial.Passage) (out []string) {
 		for _, p := range found {
 			if id, ok := ids[p.Source]; ok {
 				out = append(out, id)
@@ -147,7 +142,7 @@ func FromBEIR(c *ireval.Collection, search Searcher) Asking {
 		return out
 	}}
 	for _, q := range c.Queries {
-		a.Questions = append(a.Questions, Question{ID: q.ID, Text: q.Text})
+		a.Questions = append(a.Questions, trial.Question{ID: q.ID, Text: q.Text})
 	}
 	return a
 }
@@ -163,4 +158,23 @@ func Text(d ireval.Document) string {
 		return t
 	}
 	return strings.TrimSpace(d.Title)
+}
+
+// Tune finds the weight of the vector leg with the best nDCG@10 on the half that
+// is there for it.
+func (a Asking) Tune(ctx context.Context, q ireval.Qrels, s trial.Setting, done func()) (alpha float64, err error) {
+	best := -1.0
+	for i := range trial.Steps {
+		w := trial.Weight(i)
+		s.Alpha = &w
+		run, err := a.Run(ctx, s, ireval.Tuning, done)
+		if err != nil {
+			return 0, fmt.Errorf("weight %.2f: %w", w, err)
+		}
+		v := ireval.Evaluate(q, run, ireval.Tuning.Has, ireval.Measures(trial.Decisive)...).Mean(trial.Decisive)
+		if trial.Better(w, v, alpha, best) {
+			best, alpha = v, w
+		}
+	}
+	return alpha, nil
 }

@@ -1,7 +1,3 @@
-// Package evaluate asks a server judged questions and measures how well it ranks.
-//
-// A collection of BEIR is judged by documents: what a document gives is the place
-// of its best passage. Questions on the documents of a project are judged by
-// source and heading, which survive edits of the text below it: what a section
-// gives is the place of its best passage.
+// Package evaluate asks a server judged questions over HTTP, one by one, and takes
+// down how it ranks. What is asked and what comes of it is in package trial.
 package evaluate

@@ -481,6 +481,8 @@ func sample(operation string) *bus.Answer {
 	const user = `{"id":1,"email":"a@b.io","full_name":null,"is_active":true,"is_superuser":false,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 	const upload = `{"id":1,"filename":"a.md","category":"c","repository_id":null,"collection":"c","chunks_added":2,"file_size":3,"status":"success","state":"indexing","version":1,"job_id":"j1"}`
 	const projectMember = `{"user_id":3,"email":"a@b.io","full_name":null,"is_active":true,"role":"admin","joined_at":"2026-01-02T03:04:05Z"}`
+	const judgedSet = `{"id":1,"name":"s","questions":1,"judgements":1,"imported_by":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+	const evaluation = `{"id":1,"judgements_id":1,"judgements":"s","label":null,"collection":null,"ways":[{"mode":"keyword"}],"tune":false,"state":"queued","error":null,"asked":0,"total":1,"model":null,"index_generation":null,"started_by":null,"job_id":null,"created_at":"2026-01-02T03:04:05Z","finished_at":null,"report":null}`
 	const invitation = `"id":4,"role":"member","email":null,"invited_by":1,"inviter":"o@b.io","created_at":"2026-01-02T03:04:05Z","expires_at":"2026-01-09T03:04:05Z"`
 	status, body := 200, ""
 	switch operation {
@@ -540,7 +542,7 @@ func sample(operation string) *bus.Answer {
 		body = `[{` + invitation + `}]`
 	case "inviteMember":
 		status, body = 201, `{`+invitation+`,"token":"cci_x","link":null}`
-	case "deleteProject", "deleteDocument", "resetLimit", "endSession", "removeMember", "leaveProject", "setDefaultProject", "revokeInvitation", "revokeKey", "deleteServiceAccount":
+	case "deleteProject", "deleteDocument", "deleteJudgements", "deleteEvaluation", "resetLimit", "endSession", "removeMember", "leaveProject", "setDefaultProject", "revokeInvitation", "revokeKey", "deleteServiceAccount":
 		status = 204
 	case "queryKnowledgeBase":
 		body = `[{"content":"x","title":"t","category":"c","technology_id":null,"source_file":"a.md","score":0.5,"metadata":{}}]`
@@ -554,7 +556,27 @@ func sample(operation string) *bus.Answer {
 		body = `{"repository_id":null,"collection":"c","vector_db":{"total_chunks":1,"categories":{"c":1},"embedding_model":"m","backend":"memory","collection_name":"c","embedding_dimension":384,"embedded_chunks":1,"db_path":null},"database":{"total_entries":1,"categories":{}},"embedding_model":"m"}`
 	case "listCollections", "listCategories":
 		body = `["default"]`
-	case "getKnowledgeSettings", "setKnowledgeSettings":
+	case "listJudgements":
+		body = `[` + judgedSet + `]`
+	case "importJudgements":
+		status, body = 201, `{"id":1,"set":`+judgedSet+`,"unjudged":0}`
+	case "getJudgements":
+		body = `{"set":` + judgedSet + `,"items":[{"id":"q","text":"x","relevant":[{"source":"a","heading":null,"grade":1}]}],"total":1,"skip":0,"limit":50}`
+	case "listEvaluations":
+		body = `{"items":[` + evaluation + `],"total":1,"skip":0,"limit":50}`
+	case "startEvaluation":
+		status, body = 201, evaluation
+	case "getEvaluation":
+		body = evaluation
+	case "listEvaluationQueries":
+		body = `{"row":"keyword","items":[{"id":"q","figures":{"ndcg@10":1},"found":["a"]}],"total":1,"skip":0,"limit":50}`
+	case "getEvaluationRun":
+		return &bus.Answer{Status: 200, Header: map[string]string{"Content-Type": "text/plain"}, Body: []byte("q Q0 a 1 1 keyword\n")}
+	case "plotEvaluation":
+		return &bus.Answer{Status: 200, Header: map[string]string{"Content-Type": "image/svg+xml"}, Body: []byte("<svg/>")}
+	case "compareEvaluations":
+		body = `{"row":"hybrid","with":2,"with_row":"hybrid","half":"all","queries":1,"mean":0.1,"low":0,"high":0.2,"p":0.5,"better":1,"same":0,"significant":false}`
+	case "getKnowledgeSettings", "setKnowledgeSettings", "applyEvaluation":
 		body = `{"embedding_model":"m","default_model":"d","models":["d","m"],"mode":null,"alpha":0.7,"fusion":"rrf","languages":["en","de"],"known_languages":["en","de"],"backend":"memory","backends":["memory"],"effective":{"backend":"memory","mode":"hybrid","alpha":0.7,"fusion":"rrf","languages":["en","de"]}}`
 	case "listEventSchemas":
 		body = `{"items":[],"total":0}`

@@ -124,11 +124,17 @@ type DeadService = string
 // DocumentID defines model for DocumentID.
 type DocumentID = int64
 
+// EvaluationID defines model for EvaluationID.
+type EvaluationID = int64
+
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
+
+// JudgementsID defines model for JudgementsID.
+type JudgementsID = int64
 
 // KeyID defines model for KeyID.
 type KeyID = string

@@ -120,6 +120,7 @@ type Answer struct {
 	Alpha      float64
 	Method     fusion.Method
 	Generation int64
+	Model      string           // whose vectors were searched; "" when there are none
 	Total      int              // passages that match by words; -1 when words were not searched for
 	Languages  []terms.Language // that the words of the query were read in
 	Understood string           // the query in canonical marks
@@ -293,7 +294,7 @@ func (e *Engine) Search(ctx context.Context, p tenant.Project, q Query) (Answer,
 			want = generation
 			continue
 		}
-		a.Generation, a.Total, a.Languages = res.Generation, res.Total, res.Languages
+		a.Generation, a.Model, a.Total, a.Languages = res.Generation, state.Model, res.Total, res.Languages
 		for _, h := range res.Hits {
 			if s, ok := found[h.ID]; ok && passes(s, q.Filter) {
 				a.Found = append(a.Found, Found{Passage: s, Hit: h})
@@ -344,6 +345,9 @@ func passes(s Passage, f index.Filter) bool {
 		(f.Technology == 0 || s.Technology == f.Technology) && (f.Repository == 0 || s.Repository == f.Repository)
 }
 
+// NoTopic is the reason why a query that has conditions alone is answered by words.
+const NoTopic = "the query has conditions and no topic"
+
 // vector encodes a topic as the passages of an index were, and notes in a when
 // the answer is by words alone because it cannot be encoded. An index that has seen
 // nothing yet finds nothing either way.
@@ -353,7 +357,7 @@ func (e *Engine) vector(ctx context.Context, m index.Mode, topic string, x *inde
 	case m == index.Keyword:
 		return nil, nil
 	case strings.TrimSpace(topic) == "":
-		a.Mode, a.Reason = index.Keyword, "the query has conditions and no topic"
+		a.Mode, a.Reason = index.Keyword, NoTopic
 		return nil, nil
 	}
 	enc, missing := e.encoders.Encoder(ctx, x.Model())

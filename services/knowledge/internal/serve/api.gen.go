@@ -30,6 +30,126 @@ func (e DocumentState) Valid() bool {
 	}
 }
 
+// Defines values for EvaluationState.
+const (
+	EvaluationStateDone    EvaluationState = "done"
+	EvaluationStateFailed  EvaluationState = "failed"
+	EvaluationStateQueued  EvaluationState = "queued"
+	EvaluationStateRunning EvaluationState = "running"
+)
+
+// Valid indicates whether the value is a known member of the EvaluationState enum.
+func (e EvaluationState) Valid() bool {
+	switch e {
+	case EvaluationStateDone:
+		return true
+	case EvaluationStateFailed:
+		return true
+	case EvaluationStateQueued:
+		return true
+	case EvaluationStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EvaluationAgainstHalf.
+const (
+	EvaluationAgainstHalfAll    EvaluationAgainstHalf = "all"
+	EvaluationAgainstHalfReport EvaluationAgainstHalf = "report"
+)
+
+// Valid indicates whether the value is a known member of the EvaluationAgainstHalf enum.
+func (e EvaluationAgainstHalf) Valid() bool {
+	switch e {
+	case EvaluationAgainstHalfAll:
+		return true
+	case EvaluationAgainstHalfReport:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EvaluationComparisonHalf.
+const (
+	EvaluationComparisonHalfAll    EvaluationComparisonHalf = "all"
+	EvaluationComparisonHalfReport EvaluationComparisonHalf = "report"
+)
+
+// Valid indicates whether the value is a known member of the EvaluationComparisonHalf enum.
+func (e EvaluationComparisonHalf) Valid() bool {
+	switch e {
+	case EvaluationComparisonHalfAll:
+		return true
+	case EvaluationComparisonHalfReport:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EvaluationStartFusion.
+const (
+	EvaluationStartFusionConvex EvaluationStartFusion = "convex"
+	EvaluationStartFusionRrf    EvaluationStartFusion = "rrf"
+)
+
+// Valid indicates whether the value is a known member of the EvaluationStartFusion enum.
+func (e EvaluationStartFusion) Valid() bool {
+	switch e {
+	case EvaluationStartFusionConvex:
+		return true
+	case EvaluationStartFusionRrf:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for EvaluationStartModes.
+const (
+	EvaluationStartModesHybrid  EvaluationStartModes = "hybrid"
+	EvaluationStartModesKeyword EvaluationStartModes = "keyword"
+	EvaluationStartModesVector  EvaluationStartModes = "vector"
+)
+
+// Valid indicates whether the value is a known member of the EvaluationStartModes enum.
+func (e EvaluationStartModes) Valid() bool {
+	switch e {
+	case EvaluationStartModesHybrid:
+		return true
+	case EvaluationStartModesKeyword:
+		return true
+	case EvaluationStartModesVector:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for JudgementsImportFormat.
+const (
+	Beir JudgementsImportFormat = "beir"
+	Json JudgementsImportFormat = "json"
+	Trec JudgementsImportFormat = "trec"
+)
+
+// Valid indicates whether the value is a known member of the JudgementsImportFormat enum.
+func (e JudgementsImportFormat) Valid() bool {
+	switch e {
+	case Beir:
+		return true
+	case Json:
+		return true
+	case Trec:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for KnowledgeAnswerOutcome.
 const (
 	Answered KnowledgeAnswerOutcome = "answered"
@@ -448,6 +568,241 @@ type DocumentPage struct {
 	Total int        `json:"total"`
 }
 
+// Evaluation defines model for Evaluation.
+type Evaluation struct {
+	// Asked Searches that were made
+	Asked      int        `json:"asked"`
+	Collection *string    `json:"collection"`
+	CreatedAt  time.Time  `json:"created_at"`
+	Error      *string    `json:"error"`
+	FinishedAt *time.Time `json:"finished_at"`
+	Id         int64      `json:"id"`
+
+	// IndexGeneration That of the last answer
+	IndexGeneration *int64  `json:"index_generation"`
+	JobId           *string `json:"job_id"`
+
+	// Judgements The name of the set
+	Judgements string `json:"judgements"`
+
+	// JudgementsId null when the set is gone
+	JudgementsId *int64  `json:"judgements_id"`
+	Label        *string `json:"label"`
+
+	// Model Whose vectors were searched
+	Model *string `json:"model"`
+
+	// Report Figures are means over the judged questions; a question that finds nothing counts 0.
+	Report    *EvaluationReport `json:"report"`
+	StartedBy *string           `json:"started_by"`
+	State     EvaluationState   `json:"state"`
+
+	// Total That there are to make
+	Total int             `json:"total"`
+	Tune  bool            `json:"tune"`
+	Ways  []EvaluationWay `json:"ways"`
+}
+
+// EvaluationState defines model for Evaluation.State.
+type EvaluationState string
+
+// EvaluationAgainst defines model for EvaluationAgainst.
+type EvaluationAgainst struct {
+	Better int                   `json:"better"`
+	Half   EvaluationAgainstHalf `json:"half"`
+	High   float64               `json:"high"`
+	Low    float64               `json:"low"`
+
+	// Mean By how much nDCG@10 is above it
+	Mean float64 `json:"mean"`
+
+	// Name What it is compared with
+	Name    string  `json:"name"`
+	P       float64 `json:"p"`
+	Queries int     `json:"queries"`
+	Same    int     `json:"same"`
+}
+
+// EvaluationAgainstHalf defines model for EvaluationAgainst.Half.
+type EvaluationAgainstHalf string
+
+// EvaluationApply defines model for EvaluationApply.
+type EvaluationApply struct {
+	Row *string `json:"row,omitempty"`
+}
+
+// EvaluationComparison defines model for EvaluationComparison.
+type EvaluationComparison struct {
+	// Better Questions on which the other one is ahead
+	Better int                      `json:"better"`
+	Half   EvaluationComparisonHalf `json:"half"`
+	High   float64                  `json:"high"`
+	Low    float64                  `json:"low"`
+
+	// Mean By how much nDCG@10 of the other one is above
+	Mean float64 `json:"mean"`
+	P    float64 `json:"p"`
+
+	// Queries That both have asked
+	Queries int    `json:"queries"`
+	Row     string `json:"row"`
+	Same    int    `json:"same"`
+
+	// Significant Whether chance explains it in less than one of twenty cases
+	Significant bool   `json:"significant"`
+	With        int64  `json:"with"`
+	WithRow     string `json:"with_row"`
+}
+
+// EvaluationComparisonHalf defines model for EvaluationComparison.Half.
+type EvaluationComparisonHalf string
+
+// EvaluationPage defines model for EvaluationPage.
+type EvaluationPage struct {
+	Items []Evaluation `json:"items"`
+	Limit int          `json:"limit"`
+	Skip  int          `json:"skip"`
+	Total int          `json:"total"`
+}
+
+// EvaluationQueryPage defines model for EvaluationQueryPage.
+type EvaluationQueryPage struct {
+	Items []struct {
+		Figures map[string]float64 `json:"figures"`
+
+		// Found The best 10, as judgements call them
+		Found []string `json:"found"`
+		Id    string   `json:"id"`
+	} `json:"items"`
+	Limit int    `json:"limit"`
+	Row   string `json:"row"`
+	Skip  int    `json:"skip"`
+	Total int    `json:"total"`
+}
+
+// EvaluationReport Figures are means over the judged questions; a question that finds nothing counts 0.
+type EvaluationReport struct {
+	// Curve What each weight came to in tuning
+	Curve *[]struct {
+		Alpha  float64 `json:"alpha"`
+		Ndcg10 float64 `json:"ndcg10"`
+	} `json:"curve,omitempty"`
+	Queries           int                   `json:"queries"`
+	QueriesReportHalf int                   `json:"queries_report_half"`
+	QueriesTuningHalf int                   `json:"queries_tuning_half"`
+	Rows              []EvaluationReportRow `json:"rows"`
+	Title             string                `json:"title"`
+}
+
+// EvaluationReportRow defines model for EvaluationReportRow.
+type EvaluationReportRow struct {
+	Against *EvaluationAgainst `json:"against,omitempty"`
+
+	// Figures Example: {"map":0.6,"mrr@10":0.68,"ndcg@10":0.71,"p@10":0.1,"recall@100":0.95}
+	Figures map[string]float64 `json:"figures"`
+	High    float64            `json:"high"`
+
+	// Low Bound of the mean of nDCG@10 at 95 %
+	Low              float64        `json:"low"`
+	Name             string         `json:"name"`
+	Ndcg10ReportHalf float64        `json:"ndcg10_report_half"`
+	Ndcg10TuningHalf float64        `json:"ndcg10_tuning_half"`
+	Setting          *EvaluationWay `json:"setting,omitempty"`
+	Tuned            *bool          `json:"tuned,omitempty"`
+}
+
+// EvaluationStart defines model for EvaluationStart.
+type EvaluationStart struct {
+	// Alpha Weight of hybrid; null is that of the project
+	Alpha *float64 `json:"alpha,omitempty"`
+
+	// Collection Ask within this collection
+	Collection *string `json:"collection,omitempty"`
+
+	// Fusion Of hybrid; null is that of the project
+	Fusion       *EvaluationStartFusion  `json:"fusion,omitempty"`
+	JudgementsId int64                   `json:"judgements_id"`
+	Label        *string                 `json:"label,omitempty"`
+	Modes        *[]EvaluationStartModes `json:"modes,omitempty"`
+
+	// Rerank Ask in one more way, the last mode with its best 20 ranked anew
+	Rerank *bool `json:"rerank,omitempty"`
+	Tune   *bool `json:"tune,omitempty"`
+}
+
+// EvaluationStartFusion Of hybrid; null is that of the project
+type EvaluationStartFusion string
+
+// EvaluationStartModes defines model for EvaluationStart.Modes.
+type EvaluationStartModes string
+
+// EvaluationWay defines model for EvaluationWay.
+type EvaluationWay struct {
+	Alpha  *float64 `json:"alpha,omitempty"`
+	Fusion *string  `json:"fusion,omitempty"`
+	Mode   string   `json:"mode"`
+	Rerank *bool    `json:"rerank,omitempty"`
+}
+
+// JudgedQuestion defines model for JudgedQuestion.
+type JudgedQuestion struct {
+	Id       string `json:"id"`
+	Relevant []struct {
+		Grade   int     `json:"grade"`
+		Heading *string `json:"heading"`
+		Source  string  `json:"source"`
+	} `json:"relevant"`
+	Text string `json:"text"`
+}
+
+// JudgedQuestions defines model for JudgedQuestions.
+type JudgedQuestions struct {
+	Items []JudgedQuestion `json:"items"`
+	Limit int              `json:"limit"`
+	Set   JudgedSet        `json:"set"`
+	Skip  int              `json:"skip"`
+	Total int              `json:"total"`
+}
+
+// JudgedSet defines model for JudgedSet.
+type JudgedSet struct {
+	CreatedAt time.Time `json:"created_at"`
+	Id        int64     `json:"id"`
+
+	// ImportedBy As `user:<id>` or `service-account:<id>`
+	ImportedBy *string   `json:"imported_by"`
+	Judgements int       `json:"judgements"`
+	Name       string    `json:"name"`
+	Questions  int       `json:"questions"`
+	UpdatedAt  time.Time `json:"updated_at"`
+}
+
+// JudgedSetImported defines model for JudgedSetImported.
+type JudgedSetImported struct {
+	// Id That of the set
+	Id  int64     `json:"id"`
+	Set JudgedSet `json:"set"`
+
+	// Unjudged Questions that were left out, for want of a positive judgement
+	Unjudged int `json:"unjudged"`
+}
+
+// JudgementsImport defines model for JudgementsImport.
+type JudgementsImport struct {
+	Add    *bool                  `json:"add,omitempty"`
+	Format JudgementsImportFormat `json:"format"`
+	Name   string                 `json:"name"`
+
+	// Qrels The text of the file of judgements; of trec and beir
+	Qrels *string `json:"qrels,omitempty"`
+
+	// Questions The text of the file of questions
+	Questions string `json:"questions"`
+}
+
+// JudgementsImportFormat defines model for JudgementsImport.Format.
+type JudgementsImportFormat string
+
 // KnowledgeAnswer defines model for KnowledgeAnswer.
 type KnowledgeAnswer struct {
 	// Answer with marks like [2], numbers of sources; empty with no_answer
@@ -788,11 +1143,20 @@ type DeadSeq = int64
 // DocumentID defines model for DocumentID.
 type DocumentID = int64
 
+// EvaluationID defines model for EvaluationID.
+type EvaluationID = int64
+
+// EvaluationRow defines model for EvaluationRow.
+type EvaluationRow = string
+
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
+
+// JudgementsID defines model for JudgementsID.
+type JudgementsID = int64
 
 // KeyID defines model for KeyID.
 type KeyID = string
@@ -820,6 +1184,9 @@ type XProjectID = int64
 
 // Accepted defines model for Accepted.
 type Accepted = Operation
+
+// Conflict RFC 9457 problem details.
+type Conflict = Problem
 
 // Invalid defines model for Invalid.
 type Invalid = ValidationProblem
@@ -989,6 +1356,160 @@ type WatchDocumentParams struct {
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 }
 
+// ListEvaluationsParams defines parameters for ListEvaluations.
+type ListEvaluationsParams struct {
+	// JudgementsId Only those of this set.
+	JudgementsId *int64 `form:"judgements_id,omitempty" json:"judgements_id,omitempty"`
+
+	// Skip Rows to leave out.
+	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
+
+	// Limit Most rows to answer.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// StartEvaluationParams defines parameters for StartEvaluation.
+type StartEvaluationParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// DeleteEvaluationParams defines parameters for DeleteEvaluation.
+type DeleteEvaluationParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// GetEvaluationParams defines parameters for GetEvaluation.
+type GetEvaluationParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ApplyEvaluationParams defines parameters for ApplyEvaluation.
+type ApplyEvaluationParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// CompareEvaluationsParams defines parameters for CompareEvaluations.
+type CompareEvaluationsParams struct {
+	// With The other evaluation.
+	With int64 `form:"with" json:"with"`
+
+	// Row The row of the report, by its name; the last without it.
+	Row *EvaluationRow `form:"row,omitempty" json:"row,omitempty"`
+
+	// WithRow The row of the other one; the last without it.
+	WithRow *string `form:"with_row,omitempty" json:"with_row,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// PlotEvaluationParams defines parameters for PlotEvaluation.
+type PlotEvaluationParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListEvaluationQueriesParams defines parameters for ListEvaluationQueries.
+type ListEvaluationQueriesParams struct {
+	// Row The row of the report, by its name; the last without it.
+	Row *EvaluationRow `form:"row,omitempty" json:"row,omitempty"`
+
+	// Skip Rows to leave out.
+	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
+
+	// Limit Most rows to answer.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// GetEvaluationRunParams defines parameters for GetEvaluationRun.
+type GetEvaluationRunParams struct {
+	// Row The row of the report, by its name; the last without it.
+	Row *EvaluationRow `form:"row,omitempty" json:"row,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListJudgementsParams defines parameters for ListJudgements.
+type ListJudgementsParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ImportJudgementsParams defines parameters for ImportJudgements.
+type ImportJudgementsParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// DeleteJudgementsParams defines parameters for DeleteJudgements.
+type DeleteJudgementsParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// GetJudgementsParams defines parameters for GetJudgements.
+type GetJudgementsParams struct {
+	// Skip Rows to leave out.
+	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
+
+	// Limit Most rows to answer.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
 // QueryKnowledgeBaseParams defines parameters for QueryKnowledgeBase.
 type QueryKnowledgeBaseParams struct {
 	// RepositoryId Only the collection of this repository, `commandcenter_<id>`; next to `collection`, what is of this repository in that collection. Without both, the whole project.
@@ -1082,6 +1603,15 @@ type AddDocumentMultipartRequestBody AddDocumentMultipartBody
 
 // AddTextDocumentJSONRequestBody defines body for AddTextDocument for application/json ContentType.
 type AddTextDocumentJSONRequestBody = TextDocument
+
+// StartEvaluationJSONRequestBody defines body for StartEvaluation for application/json ContentType.
+type StartEvaluationJSONRequestBody = EvaluationStart
+
+// ApplyEvaluationJSONRequestBody defines body for ApplyEvaluation for application/json ContentType.
+type ApplyEvaluationJSONRequestBody = EvaluationApply
+
+// ImportJudgementsJSONRequestBody defines body for ImportJudgements for application/json ContentType.
+type ImportJudgementsJSONRequestBody = JudgementsImport
 
 // QueryKnowledgeBaseJSONRequestBody defines body for QueryKnowledgeBase for application/json ContentType.
 type QueryKnowledgeBaseJSONRequestBody = KnowledgeSearchRequest

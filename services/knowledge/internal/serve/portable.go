@@ -3,13 +3,16 @@ package serve
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/ireval/trial"
 	"github.com/commandcenter/commandcenter/pkg/portable"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/evaluation"
 )
 
 // Restoring takes documents of an archive in.
@@ -25,7 +28,7 @@ type Bytes interface {
 }
 
 // Import is how the service takes in what was exported.
-func Import(in Restoring, kept Bytes, set Setting, now func() time.Time) portable.Importer {
+func Import(in Restoring, kept Bytes, set Setting, judging Judging, now func() time.Time) portable.Importer {
 	return portable.Importer{
 		Object: func(ctx context.Context, to portable.Destination, o portable.Object) error {
 			if o.Size > document.MaxSize {
@@ -39,6 +42,27 @@ func Import(in Restoring, kept Bytes, set Setting, now func() time.Time) portabl
 			},
 			"search_settings": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
 				return true, restoreSettings(ctx, set, to, row)
+			},
+			"judged_sets": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
+				var r struct {
+					Name string `json:"name"`
+				}
+				if err := json.Unmarshal(row, &r); err != nil {
+					return false, errs.Wrap(errs.Invalid, err, "a set of judged questions cannot be read")
+				}
+				return true, rejudge(ctx, judging, to, r.Name, nil)
+			},
+			"judged_questions": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
+				var r struct {
+					Set      string          `json:"set_name"`
+					Question string          `json:"question"`
+					Body     string          `json:"body"`
+					Relevant []trial.Section `json:"relevant"`
+				}
+				if err := json.Unmarshal(row, &r); err != nil {
+					return false, errs.Wrap(errs.Invalid, err, "a judged question cannot be read")
+				}
+				return true, rejudge(ctx, judging, to, r.Set, []trial.Question{{ID: r.Question, Text: r.Body, Relevant: r.Relevant}})
 			},
 		},
 		End: func(ctx context.Context, to portable.Destination) error { return kept.Tidy(ctx, to.Project) },
@@ -95,5 +119,14 @@ func restoreSettings(ctx context.Context, set Setting, to portable.Destination, 
 		return err
 	}
 	_, err := set.Set(ctx, to.Project, s.apply)
+	return err
+}
+
+// rejudge takes judged questions in, as an import does.
+func rejudge(ctx context.Context, judging Judging, to portable.Destination, name string, questions []trial.Question) error {
+	if err := errors.Join(evaluation.CheckName(name), evaluation.CheckQuestions(questions)); err != nil {
+		return err
+	}
+	_, err := judging.Judge(ctx, to.Project, name, to.Principal, questions, true)
 	return err
 }

@@ -7,9 +7,11 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/ireval/trial"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/answer"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
+	"github.com/commandcenter/commandcenter/services/knowledge/internal/evaluation"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/index/fusion"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/search"
@@ -77,6 +79,23 @@ type Backends interface {
 	ChooseBackend(ctx context.Context, p tenant.Project, b index.Backend) error
 }
 
+// Judging keeps sets of judged questions.
+type Judging interface {
+	Judge(ctx context.Context, p tenant.Project, name, principal string, questions []trial.Question, add bool) (evaluation.Set, error)
+	Sets(ctx context.Context, p tenant.Project) ([]evaluation.Set, error)
+	Judged(ctx context.Context, p tenant.Project, id int64, skip, limit int) (evaluation.Set, []trial.Question, error)
+	Unjudge(ctx context.Context, p tenant.Project, id int64) (evaluation.Set, error)
+}
+
+// Evaluating keeps evaluations.
+type Evaluating interface {
+	Evaluate(ctx context.Context, e evaluation.Evaluation) (evaluation.Evaluation, error)
+	Evaluation(ctx context.Context, p tenant.Project, id int64) (evaluation.Evaluation, error)
+	Evaluations(ctx context.Context, p tenant.Project, set int64, skip, limit int) ([]evaluation.Evaluation, int, error)
+	Unevaluate(ctx context.Context, p tenant.Project, id int64) error
+	EvaluationAnswers(ctx context.Context, p tenant.Project, id int64, row int) ([]evaluation.Answered, error)
+}
+
 // State tells what there is as facts, see [bus.OnReplay].
 type State interface {
 	Replay(ctx context.Context, p tenant.Project, since time.Time, tell func(fact proto.Message, at time.Time) error) error
@@ -93,6 +112,8 @@ type Handlers struct {
 	Choice  Choosing
 	Setting Setting
 	Backend Backends
+	Judging Judging
+	Trials  Evaluating
 	State   State
 }
 
@@ -102,6 +123,8 @@ func Operations() []string {
 	return []string{
 		"queryKnowledgeBase", "answerQuestion", "addDocument", "addTextDocument", "getDocument", "listDocuments", "deleteDocument",
 		"getKnowledgeStatistics", "listCollections", "listCategories", "getKnowledgeSettings", "setKnowledgeSettings",
+		"listJudgements", "importJudgements", "getJudgements", "deleteJudgements", "listEvaluations", "startEvaluation", "getEvaluation", "deleteEvaluation",
+		"listEvaluationQueries", "getEvaluationRun", "plotEvaluation", "compareEvaluations", "applyEvaluation",
 	}
 }
 
@@ -119,6 +142,19 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "listCategories", h.categories)
 	bus.Request(s, "getKnowledgeSettings", h.settings)
 	bus.Command(s, "setKnowledgeSettings", h.setSettings)
+	bus.Request(s, "listJudgements", h.sets)
+	bus.Command(s, "importJudgements", h.judge)
+	bus.Request(s, "getJudgements", h.judged)
+	bus.Command(s, "deleteJudgements", h.unjudge)
+	bus.Request(s, "listEvaluations", h.evaluations)
+	bus.Command(s, "startEvaluation", h.evaluate)
+	bus.Request(s, "getEvaluation", h.evaluation)
+	bus.Command(s, "deleteEvaluation", h.unevaluate)
+	bus.Request(s, "listEvaluationQueries", h.evaluationQueries)
+	bus.Request(s, "getEvaluationRun", h.evaluationRun)
+	bus.Request(s, "plotEvaluation", h.plot)
+	bus.Request(s, "compareEvaluations", h.compare)
+	bus.Command(s, "applyEvaluation", h.apply)
 	bus.Internal(s, "countDocuments", h.count)
 	bus.OnReplay(s, func(ctx context.Context, q bus.ReplayQuery, tell bus.Telling) error {
 		return h.State.Replay(ctx, q.Project, q.Since, tell)

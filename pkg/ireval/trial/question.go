@@ -1,4 +1,4 @@
-package evaluate
+package trial
 
 import (
 	"bufio"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
 	"slices"
 	"strings"
 
@@ -21,8 +22,8 @@ type Section struct {
 	Grade   int    `json:"grade,omitempty"` // 0 is 1
 }
 
-// name is what the section is called in runs and judgements.
-func (s Section) name() string {
+// Name is what the section is called in runs and judgements.
+func (s Section) Name() string {
 	if s.Heading == "" {
 		return s.Source
 	}
@@ -86,7 +87,7 @@ func Qrels(questions []Question) ireval.Qrels {
 	q := ireval.Qrels{}
 	for _, x := range questions {
 		for _, s := range x.Relevant {
-			q.Add(x.ID, s.name(), max(s.Grade, 1))
+			q.Add(x.ID, s.Name(), max(s.Grade, 1))
 		}
 	}
 	return q
@@ -99,19 +100,43 @@ type Passage struct {
 	Content string
 }
 
-// sections names the passages of a ranking: those of a relevant section as that
-// is called, the others by source and path. A passage may be of several.
-func (q Question) sections(found []Passage) (out []string) {
+// Naming is how passages that were found are called.
+type Naming struct {
+	// Bare has documents called by their source without its ending: judgements of
+	// collections know documents by ids, and uploads have file names.
+	Bare bool
+}
+
+// NamingOf is that of judgements: bare where they tell of whole documents whose
+// names have no ending.
+func NamingOf(questions []Question) Naming {
+	for _, q := range questions {
+		for _, s := range q.Relevant {
+			if s.Heading != "" || path.Ext(s.Source) != "" {
+				return Naming{}
+			}
+		}
+	}
+	return Naming{Bare: true}
+}
+
+// Names names the passages of a ranking: those of a relevant section as that is
+// called, the others by source and path. A passage may be of several.
+func (n Naming) Names(q Question, found []Passage) (out []string) {
 	for _, p := range found {
+		if n.Bare {
+			out = append(out, strings.TrimSuffix(p.Source, path.Ext(p.Source)))
+			continue
+		}
 		above, inside := headings(p)
 		any := false
 		for _, s := range q.Relevant {
 			if s.Source == p.Source && leads(above, inside, s.Heading) {
-				out, any = append(out, s.name()), true
+				out, any = append(out, s.Name()), true
 			}
 		}
 		if !any {
-			out = append(out, Section{Source: p.Source, Heading: strings.Join(p.Path, " > ")}.name())
+			out = append(out, Section{Source: p.Source, Heading: strings.Join(p.Path, " > ")}.Name())
 		}
 	}
 	return out

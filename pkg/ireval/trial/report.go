@@ -1,8 +1,6 @@
-package evaluate
+package trial
 
 import (
-	"context"
-	"fmt"
 	"math"
 
 	"github.com/commandcenter/commandcenter/pkg/ireval"
@@ -13,6 +11,29 @@ var Names = []string{"ndcg@10", "recall@100", "mrr@10", "map", "p@10"}
 
 // Decisive is the figure that settings are compared and tuned by.
 const Decisive = "ndcg@10"
+
+// Setting is how to search.
+type Setting struct {
+	Mode   string   `json:"mode"`
+	Alpha  *float64 `json:"alpha,omitempty"`  // nil: that of whoever is asked
+	Fusion string   `json:"fusion,omitempty"` // "": as above
+	Rerank bool     `json:"rerank,omitempty"`
+}
+
+// String is a short name of the setting.
+func (s Setting) String() string {
+	if s.Rerank {
+		return s.Mode + ", re-ranked"
+	}
+	return s.Mode
+}
+
+// Point is what a weight came to in tuning, on the half of the questions that is
+// there for it.
+type Point struct {
+	Alpha float64 `json:"alpha"`
+	NDCG  float64 `json:"ndcg10"`
+}
 
 // Row is what one setting, or one run file, came to.
 type Row struct {
@@ -53,6 +74,8 @@ type Report struct {
 	QueriesTuning int    `json:"queries_tuning_half"`
 	QueriesReport int    `json:"queries_report_half"`
 	Rows          []Row  `json:"rows"`
+	// Curve is what was tried in tuning, where a server has tuned.
+	Curve []Point `json:"curve,omitempty"`
 
 	qrels ireval.Qrels
 	runs  []ireval.Run
@@ -119,27 +142,14 @@ func (r *Report) Compare(base func(row int) bool) {
 	}
 }
 
-// Step is how finely the weight is tuned.
-const Step = .05
-
-// Steps is how many weights [Tune] tries.
+// Steps is how many weights of the vector leg are tried in tuning.
 const Steps = 21
 
-// Tune finds the weight of the vector leg with the best nDCG@10 on the half that
-// is there for it. Of equal ones the most even is taken.
-func (a Asking) Tune(ctx context.Context, q ireval.Qrels, s Setting, done func()) (alpha float64, err error) {
-	best := -1.0
-	for i := range Steps {
-		w := math.Round(float64(i)*Step*100) / 100
-		s.Alpha = &w
-		run, err := a.Run(ctx, s, ireval.Tuning, done)
-		if err != nil {
-			return 0, fmt.Errorf("weight %.2f: %w", w, err)
-		}
-		v := ireval.Evaluate(q, run, ireval.Tuning.Has, ireval.Measures(Decisive)...).Mean(Decisive)
-		if v > best || v == best && math.Abs(w-.5) < math.Abs(alpha-.5) {
-			best, alpha = v, w
-		}
-	}
-	return alpha, nil
+// Weight is the weight at a step, from 0 to 1.
+func Weight(step int) float64 { return math.Round(float64(step)*100/(Steps-1)) / 100 }
+
+// Better reports whether a weight with the figure v is to be taken in place of
+// the best one so far. Of equal ones the most even is.
+func Better(weight, v, bestWeight, best float64) bool {
+	return v > best || v == best && math.Abs(weight-.5) < math.Abs(bestWeight-.5)
 }
