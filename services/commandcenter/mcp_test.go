@@ -3,6 +3,7 @@ package main_test
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +54,26 @@ func TestALanguageModelMayDoWhatItsKeyMay(t *testing.T) {
 	writer, err := connect(key("knowledge:write"))
 	if err != nil {
 		t.Fatal(err)
+	}
+	offered := func(s *sdk.ClientSession) string {
+		t.Helper()
+		list, err := s.ListTools(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, tool := range list.Tools {
+			names = append(names, tool.Name)
+		}
+		slices.Sort(names)
+		return strings.Join(names, " ")
+	}
+	reads := "kb_get_analytics kb_get_document kb_health_check"
+	if got, want := offered(reader), "kb_answer "+reads+" kb_list_collections kb_list_documents kb_search"; got != want {
+		t.Errorf("a key that reads is offered %s, want %s", got, want)
+	}
+	if got, want := offered(writer), "kb_answer kb_delete_document "+reads+" kb_ingest kb_list_collections kb_list_documents kb_search"; got != want {
+		t.Errorf("a key that writes is offered %s, want %s", got, want)
 	}
 	call := func(s *sdk.ClientSession, tool, args string) (string, bool) {
 		t.Helper()

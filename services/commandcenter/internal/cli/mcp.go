@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
@@ -86,10 +87,13 @@ func (b *bridge) run(ctx context.Context, in io.Reader) error {
 		if len(line) == 0 {
 			continue
 		}
-		var m envelope
-		if err := json.Unmarshal(line, &m); err != nil {
+		if !json.Valid(line) {
 			b.refuse(nil, -32700, "the message is not JSON")
 			continue
+		}
+		var m envelope
+		if err := json.Unmarshal(line, &m); err != nil && m.ID == nil {
+			m.ID = json.RawMessage("null") // a batch, or no message: the server says what it thinks of it
 		}
 		if m.Method == "notifications/cancelled" {
 			b.cancel(m.Params.RequestID)
@@ -125,7 +129,7 @@ func (b *bridge) run(ctx context.Context, in io.Reader) error {
 }
 
 func (b *bridge) track(id json.RawMessage, cancel context.CancelFunc) {
-	if len(id) == 0 {
+	if len(id) == 0 || string(id) == "null" {
 		return
 	}
 	b.mu.Lock()
@@ -148,7 +152,11 @@ func (b *bridge) cancel(id json.RawMessage) {
 // forward asks the server, and writes its answer. A client that has cancelled
 // wants none.
 func (b *bridge) forward(ctx context.Context, m envelope, line []byte) {
-	body, err := client.Into[json.RawMessage](b.session.CallToolWithBody(ctx, "application/json", bytes.NewReader(line), b.headers))
+	resp, err := b.session.CallToolWithBody(ctx, "application/json", bytes.NewReader(line), b.headers)
+	if err == nil && resp.StatusCode == http.StatusBadRequest && strings.HasPrefix(resp.Header.Get("Content-Type"), "application/json") {
+		resp.StatusCode = http.StatusOK // an error of the protocol, which is the client's to read
+	}
+	body, err := client.Into[json.RawMessage](resp, err)
 	if err == nil {
 		if m.Method == "initialize" {
 			b.agree(body)

@@ -2,8 +2,10 @@ package cli
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -27,10 +29,15 @@ func mcpServer(t *testing.T, hangs chan<- struct{}, seen func(*http.Request)) st
 			ID     json.RawMessage `json:"id"`
 			Method string          `json:"method"`
 		}
-		if err := json.NewDecoder(r.Body).Decode(&m); err != nil {
+		body, err := io.ReadAll(r.Body)
+		w.Header().Set("Content-Type", "application/json")
+		if bytes.HasPrefix(body, []byte("[")) {
+			_, _ = io.WriteString(w, `[{"batch":true}]`)
+			return
+		}
+		if err := errors.Join(err, json.Unmarshal(body, &m)); err != nil {
 			t.Error(err)
 		}
-		w.Header().Set("Content-Type", "application/json")
 		switch m.Method {
 		case "initialize":
 			_, _ = io.WriteString(w, "{\n \"jsonrpc\":\"2.0\",\"id\":"+string(m.ID)+",\"result\":{\"protocolVersion\":\"2025-11-25\"}}")
@@ -39,6 +46,9 @@ func mcpServer(t *testing.T, hangs chan<- struct{}, seen func(*http.Request)) st
 		case "hang":
 			hangs <- struct{}{}
 			<-r.Context().Done()
+		case "wrong":
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"error":{"code":-32600}}`)
 		case "refuse":
 			w.Header().Set("Content-Type", "application/problem+json")
 			w.WriteHeader(http.StatusTooManyRequests)
@@ -96,6 +106,10 @@ func TestMessagesOfALanguageModelGoToTheServerAndBack(t *testing.T) {
 	hear(`"said":"tools/list"`)
 	ask(`not JSON`)
 	hear(`-32700`)
+	ask(`{"jsonrpc":"2.0","id":5,"method":"wrong"}`)
+	hear(`{"jsonrpc":"2.0","id":5,"error":{"code":-32600}}`)
+	ask(`[{"jsonrpc":"2.0","id":6,"method":"ping"}]`)
+	hear(`[{"batch":true}]`)
 	ask(`{"jsonrpc":"2.0","id":2,"method":"refuse"}`)
 	hear(`"message":"slowly (HTTP 429)`)
 	ask(`{"jsonrpc":"2.0","id":3,"method":"hang"}`)

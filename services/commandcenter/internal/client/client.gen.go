@@ -2490,6 +2490,9 @@ type Token struct {
 	TokenType    string `json:"token_type"`
 }
 
+// ToolAnswer defines model for ToolAnswer.
+type ToolAnswer map[string]interface{}
+
 // UserAccount defines model for UserAccount.
 type UserAccount struct {
 	CreatedAt   time.Time  `json:"created_at"`
@@ -3555,7 +3558,7 @@ type SetLimitParams struct {
 
 // CallToolJSONBody defines parameters for CallTool.
 type CallToolJSONBody struct {
-	// Id A string or a number, given back in the answer; without it, the message is a notification and not answered
+	// Id A text or a whole number, given back in the answer; without it, the message is a notification and not answered
 	Id                   interface{}             `json:"id,omitempty"`
 	Jsonrpc              CallToolJSONBodyJsonrpc `json:"jsonrpc"`
 	Method               string                  `json:"method"`
@@ -3565,6 +3568,14 @@ type CallToolJSONBody struct {
 
 // CallToolJSONBodyJsonrpc defines parameters for CallTool.
 type CallToolJSONBodyJsonrpc string
+
+// CallTool200JSONResponseBody1 defines parameters for CallTool.
+type CallTool200JSONResponseBody1 = []ToolAnswer
+
+// CallTool200JSONResponseBody defines parameters for CallTool.
+type CallTool200JSONResponseBody struct {
+	union json.RawMessage
+}
 
 // ListOperationsParams defines parameters for ListOperations.
 type ListOperationsParams struct {
@@ -4104,6 +4115,68 @@ func (t ValidationError_Loc_Item) MarshalJSON() ([]byte, error) {
 }
 
 func (t *ValidationError_Loc_Item) UnmarshalJSON(b []byte) error {
+	err := t.union.UnmarshalJSON(b)
+	return err
+}
+
+// AsToolAnswer returns the union data inside the CallTool200JSONResponseBody as a ToolAnswer
+func (t CallTool200JSONResponseBody) AsToolAnswer() (ToolAnswer, error) {
+	var body ToolAnswer
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromToolAnswer overwrites any union data inside the CallTool200JSONResponseBody as the provided ToolAnswer
+func (t *CallTool200JSONResponseBody) FromToolAnswer(v ToolAnswer) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeToolAnswer performs a merge with any union data inside the CallTool200JSONResponseBody, using the provided ToolAnswer
+func (t *CallTool200JSONResponseBody) MergeToolAnswer(v ToolAnswer) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+// AsCallTool200JSONResponseBody1 returns the union data inside the CallTool200JSONResponseBody as a CallTool200JSONResponseBody1
+func (t CallTool200JSONResponseBody) AsCallTool200JSONResponseBody1() (CallTool200JSONResponseBody1, error) {
+	var body CallTool200JSONResponseBody1
+	err := json.Unmarshal(t.union, &body)
+	return body, err
+}
+
+// FromCallTool200JSONResponseBody1 overwrites any union data inside the CallTool200JSONResponseBody as the provided CallTool200JSONResponseBody1
+func (t *CallTool200JSONResponseBody) FromCallTool200JSONResponseBody1(v CallTool200JSONResponseBody1) error {
+	b, err := json.Marshal(v)
+	t.union = b
+	return err
+}
+
+// MergeCallTool200JSONResponseBody1 performs a merge with any union data inside the CallTool200JSONResponseBody, using the provided CallTool200JSONResponseBody1
+func (t *CallTool200JSONResponseBody) MergeCallTool200JSONResponseBody1(v CallTool200JSONResponseBody1) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+
+	merged, err := runtime.JSONMerge(t.union, b)
+	t.union = merged
+	return err
+}
+
+func (t CallTool200JSONResponseBody) MarshalJSON() ([]byte, error) {
+	b, err := t.union.MarshalJSON()
+	return b, err
+}
+
+func (t *CallTool200JSONResponseBody) UnmarshalJSON(b []byte) error {
 	err := t.union.UnmarshalJSON(b)
 	return err
 }
@@ -5066,7 +5139,9 @@ type ClientInterface interface {
 	//
 	// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
 	// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
-	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one; without it, it is the caller's default. `tools/list` has the tools
+	// that the caller may use there. What is no message is an error of JSON-RPC with 400 (-32700, -32600), an unknown method one with 200 (-32601). Up to
+	// 20 messages may come as a batch, in revisions of the protocol before 2025-06-18.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -5077,7 +5152,9 @@ type ClientInterface interface {
 	//
 	// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
 	// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
-	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one; without it, it is the caller's default. `tools/list` has the tools
+	// that the caller may use there. What is no message is an error of JSON-RPC with 400 (-32700, -32600), an unknown method one with 200 (-32601). Up to
+	// 20 messages may come as a batch, in revisions of the protocol before 2025-06-18.
 	//
 	// Takes a body of the `application/json` content type.
 	//
@@ -7366,7 +7443,9 @@ func (c *Client) SetLimit(ctx context.Context, class LimitClass, params *SetLimi
 //
 // Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
 // its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
-// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one; without it, it is the caller's default. `tools/list` has the tools
+// that the caller may use there. What is no message is an error of JSON-RPC with 400 (-32700, -32600), an unknown method one with 200 (-32601). Up to
+// 20 messages may come as a batch, in revisions of the protocol before 2025-06-18.
 //
 // Takes any type of body and a specified content type.
 //
@@ -7387,7 +7466,9 @@ func (c *Client) CallToolWithBody(ctx context.Context, contentType string, body 
 //
 // Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
 // its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
-// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one; without it, it is the caller's default. `tools/list` has the tools
+// that the caller may use there. What is no message is an error of JSON-RPC with 400 (-32700, -32600), an unknown method one with 200 (-32601). Up to
+// 20 messages may come as a batch, in revisions of the protocol before 2025-06-18.
 //
 // Takes a body of the `application/json` content type.
 //
@@ -16885,7 +16966,9 @@ type ClientWithResponsesInterface interface {
 	//
 	// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
 	// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
-	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one; without it, it is the caller's default. `tools/list` has the tools
+	// that the caller may use there. What is no message is an error of JSON-RPC with 400 (-32700, -32600), an unknown method one with 200 (-32601). Up to
+	// 20 messages may come as a batch, in revisions of the protocol before 2025-06-18.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -16896,7 +16979,9 @@ type ClientWithResponsesInterface interface {
 	//
 	// Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
 	// its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
-	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+	// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one; without it, it is the caller's default. `tools/list` has the tools
+	// that the caller may use there. What is no message is an error of JSON-RPC with 400 (-32700, -32600), an unknown method one with 200 (-32601). Up to
+	// 20 messages may come as a batch, in revisions of the protocol before 2025-06-18.
 	//
 	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -22860,7 +22945,11 @@ type CallToolResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
 	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *map[string]interface{}
+	JSON200 *CallTool200JSONResponseBody
+	// JSON400 the response for an HTTP 400 `application/json` response
+	JSON400 *ToolAnswer
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Problem
 	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
 	ApplicationproblemJSON422 *Invalid
 	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
@@ -22868,8 +22957,18 @@ type CallToolResponse struct {
 }
 
 // GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r CallToolResponse) GetJSON200() *map[string]interface{} {
+func (r CallToolResponse) GetJSON200() *CallTool200JSONResponseBody {
 	return r.JSON200
+}
+
+// GetJSON400 returns the response for an HTTP 400 `application/json` response
+func (r CallToolResponse) GetJSON400() *ToolAnswer {
+	return r.JSON400
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r CallToolResponse) GetApplicationproblemJSON400() *Problem {
+	return r.ApplicationproblemJSON400
 }
 
 // GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
@@ -27262,7 +27361,9 @@ func (c *ClientWithResponses) SetLimitWithResponse(ctx context.Context, class Li
 //
 // Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
 // its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
-// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one; without it, it is the caller's default. `tools/list` has the tools
+// that the caller may use there. What is no message is an error of JSON-RPC with 400 (-32700, -32600), an unknown method one with 200 (-32601). Up to
+// 20 messages may come as a batch, in revisions of the protocol before 2025-06-18.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -27279,7 +27380,9 @@ func (c *ClientWithResponses) CallToolWithBodyWithResponse(ctx context.Context, 
 //
 // Streamable HTTP of the Model Context Protocol, without sessions; each message is answered as JSON. Its tools are the operations with `x-mcp`, each with
 // its parameters and the members of its body as arguments. A tool is called with the credentials of the message, and may do what
-// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one.
+// they may do over HTTP. `X-Project-ID` chooses the project of tools that are not told one; without it, it is the caller's default. `tools/list` has the tools
+// that the caller may use there. What is no message is an error of JSON-RPC with 400 (-32700, -32600), an unknown method one with 200 (-32601). Up to
+// 20 messages may come as a batch, in revisions of the protocol before 2025-06-18.
 //
 // Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
 //
@@ -33313,7 +33416,7 @@ func ParseCallToolResponse(rsp *http.Response) (*CallToolResponse, error) {
 
 	switch {
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest map[string]interface{}
+		var dest CallTool200JSONResponseBody
 		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
 			return nil, err
 		}
@@ -33321,6 +33424,20 @@ func ParseCallToolResponse(rsp *http.Response) (*CallToolResponse, error) {
 
 	case rsp.StatusCode == 202:
 		break // No content-type
+
+	case rsp.Header.Get("Content-Type") == "application/json" && rsp.StatusCode == 400:
+		var dest ToolAnswer
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON400 = &dest
+
+	case rsp.Header.Get("Content-Type") == "application/problem+json" && rsp.StatusCode == 400:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
 		var dest Invalid

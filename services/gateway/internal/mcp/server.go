@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -28,13 +29,18 @@ const wait = 30
 
 // Server answers messages of the protocol.
 type Server struct {
-	http *sdk.StreamableHTTPHandler
-	edge http.Handler
+	http  *sdk.StreamableHTTPHandler
+	edge  http.Handler
+	tools []*tool
 }
 
-// peer carries the address of the caller through the SDK, which hands headers
-// on and nothing else. What a caller sends under this name is overwritten.
-const peer = "Cc-Peer"
+// peer carries the address of the caller through the SDK, and allowed the names of
+// the tools that the caller may use: it hands headers on and nothing else. What a
+// caller sends under these names is overwritten.
+const (
+	peer    = "Cc-Peer"
+	allowed = "Cc-Tools"
+)
 
 // New offers the tools of the contract. Calls of tools go to edge, with the
 // credentials, the address and the trace of the message.
@@ -43,9 +49,10 @@ func New(c *contract.Contract, name, version string, edge http.Handler, log *slo
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{edge: edge}
+	s := &Server{edge: edge, tools: offered}
 	server := sdk.NewServer(&sdk.Implementation{Name: strings.ToLower(name), Title: name, Version: version}, &sdk.ServerOptions{
-		Logger: log,
+		Logger:       log,
+		Capabilities: &sdk.ServerCapabilities{Tools: &sdk.ToolCapabilities{}}, // nobody is told of changes: there are no sessions
 		Instructions: "Search and fill the knowledge base of a project of " + name + ". project_id chooses the project; without it, it is the caller's default. " +
 			"Writes answer when they are done, or after " + strconv.Itoa(wait) + " seconds with an operation that goes on.",
 	})
@@ -54,6 +61,7 @@ func New(c *contract.Contract, name, version string, edge http.Handler, log *slo
 			return s.call(ctx, t, r)
 		})
 	}
+	server.AddReceivingMiddleware(onlyAllowed)
 	s.http = sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return server }, &sdk.StreamableHTTPOptions{
 		// Without sessions every gateway answers every message. Localhost needs no
 		// guard of its own: nobody comes in without credentials.
@@ -63,24 +71,21 @@ func New(c *contract.Contract, name, version string, edge http.Handler, log *slo
 	return s, nil
 }
 
-// Answer is what a message is answered with.
-type Answer struct {
-	Status int
-	Header http.Header
-	Body   []byte
-}
-
-// Answer handles a message, which r carries with its body read.
-func (s *Server) Answer(r *http.Request, body []byte) Answer {
-	r2 := r.Clone(r.Context())
-	r2.Header.Set(peer, r.RemoteAddr)
-	r2.Body, r2.ContentLength = readCloser{bytes.NewReader(body)}, int64(len(body))
-	// Both forms have to be accepted (2025-11-25, transports); that only one will
-	// come is no reason to refuse a client that asks for that one.
-	r2.Header.Set("Accept", "application/json, text/event-stream")
-	w := &recorder{header: http.Header{}, most: enveloped * maxAnswer}
-	s.http.ServeHTTP(w, r2)
-	return Answer{Status: w.code(), Header: w.header, Body: w.body.Bytes()}
+// onlyAllowed leaves those tools in a list that the caller may use.
+func onlyAllowed(next sdk.MethodHandler) sdk.MethodHandler {
+	return func(ctx context.Context, method string, r sdk.Request) (sdk.Result, error) {
+		res, err := next(ctx, method, r)
+		list, ok := res.(*sdk.ListToolsResult)
+		if err != nil || !ok {
+			return res, err
+		}
+		var names []string
+		if extra := r.GetExtra(); extra != nil {
+			names = extra.Header.Values(allowed)
+		}
+		list.Tools = slices.DeleteFunc(list.Tools, func(t *sdk.Tool) bool { return !slices.Contains(names, t.Name) })
+		return list, nil
+	}
 }
 
 // call calls the operation behind a tool. Its refusals are results, so that the

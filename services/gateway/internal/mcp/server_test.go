@@ -3,11 +3,13 @@ package mcp_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,7 +92,12 @@ func world(t *testing.T, e *edge, header http.Header) *sdk.ClientSession {
 	}
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		a := s.Answer(r, body)
+		a, err := s.Answer(r, body, func(op *contract.Operation) (bool, error) {
+			return r.Header.Get("X-May") == "" || r.Header.Get("X-May") == op.ID, nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
 		for name, v := range a.Header {
 			w.Header()[name] = v
 		}
@@ -251,21 +258,92 @@ func TestAContractThatCannotBeOfferedIsRefused(t *testing.T) {
 	}
 }
 
-func TestAMessageThatIsNoneIsRefused(t *testing.T) {
+func TestAListHasTheToolsThatItsCallerMayUse(t *testing.T) {
+	t.Parallel()
+	for may, want := range map[string]string{"": "doc_add doc_get", "getDoc": "doc_get", "addDoc": "doc_add", "none": ""} {
+		header := http.Header{"X-May": {may}, "Cc-Tools": {"doc_add"}} // the last is nobody's to say
+		list, err := world(t, &edge{}, header).ListTools(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, tool := range list.Tools {
+			names = append(names, tool.Name)
+		}
+		slices.Sort(names)
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("who may %q has %q, want %q", may, got, want)
+		}
+	}
+}
+
+func TestWhatIsNoMessageIsAnErrorOfTheProtocol(t *testing.T) {
 	t.Parallel()
 	c, err := contract.Load([]byte(head + paths))
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := mcp.New(c, "T", "1", nil, slog.New(slog.DiscardHandler))
+	s, err := mcp.New(c, "T", "1", &edge{status: 200, answer: "{}"}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, body := range []string{``, `[`, `{"jsonrpc":"1.0","method":"x","id":1}`, `{"jsonrpc":"2.0","id":1,"method":"nope"}`} {
+	const old, recent = "2025-03-26", "2025-11-25"
+	ping := `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+	for name, c := range map[string]struct {
+		revision, body string
+		status         int
+		want           string
+	}{
+		"nothing":                   {recent, ``, 400, `{"error":{"code":-32700,"message":"the message is not JSON"},"id":null,"jsonrpc":"2.0"}`},
+		"half":                      {recent, `{"jsonrpc":"2.0","id":1`, 400, `-32700`},
+		"two":                       {recent, ping + ping, 400, `-32700`},
+		"no text":                   {recent, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"\xff\"}", 400, `-32700`},
+		"half a list":               {recent, `[`, 400, `-32700`},
+		"a number":                  {recent, `7`, 400, `-32600`},
+		"another protocol":          {recent, `{"jsonrpc":"1.0","id":1,"method":"ping"}`, 400, `-32600`},
+		"no method":                 {recent, `{"jsonrpc":"2.0","id":5}`, 400, `"id":5`},
+		"a method that is a number": {recent, `{"jsonrpc":"2.0","id":"a","method":3}`, 400, `"id":"a"`},
+		"an id that is an object":   {recent, `{"jsonrpc":"2.0","id":{},"method":"ping"}`, 400, `"id":null`},
+		"an id that is null":        {recent, `{"jsonrpc":"2.0","id":null,"method":"ping"}`, 400, `-32600`},
+		"an id with a fraction":     {recent, `{"jsonrpc":"2.0","id":1.5,"method":"ping"}`, 400, `-32600`},
+		"a request without an id":   {recent, `{"jsonrpc":"2.0","method":"ping"}`, 400, `-32600`},
+		"an unknown method":         {recent, `{"jsonrpc":"2.0","id":"a","method":"nope"}`, 200, `{"error":{"code":-32601,"message":"there is no method nope"},"id":"a","jsonrpc":"2.0"}`},
+		"one of a capability":       {recent, `{"jsonrpc":"2.0","id":1,"method":"prompts/list"}`, 200, `-32601`},
+		"an unknown one, of old":    {old, `{"jsonrpc":"2.0","id":1,"method":"nope"}`, 200, `-32601`},
+		"a long one":                {recent, `{"jsonrpc":"2.0","id":1,"method":"` + strings.Repeat("é", 300) + `"}`, 200, `é…`},
+		"an unknown notification":   {recent, `{"jsonrpc":"2.0","method":"notifications/nope"}`, 202, ``},
+		"a stray notification":      {recent, `{"jsonrpc":"2.0","method":"nope"}`, 202, ``},
+		"an unknown tool":           {recent, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"nope"}}`, 200, `-32602`},
+		"params that are none":      {recent, `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":7}`, 200, `-32602`},
+		"an unknown revision":       {"1999-01-01", ping, 400, `-32600`},
+		"a good one":                {recent, ping, 200, `"result":{}`},
+		"a batch of today":          {recent, `[` + ping + `]`, 400, `revision 2025-11-25 of the protocol has no batches`},
+		"a batch of nobody":         {"", `[` + ping + `]`, 200, `[{"jsonrpc":"2.0","id":1,"result":{}}]`},
+		"a batch of old": {old, `[` + ping + `,{"jsonrpc":"2.0","id":2,"method":"nope"},{"jsonrpc":"2.0","method":"notifications/initialized"},7,{"jsonrpc":"2.0","id":3,"method":"initialize","params":{}}]`, 200,
+			`[{"jsonrpc":"2.0","id":1,"result":{}},{"error":{"code":-32601,"message":"there is no method nope"},"id":2,"jsonrpc":"2.0"},{"error":{"code":-32600,`},
+		"a batch of notifications": {old, `[{"jsonrpc":"2.0","method":"notifications/initialized"}]`, 202, ``},
+		"an empty batch":           {old, `[]`, 400, `-32600`},
+		"a batch of many":          {old, `[` + strings.Repeat(ping+",", 20) + ping + `]`, 400, `more than 20`},
+	} {
 		r := httptest.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodPost, "/mcp", nil)
 		r.Header.Set("Content-Type", "application/json")
-		if a := s.Answer(r, []byte(body)); a.Status >= 500 || a.Status < 300 && !strings.Contains(string(a.Body), `"error"`) {
-			t.Errorf("%q: %d %s", body, a.Status, a.Body)
+		if c.revision != "" {
+			r.Header.Set("Mcp-Protocol-Version", c.revision)
+		}
+		a, err := s.Answer(r, []byte(c.body), func(*contract.Operation) (bool, error) { return true, nil })
+		if err != nil || a.Status != c.status || !strings.Contains(string(a.Body), c.want) || (c.want == "") != (len(a.Body) == 0) {
+			t.Errorf("%s: %d %s, %v; want %d %s", name, a.Status, a.Body, err, c.status, c.want)
+		}
+		if kind := a.Header.Get("Content-Type"); len(a.Body) > 0 && (!strings.HasPrefix(kind, "application/json") || !json.Valid(a.Body)) {
+			t.Errorf("%s: answered as %q: %s", name, kind, a.Body)
+		}
+	}
+	away := errors.New("away")
+	r := httptest.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodPost, "/mcp", nil)
+	list := `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`
+	for _, body := range []string{list, `[` + list + `]`} {
+		if _, err := s.Answer(r, []byte(body), func(*contract.Operation) (bool, error) { return false, away }); !errors.Is(err, away) {
+			t.Errorf("%s: %v", body, err)
 		}
 	}
 }
