@@ -63,9 +63,16 @@ const NoSecrets = //nolint:gosec // G101: it says that there are none
 
 // Bounds of a reader.
 type Bounds struct {
-	Bytes   int64 // of all members together, unpacked
+	Bytes   int64 // of all members together, unpacked; and of the objects that rows name, each as often as it is named
 	Object  int64 // of one object
 	Members int64
+	Rows    int64 // of all tables; 0 is any number
+	Naming  int64 // rows that name one object; 0 is any number
+}
+
+// RowsName is the name of a member of rows.
+func RowsName(service, table string, part int) string {
+	return fmt.Sprintf("%s/%s/%06d.ndjson", service, table, part)
 }
 
 var (

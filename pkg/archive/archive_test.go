@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -106,7 +107,7 @@ func TestWhatIsWrittenIsRead(t *testing.T) {
 	var got []string
 	c, err := archive.Read(iotest.OneByteReader(bytes.NewReader(whole(t))), bounds, archive.Visitor{
 		Head: func(h archive.Head) error { got = append(got, h.Project); return nil },
-		Rows: func(service, table string, lines []byte) error {
+		Rows: func(service, table string, _ int, lines []byte) error {
 			got = append(got, service+"."+table+" "+string(lines))
 			return nil
 		},
@@ -153,7 +154,7 @@ func TestEveryDamagedByteIsNoticed(t *testing.T) {
 		bad := bytes.Clone(data)
 		bad[i] ^= 0x20
 		var rows string
-		_, err := archive.Read(bytes.NewReader(bad), bounds, archive.Visitor{Rows: func(_, _ string, lines []byte) error {
+		_, err := archive.Read(bytes.NewReader(bad), bounds, archive.Visitor{Rows: func(_, _ string, _ int, lines []byte) error {
 			rows += string(lines)
 			return nil
 		}})
@@ -261,7 +262,8 @@ func TestAVisitorsErrorIsItsOwn(t *testing.T) {
 	mine := errors.New("the disk is full")
 	for name, v := range map[string]archive.Visitor{
 		"head":   {Head: func(archive.Head) error { return mine }},
-		"rows":   {Rows: func(string, string, []byte) error { return mine }},
+		"row":    {Row: func(string, string, []byte) error { return mine }},
+		"rows":   {Rows: func(string, string, int, []byte) error { return mine }},
 		"object": {Object: func(string, string, int64, io.Reader) error { return mine }},
 	} {
 		if _, err := archive.Read(bytes.NewReader(whole(t)), bounds, v); !errors.Is(err, mine) || errs.KindOf(err).Refusal() {
@@ -271,6 +273,85 @@ func TestAVisitorsErrorIsItsOwn(t *testing.T) {
 	broken := io.MultiReader(bytes.NewReader(whole(t)[:100]), iotest.ErrReader(mine))
 	if _, err := archive.Read(broken, bounds, archive.Visitor{}); !errors.Is(err, mine) || errs.KindOf(err).Refusal() {
 		t.Errorf("a store that fails: %v", err)
+	}
+}
+
+// rows is an archive with two objects, and rows behind them.
+func rows(t testing.TB, lines ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := archive.NewWriter(&b, head())
+	if err == nil {
+		err = errors.Join(w.Object("books", sum("one"), 3, strings.NewReader("one")), w.Object("books", sum("three"), 5, strings.NewReader("three")),
+			w.Rows("books", "shelves", []byte("{}\n")), w.Rows("books", "volumes", []byte("{}\n")), w.Rows("books", "volumes", []byte(strings.Join(lines, "\n")+"\n")), w.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func naming(text string) string { return `{"sha256":"` + sum(text) + `"}` }
+
+func TestARowIsOfItsProjectAndNamesWhatIsThere(t *testing.T) {
+	t.Parallel()
+	own := archive.Bounds{Bytes: 1 << 20, Object: 64 << 10, Members: 100, Rows: 6, Naming: 3}
+	one, three := naming("one"), naming("three")
+	for name, c := range map[string]struct {
+		lines []string
+		want  string // where and why it is refused; "" when it is not
+	}{
+		"good":                    {[]string{`{"project_id":7}`, one, one, one}, ""},
+		"two objects":             {[]string{three, one, one, three}, ""},
+		"of another project":      {[]string{`{}`, `{"project_id":8}`}, "line 2: it is of project 8, and the archive of project 7"},
+		"of a project as a text":  {[]string{`{"project_id":"7"}`}, `line 1: it is of project "7"`},
+		"of none":                 {[]string{`{"project_id":null}`}, "line 1: it is of project null"},
+		"of a project and of 7":   {[]string{`{"project_id":7,"Project_ID":8}`}, "line 1: it is of project 8"},
+		"an object that is not":   {[]string{one, naming("two")}, "line 2: no object " + sum("two") + " stands before it"},
+		"in capitals":             {[]string{`{"sha256":"` + strings.ToUpper(sum("one")) + `"}`}, "line 1: its sha256 is none"},
+		"a short sum":             {[]string{`{"sha256":"ab"}`}, "line 1: its sha256 is none"},
+		"a sum that is a number":  {[]string{`{"sha256":5}`}, "line 1: its sha256 is none"},
+		"a sum of other letters":  {[]string{`{"sha256":"` + strings.Repeat("x", 64) + `"}`}, "line 1: its sha256 is none"},
+		"one object too often":    {[]string{one, one, one, one}, "line 4: more than 3 rows name the object " + sum("one")},
+		"more rows than is taken": {[]string{`{}`, `{}`, `{}`, `{}`, `{}`}, "line 5: there are more than 6 rows"},
+		"no object":               {[]string{`{}`, `[]`}, "line 2: it is no JSON object"},
+	} {
+		_, err := archive.Read(bytes.NewReader(rows(t, c.lines...)), own, archive.Visitor{})
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !errs.KindOf(err).Refusal() || !strings.Contains(errs.As(err).Public(), "the archive is refused: books/volumes/000002.ndjson, "+c.want)) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+	// What is kept once is worked on as often as it is named.
+	own = archive.Bounds{Bytes: 4000, Object: 64 << 10, Members: 100}
+	many := slices.Repeat([]string{three}, 30)
+	if _, err := archive.Read(bytes.NewReader(rows(t, many...)), own, archive.Visitor{}); err != nil {
+		t.Error(err)
+	}
+	var b bytes.Buffer
+	thick := strings.Repeat("x", 1000)
+	w, err := archive.NewWriter(&b, head())
+	if err == nil {
+		err = errors.Join(w.Object("books", sum(thick), 1000, strings.NewReader(thick)), w.Rows("books", "volumes", []byte(strings.Repeat(naming(thick)+"\n", 5))), w.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := archive.Read(&b, own, archive.Visitor{}); errs.KindOf(err) != errs.TooLarge || !strings.Contains(err.Error(), "line 5: the objects that rows name have more than 4000 bytes") {
+		t.Errorf("one object for many: %v", err)
+	}
+}
+
+func TestARowThatItsReaderRefusesIsNamed(t *testing.T) {
+	t.Parallel()
+	v := archive.Visitor{Row: func(service, table string, row []byte) error {
+		if strings.Contains(string(row), "bad") {
+			return errs.New(errs.Conflict, service+" has no "+table+" like it")
+		}
+		return nil
+	}}
+	_, err := archive.Read(bytes.NewReader(rows(t, `{}`, `{"bad":1}`)), bounds, v)
+	if errs.KindOf(err) != errs.Conflict || errs.As(err).Public() != "the archive is refused: books/volumes/000002.ndjson, line 2: books has no volumes like it" {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -299,7 +380,7 @@ func FuzzRead(f *testing.F) {
 		b := archive.Bounds{Bytes: 64 << 10, Object: 8 << 10, Members: 50}
 		var taken int64
 		_, err := archive.Read(bytes.NewReader(data), b, archive.Visitor{
-			Rows: func(_, _ string, lines []byte) error { taken += int64(len(lines)); return nil },
+			Rows: func(_, _ string, _ int, lines []byte) error { taken += int64(len(lines)); return nil },
 			Object: func(_, _ string, _ int64, r io.Reader) error {
 				n, err := io.Copy(io.Discard, r)
 				taken += n

@@ -14,5 +14,7 @@
 // so that one pass checks all of it and neither side keeps more than a part in
 // memory; so does `sha256sum -c sums/*` where it was unpacked. The sums tell
 // damage, not forgery: whoever can write an archive can write its sums. What an
-// archive says is for its reader to judge.
+// archive says is for its reader to judge, but for this: a row that has a
+// `project_id` has that of the head, and one that has a `sha256` names an object of
+// its service that stands before it.
 package archive

@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/commandcenter/commandcenter/pkg/errs"
 )
 
 // Visitor is handed what an archive holds, in its order. Nil functions are not
@@ -25,8 +27,11 @@ import (
 // visitor, or can take back what it did.
 type Visitor struct {
 	Head func(h Head) error
-	// Rows takes JSON objects, each with a line's end.
-	Rows func(service, table string, lines []byte) error
+	// Row takes one JSON object, with a line's end. A refusal of it is returned with
+	// the member and the line that it is about.
+	Row func(service, table string, row []byte) error
+	// Rows takes all those of a member, whose number among those of its table is part.
+	Rows func(service, table string, part int, lines []byte) error
 	// Object reads what it wants of r; the rest is read for it.
 	Object func(service, sum string, size int64, r io.Reader) error
 }
@@ -43,7 +48,7 @@ type Content struct {
 // would not have written: links, paths, unknown names.
 func Read(r io.Reader, b Bounds, v Visitor) (Content, error) {
 	src := &source{r: r}
-	x := &reader{b: b, v: v, parts: map[string]int{}, rows: map[string]map[string]int64{}}
+	x := &reader{b: b, v: v, parts: map[string]int{}, rows: map[string]map[string]int64{}, kept: map[object]*named{}}
 	err := x.read(src)
 	if src.err != nil { // not the archive's fault
 		return x.c, fmt.Errorf("read the archive: %w", src.err)
@@ -76,6 +81,9 @@ type reader struct {
 	sums    []string
 	parts   map[string]int
 	rows    map[string]map[string]int64
+	kept    map[object]*named
+	count   int64 // rows
+	naming  int64 // bytes of objects, each as often as a row names it
 	objects int64
 	bytes   int64
 	ended   bool
@@ -253,17 +261,24 @@ func (x *reader) readRows(h *tar.Header, service, table, part string, r io.Reade
 	if err := x.note(h, sum); err != nil {
 		return err
 	}
+	n := 0
 	for line := range bytes.Lines(data) {
-		if line[0] != '{' || !json.Valid(line) {
-			return faulty("%s has a line that is no JSON object", h.Name)
+		n++
+		err := x.row(service, table, line)
+		if e := errs.As(err); err != nil && e.Kind.Refusal() && x.visit == nil {
+			return errs.Wrap(e.Kind, err, fmt.Sprintf("the archive is refused: %s, line %d: %s", h.Name, n, e.Public()))
 		}
-		if x.rows[service] == nil {
-			x.rows[service] = map[string]int64{}
+		if err != nil {
+			x.visit = err
+			return err
 		}
-		x.rows[service][table]++
 	}
+	if x.rows[service] == nil {
+		x.rows[service] = map[string]int64{}
+	}
+	x.rows[service][table] += int64(n)
 	if x.v.Rows != nil {
-		x.visit = x.v.Rows(service, table, data)
+		x.visit = x.v.Rows(service, table, x.parts[key], data)
 	}
 	return x.visit
 }
@@ -294,6 +309,9 @@ func (x *reader) readObject(h *tar.Header, service, want string, r io.Reader) er
 		return faulty("%s is damaged: its sum is %s", h.Name, sum)
 	}
 	x.objects++
+	if at := (object{service, [sha256.Size]byte(hash.Sum(nil))}); x.kept[at] == nil {
+		x.kept[at] = &named{size: h.Size}
+	}
 	return x.note(h, sum)
 }
 

@@ -50,7 +50,7 @@ func (x *Writer) Rows(service, table string, lines []byte) error {
 	}
 	key := service + "/" + table
 	x.parts[key]++
-	if err := x.summed(fmt.Sprintf("%s/%06d.ndjson", key, x.parts[key]), int64(len(lines)), bytes.NewReader(lines)); err != nil {
+	if err := x.summed(RowsName(service, table, x.parts[key]), int64(len(lines)), bytes.NewReader(lines)); err != nil {
 		return err
 	}
 	x.table(service)[table] += int64(bytes.Count(lines, []byte("\n")))

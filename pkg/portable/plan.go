@@ -2,6 +2,7 @@ package portable
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 )
 
@@ -24,6 +26,46 @@ type Plan struct {
 	LeftOut map[string]string
 	// Queries replace the columns of a table. They have to yield its primary key.
 	Queries map[string]string
+	// Columns are those that rows of an exported table have, and had in versions
+	// before. A row with another one was not exported.
+	Columns map[string][]string
+	// Values say what is wrong with the values of a row, as far as the row itself
+	// tells: what the service would not have kept. A table may be without.
+	Values map[string]func(row []byte) error
+}
+
+// Begin refuses rows of a schema that this program cannot read.
+func (p Plan) Begin(own, common int64) error {
+	mine, ours, err := p.Schema.Versions()
+	if err != nil {
+		return err
+	}
+	if own > mine || common > ours {
+		return errs.Newf(errs.Invalid, "the archive is refused: its %s is of version %d.%d, and this instance has %d.%d: upgrade it first", p.Schema.Name, own, common, mine, ours)
+	}
+	return nil
+}
+
+// CheckRow refuses a row of an archive that no export writes. It asks nobody: what
+// it lets through, an import may still refuse for what there is already.
+func (p Plan) CheckRow(table string, row []byte) error {
+	columns, ok := p.Columns[table]
+	if !ok {
+		return errs.Newf(errs.Invalid, "%s has no table %.40q that can be imported", p.Schema.Name, table)
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(row, &members); err != nil {
+		return errs.Wrap(errs.Invalid, err, "it cannot be read")
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if !slices.Contains(columns, name) {
+			return errs.Newf(errs.Invalid, "%s has no column %.40q", table, name)
+		}
+	}
+	if check := p.Values[table]; check != nil {
+		return check(row)
+	}
+	return nil
 }
 
 // common are the tables that every service has, none of which is a project's to
@@ -79,6 +121,18 @@ func (p Plan) Check(found []pg.Holding) error {
 		places[table]++
 	}
 	for _, h := range found {
+		_, out := p.leftOut()[h.Table]
+		switch _, other := p.Queries[h.Table]; {
+		case out:
+		case len(p.Columns[h.Table]) == 0:
+			fault("%s is exported: say which columns its rows have (Columns)", h.Table)
+		case !other:
+			for _, c := range h.Columns {
+				if !slices.Contains(p.Columns[h.Table], c) {
+					fault("%s has the column %s, which an import would refuse: name it in Columns", h.Table, c)
+				}
+			}
+		}
 		switch places[h.Table] {
 		case 0:
 			fault("%s holds rows of projects: say whether an import takes them in (Restored), why it does not (Evidence), or why they are not exported (LeftOut)", h.Table)

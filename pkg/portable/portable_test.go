@@ -31,6 +31,13 @@ var books = pg.Schema{Name: "books", FS: fstest.MapFS{"000001_books.up.sql": &fs
 var plan = portable.Plan{
 	Schema: books, Restored: []string{"volumes"}, Evidence: map[string]string{"readers": "who read"}, LeftOut: map[string]string{"drafts": "nobody wants them"},
 	Queries: map[string]string{"readers": `SELECT id, upper(name) AS name FROM readers`},
+	Columns: map[string][]string{"volumes": {"shelf", "name", "body"}, "readers": {"id", "name"}},
+	Values: map[string]func(row []byte) error{"volumes": func(row []byte) error {
+		if strings.Contains(string(row), "upside down") {
+			return errs.New(errs.Invalid, "shelf: there is none")
+		}
+		return nil
+	}},
 }
 
 type world struct {
@@ -177,7 +184,7 @@ func TestWhatIsTakenInIsCheckedAndAllOrNone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	row := func(name string) string {
-		b, _ := json.Marshal(map[string]any{"shelf": 1, "name": name, "project_id": 7})
+		b, _ := json.Marshal(map[string]any{"shelf": 1, "name": name})
 		return string(b) + "\n"
 	}
 	got, err := w.part(&platformv1.RestorePartRequest{Step: "rows", Table: "volumes", Rows: []byte(row("a") + row("odd") + row("b"))})
@@ -188,6 +195,10 @@ func TestWhatIsTakenInIsCheckedAndAllOrNone(t *testing.T) {
 		t.Errorf("evidence: %v %v", got, err)
 	}
 	for name, q := range map[string]*platformv1.RestorePartRequest{
+		"of a project":    {Step: "rows", Table: "volumes", Rows: []byte(`{"project_id":7,"shelf":1,"name":"x"}` + "\n")},
+		"another case":    {Step: "rows", Table: "volumes", Rows: []byte(`{"Shelf":1,"name":"x"}` + "\n")},
+		"no object":       {Step: "rows", Table: "volumes", Rows: []byte("7\n")},
+		"evidence forged": {Step: "rows", Table: "readers", Rows: []byte(`{"pin":"1234"}` + "\n")},
 		"a bad row":       {Step: "rows", Table: "volumes", Rows: []byte(row("c") + row("bad"))},
 		"a table of none": {Step: "rows", Table: "outbox", Rows: []byte("{}\n")},
 		"left out":        {Step: "rows", Table: "drafts", Rows: []byte("{}\n")},
@@ -197,6 +208,16 @@ func TestWhatIsTakenInIsCheckedAndAllOrNone(t *testing.T) {
 	} {
 		if _, err := w.part(q); errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), "archive is refused") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for name, want := range map[string]string{
+		row("c") + row("bad"):          "books/volumes/000002.ndjson, line 42: a bad volume",
+		row("c") + row("upside down"):  "books/volumes/000002.ndjson, line 42: shelf: there is none",
+		`{"shelf":1,"pages":3}` + "\n": `books/volumes/000002.ndjson, line 41: volumes has no column "pages"`,
+	} {
+		_, err := w.part(&platformv1.RestorePartRequest{Step: "rows", Table: "volumes", Rows: []byte(name), Part: "books/volumes/000002.ndjson", Line: 41})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", name, err, want)
 		}
 	}
 	for name, q := range map[string]*platformv1.RestorePartRequest{
@@ -230,6 +251,14 @@ func TestAPlanHasAPlaceForEveryTable(t *testing.T) {
 	}
 	twice, silent := plan, plan
 	twice.Restored, silent.Evidence = []string{"volumes", "readers"}, map[string]string{"readers": ""}
+	wider := append([]pg.Holding{{Table: "volumes", Columns: []string{"shelf", "isbn"}}}, all[1:]...)
+	formless := plan
+	formless.Columns = map[string][]string{"volumes": {"shelf"}}
+	for want, err := range map[string]error{"isbn": plan.Check(wider), "readers is exported": formless.Check(all)} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
 	unsaid := plan
 	unsaid.LeftOut = map[string]string{"drafts": ""}
 	for want, err := range map[string]error{

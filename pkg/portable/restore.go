@@ -39,29 +39,45 @@ type Importer struct {
 	End func(ctx context.Context, to Destination) error
 }
 
-// Begin refuses what this program cannot read.
-func (x Importer) Begin(own, common int64) error {
-	mine, ours, err := x.Plan.Schema.Versions()
-	if err != nil {
-		return err
-	}
-	if own > mine || common > ours {
-		return errs.Newf(errs.Invalid, "the archive is refused: its %s is of version %d.%d, and this instance has %d.%d: upgrade it first", x.Plan.Schema.Name, own, common, mine, ours)
-	}
-	return nil
+// Lines are rows of a table, JSON objects with a line's end each, and where in an
+// archive they stand.
+type Lines struct {
+	Table string
+	Rows  []byte
+	Part  string // the member
+	First int    // number of the first line there, from 1; 0 is not known
 }
 
-// Take takes rows of a table, JSON objects with a line's end each, all or none.
-func (x Importer) Take(ctx context.Context, to Destination, table string, lines []byte) (taken, left int, err error) {
-	if _, ok := x.Plan.Evidence[table]; ok {
-		return 0, bytes.Count(lines, []byte("\n")), nil
+func (l Lines) at(i int) string {
+	if l.Part == "" {
+		return l.Table
 	}
-	take, ok := x.Rows[table]
+	return fmt.Sprintf("%s, line %d", l.Part, l.First+i)
+}
+
+// Take takes rows in, all or none. A refusal names the line that it is about.
+func (x Importer) Take(ctx context.Context, to Destination, l Lines) (taken, left int, err error) {
+	at := 0
+	check := func(row []byte) error { return x.Plan.CheckRow(l.Table, row) }
+	if _, ok := x.Plan.Evidence[l.Table]; ok {
+		for line := range bytes.Lines(l.Rows) {
+			if err := check(line); err != nil {
+				return 0, 0, refused(err, l.at(at))
+			}
+			at++
+		}
+		return 0, at, nil
+	}
+	take, ok := x.Rows[l.Table]
 	if !ok {
-		return 0, 0, errs.Newf(errs.Invalid, "the archive is refused: %s has no table %.40q that can be imported", x.Plan.Schema.Name, table)
+		return 0, 0, refused(errs.Newf(errs.Invalid, "%s has no table %.40q that can be imported", x.Plan.Schema.Name, l.Table), l.at(0))
 	}
 	err = x.DB.InTenant(ctx, to.Project, func(ctx context.Context, _ *sqlx.Tx) error {
-		for line := range bytes.Lines(lines) {
+		at, taken, left = 0, 0, 0
+		for line := range bytes.Lines(l.Rows) {
+			if err := check(line); err != nil {
+				return err
+			}
 			ok, err := take(ctx, to, line)
 			if err != nil {
 				return err
@@ -71,10 +87,11 @@ func (x Importer) Take(ctx context.Context, to Destination, table string, lines 
 			} else {
 				left++
 			}
+			at++
 		}
 		return nil
 	})
-	return taken, left, refused(err, x.Plan.Schema.Name+"/"+table)
+	return taken, left, refused(err, l.at(at))
 }
 
 // refused says of which part a refusal is, since its caller sees the whole.
@@ -114,9 +131,9 @@ func (x Importer) part(ctx context.Context, q *platformv1.RestorePartRequest) (*
 	out := &platformv1.RestorePart{}
 	switch q.GetStep() {
 	case "begin":
-		return out, x.Begin(int64(q.GetSchemaVersion()), int64(q.GetCommonVersion()))
+		return out, x.Plan.Begin(int64(q.GetSchemaVersion()), int64(q.GetCommonVersion()))
 	case "rows":
-		taken, left, err := x.Take(ctx, to, q.GetTable(), q.GetRows())
+		taken, left, err := x.Take(ctx, to, Lines{Table: q.GetTable(), Rows: q.GetRows(), Part: q.GetPart(), First: int(q.GetLine())})
 		out.Restored, out.LeftOut = int32(taken), int32(left) //nolint:gosec // G115: bounded by a member
 		return out, err
 	case "object":

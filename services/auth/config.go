@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/commandcenter/commandcenter/pkg/archive"
 	"github.com/commandcenter/commandcenter/services/auth/internal/invitation"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
@@ -72,6 +73,13 @@ type Import struct {
 	MaxBytes   int64 `config:"max_bytes" usage:"bytes that an archive may unpack to"`
 	MaxObject  int64 `config:"max_object" usage:"bytes of one file in an archive"`
 	MaxMembers int64 `config:"max_members" usage:"files in an archive"`
+	MaxRows    int64 `config:"max_rows" usage:"rows in an archive"`
+	MaxNaming  int64 `config:"max_naming" usage:"rows of an archive that have the same file"`
+}
+
+// Bounds are those of a reader of archives.
+func (i Import) Bounds() archive.Bounds {
+	return archive.Bounds{Bytes: i.MaxBytes, Object: i.MaxObject, Members: i.MaxMembers, Rows: i.MaxRows, Naming: i.MaxNaming}
 }
 
 // Password is the cost of password hashes (argon2id).
@@ -119,7 +127,7 @@ func DefaultConfig() Config {
 
 		OIDC: OIDC{Scopes: []string{"openid", "email", "profile"}},
 
-		Import: Import{MaxBytes: 8 << 30, MaxObject: 64 << 20, MaxMembers: 1_000_000},
+		Import: Import{MaxBytes: 8 << 30, MaxObject: 64 << 20, MaxMembers: 1_000_000, MaxRows: 20_000_000, MaxNaming: 10_000},
 
 		// The parameters of OWASP's password storage cheat sheet.
 		Password: Password{MemoryKiB: 19456, Iterations: 2, Parallelism: 1, Concurrent: 2, Waiting: 32},
@@ -154,7 +162,7 @@ func (c Config) Validate() error {
 	}
 	bad(c.Issuer != "", "issuer: is empty")
 	bad(c.Audience != "", "audience: is empty")
-	bad(c.Import.MaxBytes > 0 && c.Import.MaxObject > 0 && c.Import.MaxMembers > 0, "import: want bounds above zero")
+	bad(c.Import.MaxBytes > 0 && c.Import.MaxObject > 0 && c.Import.MaxMembers > 0 && c.Import.MaxRows > 0 && c.Import.MaxNaming > 0, "import: want bounds above zero")
 	bad(c.AccessLife >= time.Minute && c.AccessLife <= 24*time.Hour, "access_life: %v, want 1 minute to 24 hours", c.AccessLife)
 	bad(c.RefreshLife >= c.AccessLife, "refresh_life: %v, want at least access_life (%v)", c.RefreshLife, c.AccessLife)
 	bad(c.SessionMax >= c.RefreshLife, "session_max: %v, want at least refresh_life (%v)", c.SessionMax, c.RefreshLife)

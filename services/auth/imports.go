@@ -48,6 +48,18 @@ var Portable = portable.Plan{
 			status, reason, address, request_id, trace_id, target, prev, hash FROM audit_entries`,
 		"audit_heads": `SELECT project_id, seq, hash FROM audit_heads`,
 	},
+	Columns: map[string][]string{
+		"projects":         {"name", "description", "owner", "created_at", "updated_at"},
+		"project_quotas":   {"class", "calls", "seconds", "raised", "version", "set_by", "set_at"},
+		"memberships":      {"user_id", "email", "full_name", "role", "created_at"},
+		"service_accounts": {"account_id", "name", "role", "version", "created_by", "created_at", "updated_at"},
+		"audit_entries": {
+			"project_id", "seq", "id", "recorded_at", "accepted_at", "last_at", "count", "service", "operation", "actor", "key_id",
+			"status", "reason", "address", "request_id", "trace_id", "target", "changes", "prev", "hash",
+		},
+		"audit_heads": {"project_id", "seq", "hash"},
+	},
+	Values: map[string]func(row []byte) error{"projects": transfer.CheckProject, "project_quotas": transfer.CheckLimit},
 }
 
 // stepTake bounds what a service does with one part of an archive.
@@ -71,8 +83,8 @@ func (p parts) Begin(ctx context.Context, service string, to transfer.To, s arch
 }
 
 // Rows hands rows of a table on.
-func (p parts) Rows(ctx context.Context, service string, to transfer.To, table string, lines []byte) (taken, left int64, err error) {
-	res, err := p.ask(ctx, service, to, &platformv1.RestorePartRequest{Step: "rows", Table: table, Rows: lines})
+func (p parts) Rows(ctx context.Context, service string, to transfer.To, l transfer.Lines) (taken, left int64, err error) {
+	res, err := p.ask(ctx, service, to, &platformv1.RestorePartRequest{Step: "rows", Table: l.Table, Rows: l.Rows, Part: l.Part, Line: int32(l.First)}) //nolint:gosec // G115: bounded by a member
 	return int64(res.GetRestored()), int64(res.GetLeftOut()), err
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/commandcenter/commandcenter/pkg/app"
-	"github.com/commandcenter/commandcenter/pkg/archive"
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/jobs"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
@@ -190,7 +189,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: importsAtOnce, Window: importsAtOnce, Log: log, Registerer: d.Registerer})
 	importer := transfer.Importer{
 		Objects: objects{d.Bus}, Services: parts{d.Bus}, Holders: c.TenantHolders, Own: Name, Versions: Migrations.Versions, Projects: imports, Now: now,
-		Bounds: archive.Bounds{Bytes: c.Import.MaxBytes, Object: c.Import.MaxObject, Members: c.Import.MaxMembers},
+		Bounds: c.Import.Bounds(), Check: Portable.CheckRow,
 	}
 	work.Handle(postgres.ImportJob, importing(importer, server))
 	heard := bus.NewInbox(d.Bus, bus.InboxConfig{Service: Name, DB: d.DB})

@@ -7,6 +7,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
@@ -124,7 +126,7 @@ func TestAProjectComesBackAsItWasExported(t *testing.T) {
 	file := owner.exported(made.ID)
 	members := map[string]string{}
 	content, err := archive.Read(bytes.NewReader(file), archive.Bounds{Bytes: 1 << 30, Object: 1 << 30, Members: 1000}, archive.Visitor{
-		Rows: func(service, table string, lines []byte) error {
+		Rows: func(service, table string, _ int, lines []byte) error {
 			members[service+"."+table] += string(lines)
 			return nil
 		},
@@ -141,6 +143,13 @@ func TestAProjectComesBackAsItWasExported(t *testing.T) {
 		}
 	}
 
+	path := filepath.Join(t.TempDir(), "apollo.tar.gz")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, said, errs := p.cc("project", "verify", path); code != 0 || !strings.Contains(said, "Sound") {
+		t.Errorf("verify: %d %s %s", code, said, errs)
+	}
 	status, answer := owner.imported(file)
 	if status != 409 {
 		t.Errorf("a name that is in use: %d %v", status, answer)
@@ -226,15 +235,15 @@ func TestAForgedArchiveGivesNothingAway(t *testing.T) {
 	s := sha256.Sum256([]byte(text))
 	sum := hex.EncodeToString(s[:])
 	document := func(more string) []byte {
-		return []byte(`{"id":1,"project_id":1,"collection":"c","source":"f.md","title":"f","titled":true,"category":"x","content_type":"text/markdown","sha256":"` + sum + `","created_by":1,"principal":"user:1","job_id":"` +
-			`b2c1b1f6-42ab-5c08-8a82-07297b86139e","state":"indexed"` + more + "}\n")
+		return []byte(`{"id":1,"collection":"c","source":"f.md","title":"f","titled":true,"category":"x","content_type":"text/markdown","sha256":"` + sum + `","created_by":1,"principal":"user:1","job_id":"` +
+			`b2c1b1f6-42ab-5c08-8a82-07297b86139e","state":"indexed","created_at":"2026-01-02T03:04:05Z"` + more + "}\n")
 	}
 	file := forged(t, func(w *archive.Writer) error {
 		return errors.Join(
-			w.Rows("auth", "memberships", []byte(`{"project_id":1,"user_id":2,"role":"owner"}`+"\n")),
-			w.Rows("auth", "project_quotas", []byte(`{"project_id":1,"class":"reads","calls":900000,"seconds":60,"raised":true,"set_by":1}`+"\n")),
-			w.Rows("auth", "projects", []byte(`{"project_id":1,"owner_id":1,"owner":"owner@commandcenter.local","name":"Theirs","description":"d"}`+"\n")),
-			w.Rows("federation", "shares", []byte(`{"project_id":1,"instance":"far","name":"all of it"}`+"\n")),
+			w.Rows("auth", "memberships", []byte(`{"user_id":2,"role":"owner"}`+"\n")),
+			w.Rows("auth", "project_quotas", []byte(`{"class":"reads","calls":900000,"seconds":60,"raised":true,"set_by":1}`+"\n")),
+			w.Rows("auth", "projects", []byte(`{"owner":"owner@commandcenter.local","name":"Theirs","description":"d"}`+"\n")),
+			w.Rows("federation", "shares", []byte(`{"instance":"far","name":"all of it"}`+"\n")),
 			w.Object("knowledge", sum, int64(len(text)), strings.NewReader(text)), w.Rows("knowledge", "documents", document("")))
 	})
 	status, made := eve.imported(file)
@@ -264,20 +273,47 @@ func TestAForgedArchiveGivesNothingAway(t *testing.T) {
 	good := eve.exported(int64(made["id"].(float64)))
 	damaged := bytes.Clone(good)
 	damaged[len(damaged)/2] ^= 0xff
-	for name, bad := range map[string][]byte{
-		"damaged": damaged, "cut off": good[:len(good)/2], "no archive": []byte("hello"),
-		"a table of nobody": forged(t, func(w *archive.Writer) error { return w.Rows("knowledge", "embeddings", []byte("{}\n")) }),
-		"keys":              forged(t, func(w *archive.Writer) error { return w.Rows("auth", "api_keys", []byte("{}\n")) }),
-		"bytes of another":  forged(t, func(w *archive.Writer) error { return w.Rows("knowledge", "documents", document("")) }),
-		"what no upload takes": forged(t, func(w *archive.Writer) error {
-			return errors.Join(w.Object("knowledge", sum, int64(len(text)), strings.NewReader(text)), w.Rows("knowledge", "documents", document(`,"category":""`)))
-		}),
-		"a schema that is none": forged(t, func(w *archive.Writer) error {
-			return w.Rows("ingestion", "schemas", []byte(`{"team":"../x","noun":"a","fact":"b","version":1,"document":{}}`+"\n"))
-		}),
+	one := func(service, table, row string) []byte {
+		return forged(t, func(w *archive.Writer) error { return w.Rows(service, table, []byte(row+"\n")) })
+	}
+	withBytes := func(more string) []byte {
+		return forged(t, func(w *archive.Writer) error {
+			return errors.Join(w.Object("knowledge", sum, int64(len(text)), strings.NewReader(text)), w.Rows("knowledge", "documents", append(document(""), document(more)...)))
+		})
+	}
+	const line1, line2 = "000001.ndjson, line 1: ", "knowledge/documents/000001.ndjson, line 2: "
+	for name, c := range map[string]struct {
+		file []byte
+		want string
+	}{
+		"damaged": {damaged, ""}, "cut off": {good[:len(good)/2], "cut off"}, "no archive": {[]byte("hello"), "gzip"},
+		"a table of nobody":      {one("knowledge", "embeddings", "{}"), line1 + `knowledge has no table "embeddings"`},
+		"keys":                   {one("auth", "api_keys", "{}"), line1 + `auth has no table "api_keys"`},
+		"an owner":               {one("auth", "projects", `{"owner_id":1,"name":"x"}`), "auth/projects/" + line1 + `projects has no column "owner_id"`},
+		"a member's right":       {one("auth", "memberships", `{"user_id":2,"is_superuser":true}`), "auth/memberships/" + line1 + `memberships has no column "is_superuser"`},
+		"a limit of nobody":      {one("auth", "project_quotas", `{"class":"everything","calls":1,"seconds":1}`), "auth/project_quotas/" + line1 + "class"},
+		"of another project":     {one("auth", "audit_heads", `{"project_id":1,"seq":1,"hash":""}`), line1 + "it is of project 1"},
+		"bytes of another":       {forged(t, func(w *archive.Writer) error { return w.Rows("knowledge", "documents", document("")) }), line1 + "no object"},
+		"what no upload takes":   {withBytes(`,"category":""`), line2 + "category must not be empty"},
+		"a document's project":   {withBytes(`,"project_id":1`), line2 + "it is of project 1"},
+		"a column of nobody":     {withBytes(`,"embedding":[1]`), line2 + `documents has no column "embedding"`},
+		"made tomorrow":          {withBytes(`,"created_at":"2999-01-01T00:00:00Z"`), line2 + "created_at"},
+		"a repository of nobody": {withBytes(`,"repository_id":0`), line2 + "repository_id: 0 is none"},
+		"a path that climbs":     {withBytes(`,"source":"../../f.md"`), line2 + "source"},
+		"a schema that is none":  {one("ingestion", "schemas", `{"team":"../x","noun":"a","fact":"b","version":1,"document":{}}`), line1 + "a team is"},
+		"a share of everything":  {one("federation", "shares", `{"instance":"far","name":"x","all":true}`), "federation/shares/" + line1 + `shares has no column "all"`},
 	} {
-		if status, answer := eve.imported(bad, "name", "Bad"); status != 422 || !strings.Contains(fmt.Sprint(answer["detail"]), "archive is refused") {
-			t.Errorf("%s: %d %v", name, status, answer)
+		status, answer := eve.imported(c.file, "name", "Bad")
+		if detail := fmt.Sprint(answer["detail"]); status != 422 || !strings.Contains(detail, "archive is refused") || !strings.Contains(detail, c.want) {
+			t.Errorf("%s: %d %v, want %q", name, status, answer, c.want)
+		}
+		// Without a server it is refused for the same.
+		path := filepath.Join(t.TempDir(), "a.tar.gz")
+		if err := os.WriteFile(path, c.file, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, _, said := p.cc("project", "verify", path); code != 6 || !strings.Contains(said, c.want) {
+			t.Errorf("%s: verify ended with %d: %s, want %q", name, code, said, c.want)
 		}
 	}
 	if eve.json("GET", "/api/v1/projects/", nil, 200, &after); len(after) != len(before) {

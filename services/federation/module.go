@@ -34,7 +34,10 @@ const Name = "federation"
 var Migrations = pg.Schema{Name: Name, FS: migrations, Dir: "migrations"}
 
 // Portable is what becomes of the service's tables when a project is exported.
-var Portable = portable.Plan{Schema: Migrations, Restored: []string{"shares"}}
+var Portable = portable.Plan{
+	Schema: Migrations, Restored: []string{"shares"}, Columns: map[string][]string{"shares": {"instance", "name", "created_by", "created_at"}},
+	Values: map[string]func(row []byte) error{"shares": serve.CheckShare},
+}
 
 // Deps is what the service is given.
 type Deps struct {

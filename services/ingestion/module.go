@@ -31,7 +31,11 @@ var files embed.FS
 var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations"}
 
 // Portable is what becomes of the service's tables when a project is exported.
-var Portable = portable.Plan{Schema: Migrations, Restored: []string{"schemas"}}
+var Portable = portable.Plan{
+	Schema: Migrations, Restored: []string{"schemas"},
+	Columns: map[string][]string{"schemas": {"id", "team", "noun", "fact", "version", "document", "registered_by", "created_at"}},
+	Values:  map[string]func(row []byte) error{"schemas": serve.CheckSchema},
+}
 
 // Deps is what the service is built from. DB, Bus and Log are needed.
 type Deps struct {

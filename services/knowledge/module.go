@@ -67,6 +67,20 @@ var Portable = portable.Plan{
 		"vectors":            "copies of embeddings, for pgvector",
 		"trash":              "objects that are going to be removed here",
 	},
+	Columns: map[string][]string{"documents": {
+		"id", "collection", "source", "title", "titled", "category", "repository_id", "technology_id", "kind", "language", "content_type", "size", "sha256", "version",
+		"state", "extracted", "reason", "error", "chunks", "model", "wanted", "job_id", "generation", "created_by", "principal", "created_at", "updated_at", "text_language",
+	}, "search_settings": {"mode", "alpha", "fusion", "languages", "updated_at"},
+		"judged_sets":      {"id", "name", "questions", "judgements", "principal", "created_at", "updated_at"},
+		"judged_questions": {"set_name", "question", "ordinal", "body", "relevant"},
+		"evaluations": {
+			"id", "set_name", "label", "collection", "settings", "tune", "state", "error", "asked", "total", "model", "generation", "curve", "report", "job_id", "principal",
+			"created_at", "finished_at",
+		},
+	},
+	Values: map[string]func(row []byte) error{
+		"documents": serve.CheckDocument, "search_settings": serve.CheckSettings, "judged_sets": serve.CheckJudgedSet, "judged_questions": serve.CheckJudged,
+	},
 }
 
 // Deps is what the service is built from. DB and Bus are needed.
@@ -150,7 +164,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	(&serve.Handlers{
 		Intake: counted{intake, counts}, Library: store, Census: store, Search: searcher, Answers: answer.New(searcher, model, c.Answer.config(counts)), Models: models, Choice: store, Setting: store, Backend: store, Judging: store, Trials: store, State: store,
 	}).Register(server)
-	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable, Refers: postgres.Refers}, serve.Import(intake, store, store, store, time.Now)); err != nil {
+	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable, Refers: postgres.Refers}, serve.Import(intake, store, store, store)); err != nil {
 		return nil, err
 	}
 	// Twice the workers of one process: the next job is there when one ends, and a

@@ -283,7 +283,11 @@ type RestorePartRequest struct {
 	Object        *PortableObject `protobuf:"bytes,9,opt,name=object,proto3" json:"object,omitempty"`
 	// Whoever imports wants the project shared with the instances that the archive
 	// names.
-	Shares        bool `protobuf:"varint,10,opt,name=shares,proto3" json:"shares,omitempty"`
+	Shares bool `protobuf:"varint,10,opt,name=shares,proto3" json:"shares,omitempty"`
+	// Where in the archive the rows stand: the member, and which of its lines is
+	// the first of them, from 1.
+	Part          string `protobuf:"bytes,11,opt,name=part,proto3" json:"part,omitempty"`
+	Line          int32  `protobuf:"varint,12,opt,name=line,proto3" json:"line,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -388,6 +392,20 @@ func (x *RestorePartRequest) GetShares() bool {
 	return false
 }
 
+func (x *RestorePartRequest) GetPart() string {
+	if x != nil {
+		return x.Part
+	}
+	return ""
+}
+
+func (x *RestorePartRequest) GetLine() int32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
 // RestorePart says what came of it.
 type RestorePart struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -470,7 +488,7 @@ const file_platform_v1_platform_calls_proto_rawDesc = "" +
 	"\x04size\x18\x02 \x01(\tR\x04size\x12\x16\n" +
 	"\x06bucket\x18\x03 \x01(\tR\x06bucket\x12\x12\n" +
 	"\x04name\x18\x04 \x01(\tR\x04name\x12\x12\n" +
-	"\x04body\x18\x05 \x01(\fR\x04body\"\x94\x03\n" +
+	"\x04body\x18\x05 \x01(\fR\x04body\"\xbc\x03\n" +
 	"\x12RestorePartRequest\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x17\n" +
@@ -483,7 +501,9 @@ const file_platform_v1_platform_calls_proto_rawDesc = "" +
 	"\x04rows\x18\b \x01(\fR\x04rows\x12A\n" +
 	"\x06object\x18\t \x01(\v2).commandcenter.platform.v1.PortableObjectR\x06object\x12\x16\n" +
 	"\x06shares\x18\n" +
-	" \x01(\bR\x06shares:A\xd2\xf3\x18=\n" +
+	" \x01(\bR\x06shares\x12\x12\n" +
+	"\x04part\x18\v \x01(\tR\x04part\x12\x12\n" +
+	"\x04line\x18\f \x01(\x05R\x04line:A\xd2\xf3\x18=\n" +
 	"\x01*\x12\vrestorePart\x1a%commandcenter.platform.v1.RestorePart\"\x04auth\"D\n" +
 	"\vRestorePart\x12\x1a\n" +
 	"\brestored\x18\x01 \x01(\x05R\brestored\x12\x19\n" +

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -55,6 +56,14 @@ type To struct {
 	Task    Task
 }
 
+// Lines are rows of a table and where they stand in the archive.
+type Lines struct {
+	Table string
+	Rows  []byte // JSON objects, each with a line's end
+	Part  string // the member
+	First int    // number of the first line there, from 1
+}
+
 type objects interface {
 	// Open reads an object, which verifies its sum at its end.
 	Open(ctx context.Context, o Object) (io.ReadCloser, error)
@@ -68,7 +77,7 @@ type objects interface {
 type Services interface {
 	// Begin refuses what the service cannot read.
 	Begin(ctx context.Context, service string, to To, schemas archive.Schemas) error
-	Rows(ctx context.Context, service string, to To, table string, lines []byte) (taken, left int64, err error)
+	Rows(ctx context.Context, service string, to To, l Lines) (taken, left int64, err error)
 	Object(ctx context.Context, service string, to To, o Object) error
 	End(ctx context.Context, service string, to To) error
 }
@@ -91,6 +100,7 @@ type Importer struct {
 	Holders  []string // services beside this one that keep rows of projects
 	Own      string   // name of this service
 	Versions func() (own, common int64, err error)
+	Check    func(table string, row []byte) error // of rows of this service
 	Projects store
 	Bounds   archive.Bounds
 	Now      func() time.Time
@@ -100,7 +110,7 @@ type Importer struct {
 // the project of it; that joins the transaction of its ctx. An error that is a
 // refusal is for good; what came under the number has then been given up.
 func (x Importer) Prepare(ctx context.Context, job uuid.UUID, t Task, progress func(done, total int64)) (settle func(ctx context.Context) (Imported, error), err error) {
-	whole, err := x.read(ctx, t, archive.Visitor{Head: x.readable})
+	whole, err := x.read(ctx, t, archive.Visitor{Head: x.readable, Row: x.check})
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +172,15 @@ func (x Importer) readable(h archive.Head) error {
 	return nil
 }
 
+// check refuses rows of this service that no export writes; the others look at theirs
+// when they take them in.
+func (x Importer) check(service, table string, row []byte) error {
+	if service != x.Own {
+		return nil
+	}
+	return x.Check(table, row)
+}
+
 // filling is the second reading.
 type filling struct {
 	x           Importer
@@ -203,19 +222,22 @@ const (
 	portionBytes = 256 << 10
 )
 
-func (f *filling) rows(service, table string, lines []byte) error {
+func (f *filling) rows(service, table string, part int, lines []byte) error {
 	defer f.step()
 	if service == f.x.Own {
 		return f.own(table, lines)
 	}
+	l := Lines{Table: table, Part: archive.RowsName(service, table, part), First: 1}
 	for len(lines) > 0 {
 		n := portion(lines)
-		taken, left, err := f.x.Services.Rows(f.ctx, service, f.to, table, lines[:n])
+		l.Rows = lines[:n]
+		taken, left, err := f.x.Services.Rows(f.ctx, service, f.to, l)
 		if err != nil {
 			return err
 		}
 		f.tally.Rows += taken
 		f.tally.LeftOut += left
+		l.First += bytes.Count(l.Rows, []byte("\n"))
 		lines = lines[n:]
 	}
 	return nil
@@ -280,10 +302,33 @@ func splitLines(lines []byte) (out [][]byte) {
 	return out
 }
 
-func (f *filling) description(line []byte) error {
-	var r struct {
-		Description *string `json:"description"`
+// description is what is taken in of the project's row: its name is told by the
+// head, or by who imports it.
+type description struct {
+	Name        string  `json:"name"`
+	Description *string `json:"description"`
+}
+
+// CheckProject refuses a project that could not have been one.
+func CheckProject(row []byte) error {
+	var r description
+	if err := json.Unmarshal(row, &r); err != nil {
+		return errs.Wrap(errs.Invalid, err, "it cannot be read")
 	}
+	_, err := project.Draft{Name: r.Name, Description: r.Description}.Check()
+	return said(err)
+}
+
+// said is a refusal in the words of its first field, since a row has no form.
+func said(err error) error {
+	if e := errs.As(err); e != nil && len(e.Fields) > 0 {
+		return errs.Wrap(e.Kind, err, fmt.Sprint(e.Fields[0].Loc[len(e.Fields[0].Loc)-1], ": ", e.Fields[0].Msg))
+	}
+	return err
+}
+
+func (f *filling) description(line []byte) error {
+	var r description
 	if err := json.Unmarshal(line, &r); err != nil {
 		return errs.Wrap(errs.Invalid, err, "the archive is refused: its project cannot be read")
 	}
@@ -294,18 +339,36 @@ func (f *filling) description(line []byte) error {
 	return err
 }
 
-func (f *filling) limit(line []byte) error {
-	var r struct {
-		Class   string `json:"class"`
-		Calls   int    `json:"calls"`
-		Seconds int    `json:"seconds"`
-		Raised  bool   `json:"raised"`
+// limited is a limit as it is exported.
+type limited struct {
+	Class   string    `json:"class"`
+	Calls   int       `json:"calls"`
+	Seconds int       `json:"seconds"`
+	Raised  bool      `json:"raised"`
+	SetAt   time.Time `json:"set_at"`
+}
+
+func (r limited) restored(p tenant.Project, raised bool) (quota.Quota, error) {
+	return quota.Restored(p, r.Class, r.Calls, time.Duration(r.Seconds)*time.Second, r.Raised && raised)
+}
+
+// CheckLimit refuses a limit that nobody could have set.
+func CheckLimit(row []byte) error {
+	var r limited
+	if err := json.Unmarshal(row, &r); err != nil {
+		return errs.Wrap(errs.Invalid, err, "it cannot be read")
 	}
+	_, err := r.restored(tenant.Instance, true)
+	return said(err)
+}
+
+func (f *filling) limit(line []byte) error {
+	var r limited
 	if err := json.Unmarshal(line, &r); err != nil {
 		return errs.Wrap(errs.Invalid, err, "the archive is refused: a limit cannot be read")
 	}
 	// What is above the instance's own limit is a superuser's to give.
-	q, err := quota.Restored(f.to.Project, r.Class, r.Calls, time.Duration(r.Seconds)*time.Second, r.Raised && f.to.Task.Superuser)
+	q, err := r.restored(f.to.Project, f.to.Task.Superuser)
 	if err != nil {
 		return fmt.Errorf("limit of an archive: %w", err)
 	}

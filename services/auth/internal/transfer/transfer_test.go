@@ -62,9 +62,9 @@ func (s *stage) Begin(_ context.Context, service string, _ transfer.To, v archiv
 	return s.say("begin %s %d", service, v.Own)
 }
 
-func (s *stage) Rows(_ context.Context, service string, to transfer.To, table string, lines []byte) (taken, left int64, err error) {
-	n := int64(bytes.Count(lines, []byte("\n")))
-	return n, 0, s.say("rows %s.%s %d to %d", service, table, n, to.Project)
+func (s *stage) Rows(_ context.Context, service string, to transfer.To, l transfer.Lines) (taken, left int64, err error) {
+	n := int64(bytes.Count(l.Rows, []byte("\n")))
+	return n, 0, s.say("rows %s.%s %d to %d, from %s, line %d", service, l.Table, n, to.Project, l.Part, l.First)
 }
 
 func (s *stage) Object(_ context.Context, service string, _ transfer.To, o transfer.Object) error {
@@ -90,7 +90,15 @@ func (s *stage) importer() transfer.Importer {
 	return transfer.Importer{
 		Objects: s, Services: s, Projects: s, Holders: []string{"books"}, Own: "auth", Now: time.Now,
 		Versions: func() (int64, int64, error) { return 5, 5, nil }, Bounds: archive.Bounds{Bytes: 1 << 20, Object: 1 << 10, Members: 100},
+		Check: s.check,
 	}
+}
+
+func (s *stage) check(table string, row []byte) error {
+	if table == "projects" && bytes.Contains(row, []byte("forged")) {
+		return errs.New(errs.Invalid, "projects has no column \"forged\"")
+	}
+	return nil
 }
 
 func sum(text string) string {
@@ -140,7 +148,8 @@ func TestAnImportChecksFillsAndSettles(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		"reserve Apollo", "begin books 2", "put 9 text", "object books 4", "rows books.volumes 25 to 9", "rows books.volumes 25 to 9", "rows books.volumes 10 to 9",
+		"reserve Apollo", "begin books 2", "put 9 text", "object books 4", "rows books.volumes 25 to 9, from books/volumes/000001.ndjson, line 1",
+		"rows books.volumes 25 to 9, from books/volumes/000001.ndjson, line 26", "rows books.volumes 10 to 9, from books/volumes/000001.ndjson, line 51",
 		"end books", "settle",
 	}
 	if !slices.Equal(s.said, want) {
@@ -169,6 +178,7 @@ func TestWhatIsRefusedBeforeAnythingIsMade(t *testing.T) {
 	for name, s := range map[string]*stage{
 		"damaged": {file: bad}, "gone": {opened: errs.New(errs.NotFound, "the stored file is gone")},
 		"of a service that is not here": {file: pack(t, map[string]archive.Schemas{"films": {}}, nothing)},
+		"a row that no export writes":   {file: pack(t, both, func(w *archive.Writer) error { return w.Rows("auth", "projects", []byte(`{"forged":1}`+"\n")) })},
 		"of a newer schema":             {file: pack(t, map[string]archive.Schemas{"auth": {Own: 6}}, nothing)},
 	} {
 		if _, err := s.run(t, transfer.Task{UserID: 3}); errs.KindOf(err) != errs.Invalid || len(s.said) != 0 {
@@ -182,6 +192,25 @@ func TestWhatIsRefusedBeforeAnythingIsMade(t *testing.T) {
 	s.fails = map[string]error{"reserve": project.ErrExists}
 	if _, err := s.run(t, transfer.Task{UserID: 3}); !errors.Is(err, project.ErrExists) || len(s.said) != 1 {
 		t.Errorf("a name in use: %v %q", err, s.said)
+	}
+}
+
+func TestARowThatNobodyCouldHaveKeptIsRefused(t *testing.T) {
+	t.Parallel()
+	for row, want := range map[string]string{
+		`{"name":"Apollo","description":null}`: "", `{"name":""}`: "name", `{"name":"x","description":"` + strings.Repeat("x", 20_000) + `"}`: "description", `{"name":5}`: "cannot be read",
+	} {
+		if err := transfer.CheckProject([]byte(row)); (err == nil) != (want == "") || err != nil && !strings.Contains(errs.As(err).Public(), want) {
+			t.Errorf("%.80s: %v, want %q", row, err, want)
+		}
+	}
+	for row, want := range map[string]string{
+		`{"class":"reads","calls":10,"seconds":60,"raised":true,"set_by":1}`: "", `{"class":"x","calls":10,"seconds":60}`: "class", `{"class":"reads","calls":-1,"seconds":60}`: "limit",
+		`{"class":"reads","calls":"x"}`: "cannot be read",
+	} {
+		if err := transfer.CheckLimit([]byte(row)); (err == nil) != (want == "") || err != nil && !strings.Contains(errs.As(err).Public(), want) {
+			t.Errorf("%s: %v, want %q", row, err, want)
+		}
 	}
 }
 

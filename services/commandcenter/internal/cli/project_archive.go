@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"mime/multipart"
 	"net/http"
@@ -22,7 +23,9 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/archive"
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/portable"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/client"
+	"github.com/commandcenter/commandcenter/services/commandcenter/internal/stack"
 )
 
 func (e *env) projectExport() *cobra.Command {
@@ -238,12 +241,33 @@ func (c counting) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// imports is what an import asks of an archive before it takes anything in.
+func imports(plans map[string]*portable.Plan) archive.Visitor {
+	return archive.Visitor{
+		Head: func(h archive.Head) error {
+			for _, service := range slices.Sorted(maps.Keys(h.Services)) {
+				plan := plans[service]
+				if plan == nil {
+					return errs.Newf(errs.Invalid, "the archive is refused: it holds something of %.40q, and this version has no such service", service)
+				}
+				if err := plan.Begin(h.Services[service].Own, h.Services[service].Common); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		Row: func(service, table string, row []byte) error { return plans[service].CheckRow(table, row) },
+	}
+}
+
 func (e *env) projectVerify() *cobra.Command {
 	return ends(&cobra.Command{
 		Use:   "verify FILE",
 		Short: "Check an export without a server",
-		Long: `Reads the whole file and compares the SHA-256 of every member. That tells damage, and
-not whether somebody has written the file anew.`,
+		Long: `Reads the whole file, compares the SHA-256 of every member, and checks every row as an
+import does, within the bounds of the settings auth.import here. What it finds sound may
+still be refused for what a server has: a name that is in use. Somebody may have written
+the file anew all the same.`,
 		Example: "  commandcenter project verify apollo.tar.gz\n  commandcenter project verify apollo.tar.gz --json | jq .manifest.rows",
 		Args:    nargs(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
@@ -257,7 +281,7 @@ not whether somebody has written the file anew.`,
 				return err
 			}
 			reader, end := e.moving(cmd.Context(), "verifying", file, info.Size())
-			content, err := archive.Read(reader, unbounded, archive.Visitor{})
+			content, err := archive.Read(reader, e.cfg.Auth.Import.Bounds(), imports(stack.Plans()))
 			end()
 			if err != nil {
 				if errs.KindOf(err).Refusal() {

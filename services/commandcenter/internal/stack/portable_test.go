@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 
@@ -30,12 +31,30 @@ func TestEveryTableWithRowsOfProjectsHasItsPlaceInAnExport(t *testing.T) {
 			if err == nil {
 				err = plan.Check(found)
 			}
+			for table, query := range plan.Queries { // whose columns the catalog does not tell
+				names, qerr := columnsOf(ctx, tx, query)
+				err = errors.Join(err, qerr)
+				for _, c := range names {
+					if !slices.Contains(plan.Columns[table], c) {
+						t.Errorf("%s.%s has the column %s, which an import would refuse: name it in Columns", s.Name, table, c)
+					}
+				}
+			}
 			return err
 		})
 		if err != nil {
 			t.Error(err)
 		}
 	}
+}
+
+func columnsOf(ctx context.Context, tx *sqlx.Tx, query string) ([]string, error) {
+	rows, err := tx.QueryxContext(ctx, "SELECT * FROM ("+query+") q LIMIT 0")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	return rows.Columns()
 }
 
 // An export asks every service of the contract; one without an operation would be

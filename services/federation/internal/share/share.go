@@ -58,13 +58,21 @@ func (s Service) Of(ctx context.Context, p tenant.Project) ([]Share, error) {
 	return s.Shares.Of(ctx, p)
 }
 
+// CheckName refuses what is no name for a project elsewhere.
+func CheckName(name string) error {
+	if len(name) > 200 || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return errs.InvalidField("value_error", "want at most 200 bytes that can be printed", "body", "name")
+	}
+	return nil
+}
+
 // Share lets an instance read a project. Again, it changes the name.
 func (s Service) Share(ctx context.Context, sh Share) (Share, error) {
 	if sh.Name == "" {
 		sh.Name = "project-" + strconv.FormatInt(int64(sh.Project), 10)
 	}
-	if len(sh.Name) > 200 || strings.ContainsFunc(sh.Name, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		return Share{}, errs.InvalidField("value_error", "want at most 200 bytes that can be printed", "body", "name")
+	if err := CheckName(sh.Name); err != nil {
+		return Share{}, err
 	}
 	p, err := s.Peers.Peer(ctx, sh.Instance)
 	switch {

@@ -31,3 +31,20 @@ func (in *Intake) Restore(ctx context.Context, s Submission, titled bool, create
 	d, _, err := in.store.Receive(ctx, n, nil, s.Blob)
 	return d, err
 }
+
+// Kept refuses what could not have been kept as it is: a submission that is not
+// taken, or that would be kept under other names.
+func (s Submission) Kept() error {
+	as := s
+	if err := as.check(); err != nil {
+		return err
+	}
+	for name, v := range map[string][2]string{
+		"source": {s.Source, as.Source}, "category": {s.Category, as.Category}, "collection": {s.Collection, as.Collection},
+	} {
+		if v[0] != v[1] {
+			return errs.Newf(errs.Invalid, "%s: %.100q is kept as %.100q", name, v[0], v[1])
+		}
+	}
+	return nil
+}
