@@ -32,13 +32,14 @@ var errNoOperation = errs.New(errs.NotFound, "no such operation")
 type OperationState struct {
 	ID         string // "<service>.<uuid>"
 	Operation  string
-	Principal  string    // who gave it
-	Pending    bool      // accepted, not answered yet
-	AcceptedAt time.Time // the same in every answer
-	StartedAt  time.Time // of the run that was committed; zero while there is none
-	FinishedAt time.Time // zero while pending
-	Answer     *Answer   // nil after a refusal or failure; provisional, or nil, while pending
-	Err        error     // of kind Refusal: refused; otherwise: given up after every try
+	Principal  string           // who gave it
+	Pending    bool             // accepted, not answered yet
+	AcceptedAt time.Time        // the same in every answer
+	StartedAt  time.Time        // of the run that was committed; zero while there is none
+	FinishedAt time.Time        // zero while pending
+	Answer     *Answer          // nil after a refusal or failure; provisional, or nil, while pending
+	Err        error            // of kind Refusal: refused; otherwise: given up after every try
+	Progress   *outbox.Progress // of one that is pending and whose service says so
 }
 
 // Operation tells how the command went, to everybody in its project: who may
@@ -54,7 +55,7 @@ func (b *Bus) Operation(ctx context.Context, identity tenant.Identity, operation
 	if aerr == nil && st != nil {
 		s := &OperationState{
 			ID: operationID, Operation: st.Operation, Principal: st.Principal,
-			AcceptedAt: st.AcceptedAt, StartedAt: st.StartedAt, FinishedAt: st.FinishedAt,
+			AcceptedAt: st.AcceptedAt, StartedAt: st.StartedAt, FinishedAt: st.FinishedAt, Progress: st.Progress,
 		}
 		if s.Pending = st.Answer.Status == outbox.Unfinished; s.Pending {
 			s.FinishedAt = time.Time{}
@@ -105,14 +106,15 @@ type operationQuery struct {
 
 // operationReply is the answer; a service that knows nothing answers 204.
 type operationReply struct {
-	Operation   string    `json:"operation"`
-	Principal   string    `json:"principal"`
-	AcceptedAt  time.Time `json:"accepted_at"`
-	StartedAt   time.Time `json:"started_at,omitzero"`
-	FinishedAt  time.Time `json:"finished_at"`
-	Fingerprint string    `json:"fingerprint"`
-	Object      string    `json:"object,omitempty"`
-	Answer      stored    `json:"answer"`
+	Operation   string           `json:"operation"`
+	Principal   string           `json:"principal"`
+	AcceptedAt  time.Time        `json:"accepted_at"`
+	StartedAt   time.Time        `json:"started_at,omitzero"`
+	FinishedAt  time.Time        `json:"finished_at"`
+	Fingerprint string           `json:"fingerprint"`
+	Object      string           `json:"object,omitempty"`
+	Answer      stored           `json:"answer"`
+	Progress    *outbox.Progress `json:"progress,omitempty"`
 }
 
 // askOperation returns nil when the service has no answer for the id.
@@ -257,7 +259,7 @@ func (s *Server) operationState(ctx context.Context, q operationQuery) (operatio
 	sum, object := splitFingerprint(rec.Fingerprint)
 	return operationAnswer{&operationReply{
 		Operation: rec.Operation, Principal: rec.Principal, AcceptedAt: rec.CreatedAt, StartedAt: rec.StartedAt, FinishedAt: rec.FinishedAt,
-		Fingerprint: hex.EncodeToString(sum), Object: object, Answer: recorded(rec),
+		Fingerprint: hex.EncodeToString(sum), Object: object, Answer: recorded(rec), Progress: rec.Progress,
 	}}, nil
 }
 

@@ -56,13 +56,13 @@ type Operations struct {
 	Complete bool
 }
 
-// Operations lists the operations of the project of identity, which must be
-// one: those of the instance are their callers' alone.
+// Operations lists the operations of the project of identity; where that is none,
+// those of the instance that identity's principal gave, which are its alone.
 func (b *Bus) Operations(ctx context.Context, identity tenant.Identity, page OperationsPage) (*Operations, error) {
-	if identity.Project == tenant.Instance || page.Limit < 1 || page.Limit > maxListed {
+	if identity.Project == tenant.Instance && identity.Principal == "" || page.Limit < 1 || page.Limit > maxListed {
 		return nil, errs.Newf(errs.Internal, "list %d operations of project %d", page.Limit, identity.Project)
 	}
-	notes, err := b.notes(ctx, identity.Project, page)
+	notes, err := b.notes(ctx, identity, page)
 	if err != nil {
 		return nil, err
 	}
@@ -112,7 +112,8 @@ type projectNotes struct {
 // notes reads what was noted of the commands of a project that were answered 202
 // and belong to the page or what follows it. It takes one question of the stream
 // for some hundreds of them.
-func (b *Bus) notes(ctx context.Context, p tenant.Project, page OperationsPage) (projectNotes, error) {
+func (b *Bus) notes(ctx context.Context, who tenant.Identity, page OperationsPage) (projectNotes, error) {
+	p := who.Project
 	out := projectNotes{of: map[string][]noted{}}
 	if page.State != outbox.AnyState && page.State != outbox.Pending {
 		return out, nil // what was noted and nothing else is pending
@@ -146,7 +147,7 @@ func (b *Bus) notes(ctx context.Context, p tenant.Project, page OperationsPage) 
 			}
 			service, id, err := splitOperationID(strings.TrimPrefix(m.Subject, prefix))
 			n := noted{id: id}
-			if err != nil || len(m.Data) == 0 || json.Unmarshal(m.Data, &n.note) != nil || !page.Before.IsZero() && !before(n.AcceptedAt, id, page) {
+			if err != nil || len(m.Data) == 0 || json.Unmarshal(m.Data, &n.note) != nil || !shows(who, n.Principal) || !page.Before.IsZero() && !before(n.AcceptedAt, id, page) {
 				continue
 			}
 			out.of[service] = append(out.of[service], n)
@@ -177,14 +178,15 @@ type operationsReply struct {
 
 // listedOperation is one without its answer.
 type listedOperation struct {
-	ID         uuid.UUID       `json:"id"`
-	Operation  string          `json:"operation"`
-	Principal  string          `json:"principal"`
-	Status     int             `json:"status"`
-	Error      json.RawMessage `json:"error,omitempty"`
-	AcceptedAt time.Time       `json:"accepted_at"`
-	StartedAt  time.Time       `json:"started_at,omitzero"`
-	FinishedAt time.Time       `json:"finished_at"`
+	ID         uuid.UUID        `json:"id"`
+	Operation  string           `json:"operation"`
+	Principal  string           `json:"principal"`
+	Status     int              `json:"status"`
+	Error      json.RawMessage  `json:"error,omitempty"`
+	AcceptedAt time.Time        `json:"accepted_at"`
+	StartedAt  time.Time        `json:"started_at,omitzero"`
+	FinishedAt time.Time        `json:"finished_at"`
+	Progress   *outbox.Progress `json:"progress,omitempty"`
 }
 
 // operationsOf is what one service knows, and of what is noted what it does not
@@ -245,7 +247,7 @@ func before(at time.Time, id uuid.UUID, page OperationsPage) bool {
 func (l listedOperation) state(service string) OperationState {
 	s := OperationState{
 		ID: service + "." + l.ID.String(), Operation: l.Operation, Principal: l.Principal,
-		AcceptedAt: l.AcceptedAt, StartedAt: l.StartedAt, FinishedAt: l.FinishedAt,
+		AcceptedAt: l.AcceptedAt, StartedAt: l.StartedAt, FinishedAt: l.FinishedAt, Progress: l.Progress,
 	}
 	switch {
 	case len(l.Error) > 0:
@@ -260,20 +262,24 @@ func (l listedOperation) state(service string) OperationState {
 
 // operationList answers listOperations.
 func (s *Server) operationList(ctx context.Context, q operationsQuery) (operationsReply, error) {
-	p := tenant.From(ctx).Project
+	who := tenant.From(ctx)
+	p, whose := who.Project, ""
+	if p == tenant.Instance {
+		whose = who.Principal
+	}
 	r := operationsReply{Operations: []listedOperation{}, Unknown: []uuid.UUID{}}
-	if p == tenant.Instance || q.Limit < 1 || q.Limit > maxListed+1 || len(q.Noted) > maxNoted {
-		return r, errs.New(errs.Malformed, "operations are listed for a project, a page at a time")
+	if p == tenant.Instance && whose == "" || q.Limit < 1 || q.Limit > maxListed+1 || len(q.Noted) > maxNoted {
+		return r, errs.New(errs.Malformed, "operations are listed for a project or a caller, a page at a time")
 	}
 	err := s.c.DB.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
-		list, err := s.answers.List(ctx, tx, p, outbox.Listing{State: q.State, Limit: q.Limit, Before: q.Before, BeforeID: q.BeforeID})
+		list, err := s.answers.List(ctx, tx, p, outbox.Listing{State: q.State, Limit: q.Limit, Principal: whose, Before: q.Before, BeforeID: q.BeforeID})
 		if err != nil {
 			return err
 		}
 		for _, rec := range list {
 			r.Operations = append(r.Operations, listedOperation{
 				ID: rec.ID, Operation: rec.Operation, Principal: rec.Principal, Status: rec.Status, Error: rec.Error,
-				AcceptedAt: rec.CreatedAt, StartedAt: rec.StartedAt, FinishedAt: rec.FinishedAt,
+				AcceptedAt: rec.CreatedAt, StartedAt: rec.StartedAt, FinishedAt: rec.FinishedAt, Progress: rec.Progress,
 			})
 		}
 		if len(q.Noted) == 0 {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jmoiron/sqlx"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
@@ -140,8 +141,7 @@ func stopNow(s *bus.Server) error {
 func TestOperationsAreListedForAProjectAndInPages(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	nobody := alice
-	nobody.Project = tenant.Instance
+	nobody := tenant.Identity{}
 	for name, c := range map[string]struct {
 		who   tenant.Identity
 		limit int
@@ -149,6 +149,56 @@ func TestOperationsAreListedForAProjectAndInPages(t *testing.T) {
 		if all, err := w.Bus(bustest.Edge).Operations(t.Context(), c.who, bus.OperationsPage{Services: []string{"auth"}, Limit: c.limit}); err == nil {
 			t.Errorf("%s: %s", name, fmt.Sprint(all))
 		}
+	}
+}
+
+func TestOperationsOfTheInstanceAreTheirCallersAndSayHowFarTheyAre(t *testing.T) {
+	t.Parallel()
+	w := &world{Env: bustest.Start(t, []string{"auth", "knowledge"}, contracts()...), db: pgtest.New(t, pg.Schema{Name: "auth"})}
+	started := make(chan uuid.UUID, 10)
+	s := w.serve(bus.ServerConfig{}, func(ctx context.Context, r echoRequest) error {
+		if r.Text == "long" {
+			started <- bus.CallFrom(ctx).CommandID
+		}
+		return nil
+	})
+	w.Run(s)
+	me, other := alice, bustest.Person(8, 42, tenant.Member)
+	me.Project, me.Role, other.Project, other.Role = tenant.Instance, tenant.NoRole, tenant.Instance, tenant.NoRole
+	target := count
+	target.Project = tenant.Instance
+	for _, who := range []tenant.Identity{me, other} {
+		if _, err := w.Bus(bustest.Edge).Command(t.Context(), target, who, []byte(`{"text":"long"}`), bus.CommandOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		<-started
+	}
+	for _, who := range []tenant.Identity{me, other} {
+		if got, all := w.listed(t, who, bus.OperationsPage{}); !slices.Equal(got, []string{who.Principal + " succeeded"}) || !all.Complete {
+			t.Errorf("%s is told %v, complete %v", who.Principal, got, all.Complete)
+		}
+	}
+	// A command whose work goes on says how far it is.
+	id := uuid.New()
+	err := w.db.InTenant(t.Context(), tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `INSERT INTO operations (id, project_id, principal, operation, fingerprint, status, created_at) VALUES ($1, 0, $2, 'importProject', '', $3, now())`
+		_, err := tx.ExecContext(ctx, q, id, me.Principal, outbox.Unfinished)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := outbox.Progress{Done: 3, Total: 8, Doing: "importing"}
+	if err := s.Advance(t.Context(), tenant.Instance, id, at); err != nil {
+		t.Fatal(err)
+	}
+	state, err := w.Bus(bustest.Edge).Operation(t.Context(), me, "auth."+id.String())
+	if err != nil || !state.Pending || state.Progress == nil || *state.Progress != at {
+		t.Errorf("%+v, %v", state, err)
+	}
+	_, all := w.listed(t, me, bus.OperationsPage{State: outbox.Pending})
+	if len(all.List) != 1 || all.List[0].Progress == nil || *all.List[0].Progress != at {
+		t.Errorf("listed as %+v", all.List)
 	}
 }
 

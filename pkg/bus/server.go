@@ -201,6 +201,12 @@ func (s *Server) Finish(ctx context.Context, p tenant.Project, id uuid.UUID, res
 	})
 }
 
+// Advance notes how far the work of a command is that was answered 202, and whose
+// [Server.Finish] is to come. It joins the transaction of ctx, if there is one.
+func (s *Server) Advance(ctx context.Context, p tenant.Project, id uuid.UUID, at outbox.Progress) error {
+	return s.c.DB.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error { return s.answers.Advance(ctx, tx, p, id, at) })
+}
+
 // Internal registers an answer to other services. Nobody else can ask it: the
 // caller must be a service that speaks for itself and, when Req declares
 // callers, one of them.

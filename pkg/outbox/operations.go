@@ -36,6 +36,7 @@ type Operation struct {
 	CreatedAt   time.Time       // acceptance of the command
 	StartedAt   time.Time       // of the run that the answer is of; zero when it is not known
 	FinishedAt  time.Time       // set by the database
+	Progress    *Progress       // of one that is unfinished and says so, see [Operations.Advance]
 }
 
 // Unfinished is the status of an answer that says only that the work goes on:
@@ -84,6 +85,8 @@ const (
 type Listing struct {
 	State State
 	Limit int
+	// Principal is whose operations are listed; "" for everybody's.
+	Principal string
 	// Before and BeforeID are of the last one of the page before, zero for the
 	// first page.
 	Before   time.Time
@@ -94,14 +97,14 @@ type Listing struct {
 // first, without headers and body.
 func (o *Operations) List(ctx context.Context, tx *sqlx.Tx, p tenant.Project, l Listing) (list []Operation, err error) {
 	const q = `
-		SELECT id, principal, operation, status, error, created_at, started_at, finished_at
+		SELECT id, principal, operation, status, error, created_at, started_at, finished_at, COALESCE(headers ->> $8, '')
 		FROM   operations
-		WHERE  project_id = $1
+		WHERE  project_id = $1 AND ($7 = '' OR principal = $7)
 		AND    ($2::timestamptz IS NULL OR (created_at, id) < ($2, $3))
 		AND    CASE $4 WHEN 'pending' THEN status = $5 WHEN 'failed' THEN error IS NOT NULL
 		       WHEN 'succeeded' THEN error IS NULL AND status <> $5 ELSE true END
 		ORDER  BY created_at DESC, id DESC LIMIT $6`
-	rows, err := tx.QueryxContext(ctx, q, int64(p), sql.NullTime{Time: l.Before.UTC(), Valid: !l.Before.IsZero()}, l.BeforeID, string(l.State), Unfinished, l.Limit)
+	rows, err := tx.QueryxContext(ctx, q, int64(p), sql.NullTime{Time: l.Before.UTC(), Valid: !l.Before.IsZero()}, l.BeforeID, string(l.State), Unfinished, l.Limit, l.Principal, progressHeader)
 	if err != nil {
 		return nil, fmt.Errorf("list operations: %w", err)
 	}
@@ -110,9 +113,11 @@ func (o *Operations) List(ctx context.Context, tx *sqlx.Tx, p tenant.Project, l 
 		rec := Operation{Project: p}
 		var failure sql.NullString
 		var started sql.NullTime
-		if err := rows.Scan(&rec.ID, &rec.Principal, &rec.Operation, &rec.Status, &failure, &rec.CreatedAt, &started, &rec.FinishedAt); err != nil {
+		var progress string
+		if err := rows.Scan(&rec.ID, &rec.Principal, &rec.Operation, &rec.Status, &failure, &rec.CreatedAt, &started, &rec.FinishedAt, &progress); err != nil {
 			return nil, fmt.Errorf("list operations: %w", err)
 		}
+		rec.Progress = readProgress(progress)
 		if rec.StartedAt = started.Time; failure.Valid {
 			rec.Error = json.RawMessage(failure.String)
 		}
@@ -218,6 +223,8 @@ func scanOperation(r *sqlx.Row) (Operation, bool, error) {
 	if err := json.Unmarshal(header, &rec.Header); err != nil {
 		return Operation{}, false, fmt.Errorf("read a stored answer: headers: %w", err)
 	}
+	rec.Progress = readProgress(rec.Header[progressHeader])
+	delete(rec.Header, progressHeader)
 	if failure.Valid {
 		rec.Error = json.RawMessage(failure.String)
 	}

@@ -98,9 +98,32 @@ func TestAProvisionalAnswerIsFinishedOnceAndCanBeForgotten(t *testing.T) {
 		rec.Status, rec.Body = status, []byte(body)
 		in(t, db, 1, func(ctx context.Context, tx *sqlx.Tx) error { _, err := answers.Finish(ctx, tx, rec); return err })
 	}
+	advance := func(p tenant.Project, done int64) {
+		in(t, db, p, func(ctx context.Context, tx *sqlx.Tx) error {
+			return answers.Advance(ctx, tx, p, rec.ID, outbox.Progress{Done: done, Total: 9, Doing: "importing"})
+		})
+	}
+	advance(1, 3)
+	advance(1, 4)
+	advance(2, 5) // of another project
+	far, _, err := answers.Lookup(t.Context(), rec.ID)
+	must(t, err)
+	var list []outbox.Operation
+	in(t, db, 1, func(ctx context.Context, tx *sqlx.Tx) (err error) {
+		list, err = answers.List(ctx, tx, 1, outbox.Listing{Limit: 5})
+		return err
+	})
+	want := outbox.Progress{Done: 4, Total: 9, Doing: "importing"}
+	if far.Progress == nil || *far.Progress != want || len(far.Header) > 0 || len(list) != 1 || list[0].Progress == nil || *list[0].Progress != want {
+		t.Errorf("it is as far as %+v %v, and listed as %+v", far.Progress, far.Header, list)
+	}
 	finish(201, `{"id":1}`)
 	finish(500, `{}`)
+	advance(1, 8)
 	got, found, err := answers.Lookup(t.Context(), rec.ID)
+	if got.Progress != nil {
+		t.Errorf("what is done is as far as %+v", got.Progress)
+	}
 	must(t, err)
 	if !found || got.Status != 201 || string(got.Body) != `{"id":1}` || got.FinishedAt.IsZero() {
 		t.Errorf("%v %+v", found, got)

@@ -15,6 +15,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/jobs"
+	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/portable"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
@@ -134,7 +135,9 @@ func importing(x transfer.Importer, server *bus.Server) func(ctx context.Context
 		if err := r.Decode(&t); err != nil {
 			return err
 		}
-		settle, err := x.Prepare(ctx, r.Job.ID, t, func(done, total int64) { r.Progress(ctx, int(done), int(total), "importing") })
+		told := telling(ctx, r, server, t.Operation)
+		told(0, 0, "checking")
+		settle, err := x.Prepare(ctx, r.Job.ID, t, func(done, total int64) { told(done, total, "importing") })
 		if err == nil {
 			err = r.Step(ctx, "settle", func(ctx context.Context) error {
 				made, err := settle(ctx)
@@ -160,6 +163,23 @@ func importing(x transfer.Importer, server *bus.Server) func(ctx context.Context
 			return err
 		}
 		return errors.Join(err, x.Discard(ctx, t))
+	}
+}
+
+// tellEvery bounds how often the operation says how far it is.
+const tellEvery = time.Second
+
+// telling says how far an import is: to those who follow its job at once, and in its
+// operation now and then. It may be lost and never fails.
+func telling(ctx context.Context, r *jobs.Run, server *bus.Server, operation uuid.UUID) func(done, total int64, doing string) {
+	var last time.Time
+	return func(done, total int64, doing string) {
+		r.Progress(ctx, int(done), int(total), doing)
+		if now := time.Now(); now.Sub(last) >= tellEvery || done == total {
+			last = now
+			// Of an operation that was just removed nobody asks.
+			_ = server.Advance(pg.Detached(ctx), tenant.Instance, operation, outbox.Progress{Done: done, Total: total, Doing: doing})
+		}
 	}
 }
 

@@ -157,6 +157,12 @@ func TestAProjectComesBackAsItWasExported(t *testing.T) {
 	if status, answer = owner.imported(file, "name", "Apollo 2"); status != 201 || answer["name"] != "Apollo 2" {
 		t.Fatalf("import: %d %v", status, answer)
 	}
+	var mine struct {
+		Items []struct{ Operation, Status string }
+	}
+	if owner.json("GET", "/api/v1/operations?instance=true&limit=1", nil, 200, &mine); len(mine.Items) != 1 || mine.Items[0].Operation != "importProject" || mine.Items[0].Status != "succeeded" {
+		t.Errorf("operations of the instance: %v", mine)
+	}
 	id := int64(answer["id"].(float64))
 	if after := owner.shapeOf(id); !reflect.DeepEqual(before, after) {
 		t.Errorf("it was\n%v\nand is\n%v", before, after)

@@ -38,11 +38,12 @@ var codesOperation = append(slices.Clone(codesClient), exitNotFound)
 
 func (e *env) operationList() *cobra.Command {
 	var status, cursor string
+	var instance bool
 	limit := 20
 	c := &cobra.Command{
 		Use:     "list",
 		Short:   "The writes of the project of the last 24 hours, newest first",
-		Example: "  commandcenter operation list --status pending\n  commandcenter operation list --limit 200 --json | jq -r '.items[].id'",
+		Example: "  commandcenter operation list --status pending\n  commandcenter operation list --instance\n  commandcenter operation list --limit 200 --json | jq -r '.items[].id'",
 		Args:    nargs(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			s, err := e.session()
@@ -57,6 +58,9 @@ func (e *env) operationList() *cobra.Command {
 			if cursor != "" {
 				params.Cursor = &cursor
 			}
+			if instance {
+				params.Instance = &instance
+			}
 			page, err := client.Into[client.OperationPage](s.ListOperations(cmd.Context(), params))
 			if err != nil {
 				return err
@@ -67,6 +71,7 @@ func (e *env) operationList() *cobra.Command {
 	c.Flags().StringVar(&status, "status", "", "only operations that are pending, succeeded or failed")
 	c.Flags().IntVarP(&limit, "limit", "n", limit, "most operations, up to 200")
 	c.Flags().StringVar(&cursor, "after", "", "go on after a page: its next")
+	c.Flags().BoolVar(&instance, "instance", false, "those of yours that are of no project, such as imports")
 	values(c, "status", "pending", "succeeded", "failed")
 	return ends(c, codesClient...)
 }
@@ -85,6 +90,7 @@ func (e *env) printOperations(page client.OperationPage) error {
 			if o.HttpStatus != nil {
 				state += " " + strconv.Itoa(*o.HttpStatus)
 			}
+			state += howFar(o.Progress, " ")
 			if o.FinishedAt != nil {
 				took = o.FinishedAt.Sub(o.AcceptedAt).Round(time.Millisecond).String()
 			}
@@ -177,16 +183,20 @@ func (e *env) awaitOperation(ctx context.Context, s *client.Session, id string, 
 func (e *env) awaiting(ctx context.Context) (told func(client.Operation), stop func()) {
 	state := func(op client.Operation) string {
 		if op.StartedAt != nil {
-			return fmt.Sprintf("%s goes on since %s", op.Operation, clock(*op.StartedAt))
+			return fmt.Sprintf("%s goes on since %s%s", op.Operation, clock(*op.StartedAt), howFar(op.Progress, ": "))
 		}
 		return fmt.Sprintf("%s waits since %s", op.Operation, clock(op.AcceptedAt))
 	}
 	if e.json || !terminal(e.Err) {
 		last := ""
 		return func(op client.Operation) {
-			if now := state(op); now != last {
+			kind := op // a line for what it does, and not for how much of it is done
+			if kind.Progress != nil {
+				kind.Progress = &client.OperationProgress{Doing: kind.Progress.Doing}
+			}
+			if now := state(kind); now != last {
 				last = now
-				e.say("%s.", now)
+				e.say("%s.", state(op))
 			}
 		}, func() {}
 	}
@@ -204,6 +214,17 @@ func (e *env) awaiting(ctx context.Context) (told func(client.Operation), stop f
 		bar.Abort(true)
 		p.Wait()
 	}
+}
+
+// howFar is the progress of an operation behind before; nothing where there is none.
+func howFar(at *client.OperationProgress, before string) string {
+	switch {
+	case at == nil:
+		return ""
+	case at.Total == 0:
+		return before + oneLine(at.Doing)
+	}
+	return fmt.Sprintf("%s%s %d of %d", before, oneLine(at.Doing), at.Done, at.Total)
 }
 
 func (e *env) printOperation(op client.Operation) {
@@ -230,6 +251,9 @@ func (e *env) printOperation(op client.Operation) {
 	}
 	after("started", op.StartedAt)
 	after("finished", op.FinishedAt)
+	if text := howFar(op.Progress, ""); text != "" {
+		e.line("  progress  %s", text)
+	}
 	if op.Answer == nil {
 		return
 	}

@@ -156,7 +156,9 @@ members and invitations are not taken along. Documents are indexed anew meanwhil
 			if err == nil && resp.StatusCode == http.StatusAccepted && !e.json {
 				e.say("Sent; the server checks it and takes it in, also when this command ends: `commandcenter operation wait %s` follows it.", path.Base(resp.Header.Get("Location")))
 			}
-			p, err := client.Finish[client.ImportedProject](cmd.Context(), s, resp, err)
+			told, stop := e.awaiting(cmd.Context())
+			p, err := client.Finish[client.ImportedProject](cmd.Context(), s, resp, err, told)
+			stop()
 			if err != nil {
 				return err
 			}

@@ -2117,7 +2117,8 @@ type Operation struct {
 	Id         string `json:"id"`
 
 	// Operation operationId of the call
-	Operation string `json:"operation"`
+	Operation string             `json:"operation"`
+	Progress  *OperationProgress `json:"progress"`
 
 	// StartedAt When the run began that has done it, or goes on as a job; null while it waits or runs
 	StartedAt *time.Time      `json:"started_at"`
@@ -2137,6 +2138,18 @@ type OperationPage struct {
 	Next *string `json:"next"`
 }
 
+// OperationProgress How far a pending operation is, where its service says so
+type OperationProgress struct {
+	// Doing What it does at the moment, in a word
+	Doing string `json:"doing"`
+
+	// Done Of `total`, in parts of the work
+	Done int64 `json:"done"`
+
+	// Total 0 while it is not known
+	Total int64 `json:"total"`
+}
+
 // OperationSummary defines model for OperationSummary.
 type OperationSummary struct {
 	AcceptedAt time.Time `json:"accepted_at"`
@@ -2151,6 +2164,7 @@ type OperationSummary struct {
 
 	// Operation operationId of the call
 	Operation string                 `json:"operation"`
+	Progress  *OperationProgress     `json:"progress"`
 	StartedAt *time.Time             `json:"started_at"`
 	Status    OperationSummaryStatus `json:"status"`
 }
@@ -3579,6 +3593,9 @@ type CallTool200JSONResponseBody struct {
 
 // ListOperationsParams defines parameters for ListOperations.
 type ListOperationsParams struct {
+	// Instance In place of the project's, those that you gave and that are of no project, such as `importProject`.
+	Instance *bool `form:"instance,omitempty" json:"instance,omitempty"`
+
 	// Status Only operations in this state.
 	Status *ListOperationsParamsStatus `form:"status,omitempty" json:"status,omitempty"`
 
@@ -13866,6 +13883,18 @@ func NewListOperationsRequest(server string, params *ListOperationsParams) (*htt
 		// styled parameters, preserving literal commas as delimiters
 		// per the OpenAPI spec (e.g. "color=blue,black,brown").
 		var rawQueryFragments []string
+
+		if params.Instance != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "instance", *params.Instance, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
 
 		if params.Status != nil {
 

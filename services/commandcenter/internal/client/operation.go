@@ -11,8 +11,9 @@ import (
 )
 
 // Finish reads the answer of a write as a T, however it comes: at once, or as
-// 202 and later under its operation, for which it waits until ctx ends.
-func Finish[T any](ctx context.Context, s *Session, resp *http.Response, err error) (T, error) {
+// 202 and later under its operation, for which it waits until ctx ends. told, if any,
+// hears how the operation is getting on meanwhile.
+func Finish[T any](ctx context.Context, s *Session, resp *http.Response, err error, told ...func(Operation)) (T, error) {
 	var id string
 	if err == nil && resp.StatusCode == http.StatusAccepted {
 		id = path.Base(resp.Header.Get("Location"))
@@ -24,21 +25,28 @@ func Finish[T any](ctx context.Context, s *Session, resp *http.Response, err err
 	if id == "" || id == "." || id == "/" {
 		return v, errors.New("the server took the write (202), but did not say where to ask for its outcome")
 	}
-	return await[T](ctx, s, id)
+	var all func(Operation)
+	if len(told) > 0 {
+		all = told[0]
+	}
+	return await[T](ctx, s, id, all)
 }
 
 // longPoll is for how long the server is asked to wait with one answer.
-const longPoll = 20 // seconds
+const (
+	longPoll = 20 // seconds
+	toldPoll = 2  // where somebody hears how far it is
+)
 
 // Ended returns the operation when it has ended, be it well or not. told, which
 // may be nil, hears each answer before. It asks until ctx ends; the error then
 // says what the operation was doing.
 func (s *Session) Ended(ctx context.Context, id string, told func(Operation)) (Operation, error) {
-	wait := longPoll
+	wait, poll := longPoll, longPoll
 	if told != nil {
-		wait = 0 // so that it hears at once
+		wait, poll = 0, toldPoll // so that it hears at once
 	}
-	for ; ; wait = longPoll {
+	for ; ; wait = poll {
 		op, err := Into[Operation](s.GetOperation(ctx, id, &GetOperationParams{Wait: &wait}))
 		if err != nil {
 			return op, fmt.Errorf("operation %s: %w", id, err)
@@ -56,9 +64,9 @@ func (s *Session) Ended(ctx context.Context, id string, told func(Operation)) (O
 	}
 }
 
-func await[T any](ctx context.Context, s *Session, id string) (T, error) {
+func await[T any](ctx context.Context, s *Session, id string, told func(Operation)) (T, error) {
 	var v T
-	op, err := s.Ended(ctx, id, nil)
+	op, err := s.Ended(ctx, id, told)
 	if err != nil {
 		return v, err
 	}

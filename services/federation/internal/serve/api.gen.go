@@ -280,6 +280,18 @@ type InstanceRegistration struct {
 // Operation defines model for Operation.
 type Operation = any
 
+// OperationProgress How far a pending operation is, where its service says so
+type OperationProgress struct {
+	// Doing What it does at the moment, in a word
+	Doing string `json:"doing"`
+
+	// Done Of `total`, in parts of the work
+	Done int64 `json:"done"`
+
+	// Total 0 while it is not known
+	Total int64 `json:"total"`
+}
+
 // Problem RFC 9457 problem details.
 type Problem = any
 

@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
 	"github.com/commandcenter/commandcenter/services/gateway/internal/serve"
@@ -295,6 +297,10 @@ func TestTheOutcomeOfACommandCanBeAskedFor(t *testing.T) {
 	}
 	if asked.Project != 1 || asked.Principal != "user:3" {
 		t.Errorf("asked as %+v", asked)
+	}
+	state.Progress = &outbox.Progress{Done: 3, Total: 8, Doing: "importing"}
+	if d := w.call("GET", "/api/v1/operations/p1."+id, "", token).json(t); fmt.Sprint(d["progress"]) != "map[doing:importing done:3 total:8]" {
+		t.Errorf("%v", d)
 	}
 	state = &bus.OperationState{ID: id, Operation: "deleteDocument", AcceptedAt: at, FinishedAt: at, Answer: &bus.Answer{Status: 204}}
 	if d := w.call("GET", "/api/v1/operations/p1."+id, "", token).json(t); d["status"] != "succeeded" || d["http_status"] != 204.0 || d["answer"] != nil {

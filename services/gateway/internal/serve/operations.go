@@ -160,6 +160,7 @@ func summaryOf(id string, st *bus.OperationState) summary {
 		o.StartedAt = &started
 	}
 	if st.Pending {
+		o.Progress = st.Progress
 		return o
 	}
 	finished, status := st.FinishedAt.UTC(), http.StatusOK
@@ -177,9 +178,10 @@ func summaryOf(id string, st *bus.OperationState) summary {
 // listOperations tells of the latest commands of a project.
 func (s *Edge) listOperations(c echo.Context, _ *contract.Operation, who tenant.Identity, params []byte) error {
 	var q struct {
-		Status outbox.State `json:"status"`
-		Limit  int          `json:"limit"`
-		Cursor string       `json:"cursor"`
+		Status   outbox.State `json:"status"`
+		Limit    int          `json:"limit"`
+		Cursor   string       `json:"cursor"`
+		Instance bool         `json:"instance"`
 	}
 	if err := json.Unmarshal(closed(open(params)), &q); err != nil {
 		return err
@@ -190,6 +192,9 @@ func (s *Edge) listOperations(c echo.Context, _ *contract.Operation, who tenant.
 		if page.Before, page.BeforeID, ok = readCursor(q.Cursor); !ok {
 			return errs.InvalidField("value_error", "not the `next` of a page", "query", "cursor")
 		}
+	}
+	if q.Instance {
+		who.Project, who.Role = tenant.Instance, tenant.NoRole
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), s.c.RequestTimeout)
 	defer cancel()
@@ -225,14 +230,15 @@ func readCursor(text string) (at time.Time, id uuid.UUID, ok bool) {
 
 // summary is the contract's OperationSummary.
 type summary struct {
-	ID         string     `json:"id"`
-	Operation  string     `json:"operation"`
-	Status     string     `json:"status"`
-	HTTPStatus *int       `json:"http_status"`
-	CreatedBy  string     `json:"created_by"`
-	AcceptedAt time.Time  `json:"accepted_at"`
-	StartedAt  *time.Time `json:"started_at"`
-	FinishedAt *time.Time `json:"finished_at"`
+	ID         string           `json:"id"`
+	Operation  string           `json:"operation"`
+	Status     string           `json:"status"`
+	HTTPStatus *int             `json:"http_status"`
+	CreatedBy  string           `json:"created_by"`
+	AcceptedAt time.Time        `json:"accepted_at"`
+	StartedAt  *time.Time       `json:"started_at"`
+	FinishedAt *time.Time       `json:"finished_at"`
+	Progress   *outbox.Progress `json:"progress"`
 }
 
 // operation is the contract's Operation.

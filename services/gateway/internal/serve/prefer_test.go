@@ -238,6 +238,9 @@ func TestOperationsAreListedPageByPage(t *testing.T) {
 	if want := "p1.knowledge." + id + " pending <nil> user:3,p1.auth." + id + " failed 409 user:1,p1.auth." + id + " succeeded 200 user:1"; strings.Join(got, ",") != want {
 		t.Errorf("%v, want %s", got, want)
 	}
+	if got := w.call("GET", "/api/v1/operations?instance=true", "", token).json(t); who.Project != tenant.Instance || who.Principal != "user:2" || got["items"].([]any)[0].(map[string]any)["id"] != "instance.knowledge."+id {
+		t.Errorf("of the instance: asked as %+v, answered %v", who, got)
+	}
 	found.More, found.Complete = false, false
 	second := w.call("GET", "/api/v1/operations/?cursor="+first["next"].(string), "", token).json(t)
 	if !asked.Before.Equal(at) || asked.BeforeID.String() != id || asked.Limit != 50 || asked.State != "" || second["next"] != nil || second["complete"] != false {
