@@ -39,6 +39,13 @@ func (created) StatusCode() int { return http.StatusCreated }
 
 func (c created) Headers() map[string]string { return map[string]string{"ETag": `"1"`} }
 
+// drawn is an answer that is no JSON.
+type drawn struct{}
+
+func (drawn) Text() (kind, text string) { return "image/svg+xml", "<svg/>" }
+
+func (drawn) Headers() map[string]string { return map[string]string{"ETag": `"2"`} }
+
 func echo(ctx context.Context, r echoRequest) (echoAnswer, error) {
 	id := tenant.From(ctx)
 	return echoAnswer{r.Text, id.Principal, int64(id.Project)}, nil
@@ -65,6 +72,7 @@ func TestARequestIsAnsweredByTheServiceThatServesIt(t *testing.T) {
 	s := serve(env, bus.ServerConfig{Version: "v1.2.3"}, func(s *bus.Server) {
 		bus.Request(s, "echo", echo)
 		bus.Request(s, "create", func(context.Context, struct{}) (created, error) { return created{5}, nil })
+		bus.Request(s, "draw", func(context.Context, struct{}) (drawn, error) { return drawn{}, nil })
 		bus.Request(s, "nothing", func(context.Context, struct{}) (struct{}, error) { return struct{}{}, nil })
 	})
 	edge := env.Bus(bustest.Edge)
@@ -75,6 +83,7 @@ func TestARequestIsAnsweredByTheServiceThatServesIt(t *testing.T) {
 	}{
 		{"echo", `{"text":"hello","unknown":1}`, `{"text":"hello","principal":"user:7","project":42}`, 200, ""},
 		{"create", `{}`, `{"id":5}`, 201, `"1"`},
+		{"draw", `{}`, `<svg/>`, 200, `"2"`},
 		{"nothing", ``, ``, 204, ""},
 	} {
 		a, err := edge.Request(t.Context(), op(c.op), alice, []byte(c.payload))
@@ -89,7 +98,7 @@ func TestARequestIsAnsweredByTheServiceThatServesIt(t *testing.T) {
 	if len(st) < 3 || st[0].Operation != "echo" || st[0].Requests != 1 || st[0].Faults != 0 {
 		t.Errorf("stats %+v", st)
 	}
-	if got := strings.Join(s.Operations(), " "); got != "echo create nothing" {
+	if got := strings.Join(s.Operations(), " "); got != "echo create draw nothing" {
 		t.Errorf("operations %s", got)
 	}
 }

@@ -213,6 +213,8 @@ func (x things) of(a *attacker, op attackedOp) attackCall {
 		c.body = judgedSet("imported")
 	case "startEvaluation":
 		c.body = map[string]any{"judgements_id": 2147480000} // of none: at most a few are under way
+	case "applyEvaluation":
+		c.body = map[string]any{} // of one that has not tuned, whether it is done or not
 	case "registerEventSchema":
 		c.body = map[string]any{"team": "kept", "noun": "thing", "fact": "r" + joined.Replace(x.round), "version": 1, "schema": map[string]any{"type": "object"}}
 	}
