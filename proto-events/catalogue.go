@@ -17,6 +17,7 @@ import (
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 	optionsv1 "github.com/commandcenter/commandcenter/proto-events/options/v1"
 	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
+	researchv1 "github.com/commandcenter/commandcenter/proto-events/research/v1"
 )
 
 // Any stands in [Description.Service] for "any service may say it": the message
@@ -35,6 +36,8 @@ func files() []protoreflect.FileDescriptor {
 		knowledgev1.File_knowledge_v1_knowledge_calls_proto,
 		platformv1.File_platform_v1_platform_events_proto,
 		platformv1.File_platform_v1_platform_calls_proto,
+		researchv1.File_research_v1_research_events_proto,
+		researchv1.File_research_v1_research_calls_proto,
 	}
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
+	researchv1 "github.com/commandcenter/commandcenter/proto-events/research/v1"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/access"
 	"github.com/commandcenter/commandcenter/services/auth/internal/inbox"
@@ -127,6 +128,9 @@ func New(d Deps, c Config) (*app.Module, error) {
 	census := project.Census{Projects: catalogue}
 	if slices.Contains(c.TenantHolders, "knowledge") {
 		census.Knowledge = countDocuments(d.Bus)
+	}
+	if slices.Contains(c.TenantHolders, "research") {
+		census.Research = countResearch(d.Bus)
 	}
 	authenticator := user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Ceiling: ceiling, Now: now}
 	signOn, err := newSignOn(d.Secret, c, users, hasher, now)
@@ -255,6 +259,14 @@ func clock(now func() time.Time) func() time.Time {
 		now = time.Now
 	}
 	return func() time.Time { return now().UTC().Truncate(time.Microsecond) }
+}
+
+func countResearch(b *bus.Bus) func(ctx context.Context, id tenant.Project) (int, error) {
+	return func(ctx context.Context, id tenant.Project) (int, error) {
+		res, err := bus.CallInternal[*researchv1.CountResearchResponse](ctx, b, "research", "countResearch",
+			&researchv1.CountResearchRequest{ProjectId: int32(id)}) //nolint:gosec // G115: MAXVALUE of the sequence
+		return int(res.GetTechnologies()), err
+	}
 }
 
 func countDocuments(b *bus.Bus) func(ctx context.Context, id tenant.Project) (int, error) {

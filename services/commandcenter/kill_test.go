@@ -243,7 +243,7 @@ func TestSplitProcessesSurviveTheLossOfEachOther(t *testing.T) {
 	}
 	token := p.owner().token
 	l := &ledger{promised: map[string]string{}, unknown: map[string]bool{}, refused: map[int]int{}}
-	for round, role := range []string{"knowledge", "auth", "ingestion", "federation", "gateway", "nats", "postgres"} {
+	for round, role := range []string{"knowledge", "auth", "ingestion", "research", "federation", "gateway", "nats", "postgres"} {
 		stop := make(chan struct{})
 		wg := l.writers(p, token, round, 2, stop)
 		waitWrites(t, l, 3)

@@ -93,7 +93,7 @@ func calm(op attackedOp) bool {
 
 // needs are operations whose answer another service has a part in.
 var needs = map[string][]string{
-	"getProjectStats": {"knowledge"}, "exportAudit": {"auth"}, "exportProject": {"auth", "federation", "ingestion", "knowledge"},
+	"getProjectStats": {"knowledge", "research"}, "exportAudit": {"auth"}, "exportProject": {"auth", "federation", "ingestion", "knowledge", "research"},
 }
 
 // joined makes a round a part of a name.
@@ -133,6 +133,9 @@ func (s *stopping) arrange(round string) things {
 	delete(x.path, "startEvaluation")
 	for _, op := range []string{"deleteEvaluation", "applyEvaluation"} {
 		made(op, "evaluation_id", "id", "/api/v1/knowledge/evaluations", map[string]any{"judgements_id": json.Number(set), "modes": []string{"keyword"}})
+	}
+	for _, op := range []string{"updateTechnology", "deleteTechnology"} {
+		made(op, "technology_id", "id", "/api/v1/technologies/", map[string]any{"title": op + " " + round})
 	}
 	made("deleteEventSchema", "schema_id", "id", "/api/v1/events/schemas", map[string]any{"team": "gone", "noun": "thing", "fact": "s" + joined.Replace(round), "version": 1, "schema": map[string]any{"type": "object"}})
 	for _, op := range []string{"admitInstance", "removeInstance"} {
@@ -215,6 +218,12 @@ func (x things) of(a *attacker, op attackedOp) attackCall {
 		c.body = map[string]any{"judgements_id": 2147480000} // of none: at most a few are under way
 	case "applyEvaluation":
 		c.body = map[string]any{} // of one that has not tuned, whether it is done or not
+	case "createTechnology":
+		c.body = map[string]any{"title": "t " + x.round}
+	case "updateTechnology":
+		c.body = map[string]any{"notes": x.round}
+	case "importRadar":
+		c.body = map[string]any{"csv": "name,ring,quadrant\n" + x.round + ",adopt,tools\n"}
 	case "registerEventSchema":
 		c.body = map[string]any{"team": "kept", "noun": "thing", "fact": "r" + joined.Replace(x.round), "version": 1, "schema": map[string]any{"type": "object"}}
 	}
@@ -364,7 +373,7 @@ func (s *stopping) away(x things, op attackedOp) {
 // is to be asked for later: a service that is busy checks who gave it.
 func (s *stopping) goesOn(x things, op attackedOp, without string) (where string) {
 	s.t.Helper()
-	creates := []string{"createProject", "addDocument", "addTextDocument", "registerEventSchema"}
+	creates := []string{"createProject", "addDocument", "addTextDocument", "registerEventSchema", "createTechnology"}
 	want, known := s.healthy[op.id]
 	if !known || toWrite(op) && !slices.Contains(creates, op.id) || op.id == "getOperation" {
 		return ""

@@ -45,8 +45,11 @@ var permissions = map[string][]string{
 		"queryKnowledgeBase", "answerQuestion", "listDocuments", "getDocument", "watchDocument", "getKnowledgeStatistics", "listCollections", "listCategories", "getKnowledgeSettings",
 		"listJudgements", "getJudgements", "listEvaluations", "getEvaluation", "listEvaluationQueries", "getEvaluationRun", "plotEvaluation", "compareEvaluations",
 		"listShares", "searchFederation", "listEvents", "followEvents", "listEventSchemas", "getEventSchema", "listOperations",
+		"listTechnologies", "getTechnology", "listTechnologyMoves", "getRadar", "getRadarSVG", "getRadarPNG", "getRadarCSV",
 	},
-	"member": {"addDocument", "addTextDocument", "deleteDocument", "importJudgements", "startEvaluation"},
+	"member": {
+		"addDocument", "addTextDocument", "deleteDocument", "importJudgements", "startEvaluation", "createTechnology", "updateTechnology", "deleteTechnology", "importRadar",
+	},
 	"admin": {
 		"updateProject", "setMemberRole", "removeMember", "listInvitations", "inviteMember", "revokeInvitation", "setLimit", "resetLimit", "setKnowledgeSettings", "deleteJudgements", "deleteEvaluation", "applyEvaluation",
 		"createServiceAccount", "updateServiceAccount", "deleteServiceAccount", "createServiceAccountKey",

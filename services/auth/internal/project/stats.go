@@ -21,18 +21,28 @@ type Census struct {
 	Projects Service
 	// Knowledge asks the knowledge service; nil when the deployment has none.
 	Knowledge func(ctx context.Context, id tenant.Project) (int, error)
+	// Research asks the research service how many technologies there are; nil when
+	// the deployment has none.
+	Research func(ctx context.Context, id tenant.Project) (technologies int, err error)
 }
 
 // Stats returns the project with its counts. When a service that should know
 // does not answer, that is an error: an invented zero would be read as "empty".
 func (c Census) Stats(ctx context.Context, caller tenant.Identity, id tenant.Project) (Mine, Counts, error) {
 	p, err := c.Projects.Get(ctx, caller, id)
-	if err != nil || c.Knowledge == nil {
+	if err != nil {
 		return p, Counts{}, err
 	}
-	n, err := c.Knowledge(ctx, id)
-	if err != nil {
-		return Mine{}, Counts{}, fmt.Errorf("count knowledge entries: %w", err)
+	var n Counts
+	if c.Knowledge != nil {
+		if n.KnowledgeItems, err = c.Knowledge(ctx, id); err != nil {
+			return Mine{}, Counts{}, fmt.Errorf("count knowledge entries: %w", err)
+		}
 	}
-	return p, Counts{KnowledgeItems: n}, nil
+	if c.Research != nil {
+		if n.Technologies, err = c.Research(ctx, id); err != nil {
+			return Mine{}, Counts{}, fmt.Errorf("count technologies: %w", err)
+		}
+	}
+	return p, n, nil
 }

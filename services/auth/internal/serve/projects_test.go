@@ -13,6 +13,7 @@ import (
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
+	researchv1 "github.com/commandcenter/commandcenter/proto-events/research/v1"
 
 	auth "github.com/commandcenter/commandcenter/services/auth"
 )
@@ -180,14 +181,26 @@ func (w *world) knowledge(documents int32) {
 	w.env.Run(s)
 }
 
+// research answers for the research service, which has that many technologies.
+func (w *world) research(technologies int32) {
+	w.Helper()
+	s := bus.NewServer(w.env.Bus("research"), bus.ServerConfig{})
+	bus.Internal(s, "countResearch", func(context.Context, *researchv1.CountResearchRequest) (*researchv1.CountResearchResponse, error) {
+		return &researchv1.CountResearchResponse{Technologies: technologies}, nil
+	})
+	w.env.Run(s)
+}
+
 func TestStatsCountWhatOtherServicesHold(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	me := w.member("jo@example.org")
 	w.request("getProjectStats", me, in(me)).refused(errs.Unavailable, "")
 	w.knowledge(3)
+	w.request("getProjectStats", me, in(me)).refused(errs.Unavailable, "")
+	w.research(2)
 	a := w.request("getProjectStats", me, in(me)).ok(200)
-	for key, want := range map[string]int64{"knowledge_entry_count": 3, "repository_count": 0, "technology_count": 0, "research_task_count": 0, "id": int64(me.Project)} {
+	for key, want := range map[string]int64{"knowledge_entry_count": 3, "repository_count": 0, "technology_count": 2, "research_task_count": 0, "id": int64(me.Project)} {
 		if a.num(key) != want {
 			t.Errorf("%s = %d, want %d", key, a.num(key), want)
 		}
@@ -231,6 +244,7 @@ func TestDeletionHidesAtOnceAndEndsWhenAllHavePurged(t *testing.T) {
 	w.env.Say(&platformv1.ProjectPurged{ProjectId: int32(me.Project), Version: 1, Service: "knowledge"})
 	w.env.Say(&platformv1.ProjectPurged{ProjectId: int32(second.Project), Version: e.GetVersion(), Service: "federation"})
 	w.env.Say(&platformv1.ProjectPurged{ProjectId: int32(second.Project), Version: e.GetVersion(), Service: "ingestion"})
+	w.env.Say(&platformv1.ProjectPurged{ProjectId: int32(second.Project), Version: e.GetVersion(), Service: "research"})
 	w.env.SayAs("purged", &platformv1.ProjectPurged{ProjectId: int32(second.Project), Version: e.GetVersion(), Service: "knowledge"})
 	if got := bustest.Await(w.env, deleted); got.GetProjectId() != int32(second.Project) || got.GetVersion() != 3 {
 		t.Errorf("event = %v", got)

@@ -570,6 +570,99 @@ func (e OperationSummaryStatus) Valid() bool {
 	}
 }
 
+// Defines values for RadarBlipsMovement.
+const (
+	RadarBlipsMovementAdded RadarBlipsMovement = "added"
+	RadarBlipsMovementIn    RadarBlipsMovement = "in"
+	RadarBlipsMovementNone  RadarBlipsMovement = "none"
+	RadarBlipsMovementOut   RadarBlipsMovement = "out"
+)
+
+// Valid indicates whether the value is a known member of the RadarBlipsMovement enum.
+func (e RadarBlipsMovement) Valid() bool {
+	switch e {
+	case RadarBlipsMovementAdded:
+		return true
+	case RadarBlipsMovementIn:
+		return true
+	case RadarBlipsMovementNone:
+		return true
+	case RadarBlipsMovementOut:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RadarImportedItemsOutcome.
+const (
+	RadarImportedItemsOutcomeAdded     RadarImportedItemsOutcome = "added"
+	RadarImportedItemsOutcomeChanged   RadarImportedItemsOutcome = "changed"
+	RadarImportedItemsOutcomeUnchanged RadarImportedItemsOutcome = "unchanged"
+)
+
+// Valid indicates whether the value is a known member of the RadarImportedItemsOutcome enum.
+func (e RadarImportedItemsOutcome) Valid() bool {
+	switch e {
+	case RadarImportedItemsOutcomeAdded:
+		return true
+	case RadarImportedItemsOutcomeChanged:
+		return true
+	case RadarImportedItemsOutcomeUnchanged:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RadarQuadrant.
+const (
+	RadarQuadrantLanguagesAndFrameworks RadarQuadrant = "languages-and-frameworks"
+	RadarQuadrantPlatforms              RadarQuadrant = "platforms"
+	RadarQuadrantTechniques             RadarQuadrant = "techniques"
+	RadarQuadrantTools                  RadarQuadrant = "tools"
+)
+
+// Valid indicates whether the value is a known member of the RadarQuadrant enum.
+func (e RadarQuadrant) Valid() bool {
+	switch e {
+	case RadarQuadrantLanguagesAndFrameworks:
+		return true
+	case RadarQuadrantPlatforms:
+		return true
+	case RadarQuadrantTechniques:
+		return true
+	case RadarQuadrantTools:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RadarRing.
+const (
+	RadarRingAdopt  RadarRing = "adopt"
+	RadarRingAssess RadarRing = "assess"
+	RadarRingHold   RadarRing = "hold"
+	RadarRingTrial  RadarRing = "trial"
+)
+
+// Valid indicates whether the value is a known member of the RadarRing enum.
+func (e RadarRing) Valid() bool {
+	switch e {
+	case RadarRingAdopt:
+		return true
+	case RadarRingAssess:
+		return true
+	case RadarRingHold:
+		return true
+	case RadarRingTrial:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ServiceAccountCreateRole.
 const (
 	ServiceAccountCreateRoleAdmin  ServiceAccountCreateRole = "admin"
@@ -606,6 +699,627 @@ func (e ServiceAccountUpdateRole) Valid() bool {
 	case ServiceAccountUpdateRoleMember:
 		return true
 	case ServiceAccountUpdateRoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyCreateCostTier.
+const (
+	TechnologyCreateCostTierAffordable TechnologyCreateCostTier = "affordable"
+	TechnologyCreateCostTierEmpty      TechnologyCreateCostTier = ""
+	TechnologyCreateCostTierEnterprise TechnologyCreateCostTier = "enterprise"
+	TechnologyCreateCostTierExpensive  TechnologyCreateCostTier = "expensive"
+	TechnologyCreateCostTierFree       TechnologyCreateCostTier = "free"
+	TechnologyCreateCostTierFreemium   TechnologyCreateCostTier = "freemium"
+	TechnologyCreateCostTierModerate   TechnologyCreateCostTier = "moderate"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyCreateCostTier enum.
+func (e TechnologyCreateCostTier) Valid() bool {
+	switch e {
+	case TechnologyCreateCostTierAffordable:
+		return true
+	case TechnologyCreateCostTierEmpty:
+		return true
+	case TechnologyCreateCostTierEnterprise:
+		return true
+	case TechnologyCreateCostTierExpensive:
+		return true
+	case TechnologyCreateCostTierFree:
+		return true
+	case TechnologyCreateCostTierFreemium:
+		return true
+	case TechnologyCreateCostTierModerate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyCreateDomain.
+const (
+	TechnologyCreateDomainAiMl           TechnologyCreateDomain = "ai-ml"
+	TechnologyCreateDomainAudioDsp       TechnologyCreateDomain = "audio-dsp"
+	TechnologyCreateDomainInfrastructure TechnologyCreateDomain = "infrastructure"
+	TechnologyCreateDomainMusicTheory    TechnologyCreateDomain = "music-theory"
+	TechnologyCreateDomainOther          TechnologyCreateDomain = "other"
+	TechnologyCreateDomainPerformance    TechnologyCreateDomain = "performance"
+	TechnologyCreateDomainUiUx           TechnologyCreateDomain = "ui-ux"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyCreateDomain enum.
+func (e TechnologyCreateDomain) Valid() bool {
+	switch e {
+	case TechnologyCreateDomainAiMl:
+		return true
+	case TechnologyCreateDomainAudioDsp:
+		return true
+	case TechnologyCreateDomainInfrastructure:
+		return true
+	case TechnologyCreateDomainMusicTheory:
+		return true
+	case TechnologyCreateDomainOther:
+		return true
+	case TechnologyCreateDomainPerformance:
+		return true
+	case TechnologyCreateDomainUiUx:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyCreateIntegrationDifficulty.
+const (
+	TechnologyCreateIntegrationDifficultyComplex     TechnologyCreateIntegrationDifficulty = "complex"
+	TechnologyCreateIntegrationDifficultyEasy        TechnologyCreateIntegrationDifficulty = "easy"
+	TechnologyCreateIntegrationDifficultyEmpty       TechnologyCreateIntegrationDifficulty = ""
+	TechnologyCreateIntegrationDifficultyModerate    TechnologyCreateIntegrationDifficulty = "moderate"
+	TechnologyCreateIntegrationDifficultyTrivial     TechnologyCreateIntegrationDifficulty = "trivial"
+	TechnologyCreateIntegrationDifficultyVeryComplex TechnologyCreateIntegrationDifficulty = "very_complex"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyCreateIntegrationDifficulty enum.
+func (e TechnologyCreateIntegrationDifficulty) Valid() bool {
+	switch e {
+	case TechnologyCreateIntegrationDifficultyComplex:
+		return true
+	case TechnologyCreateIntegrationDifficultyEasy:
+		return true
+	case TechnologyCreateIntegrationDifficultyEmpty:
+		return true
+	case TechnologyCreateIntegrationDifficultyModerate:
+		return true
+	case TechnologyCreateIntegrationDifficultyTrivial:
+		return true
+	case TechnologyCreateIntegrationDifficultyVeryComplex:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyCreateMaturityLevel.
+const (
+	TechnologyCreateMaturityLevelAlpha  TechnologyCreateMaturityLevel = "alpha"
+	TechnologyCreateMaturityLevelBeta   TechnologyCreateMaturityLevel = "beta"
+	TechnologyCreateMaturityLevelEmpty  TechnologyCreateMaturityLevel = ""
+	TechnologyCreateMaturityLevelLegacy TechnologyCreateMaturityLevel = "legacy"
+	TechnologyCreateMaturityLevelMature TechnologyCreateMaturityLevel = "mature"
+	TechnologyCreateMaturityLevelStable TechnologyCreateMaturityLevel = "stable"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyCreateMaturityLevel enum.
+func (e TechnologyCreateMaturityLevel) Valid() bool {
+	switch e {
+	case TechnologyCreateMaturityLevelAlpha:
+		return true
+	case TechnologyCreateMaturityLevelBeta:
+		return true
+	case TechnologyCreateMaturityLevelEmpty:
+		return true
+	case TechnologyCreateMaturityLevelLegacy:
+		return true
+	case TechnologyCreateMaturityLevelMature:
+		return true
+	case TechnologyCreateMaturityLevelStable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyCreateQuadrant.
+const (
+	TechnologyCreateQuadrantEmpty                  TechnologyCreateQuadrant = ""
+	TechnologyCreateQuadrantLanguagesAndFrameworks TechnologyCreateQuadrant = "languages-and-frameworks"
+	TechnologyCreateQuadrantPlatforms              TechnologyCreateQuadrant = "platforms"
+	TechnologyCreateQuadrantTechniques             TechnologyCreateQuadrant = "techniques"
+	TechnologyCreateQuadrantTools                  TechnologyCreateQuadrant = "tools"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyCreateQuadrant enum.
+func (e TechnologyCreateQuadrant) Valid() bool {
+	switch e {
+	case TechnologyCreateQuadrantEmpty:
+		return true
+	case TechnologyCreateQuadrantLanguagesAndFrameworks:
+		return true
+	case TechnologyCreateQuadrantPlatforms:
+		return true
+	case TechnologyCreateQuadrantTechniques:
+		return true
+	case TechnologyCreateQuadrantTools:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyCreateRing.
+const (
+	TechnologyCreateRingAdopt  TechnologyCreateRing = "adopt"
+	TechnologyCreateRingAssess TechnologyCreateRing = "assess"
+	TechnologyCreateRingEmpty  TechnologyCreateRing = ""
+	TechnologyCreateRingHold   TechnologyCreateRing = "hold"
+	TechnologyCreateRingTrial  TechnologyCreateRing = "trial"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyCreateRing enum.
+func (e TechnologyCreateRing) Valid() bool {
+	switch e {
+	case TechnologyCreateRingAdopt:
+		return true
+	case TechnologyCreateRingAssess:
+		return true
+	case TechnologyCreateRingEmpty:
+		return true
+	case TechnologyCreateRingHold:
+		return true
+	case TechnologyCreateRingTrial:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyCreateStatus.
+const (
+	TechnologyCreateStatusArchived       TechnologyCreateStatus = "archived"
+	TechnologyCreateStatusDiscovery      TechnologyCreateStatus = "discovery"
+	TechnologyCreateStatusEvaluation     TechnologyCreateStatus = "evaluation"
+	TechnologyCreateStatusImplementation TechnologyCreateStatus = "implementation"
+	TechnologyCreateStatusIntegrated     TechnologyCreateStatus = "integrated"
+	TechnologyCreateStatusResearch       TechnologyCreateStatus = "research"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyCreateStatus enum.
+func (e TechnologyCreateStatus) Valid() bool {
+	switch e {
+	case TechnologyCreateStatusArchived:
+		return true
+	case TechnologyCreateStatusDiscovery:
+		return true
+	case TechnologyCreateStatusEvaluation:
+		return true
+	case TechnologyCreateStatusImplementation:
+		return true
+	case TechnologyCreateStatusIntegrated:
+		return true
+	case TechnologyCreateStatusResearch:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyDomain.
+const (
+	TechnologyDomainAiMl           TechnologyDomain = "ai-ml"
+	TechnologyDomainAudioDsp       TechnologyDomain = "audio-dsp"
+	TechnologyDomainInfrastructure TechnologyDomain = "infrastructure"
+	TechnologyDomainMusicTheory    TechnologyDomain = "music-theory"
+	TechnologyDomainOther          TechnologyDomain = "other"
+	TechnologyDomainPerformance    TechnologyDomain = "performance"
+	TechnologyDomainUiUx           TechnologyDomain = "ui-ux"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyDomain enum.
+func (e TechnologyDomain) Valid() bool {
+	switch e {
+	case TechnologyDomainAiMl:
+		return true
+	case TechnologyDomainAudioDsp:
+		return true
+	case TechnologyDomainInfrastructure:
+		return true
+	case TechnologyDomainMusicTheory:
+		return true
+	case TechnologyDomainOther:
+		return true
+	case TechnologyDomainPerformance:
+		return true
+	case TechnologyDomainUiUx:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyResponseCostTier.
+const (
+	TechnologyResponseCostTierAffordable TechnologyResponseCostTier = "affordable"
+	TechnologyResponseCostTierEnterprise TechnologyResponseCostTier = "enterprise"
+	TechnologyResponseCostTierExpensive  TechnologyResponseCostTier = "expensive"
+	TechnologyResponseCostTierFree       TechnologyResponseCostTier = "free"
+	TechnologyResponseCostTierFreemium   TechnologyResponseCostTier = "freemium"
+	TechnologyResponseCostTierModerate   TechnologyResponseCostTier = "moderate"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyResponseCostTier enum.
+func (e TechnologyResponseCostTier) Valid() bool {
+	switch e {
+	case TechnologyResponseCostTierAffordable:
+		return true
+	case TechnologyResponseCostTierEnterprise:
+		return true
+	case TechnologyResponseCostTierExpensive:
+		return true
+	case TechnologyResponseCostTierFree:
+		return true
+	case TechnologyResponseCostTierFreemium:
+		return true
+	case TechnologyResponseCostTierModerate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyResponseIntegrationDifficulty.
+const (
+	TechnologyResponseIntegrationDifficultyComplex     TechnologyResponseIntegrationDifficulty = "complex"
+	TechnologyResponseIntegrationDifficultyEasy        TechnologyResponseIntegrationDifficulty = "easy"
+	TechnologyResponseIntegrationDifficultyModerate    TechnologyResponseIntegrationDifficulty = "moderate"
+	TechnologyResponseIntegrationDifficultyTrivial     TechnologyResponseIntegrationDifficulty = "trivial"
+	TechnologyResponseIntegrationDifficultyVeryComplex TechnologyResponseIntegrationDifficulty = "very_complex"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyResponseIntegrationDifficulty enum.
+func (e TechnologyResponseIntegrationDifficulty) Valid() bool {
+	switch e {
+	case TechnologyResponseIntegrationDifficultyComplex:
+		return true
+	case TechnologyResponseIntegrationDifficultyEasy:
+		return true
+	case TechnologyResponseIntegrationDifficultyModerate:
+		return true
+	case TechnologyResponseIntegrationDifficultyTrivial:
+		return true
+	case TechnologyResponseIntegrationDifficultyVeryComplex:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyResponseMaturityLevel.
+const (
+	TechnologyResponseMaturityLevelAlpha  TechnologyResponseMaturityLevel = "alpha"
+	TechnologyResponseMaturityLevelBeta   TechnologyResponseMaturityLevel = "beta"
+	TechnologyResponseMaturityLevelLegacy TechnologyResponseMaturityLevel = "legacy"
+	TechnologyResponseMaturityLevelMature TechnologyResponseMaturityLevel = "mature"
+	TechnologyResponseMaturityLevelStable TechnologyResponseMaturityLevel = "stable"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyResponseMaturityLevel enum.
+func (e TechnologyResponseMaturityLevel) Valid() bool {
+	switch e {
+	case TechnologyResponseMaturityLevelAlpha:
+		return true
+	case TechnologyResponseMaturityLevelBeta:
+		return true
+	case TechnologyResponseMaturityLevelLegacy:
+		return true
+	case TechnologyResponseMaturityLevelMature:
+		return true
+	case TechnologyResponseMaturityLevelStable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyResponseQuadrant.
+const (
+	TechnologyResponseQuadrantLanguagesAndFrameworks TechnologyResponseQuadrant = "languages-and-frameworks"
+	TechnologyResponseQuadrantPlatforms              TechnologyResponseQuadrant = "platforms"
+	TechnologyResponseQuadrantTechniques             TechnologyResponseQuadrant = "techniques"
+	TechnologyResponseQuadrantTools                  TechnologyResponseQuadrant = "tools"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyResponseQuadrant enum.
+func (e TechnologyResponseQuadrant) Valid() bool {
+	switch e {
+	case TechnologyResponseQuadrantLanguagesAndFrameworks:
+		return true
+	case TechnologyResponseQuadrantPlatforms:
+		return true
+	case TechnologyResponseQuadrantTechniques:
+		return true
+	case TechnologyResponseQuadrantTools:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyResponseRing.
+const (
+	TechnologyResponseRingAdopt  TechnologyResponseRing = "adopt"
+	TechnologyResponseRingAssess TechnologyResponseRing = "assess"
+	TechnologyResponseRingHold   TechnologyResponseRing = "hold"
+	TechnologyResponseRingTrial  TechnologyResponseRing = "trial"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyResponseRing enum.
+func (e TechnologyResponseRing) Valid() bool {
+	switch e {
+	case TechnologyResponseRingAdopt:
+		return true
+	case TechnologyResponseRingAssess:
+		return true
+	case TechnologyResponseRingHold:
+		return true
+	case TechnologyResponseRingTrial:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyStatus.
+const (
+	TechnologyStatusArchived       TechnologyStatus = "archived"
+	TechnologyStatusDiscovery      TechnologyStatus = "discovery"
+	TechnologyStatusEvaluation     TechnologyStatus = "evaluation"
+	TechnologyStatusImplementation TechnologyStatus = "implementation"
+	TechnologyStatusIntegrated     TechnologyStatus = "integrated"
+	TechnologyStatusResearch       TechnologyStatus = "research"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyStatus enum.
+func (e TechnologyStatus) Valid() bool {
+	switch e {
+	case TechnologyStatusArchived:
+		return true
+	case TechnologyStatusDiscovery:
+		return true
+	case TechnologyStatusEvaluation:
+		return true
+	case TechnologyStatusImplementation:
+		return true
+	case TechnologyStatusIntegrated:
+		return true
+	case TechnologyStatusResearch:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyUpdateCostTier.
+const (
+	TechnologyUpdateCostTierAffordable TechnologyUpdateCostTier = "affordable"
+	TechnologyUpdateCostTierEmpty      TechnologyUpdateCostTier = ""
+	TechnologyUpdateCostTierEnterprise TechnologyUpdateCostTier = "enterprise"
+	TechnologyUpdateCostTierExpensive  TechnologyUpdateCostTier = "expensive"
+	TechnologyUpdateCostTierFree       TechnologyUpdateCostTier = "free"
+	TechnologyUpdateCostTierFreemium   TechnologyUpdateCostTier = "freemium"
+	TechnologyUpdateCostTierModerate   TechnologyUpdateCostTier = "moderate"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyUpdateCostTier enum.
+func (e TechnologyUpdateCostTier) Valid() bool {
+	switch e {
+	case TechnologyUpdateCostTierAffordable:
+		return true
+	case TechnologyUpdateCostTierEmpty:
+		return true
+	case TechnologyUpdateCostTierEnterprise:
+		return true
+	case TechnologyUpdateCostTierExpensive:
+		return true
+	case TechnologyUpdateCostTierFree:
+		return true
+	case TechnologyUpdateCostTierFreemium:
+		return true
+	case TechnologyUpdateCostTierModerate:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyUpdateDomain.
+const (
+	TechnologyUpdateDomainAiMl           TechnologyUpdateDomain = "ai-ml"
+	TechnologyUpdateDomainAudioDsp       TechnologyUpdateDomain = "audio-dsp"
+	TechnologyUpdateDomainEmpty          TechnologyUpdateDomain = ""
+	TechnologyUpdateDomainInfrastructure TechnologyUpdateDomain = "infrastructure"
+	TechnologyUpdateDomainMusicTheory    TechnologyUpdateDomain = "music-theory"
+	TechnologyUpdateDomainOther          TechnologyUpdateDomain = "other"
+	TechnologyUpdateDomainPerformance    TechnologyUpdateDomain = "performance"
+	TechnologyUpdateDomainUiUx           TechnologyUpdateDomain = "ui-ux"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyUpdateDomain enum.
+func (e TechnologyUpdateDomain) Valid() bool {
+	switch e {
+	case TechnologyUpdateDomainAiMl:
+		return true
+	case TechnologyUpdateDomainAudioDsp:
+		return true
+	case TechnologyUpdateDomainEmpty:
+		return true
+	case TechnologyUpdateDomainInfrastructure:
+		return true
+	case TechnologyUpdateDomainMusicTheory:
+		return true
+	case TechnologyUpdateDomainOther:
+		return true
+	case TechnologyUpdateDomainPerformance:
+		return true
+	case TechnologyUpdateDomainUiUx:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyUpdateIntegrationDifficulty.
+const (
+	TechnologyUpdateIntegrationDifficultyComplex     TechnologyUpdateIntegrationDifficulty = "complex"
+	TechnologyUpdateIntegrationDifficultyEasy        TechnologyUpdateIntegrationDifficulty = "easy"
+	TechnologyUpdateIntegrationDifficultyEmpty       TechnologyUpdateIntegrationDifficulty = ""
+	TechnologyUpdateIntegrationDifficultyModerate    TechnologyUpdateIntegrationDifficulty = "moderate"
+	TechnologyUpdateIntegrationDifficultyTrivial     TechnologyUpdateIntegrationDifficulty = "trivial"
+	TechnologyUpdateIntegrationDifficultyVeryComplex TechnologyUpdateIntegrationDifficulty = "very_complex"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyUpdateIntegrationDifficulty enum.
+func (e TechnologyUpdateIntegrationDifficulty) Valid() bool {
+	switch e {
+	case TechnologyUpdateIntegrationDifficultyComplex:
+		return true
+	case TechnologyUpdateIntegrationDifficultyEasy:
+		return true
+	case TechnologyUpdateIntegrationDifficultyEmpty:
+		return true
+	case TechnologyUpdateIntegrationDifficultyModerate:
+		return true
+	case TechnologyUpdateIntegrationDifficultyTrivial:
+		return true
+	case TechnologyUpdateIntegrationDifficultyVeryComplex:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyUpdateMaturityLevel.
+const (
+	TechnologyUpdateMaturityLevelAlpha  TechnologyUpdateMaturityLevel = "alpha"
+	TechnologyUpdateMaturityLevelBeta   TechnologyUpdateMaturityLevel = "beta"
+	TechnologyUpdateMaturityLevelEmpty  TechnologyUpdateMaturityLevel = ""
+	TechnologyUpdateMaturityLevelLegacy TechnologyUpdateMaturityLevel = "legacy"
+	TechnologyUpdateMaturityLevelMature TechnologyUpdateMaturityLevel = "mature"
+	TechnologyUpdateMaturityLevelStable TechnologyUpdateMaturityLevel = "stable"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyUpdateMaturityLevel enum.
+func (e TechnologyUpdateMaturityLevel) Valid() bool {
+	switch e {
+	case TechnologyUpdateMaturityLevelAlpha:
+		return true
+	case TechnologyUpdateMaturityLevelBeta:
+		return true
+	case TechnologyUpdateMaturityLevelEmpty:
+		return true
+	case TechnologyUpdateMaturityLevelLegacy:
+		return true
+	case TechnologyUpdateMaturityLevelMature:
+		return true
+	case TechnologyUpdateMaturityLevelStable:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyUpdateQuadrant.
+const (
+	TechnologyUpdateQuadrantEmpty                  TechnologyUpdateQuadrant = ""
+	TechnologyUpdateQuadrantLanguagesAndFrameworks TechnologyUpdateQuadrant = "languages-and-frameworks"
+	TechnologyUpdateQuadrantPlatforms              TechnologyUpdateQuadrant = "platforms"
+	TechnologyUpdateQuadrantTechniques             TechnologyUpdateQuadrant = "techniques"
+	TechnologyUpdateQuadrantTools                  TechnologyUpdateQuadrant = "tools"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyUpdateQuadrant enum.
+func (e TechnologyUpdateQuadrant) Valid() bool {
+	switch e {
+	case TechnologyUpdateQuadrantEmpty:
+		return true
+	case TechnologyUpdateQuadrantLanguagesAndFrameworks:
+		return true
+	case TechnologyUpdateQuadrantPlatforms:
+		return true
+	case TechnologyUpdateQuadrantTechniques:
+		return true
+	case TechnologyUpdateQuadrantTools:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyUpdateRing.
+const (
+	TechnologyUpdateRingAdopt  TechnologyUpdateRing = "adopt"
+	TechnologyUpdateRingAssess TechnologyUpdateRing = "assess"
+	TechnologyUpdateRingEmpty  TechnologyUpdateRing = ""
+	TechnologyUpdateRingHold   TechnologyUpdateRing = "hold"
+	TechnologyUpdateRingTrial  TechnologyUpdateRing = "trial"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyUpdateRing enum.
+func (e TechnologyUpdateRing) Valid() bool {
+	switch e {
+	case TechnologyUpdateRingAdopt:
+		return true
+	case TechnologyUpdateRingAssess:
+		return true
+	case TechnologyUpdateRingEmpty:
+		return true
+	case TechnologyUpdateRingHold:
+		return true
+	case TechnologyUpdateRingTrial:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TechnologyUpdateStatus.
+const (
+	TechnologyUpdateStatusArchived       TechnologyUpdateStatus = "archived"
+	TechnologyUpdateStatusDiscovery      TechnologyUpdateStatus = "discovery"
+	TechnologyUpdateStatusEmpty          TechnologyUpdateStatus = ""
+	TechnologyUpdateStatusEvaluation     TechnologyUpdateStatus = "evaluation"
+	TechnologyUpdateStatusImplementation TechnologyUpdateStatus = "implementation"
+	TechnologyUpdateStatusIntegrated     TechnologyUpdateStatus = "integrated"
+	TechnologyUpdateStatusResearch       TechnologyUpdateStatus = "research"
+)
+
+// Valid indicates whether the value is a known member of the TechnologyUpdateStatus enum.
+func (e TechnologyUpdateStatus) Valid() bool {
+	switch e {
+	case TechnologyUpdateStatusArchived:
+		return true
+	case TechnologyUpdateStatusDiscovery:
+		return true
+	case TechnologyUpdateStatusEmpty:
+		return true
+	case TechnologyUpdateStatusEvaluation:
+		return true
+	case TechnologyUpdateStatusImplementation:
+		return true
+	case TechnologyUpdateStatusIntegrated:
+		return true
+	case TechnologyUpdateStatusResearch:
 		return true
 	default:
 		return false
@@ -2349,6 +3063,71 @@ type PurgedPart struct {
 	Why string `json:"why"`
 }
 
+// Radar defines model for Radar.
+type Radar struct {
+	At    time.Time `json:"at"`
+	Blips []struct {
+		// Movement Since the day; in is to the centre
+		Movement RadarBlipsMovement `json:"movement"`
+
+		// Number In the pictures
+		Number       int              `json:"number"`
+		Quadrant     RadarQuadrant    `json:"quadrant"`
+		Ring         RadarRing        `json:"ring"`
+		Status       TechnologyStatus `json:"status"`
+		TechnologyId int64            `json:"technology_id"`
+		Title        string           `json:"title"`
+
+		// X From the centre, to the right
+		X float64 `json:"x"`
+
+		// Y From the centre, down
+		Y float64 `json:"y"`
+	} `json:"blips"`
+
+	// Quadrants Clockwise, from the upper left one
+	Quadrants []RadarQuadrant `json:"quadrants"`
+	Rings     []struct {
+		Name RadarRing `json:"name"`
+
+		// Radius Where it ends; the outermost at 1
+		Radius float64 `json:"radius"`
+	} `json:"rings"`
+	Since time.Time `json:"since"`
+}
+
+// RadarBlipsMovement Since the day; in is to the centre
+type RadarBlipsMovement string
+
+// RadarImport defines model for RadarImport.
+type RadarImport struct {
+	// Csv Columns name, ring, quadrant and, if there, description; at most 1,000 lines
+	Csv string `json:"csv"`
+
+	// DryRun Only say what would become of each line
+	DryRun *bool `json:"dry_run,omitempty"`
+}
+
+// RadarImported defines model for RadarImported.
+type RadarImported struct {
+	Added   int `json:"added"`
+	Changed int `json:"changed"`
+	Items   []struct {
+		Outcome RadarImportedItemsOutcome `json:"outcome"`
+		Title   string                    `json:"title"`
+	} `json:"items"`
+	Unchanged int `json:"unchanged"`
+}
+
+// RadarImportedItemsOutcome defines model for RadarImported.Items.Outcome.
+type RadarImportedItemsOutcome string
+
+// RadarQuadrant defines model for RadarQuadrant.
+type RadarQuadrant string
+
+// RadarRing defines model for RadarRing.
+type RadarRing string
+
 // RateLimitProblem defines model for RateLimitProblem.
 type RateLimitProblem struct {
 	Detail    string `json:"detail"`
@@ -2474,6 +3253,245 @@ type SigningKeysRotated struct {
 	// Verify Those that verify, newest first
 	Verify []string `json:"verify"`
 }
+
+// TechnologyCreate defines model for TechnologyCreate.
+type TechnologyCreate struct {
+	// Alternatives Ids of technologies, separated by commas
+	Alternatives   *string                   `json:"alternatives,omitempty"`
+	CostMonthlyUsd *float64                  `json:"cost_monthly_usd,omitempty"`
+	CostTier       *TechnologyCreateCostTier `json:"cost_tier,omitempty"`
+
+	// Dependencies Other technologies by their id, with how this one depends on them
+	Dependencies                *map[string]string                     `json:"dependencies,omitempty"`
+	Description                 *string                                `json:"description,omitempty"`
+	DocumentationUrl            *string                                `json:"documentation_url,omitempty"`
+	Domain                      *TechnologyCreateDomain                `json:"domain,omitempty"`
+	GithubLastCommit            *time.Time                             `json:"github_last_commit,omitempty"`
+	GithubStars                 *int64                                 `json:"github_stars,omitempty"`
+	HnScoreAvg                  *int                                   `json:"hn_score_avg,omitempty"`
+	IntegrationDifficulty       *TechnologyCreateIntegrationDifficulty `json:"integration_difficulty,omitempty"`
+	IntegrationTimeEstimateDays *int                                   `json:"integration_time_estimate_days,omitempty"`
+	LastHnMention               *time.Time                             `json:"last_hn_mention,omitempty"`
+
+	// LatencyMs The 99th percentile
+	LatencyMs     *float64                       `json:"latency_ms,omitempty"`
+	MaturityLevel *TechnologyCreateMaturityLevel `json:"maturity_level,omitempty"`
+	Notes         *string                        `json:"notes,omitempty"`
+
+	// Priority 5 is the highest
+	Priority *int `json:"priority,omitempty"`
+
+	// Quadrant Where it stands on the radar; null follows the domain
+	Quadrant       *TechnologyCreateQuadrant `json:"quadrant,omitempty"`
+	RelevanceScore *int                      `json:"relevance_score,omitempty"`
+	RepositoryUrl  *string                   `json:"repository_url,omitempty"`
+
+	// Ring Where it stands on the radar; null follows the status
+	Ring           *TechnologyCreateRing   `json:"ring,omitempty"`
+	StabilityScore *int                    `json:"stability_score,omitempty"`
+	Status         *TechnologyCreateStatus `json:"status,omitempty"`
+
+	// Tags Separated by commas
+	Tags          *string `json:"tags,omitempty"`
+	ThroughputQps *int64  `json:"throughput_qps,omitempty"`
+	Title         string  `json:"title"`
+	UseCases      *string `json:"use_cases,omitempty"`
+	Vendor        *string `json:"vendor,omitempty"`
+	WebsiteUrl    *string `json:"website_url,omitempty"`
+}
+
+// TechnologyCreateCostTier defines model for TechnologyCreate.CostTier.
+type TechnologyCreateCostTier string
+
+// TechnologyCreateDomain defines model for TechnologyCreate.Domain.
+type TechnologyCreateDomain string
+
+// TechnologyCreateIntegrationDifficulty defines model for TechnologyCreate.IntegrationDifficulty.
+type TechnologyCreateIntegrationDifficulty string
+
+// TechnologyCreateMaturityLevel defines model for TechnologyCreate.MaturityLevel.
+type TechnologyCreateMaturityLevel string
+
+// TechnologyCreateQuadrant Where it stands on the radar; null follows the domain
+type TechnologyCreateQuadrant string
+
+// TechnologyCreateRing Where it stands on the radar; null follows the status
+type TechnologyCreateRing string
+
+// TechnologyCreateStatus defines model for TechnologyCreate.Status.
+type TechnologyCreateStatus string
+
+// TechnologyDomain defines model for TechnologyDomain.
+type TechnologyDomain string
+
+// TechnologyListResponse defines model for TechnologyListResponse.
+type TechnologyListResponse struct {
+	Items []TechnologyResponse `json:"items"`
+
+	// Page From 1
+	Page     int `json:"page"`
+	PageSize int `json:"page_size"`
+	Total    int `json:"total"`
+}
+
+// TechnologyMoves defines model for TechnologyMoves.
+type TechnologyMoves struct {
+	Items []struct {
+		FromRing *string `json:"from_ring"`
+
+		// FromStatus Null where it was added
+		FromStatus *string   `json:"from_status"`
+		MovedAt    time.Time `json:"moved_at"`
+
+		// MovedBy A principal
+		MovedBy      string `json:"moved_by"`
+		TechnologyId int64  `json:"technology_id"`
+		ToRing       string `json:"to_ring"`
+		ToStatus     string `json:"to_status"`
+		Version      int64  `json:"version"`
+	} `json:"items"`
+}
+
+// TechnologyResponse defines model for TechnologyResponse.
+type TechnologyResponse struct {
+	// Alternatives Ids of technologies, separated by commas
+	Alternatives   *string                     `json:"alternatives"`
+	CostMonthlyUsd *float64                    `json:"cost_monthly_usd"`
+	CostTier       *TechnologyResponseCostTier `json:"cost_tier"`
+	CreatedAt      time.Time                   `json:"created_at"`
+
+	// Dependencies Other technologies by their id, with how this one depends on them
+	Dependencies     *map[string]string `json:"dependencies"`
+	Description      *string            `json:"description"`
+	DocumentationUrl *string            `json:"documentation_url"`
+	Domain           TechnologyDomain   `json:"domain"`
+	GithubLastCommit *time.Time         `json:"github_last_commit"`
+	GithubStars      *int64             `json:"github_stars"`
+	HnScoreAvg       *int               `json:"hn_score_avg"`
+
+	// Id An import keeps it
+	Id                          int64                                    `json:"id"`
+	IntegrationDifficulty       *TechnologyResponseIntegrationDifficulty `json:"integration_difficulty"`
+	IntegrationTimeEstimateDays *int                                     `json:"integration_time_estimate_days"`
+	LastHnMention               *time.Time                               `json:"last_hn_mention"`
+
+	// LatencyMs The 99th percentile
+	LatencyMs     *float64                         `json:"latency_ms"`
+	MaturityLevel *TechnologyResponseMaturityLevel `json:"maturity_level"`
+	Notes         *string                          `json:"notes"`
+
+	// Priority 5 is the highest
+	Priority int `json:"priority"`
+
+	// Quadrant Where it stands on the radar; null follows the domain
+	Quadrant       *TechnologyResponseQuadrant `json:"quadrant"`
+	RadarQuadrant  RadarQuadrant               `json:"radar_quadrant"`
+	RadarRing      RadarRing                   `json:"radar_ring"`
+	RelevanceScore int                         `json:"relevance_score"`
+	RepositoryUrl  *string                     `json:"repository_url"`
+
+	// Ring Where it stands on the radar; null follows the status
+	Ring           *TechnologyResponseRing `json:"ring"`
+	StabilityScore *int                    `json:"stability_score"`
+	Status         TechnologyStatus        `json:"status"`
+
+	// Tags Separated by commas
+	Tags          *string   `json:"tags"`
+	ThroughputQps *int64    `json:"throughput_qps"`
+	Title         string    `json:"title"`
+	UpdatedAt     time.Time `json:"updated_at"`
+	UseCases      *string   `json:"use_cases"`
+	Vendor        *string   `json:"vendor"`
+
+	// Version Raised with every change
+	Version    int64   `json:"version"`
+	WebsiteUrl *string `json:"website_url"`
+}
+
+// TechnologyResponseCostTier defines model for TechnologyResponse.CostTier.
+type TechnologyResponseCostTier string
+
+// TechnologyResponseIntegrationDifficulty defines model for TechnologyResponse.IntegrationDifficulty.
+type TechnologyResponseIntegrationDifficulty string
+
+// TechnologyResponseMaturityLevel defines model for TechnologyResponse.MaturityLevel.
+type TechnologyResponseMaturityLevel string
+
+// TechnologyResponseQuadrant Where it stands on the radar; null follows the domain
+type TechnologyResponseQuadrant string
+
+// TechnologyResponseRing Where it stands on the radar; null follows the status
+type TechnologyResponseRing string
+
+// TechnologyStatus defines model for TechnologyStatus.
+type TechnologyStatus string
+
+// TechnologyUpdate An empty text, or null, takes away what was said; of title, domain, status, relevance and priority nothing can be taken away.
+type TechnologyUpdate struct {
+	// Alternatives Ids of technologies, separated by commas
+	Alternatives   *string                   `json:"alternatives,omitempty"`
+	CostMonthlyUsd *float64                  `json:"cost_monthly_usd,omitempty"`
+	CostTier       *TechnologyUpdateCostTier `json:"cost_tier,omitempty"`
+
+	// Dependencies Other technologies by their id, with how this one depends on them
+	Dependencies                *map[string]string                     `json:"dependencies,omitempty"`
+	Description                 *string                                `json:"description,omitempty"`
+	DocumentationUrl            *string                                `json:"documentation_url,omitempty"`
+	Domain                      *TechnologyUpdateDomain                `json:"domain,omitempty"`
+	GithubLastCommit            *time.Time                             `json:"github_last_commit,omitempty"`
+	GithubStars                 *int64                                 `json:"github_stars,omitempty"`
+	HnScoreAvg                  *int                                   `json:"hn_score_avg,omitempty"`
+	IntegrationDifficulty       *TechnologyUpdateIntegrationDifficulty `json:"integration_difficulty,omitempty"`
+	IntegrationTimeEstimateDays *int                                   `json:"integration_time_estimate_days,omitempty"`
+	LastHnMention               *time.Time                             `json:"last_hn_mention,omitempty"`
+
+	// LatencyMs The 99th percentile
+	LatencyMs     *float64                       `json:"latency_ms,omitempty"`
+	MaturityLevel *TechnologyUpdateMaturityLevel `json:"maturity_level,omitempty"`
+	Notes         *string                        `json:"notes,omitempty"`
+
+	// Priority 5 is the highest
+	Priority *int `json:"priority,omitempty"`
+
+	// Quadrant Where it stands on the radar; null follows the domain
+	Quadrant       *TechnologyUpdateQuadrant `json:"quadrant,omitempty"`
+	RelevanceScore *int                      `json:"relevance_score,omitempty"`
+	RepositoryUrl  *string                   `json:"repository_url,omitempty"`
+
+	// Ring Where it stands on the radar; null follows the status
+	Ring           *TechnologyUpdateRing   `json:"ring,omitempty"`
+	StabilityScore *int                    `json:"stability_score,omitempty"`
+	Status         *TechnologyUpdateStatus `json:"status,omitempty"`
+
+	// Tags Separated by commas
+	Tags          *string `json:"tags,omitempty"`
+	ThroughputQps *int64  `json:"throughput_qps,omitempty"`
+	Title         *string `json:"title,omitempty"`
+	UseCases      *string `json:"use_cases,omitempty"`
+	Vendor        *string `json:"vendor,omitempty"`
+	WebsiteUrl    *string `json:"website_url,omitempty"`
+}
+
+// TechnologyUpdateCostTier defines model for TechnologyUpdate.CostTier.
+type TechnologyUpdateCostTier string
+
+// TechnologyUpdateDomain defines model for TechnologyUpdate.Domain.
+type TechnologyUpdateDomain string
+
+// TechnologyUpdateIntegrationDifficulty defines model for TechnologyUpdate.IntegrationDifficulty.
+type TechnologyUpdateIntegrationDifficulty string
+
+// TechnologyUpdateMaturityLevel defines model for TechnologyUpdate.MaturityLevel.
+type TechnologyUpdateMaturityLevel string
+
+// TechnologyUpdateQuadrant Where it stands on the radar; null follows the domain
+type TechnologyUpdateQuadrant string
+
+// TechnologyUpdateRing Where it stands on the radar; null follows the status
+type TechnologyUpdateRing string
+
+// TechnologyUpdateStatus defines model for TechnologyUpdate.Status.
+type TechnologyUpdateStatus string
 
 // TextDocument defines model for TextDocument.
 type TextDocument struct {
@@ -2659,6 +3677,9 @@ type EventService = string
 // IdempotencyKey defines model for IdempotencyKey.
 type IdempotencyKey = string
 
+// IfMatch defines model for IfMatch.
+type IfMatch = string
+
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
 
@@ -2682,6 +3703,9 @@ type RepositoryID = int64
 
 // Skip defines model for Skip.
 type Skip = int
+
+// TechnologyID defines model for TechnologyID.
+type TechnologyID = int64
 
 // UserID defines model for UserID.
 type UserID = int64
@@ -2709,6 +3733,9 @@ type Malformed = Problem
 
 // NotFound RFC 9457 problem details.
 type NotFound = Problem
+
+// Precondition RFC 9457 problem details.
+type Precondition = Problem
 
 // RateLimited defines model for RateLimited.
 type RateLimited = RateLimitProblem
@@ -3816,6 +4843,143 @@ type CreateServiceAccountKeyParams struct {
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 }
 
+// ListTechnologiesParams defines parameters for ListTechnologies.
+type ListTechnologiesParams struct {
+	// Skip Rows to leave out.
+	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
+
+	// Limit Most rows to answer.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Domain Of this domain alone.
+	Domain *TechnologyDomain `form:"domain,omitempty" json:"domain,omitempty"`
+
+	// Status Of this status alone.
+	Status *TechnologyStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// Ring On this ring of the radar alone.
+	Ring *RadarRing `form:"ring,omitempty" json:"ring,omitempty"`
+
+	// Search A text in title, description or tags, whatever its case; nothing in it is a wildcard.
+	Search *string `form:"search,omitempty" json:"search,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// CreateTechnologyParams defines parameters for CreateTechnology.
+type CreateTechnologyParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// ImportRadarParams defines parameters for ImportRadar.
+type ImportRadarParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// GetRadarParams defines parameters for GetRadar.
+type GetRadarParams struct {
+	// Since A day. What moved since is marked; a quarter ago where it is not said.
+	Since *openapi_types.Date `form:"since,omitempty" json:"since,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// GetRadarCSVParams defines parameters for GetRadarCSV.
+type GetRadarCSVParams struct {
+	// Since A day. What moved since is marked; a quarter ago where it is not said.
+	Since *openapi_types.Date `form:"since,omitempty" json:"since,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// GetRadarPNGParams defines parameters for GetRadarPNG.
+type GetRadarPNGParams struct {
+	// Since A day. What moved since is marked; a quarter ago where it is not said.
+	Since *openapi_types.Date `form:"since,omitempty" json:"since,omitempty"`
+
+	// Title What stands above the picture.
+	Title *string `form:"title,omitempty" json:"title,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// GetRadarSVGParams defines parameters for GetRadarSVG.
+type GetRadarSVGParams struct {
+	// Since A day. What moved since is marked; a quarter ago where it is not said.
+	Since *openapi_types.Date `form:"since,omitempty" json:"since,omitempty"`
+
+	// Title What stands above the picture.
+	Title *string `form:"title,omitempty" json:"title,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// DeleteTechnologyParams defines parameters for DeleteTechnology.
+type DeleteTechnologyParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// GetTechnologyParams defines parameters for GetTechnology.
+type GetTechnologyParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// UpdateTechnologyParams defines parameters for UpdateTechnology.
+type UpdateTechnologyParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IfMatch The `ETag` of what was read. When it has changed since, the answer is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// ListTechnologyMovesParams defines parameters for ListTechnologyMoves.
+type ListTechnologyMovesParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
 // ListUsersParams defines parameters for ListUsers.
 type ListUsersParams struct {
 	// Search Only accounts whose address or name contains this, whatever its case.
@@ -3963,6 +5127,15 @@ type UpdateServiceAccountJSONRequestBody = ServiceAccountUpdate
 
 // CreateServiceAccountKeyJSONRequestBody defines body for CreateServiceAccountKey for application/json ContentType.
 type CreateServiceAccountKeyJSONRequestBody = ApiKeyCreate
+
+// CreateTechnologyJSONRequestBody defines body for CreateTechnology for application/json ContentType.
+type CreateTechnologyJSONRequestBody = TechnologyCreate
+
+// ImportRadarJSONRequestBody defines body for ImportRadar for application/json ContentType.
+type ImportRadarJSONRequestBody = RadarImport
+
+// UpdateTechnologyJSONRequestBody defines body for UpdateTechnology for application/json ContentType.
+type UpdateTechnologyJSONRequestBody = TechnologyUpdate
 
 // IssuePasswordResetJSONRequestBody defines body for IssuePasswordReset for application/json ContentType.
 type IssuePasswordResetJSONRequestBody = PasswordResetCreate
@@ -5433,6 +6606,108 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/service-accounts/{account_id}/keys (the `CreateServiceAccountKey` operationId).
 	CreateServiceAccountKey(ctx context.Context, accountId AccountID, params *CreateServiceAccountKeyParams, body CreateServiceAccountKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListTechnologies Technologies, the most important first
+	//
+	// In the order of priority, relevance, last change and id, the highest first.
+	//
+	// Corresponds with GET /api/v1/technologies/ (the `ListTechnologies` operationId).
+	ListTechnologies(ctx context.Context, params *ListTechnologiesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateTechnologyWithBody Look at a technology
+	//
+	// A title is there once in a project, whatever its case. Empty texts are as good as none.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/technologies/ (the `CreateTechnology` operationId).
+	CreateTechnologyWithBody(ctx context.Context, params *CreateTechnologyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateTechnology Look at a technology
+	//
+	// A title is there once in a project, whatever its case. Empty texts are as good as none.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/technologies/ (the `CreateTechnology` operationId).
+	CreateTechnology(ctx context.Context, params *CreateTechnologyParams, body CreateTechnologyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportRadarWithBody Take the CSV of another radar in
+	//
+	// What is there under the title gets the ring, the quadrant and the description of its line; what is not is added. All or nothing.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/technologies/import (the `ImportRadar` operationId).
+	ImportRadarWithBody(ctx context.Context, params *ImportRadarParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportRadar Take the CSV of another radar in
+	//
+	// What is there under the title gets the ring, the quadrant and the description of its line; what is not is added. All or nothing.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/technologies/import (the `ImportRadar` operationId).
+	ImportRadar(ctx context.Context, params *ImportRadarParams, body ImportRadarJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetRadar The radar
+	//
+	// Where each technology stands, and what moved. A blip keeps its place while others come.
+	//
+	// Corresponds with GET /api/v1/technologies/radar (the `GetRadar` operationId).
+	GetRadar(ctx context.Context, params *GetRadarParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetRadarCSV The radar for other radars
+	//
+	// The form of Thoughtworks' build-your-own radar. Its columns are name, ring, quadrant, isNew and description.
+	//
+	// Corresponds with GET /api/v1/technologies/radar.csv (the `GetRadarCSV` operationId).
+	GetRadarCSV(ctx context.Context, params *GetRadarCSVParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetRadarPNG The radar as a picture of pixels
+	//
+	// Corresponds with GET /api/v1/technologies/radar.png (the `GetRadarPNG` operationId).
+	GetRadarPNG(ctx context.Context, params *GetRadarPNGParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetRadarSVG The radar as a picture
+	//
+	// Corresponds with GET /api/v1/technologies/radar.svg (the `GetRadarSVG` operationId).
+	GetRadarSVG(ctx context.Context, params *GetRadarSVGParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteTechnology Look at a technology no more
+	//
+	// Documents that were uploaded for it go with it.
+	//
+	// Corresponds with DELETE /api/v1/technologies/{technology_id} (the `DeleteTechnology` operationId).
+	DeleteTechnology(ctx context.Context, technologyId TechnologyID, params *DeleteTechnologyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTechnology One technology
+	//
+	// Corresponds with GET /api/v1/technologies/{technology_id} (the `GetTechnology` operationId).
+	GetTechnology(ctx context.Context, technologyId TechnologyID, params *GetTechnologyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateTechnologyWithBody Say something else of a technology
+	//
+	// What the body does not name stays. Each change of status or ring is kept in the history. PUT does the same.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /api/v1/technologies/{technology_id} (the `UpdateTechnology` operationId).
+	UpdateTechnologyWithBody(ctx context.Context, technologyId TechnologyID, params *UpdateTechnologyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateTechnology Say something else of a technology
+	//
+	// What the body does not name stays. Each change of status or ring is kept in the history. PUT does the same.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /api/v1/technologies/{technology_id} (the `UpdateTechnology` operationId).
+	UpdateTechnology(ctx context.Context, technologyId TechnologyID, params *UpdateTechnologyParams, body UpdateTechnologyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListTechnologyMoves Every change of its status or ring, the latest first
+	//
+	// Corresponds with GET /api/v1/technologies/{technology_id}/moves (the `ListTechnologyMoves` operationId).
+	ListTechnologyMoves(ctx context.Context, technologyId TechnologyID, params *ListTechnologyMovesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListUsers The accounts of the instance, oldest first
 	//
@@ -8078,6 +9353,248 @@ func (c *Client) CreateServiceAccountKeyWithBody(ctx context.Context, accountId 
 // Corresponds with POST /api/v1/service-accounts/{account_id}/keys (the `CreateServiceAccountKey` operationId).
 func (c *Client) CreateServiceAccountKey(ctx context.Context, accountId AccountID, params *CreateServiceAccountKeyParams, body CreateServiceAccountKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateServiceAccountKeyRequest(c.Server, accountId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListTechnologies Technologies, the most important first
+//
+// In the order of priority, relevance, last change and id, the highest first.
+//
+// Corresponds with GET /api/v1/technologies/ (the `ListTechnologies` operationId).
+func (c *Client) ListTechnologies(ctx context.Context, params *ListTechnologiesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListTechnologiesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateTechnologyWithBody Look at a technology
+//
+// A title is there once in a project, whatever its case. Empty texts are as good as none.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/technologies/ (the `CreateTechnology` operationId).
+func (c *Client) CreateTechnologyWithBody(ctx context.Context, params *CreateTechnologyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTechnologyRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateTechnology Look at a technology
+//
+// A title is there once in a project, whatever its case. Empty texts are as good as none.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/technologies/ (the `CreateTechnology` operationId).
+func (c *Client) CreateTechnology(ctx context.Context, params *CreateTechnologyParams, body CreateTechnologyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateTechnologyRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportRadarWithBody Take the CSV of another radar in
+//
+// What is there under the title gets the ring, the quadrant and the description of its line; what is not is added. All or nothing.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/technologies/import (the `ImportRadar` operationId).
+func (c *Client) ImportRadarWithBody(ctx context.Context, params *ImportRadarParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportRadarRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportRadar Take the CSV of another radar in
+//
+// What is there under the title gets the ring, the quadrant and the description of its line; what is not is added. All or nothing.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/technologies/import (the `ImportRadar` operationId).
+func (c *Client) ImportRadar(ctx context.Context, params *ImportRadarParams, body ImportRadarJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportRadarRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetRadar The radar
+//
+// Where each technology stands, and what moved. A blip keeps its place while others come.
+//
+// Corresponds with GET /api/v1/technologies/radar (the `GetRadar` operationId).
+func (c *Client) GetRadar(ctx context.Context, params *GetRadarParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRadarRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetRadarCSV The radar for other radars
+//
+// The form of Thoughtworks' build-your-own radar. Its columns are name, ring, quadrant, isNew and description.
+//
+// Corresponds with GET /api/v1/technologies/radar.csv (the `GetRadarCSV` operationId).
+func (c *Client) GetRadarCSV(ctx context.Context, params *GetRadarCSVParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRadarCSVRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetRadarPNG The radar as a picture of pixels
+//
+// Corresponds with GET /api/v1/technologies/radar.png (the `GetRadarPNG` operationId).
+func (c *Client) GetRadarPNG(ctx context.Context, params *GetRadarPNGParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRadarPNGRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetRadarSVG The radar as a picture
+//
+// Corresponds with GET /api/v1/technologies/radar.svg (the `GetRadarSVG` operationId).
+func (c *Client) GetRadarSVG(ctx context.Context, params *GetRadarSVGParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetRadarSVGRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteTechnology Look at a technology no more
+//
+// Documents that were uploaded for it go with it.
+//
+// Corresponds with DELETE /api/v1/technologies/{technology_id} (the `DeleteTechnology` operationId).
+func (c *Client) DeleteTechnology(ctx context.Context, technologyId TechnologyID, params *DeleteTechnologyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteTechnologyRequest(c.Server, technologyId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTechnology One technology
+//
+// Corresponds with GET /api/v1/technologies/{technology_id} (the `GetTechnology` operationId).
+func (c *Client) GetTechnology(ctx context.Context, technologyId TechnologyID, params *GetTechnologyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTechnologyRequest(c.Server, technologyId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateTechnologyWithBody Say something else of a technology
+//
+// What the body does not name stays. Each change of status or ring is kept in the history. PUT does the same.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /api/v1/technologies/{technology_id} (the `UpdateTechnology` operationId).
+func (c *Client) UpdateTechnologyWithBody(ctx context.Context, technologyId TechnologyID, params *UpdateTechnologyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateTechnologyRequestWithBody(c.Server, technologyId, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateTechnology Say something else of a technology
+//
+// What the body does not name stays. Each change of status or ring is kept in the history. PUT does the same.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /api/v1/technologies/{technology_id} (the `UpdateTechnology` operationId).
+func (c *Client) UpdateTechnology(ctx context.Context, technologyId TechnologyID, params *UpdateTechnologyParams, body UpdateTechnologyJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateTechnologyRequest(c.Server, technologyId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListTechnologyMoves Every change of its status or ring, the latest first
+//
+// Corresponds with GET /api/v1/technologies/{technology_id}/moves (the `ListTechnologyMoves` operationId).
+func (c *Client) ListTechnologyMoves(ctx context.Context, technologyId TechnologyID, params *ListTechnologyMovesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListTechnologyMovesRequest(c.Server, technologyId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -15390,6 +16907,853 @@ func NewCreateServiceAccountKeyRequestWithBody(server string, accountId AccountI
 	return req, nil
 }
 
+// NewListTechnologiesRequest constructs an http.Request for the ListTechnologies method
+func NewListTechnologiesRequest(server string, params *ListTechnologiesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/technologies/")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Skip != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "skip", *params.Skip, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Domain != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "domain", *params.Domain, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Ring != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "ring", *params.Ring, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Search != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "search", *params.Search, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCreateTechnologyRequest calls the generic CreateTechnology builder with application/json body
+func NewCreateTechnologyRequest(server string, params *CreateTechnologyParams, body CreateTechnologyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateTechnologyRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateTechnologyRequestWithBody constructs an http.Request for the CreateTechnology method, with any body, and a specified content type
+func NewCreateTechnologyRequestWithBody(server string, params *CreateTechnologyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/technologies/")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewImportRadarRequest calls the generic ImportRadar builder with application/json body
+func NewImportRadarRequest(server string, params *ImportRadarParams, body ImportRadarJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewImportRadarRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewImportRadarRequestWithBody constructs an http.Request for the ImportRadar method, with any body, and a specified content type
+func NewImportRadarRequestWithBody(server string, params *ImportRadarParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/technologies/import")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetRadarRequest constructs an http.Request for the GetRadar method
+func NewGetRadarRequest(server string, params *GetRadarParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/technologies/radar")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetRadarCSVRequest constructs an http.Request for the GetRadarCSV method
+func NewGetRadarCSVRequest(server string, params *GetRadarCSVParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/technologies/radar.csv")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetRadarPNGRequest constructs an http.Request for the GetRadarPNG method
+func NewGetRadarPNGRequest(server string, params *GetRadarPNGParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/technologies/radar.png")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Title != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "title", *params.Title, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetRadarSVGRequest constructs an http.Request for the GetRadarSVG method
+func NewGetRadarSVGRequest(server string, params *GetRadarSVGParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/technologies/radar.svg")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Since != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "since", *params.Since, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: "date"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Title != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "title", *params.Title, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDeleteTechnologyRequest constructs an http.Request for the DeleteTechnology method
+func NewDeleteTechnologyRequest(server string, technologyId TechnologyID, params *DeleteTechnologyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "technology_id", technologyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/technologies/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetTechnologyRequest constructs an http.Request for the GetTechnology method
+func NewGetTechnologyRequest(server string, technologyId TechnologyID, params *GetTechnologyParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "technology_id", technologyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/technologies/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUpdateTechnologyRequest calls the generic UpdateTechnology builder with application/json body
+func NewUpdateTechnologyRequest(server string, technologyId TechnologyID, params *UpdateTechnologyParams, body UpdateTechnologyJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateTechnologyRequestWithBody(server, technologyId, params, "application/json", bodyReader)
+}
+
+// NewUpdateTechnologyRequestWithBody constructs an http.Request for the UpdateTechnology method, with any body, and a specified content type
+func NewUpdateTechnologyRequestWithBody(server string, technologyId TechnologyID, params *UpdateTechnologyParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "technology_id", technologyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/technologies/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IfMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam1)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam2)
+		}
+
+		if params.Prefer != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam3)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListTechnologyMovesRequest constructs an http.Request for the ListTechnologyMoves method
+func NewListTechnologyMovesRequest(server string, technologyId TechnologyID, params *ListTechnologyMovesParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "technology_id", technologyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/technologies/%s/moves", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListUsersRequest constructs an http.Request for the ListUsers method
 func NewListUsersRequest(server string, params *ListUsersParams) (*http.Request, error) {
 	var err error
@@ -17304,6 +19668,124 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/service-accounts/{account_id}/keys (the `CreateServiceAccountKey` operationId).
 	CreateServiceAccountKeyWithResponse(ctx context.Context, accountId AccountID, params *CreateServiceAccountKeyParams, body CreateServiceAccountKeyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateServiceAccountKeyResponse, error)
+
+	// ListTechnologiesWithResponse Technologies, the most important first
+	//
+	// In the order of priority, relevance, last change and id, the highest first.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/technologies/ (the `ListTechnologies` operationId).
+	ListTechnologiesWithResponse(ctx context.Context, params *ListTechnologiesParams, reqEditors ...RequestEditorFn) (*ListTechnologiesResponse, error)
+
+	// CreateTechnologyWithBodyWithResponse Look at a technology
+	//
+	// A title is there once in a project, whatever its case. Empty texts are as good as none.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/technologies/ (the `CreateTechnology` operationId).
+	CreateTechnologyWithBodyWithResponse(ctx context.Context, params *CreateTechnologyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTechnologyResponse, error)
+
+	// CreateTechnologyWithResponse Look at a technology
+	//
+	// A title is there once in a project, whatever its case. Empty texts are as good as none.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/technologies/ (the `CreateTechnology` operationId).
+	CreateTechnologyWithResponse(ctx context.Context, params *CreateTechnologyParams, body CreateTechnologyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTechnologyResponse, error)
+
+	// ImportRadarWithBodyWithResponse Take the CSV of another radar in
+	//
+	// What is there under the title gets the ring, the quadrant and the description of its line; what is not is added. All or nothing.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/technologies/import (the `ImportRadar` operationId).
+	ImportRadarWithBodyWithResponse(ctx context.Context, params *ImportRadarParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportRadarResponse, error)
+
+	// ImportRadarWithResponse Take the CSV of another radar in
+	//
+	// What is there under the title gets the ring, the quadrant and the description of its line; what is not is added. All or nothing.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/technologies/import (the `ImportRadar` operationId).
+	ImportRadarWithResponse(ctx context.Context, params *ImportRadarParams, body ImportRadarJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportRadarResponse, error)
+
+	// GetRadarWithResponse The radar
+	//
+	// Where each technology stands, and what moved. A blip keeps its place while others come.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/technologies/radar (the `GetRadar` operationId).
+	GetRadarWithResponse(ctx context.Context, params *GetRadarParams, reqEditors ...RequestEditorFn) (*GetRadarResponse, error)
+
+	// GetRadarCSVWithResponse The radar for other radars
+	//
+	// The form of Thoughtworks' build-your-own radar. Its columns are name, ring, quadrant, isNew and description.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/technologies/radar.csv (the `GetRadarCSV` operationId).
+	GetRadarCSVWithResponse(ctx context.Context, params *GetRadarCSVParams, reqEditors ...RequestEditorFn) (*GetRadarCSVResponse, error)
+
+	// GetRadarPNGWithResponse The radar as a picture of pixels
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/technologies/radar.png (the `GetRadarPNG` operationId).
+	GetRadarPNGWithResponse(ctx context.Context, params *GetRadarPNGParams, reqEditors ...RequestEditorFn) (*GetRadarPNGResponse, error)
+
+	// GetRadarSVGWithResponse The radar as a picture
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/technologies/radar.svg (the `GetRadarSVG` operationId).
+	GetRadarSVGWithResponse(ctx context.Context, params *GetRadarSVGParams, reqEditors ...RequestEditorFn) (*GetRadarSVGResponse, error)
+
+	// DeleteTechnologyWithResponse Look at a technology no more
+	//
+	// Documents that were uploaded for it go with it.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/technologies/{technology_id} (the `DeleteTechnology` operationId).
+	DeleteTechnologyWithResponse(ctx context.Context, technologyId TechnologyID, params *DeleteTechnologyParams, reqEditors ...RequestEditorFn) (*DeleteTechnologyResponse, error)
+
+	// GetTechnologyWithResponse One technology
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/technologies/{technology_id} (the `GetTechnology` operationId).
+	GetTechnologyWithResponse(ctx context.Context, technologyId TechnologyID, params *GetTechnologyParams, reqEditors ...RequestEditorFn) (*GetTechnologyResponse, error)
+
+	// UpdateTechnologyWithBodyWithResponse Say something else of a technology
+	//
+	// What the body does not name stays. Each change of status or ring is kept in the history. PUT does the same.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/v1/technologies/{technology_id} (the `UpdateTechnology` operationId).
+	UpdateTechnologyWithBodyWithResponse(ctx context.Context, technologyId TechnologyID, params *UpdateTechnologyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateTechnologyResponse, error)
+
+	// UpdateTechnologyWithResponse Say something else of a technology
+	//
+	// What the body does not name stays. Each change of status or ring is kept in the history. PUT does the same.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/v1/technologies/{technology_id} (the `UpdateTechnology` operationId).
+	UpdateTechnologyWithResponse(ctx context.Context, technologyId TechnologyID, params *UpdateTechnologyParams, body UpdateTechnologyJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTechnologyResponse, error)
+
+	// ListTechnologyMovesWithResponse Every change of its status or ring, the latest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/technologies/{technology_id}/moves (the `ListTechnologyMoves` operationId).
+	ListTechnologyMovesWithResponse(ctx context.Context, technologyId TechnologyID, params *ListTechnologyMovesParams, reqEditors ...RequestEditorFn) (*ListTechnologyMovesResponse, error)
 
 	// ListUsersWithResponse The accounts of the instance, oldest first
 	//
@@ -24958,6 +27440,740 @@ func (r CreateServiceAccountKeyResponse) ContentType() string {
 	return ""
 }
 
+type ListTechnologiesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TechnologyListResponse
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListTechnologiesResponse) GetJSON200() *TechnologyListResponse {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListTechnologiesResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListTechnologiesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListTechnologiesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListTechnologiesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListTechnologiesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListTechnologiesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateTechnologyResponse201Headers the declared response headers of an HTTP 201 response for CreateTechnology
+type CreateTechnologyResponse201Headers struct {
+	CCDurability *string
+	ETag         *string
+}
+
+// CreateTechnologyResponse202Headers the declared response headers of an HTTP 202 response for CreateTechnology
+type CreateTechnologyResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type CreateTechnologyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *TechnologyResponse
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateTechnologyResponse201Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CreateTechnologyResponse202Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateTechnologyResponse) GetJSON201() *TechnologyResponse {
+	return r.JSON201
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CreateTechnologyResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r CreateTechnologyResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateTechnologyResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateTechnologyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateTechnologyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateTechnologyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateTechnologyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateTechnologyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ImportRadarResponse200Headers the declared response headers of an HTTP 200 response for ImportRadar
+type ImportRadarResponse200Headers struct {
+	CCDurability *string
+}
+
+// ImportRadarResponse202Headers the declared response headers of an HTTP 202 response for ImportRadar
+type ImportRadarResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type ImportRadarResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *RadarImported
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ImportRadarResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ImportRadarResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ImportRadarResponse) GetJSON200() *RadarImported {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ImportRadarResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ImportRadarResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ImportRadarResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ImportRadarResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ImportRadarResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ImportRadarResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ImportRadarResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ImportRadarResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetRadarResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *Radar
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetRadarResponse) GetJSON200() *Radar {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetRadarResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetRadarResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetRadarResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetRadarResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetRadarResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetRadarResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetRadarCSVResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetRadarCSVResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetRadarCSVResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetRadarCSVResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetRadarCSVResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetRadarCSVResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetRadarCSVResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetRadarPNGResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetRadarPNGResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetRadarPNGResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetRadarPNGResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetRadarPNGResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetRadarPNGResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetRadarPNGResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetRadarSVGResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetRadarSVGResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetRadarSVGResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetRadarSVGResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetRadarSVGResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetRadarSVGResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetRadarSVGResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteTechnologyResponse202Headers the declared response headers of an HTTP 202 response for DeleteTechnology
+type DeleteTechnologyResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+// DeleteTechnologyResponse204Headers the declared response headers of an HTTP 204 response for DeleteTechnology
+type DeleteTechnologyResponse204Headers struct {
+	CCDurability *string
+}
+
+type DeleteTechnologyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *DeleteTechnologyResponse202Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteTechnologyResponse204Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DeleteTechnologyResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r DeleteTechnologyResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r DeleteTechnologyResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteTechnologyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteTechnologyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteTechnologyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteTechnologyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteTechnologyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetTechnologyResponse200Headers the declared response headers of an HTTP 200 response for GetTechnology
+type GetTechnologyResponse200Headers struct {
+	ETag *string
+}
+
+type GetTechnologyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TechnologyResponse
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetTechnologyResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetTechnologyResponse) GetJSON200() *TechnologyResponse {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetTechnologyResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetTechnologyResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetTechnologyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTechnologyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTechnologyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTechnologyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTechnologyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UpdateTechnologyResponse200Headers the declared response headers of an HTTP 200 response for UpdateTechnology
+type UpdateTechnologyResponse200Headers struct {
+	CCDurability *string
+	ETag         *string
+}
+
+// UpdateTechnologyResponse202Headers the declared response headers of an HTTP 202 response for UpdateTechnology
+type UpdateTechnologyResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type UpdateTechnologyResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TechnologyResponse
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON412 the response for an HTTP 412 `application/problem+json` response
+	ApplicationproblemJSON412 *Precondition
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UpdateTechnologyResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *UpdateTechnologyResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateTechnologyResponse) GetJSON200() *TechnologyResponse {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r UpdateTechnologyResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r UpdateTechnologyResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r UpdateTechnologyResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON412 returns the response for an HTTP 412 `application/problem+json` response
+func (r UpdateTechnologyResponse) GetApplicationproblemJSON412() *Precondition {
+	return r.ApplicationproblemJSON412
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r UpdateTechnologyResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateTechnologyResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateTechnologyResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateTechnologyResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateTechnologyResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateTechnologyResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListTechnologyMovesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TechnologyMoves
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListTechnologyMovesResponse) GetJSON200() *TechnologyMoves {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ListTechnologyMovesResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListTechnologyMovesResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListTechnologyMovesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListTechnologyMovesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListTechnologyMovesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListTechnologyMovesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListTechnologyMovesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListUsersResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -27908,6 +31124,208 @@ func (c *ClientWithResponses) CreateServiceAccountKeyWithResponse(ctx context.Co
 		return nil, err
 	}
 	return ParseCreateServiceAccountKeyResponse(rsp)
+}
+
+// ListTechnologiesWithResponse Technologies, the most important first
+//
+// In the order of priority, relevance, last change and id, the highest first.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/technologies/ (the `ListTechnologies` operationId).
+func (c *ClientWithResponses) ListTechnologiesWithResponse(ctx context.Context, params *ListTechnologiesParams, reqEditors ...RequestEditorFn) (*ListTechnologiesResponse, error) {
+	rsp, err := c.ListTechnologies(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListTechnologiesResponse(rsp)
+}
+
+// CreateTechnologyWithBodyWithResponse Look at a technology
+//
+// A title is there once in a project, whatever its case. Empty texts are as good as none.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/technologies/ (the `CreateTechnology` operationId).
+func (c *ClientWithResponses) CreateTechnologyWithBodyWithResponse(ctx context.Context, params *CreateTechnologyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateTechnologyResponse, error) {
+	rsp, err := c.CreateTechnologyWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateTechnologyResponse(rsp)
+}
+
+// CreateTechnologyWithResponse Look at a technology
+//
+// A title is there once in a project, whatever its case. Empty texts are as good as none.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/technologies/ (the `CreateTechnology` operationId).
+func (c *ClientWithResponses) CreateTechnologyWithResponse(ctx context.Context, params *CreateTechnologyParams, body CreateTechnologyJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateTechnologyResponse, error) {
+	rsp, err := c.CreateTechnology(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateTechnologyResponse(rsp)
+}
+
+// ImportRadarWithBodyWithResponse Take the CSV of another radar in
+//
+// What is there under the title gets the ring, the quadrant and the description of its line; what is not is added. All or nothing.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/technologies/import (the `ImportRadar` operationId).
+func (c *ClientWithResponses) ImportRadarWithBodyWithResponse(ctx context.Context, params *ImportRadarParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportRadarResponse, error) {
+	rsp, err := c.ImportRadarWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportRadarResponse(rsp)
+}
+
+// ImportRadarWithResponse Take the CSV of another radar in
+//
+// What is there under the title gets the ring, the quadrant and the description of its line; what is not is added. All or nothing.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/technologies/import (the `ImportRadar` operationId).
+func (c *ClientWithResponses) ImportRadarWithResponse(ctx context.Context, params *ImportRadarParams, body ImportRadarJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportRadarResponse, error) {
+	rsp, err := c.ImportRadar(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportRadarResponse(rsp)
+}
+
+// GetRadarWithResponse The radar
+//
+// Where each technology stands, and what moved. A blip keeps its place while others come.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/technologies/radar (the `GetRadar` operationId).
+func (c *ClientWithResponses) GetRadarWithResponse(ctx context.Context, params *GetRadarParams, reqEditors ...RequestEditorFn) (*GetRadarResponse, error) {
+	rsp, err := c.GetRadar(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetRadarResponse(rsp)
+}
+
+// GetRadarCSVWithResponse The radar for other radars
+//
+// The form of Thoughtworks' build-your-own radar. Its columns are name, ring, quadrant, isNew and description.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/technologies/radar.csv (the `GetRadarCSV` operationId).
+func (c *ClientWithResponses) GetRadarCSVWithResponse(ctx context.Context, params *GetRadarCSVParams, reqEditors ...RequestEditorFn) (*GetRadarCSVResponse, error) {
+	rsp, err := c.GetRadarCSV(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetRadarCSVResponse(rsp)
+}
+
+// GetRadarPNGWithResponse The radar as a picture of pixels
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/technologies/radar.png (the `GetRadarPNG` operationId).
+func (c *ClientWithResponses) GetRadarPNGWithResponse(ctx context.Context, params *GetRadarPNGParams, reqEditors ...RequestEditorFn) (*GetRadarPNGResponse, error) {
+	rsp, err := c.GetRadarPNG(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetRadarPNGResponse(rsp)
+}
+
+// GetRadarSVGWithResponse The radar as a picture
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/technologies/radar.svg (the `GetRadarSVG` operationId).
+func (c *ClientWithResponses) GetRadarSVGWithResponse(ctx context.Context, params *GetRadarSVGParams, reqEditors ...RequestEditorFn) (*GetRadarSVGResponse, error) {
+	rsp, err := c.GetRadarSVG(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetRadarSVGResponse(rsp)
+}
+
+// DeleteTechnologyWithResponse Look at a technology no more
+//
+// Documents that were uploaded for it go with it.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/technologies/{technology_id} (the `DeleteTechnology` operationId).
+func (c *ClientWithResponses) DeleteTechnologyWithResponse(ctx context.Context, technologyId TechnologyID, params *DeleteTechnologyParams, reqEditors ...RequestEditorFn) (*DeleteTechnologyResponse, error) {
+	rsp, err := c.DeleteTechnology(ctx, technologyId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteTechnologyResponse(rsp)
+}
+
+// GetTechnologyWithResponse One technology
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/technologies/{technology_id} (the `GetTechnology` operationId).
+func (c *ClientWithResponses) GetTechnologyWithResponse(ctx context.Context, technologyId TechnologyID, params *GetTechnologyParams, reqEditors ...RequestEditorFn) (*GetTechnologyResponse, error) {
+	rsp, err := c.GetTechnology(ctx, technologyId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTechnologyResponse(rsp)
+}
+
+// UpdateTechnologyWithBodyWithResponse Say something else of a technology
+//
+// What the body does not name stays. Each change of status or ring is kept in the history. PUT does the same.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/v1/technologies/{technology_id} (the `UpdateTechnology` operationId).
+func (c *ClientWithResponses) UpdateTechnologyWithBodyWithResponse(ctx context.Context, technologyId TechnologyID, params *UpdateTechnologyParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateTechnologyResponse, error) {
+	rsp, err := c.UpdateTechnologyWithBody(ctx, technologyId, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateTechnologyResponse(rsp)
+}
+
+// UpdateTechnologyWithResponse Say something else of a technology
+//
+// What the body does not name stays. Each change of status or ring is kept in the history. PUT does the same.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/v1/technologies/{technology_id} (the `UpdateTechnology` operationId).
+func (c *ClientWithResponses) UpdateTechnologyWithResponse(ctx context.Context, technologyId TechnologyID, params *UpdateTechnologyParams, body UpdateTechnologyJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateTechnologyResponse, error) {
+	rsp, err := c.UpdateTechnology(ctx, technologyId, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateTechnologyResponse(rsp)
+}
+
+// ListTechnologyMovesWithResponse Every change of its status or ring, the latest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/technologies/{technology_id}/moves (the `ListTechnologyMoves` operationId).
+func (c *ClientWithResponses) ListTechnologyMovesWithResponse(ctx context.Context, technologyId TechnologyID, params *ListTechnologyMovesParams, reqEditors ...RequestEditorFn) (*ListTechnologyMovesResponse, error) {
+	rsp, err := c.ListTechnologyMoves(ctx, technologyId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListTechnologyMovesResponse(rsp)
 }
 
 // ListUsersWithResponse The accounts of the instance, oldest first
@@ -35302,6 +38720,680 @@ func ParseCreateServiceAccountKeyResponse(rsp *http.Response) (*CreateServiceAcc
 			return nil, err
 		}
 		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListTechnologiesResponse parses an HTTP response from a ListTechnologiesWithResponse call
+func ParseListTechnologiesResponse(rsp *http.Response) (*ListTechnologiesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListTechnologiesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TechnologyListResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateTechnologyResponse parses an HTTP response from a CreateTechnologyWithResponse call
+func ParseCreateTechnologyResponse(rsp *http.Response) (*CreateTechnologyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateTechnologyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest TechnologyResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateTechnologyResponse201Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 202:
+		var headers CreateTechnologyResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseImportRadarResponse parses an HTTP response from a ImportRadarWithResponse call
+func ParseImportRadarResponse(rsp *http.Response) (*ImportRadarResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ImportRadarResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest RadarImported
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ImportRadarResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers ImportRadarResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetRadarResponse parses an HTTP response from a GetRadarWithResponse call
+func ParseGetRadarResponse(rsp *http.Response) (*GetRadarResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetRadarResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest Radar
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetRadarCSVResponse parses an HTTP response from a GetRadarCSVWithResponse call
+func ParseGetRadarCSVResponse(rsp *http.Response) (*GetRadarCSVResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetRadarCSVResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetRadarPNGResponse parses an HTTP response from a GetRadarPNGWithResponse call
+func ParseGetRadarPNGResponse(rsp *http.Response) (*GetRadarPNGResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetRadarPNGResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetRadarSVGResponse parses an HTTP response from a GetRadarSVGWithResponse call
+func ParseGetRadarSVGResponse(rsp *http.Response) (*GetRadarSVGResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetRadarSVGResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteTechnologyResponse parses an HTTP response from a DeleteTechnologyWithResponse call
+func ParseDeleteTechnologyResponse(rsp *http.Response) (*DeleteTechnologyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteTechnologyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers DeleteTechnologyResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 204:
+		var headers DeleteTechnologyResponse204Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers204 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetTechnologyResponse parses an HTTP response from a GetTechnologyWithResponse call
+func ParseGetTechnologyResponse(rsp *http.Response) (*GetTechnologyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTechnologyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TechnologyResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetTechnologyResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateTechnologyResponse parses an HTTP response from a UpdateTechnologyWithResponse call
+func ParseUpdateTechnologyResponse(rsp *http.Response) (*UpdateTechnologyResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateTechnologyResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TechnologyResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest Precondition
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON412 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers UpdateTechnologyResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers UpdateTechnologyResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListTechnologyMovesResponse parses an HTTP response from a ListTechnologyMovesWithResponse call
+func ParseListTechnologyMovesResponse(rsp *http.Response) (*ListTechnologyMovesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListTechnologyMovesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TechnologyMoves
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
 		var dest Invalid

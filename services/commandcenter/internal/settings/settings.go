@@ -18,6 +18,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/gateway"
 	"github.com/commandcenter/commandcenter/services/ingestion"
 	"github.com/commandcenter/commandcenter/services/knowledge"
+	"github.com/commandcenter/commandcenter/services/research"
 )
 
 // EnvPrefix begins the variables of settings that have no name of their own.
@@ -42,6 +43,7 @@ type Config struct {
 	Knowledge  knowledge.Config  `config:"knowledge"`
 	Federation federation.Config `config:"federation"`
 	Ingestion  ingestion.Config  `config:"ingestion"`
+	Research   research.Config   `config:"research"`
 	Hub        Hub               `config:"hub"`
 	Cluster    Cluster           `config:"cluster"`
 	Client     Client            `config:"client"`
@@ -129,6 +131,7 @@ func Default() Config {
 		Knowledge:  knowledge.DefaultConfig(),
 		Federation: federation.DefaultConfig(),
 		Ingestion:  ingestion.DefaultConfig(),
+		Research:   research.DefaultConfig(),
 	}
 }
 
@@ -168,7 +171,7 @@ func (c Config) Validate() error {
 	if c.OTLP != "" && !hasScheme(c.OTLP, "http", "https") {
 		bad("otlp_endpoint", "want http(s)://host:port")
 	}
-	errs = append(errs, c.Gateway.Config().Validate(), below("auth", c.Auth.Validate()), below("knowledge", c.Knowledge.Validate()), below("federation", c.Federation.Validate()), below("ingestion", c.Ingestion.Validate()), c.Hub.validate(c.NATSURL == ""), c.Cluster.validate())
+	errs = append(errs, c.Gateway.Config().Validate(), below("auth", c.Auth.Validate()), below("knowledge", c.Knowledge.Validate()), below("federation", c.Federation.Validate()), below("ingestion", c.Ingestion.Validate()), below("research", c.Research.Validate()), c.Hub.validate(c.NATSURL == ""), c.Cluster.validate())
 	if c.Client.Server != "" && !hasScheme(c.Client.Server, "http", "https") {
 		bad("client.server", "want http(s)://host:port")
 	}

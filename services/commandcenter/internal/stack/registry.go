@@ -16,6 +16,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/gateway"
 	"github.com/commandcenter/commandcenter/services/ingestion"
 	"github.com/commandcenter/commandcenter/services/knowledge"
+	"github.com/commandcenter/commandcenter/services/research"
 )
 
 // Service is what the registry knows of one.
@@ -43,6 +44,9 @@ func services() []service {
 		{name: knowledge.Name, schema: &knowledge.Migrations, portable: &knowledge.Portable, conns: 16, jobs: true, live: true, files: true, build: buildKnowledge},
 		{name: ingestion.Name, schema: &ingestion.Migrations, portable: &ingestion.Portable, conns: 4, external: true, dead: true, build: func(b built) (*app.Module, error) {
 			return ingestion.New(ingestion.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Version: b.env.Version}, b.env.Config.Ingestion)
+		}},
+		{name: research.Name, schema: &research.Migrations, portable: &research.Portable, conns: 6, build: func(b built) (*app.Module, error) {
+			return research.New(research.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Version: b.env.Version}, b.env.Config.Research)
 		}},
 		{name: federation.Name, schema: &federation.Migrations, portable: &federation.Portable, conns: 4, hub: true, build: buildFederation},
 		{name: "gateway", edge: true, files: true, build: buildGateway},

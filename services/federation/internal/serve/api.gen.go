@@ -373,6 +373,9 @@ type ProjectID = int64
 // Skip defines model for Skip.
 type Skip = int
 
+// TechnologyID defines model for TechnologyID.
+type TechnologyID = int64
+
 // UserID defines model for UserID.
 type UserID = int64
 

@@ -9,6 +9,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	events "github.com/commandcenter/commandcenter/proto-events"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+	researchv1 "github.com/commandcenter/commandcenter/proto-events/research/v1"
 
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
 )
@@ -21,12 +22,17 @@ type Handlers struct {
 	Drop func(p tenant.Project) (purge.Part, error)
 	// Accept takes a document in.
 	Accept func(ctx context.Context, s document.Submission) (document.Document, error)
+	// DeleteOf removes every document of a technology.
+	DeleteOf func(ctx context.Context, p tenant.Project, technology int64) error
 }
 
 // Register registers every subscription of the service with in.
 func (h *Handlers) Register(in *bus.Inbox) {
 	bus.Handle(in, h.projectDeleting)
 	bus.Handle(in, h.factAccepted)
+	bus.Handle(in, func(ctx context.Context, m bus.Meta, e *researchv1.TechnologyRemoved) error {
+		return h.DeleteOf(ctx, m.Project, int64(e.GetTechnologyId()))
+	})
 }
 
 func (h *Handlers) projectDeleting(ctx context.Context, m bus.Meta, e *authv1.ProjectDeleting) error {

@@ -48,6 +48,24 @@ func (s *Store) Delete(ctx context.Context, p tenant.Project, id int64, may func
 	})
 }
 
+// DeleteOf removes every document of a technology, which is gone.
+func (s *Store) DeleteOf(ctx context.Context, p tenant.Project, technology int64) error {
+	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `SELECT id FROM documents WHERE project_id = $1 AND technology_id = $2 ORDER BY id`
+		var ids []int64
+		if err := tx.SelectContext(ctx, &ids, q, int64(p), technology); err != nil {
+			return fmt.Errorf("find the documents of technology %d: %w", technology, err)
+		}
+		for _, id := range ids {
+			err := s.Delete(ctx, p, id, func(document.Document) error { return nil })
+			if err != nil && !errors.Is(err, document.ErrNotFound) {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // Purge removes everything of a project and closes it: nothing is accepted
 // for it any more. It says so.
 func (s *Store) Purge(ctx context.Context, p tenant.Project, o purge.Order) error {

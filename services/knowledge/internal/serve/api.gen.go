@@ -1188,6 +1188,9 @@ type RepositoryID = int64
 // Skip defines model for Skip.
 type Skip = int
 
+// TechnologyID defines model for TechnologyID.
+type TechnologyID = int64
+
 // UserID defines model for UserID.
 type UserID = int64
 

@@ -21,6 +21,7 @@ import (
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 	knowledgev1 "github.com/commandcenter/commandcenter/proto-events/knowledge/v1"
 	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
+	researchv1 "github.com/commandcenter/commandcenter/proto-events/research/v1"
 
 	"github.com/commandcenter/commandcenter/services/knowledge"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
@@ -147,6 +148,24 @@ func TestRetriedCommandIsOneDocument(t *testing.T) {
 	w.command("addTextDocument", "key", me, obj{"body": obj{"title": "B", "content": "other", "category": "docs"}}).refused(errs.Invalid, "")
 	if page := w.request("listDocuments", me, obj{}).ok(200); page.num("total") != 1 {
 		t.Errorf("%v", page.body)
+	}
+}
+
+func TestDocumentsOfATechnologyGoWithIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	me := member(1)
+	for i, fields := range []obj{{"technology_id": 5}, {"technology_id": 5}, {"technology_id": 6}, {}} {
+		fields["category"] = "docs"
+		w.upload(me, fmt.Sprintf("docs/%d.md", i), "text/markdown", fmt.Sprintf("# Garage %d", i), nil, fields).ok(201)
+	}
+	w.upload(member(2), "docs/other.md", "text/markdown", "# Garage", nil, obj{"category": "docs", "technology_id": 5}).ok(201)
+	for range 2 { // it may come twice
+		w.env.Say(&researchv1.TechnologyRemoved{ProjectId: 1, TechnologyId: 5, Version: 2})
+	}
+	bustest.Eventually(w.env, func() bool { return w.request("listDocuments", me, obj{"skip": 0, "limit": 10}).num("total") == 2 })
+	if n := w.request("listDocuments", member(2), obj{"skip": 0, "limit": 10}).num("total"); n != 1 {
+		t.Errorf("another project has %v documents", n)
 	}
 }
 

@@ -58,7 +58,7 @@ func noModel(found <-chan struct{}, m *encodertest.Model) with {
 func newWorld(t testing.TB, change ...with) *world {
 	t.Helper()
 	w := &world{
-		TB: t, env: bustest.Start(t, []string{"auth", "knowledge"}, bustest.WithContract("knowledge", grants())), db: pgtest.New(t, knowledge.Migrations),
+		TB: t, env: bustest.Start(t, []string{"auth", "knowledge", "research"}, bustest.WithContract("knowledge", grants())), db: pgtest.New(t, knowledge.Migrations),
 		model: &encodertest.Model{},
 	}
 	w.edge = w.env.Bus(bustest.Edge)

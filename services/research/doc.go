@@ -1,0 +1,21 @@
+// Package research is the service of what a project looks at.
+//
+// Owns: technologies, with every change of their status or ring.
+//
+// Hears: auth.v1.ProjectDeleting.
+//
+// Says: research.v1.TechnologyAdded, TechnologyChanged, TechnologyMoved,
+// TechnologyRemoved; platform.v1.ProjectPurged.
+//
+// Serves: the operations of the tag technologies; to auth: countResearch; exportPage,
+// restorePart.
+//
+// The main story:
+//
+//  1. Somebody says that a technology has another status.
+//  2. internal/serve writes what the body says over the row, which is locked meanwhile.
+//  3. One transaction: the row, the move, TechnologyChanged and TechnologyMoved in
+//     the outbox.
+//  4. internal/radar puts each technology where its status and domain lead, and
+//     says what moved since a date.
+package research

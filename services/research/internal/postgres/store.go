@@ -1,0 +1,41 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/jmoiron/sqlx"
+
+	"github.com/commandcenter/commandcenter/pkg/pg"
+	"github.com/commandcenter/commandcenter/pkg/purge"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+
+	"github.com/commandcenter/commandcenter/services/research/internal/technology"
+)
+
+// Store is the database of the service. It is safe for concurrent use.
+type Store struct{ db *pg.DB }
+
+// New returns the store in db, whose schema must be migrated.
+func New(db *pg.DB) *Store { return &Store{db: db} }
+
+// nextTechnology gives an id that no technology of the project has. Those that came with
+// an archive may be ahead of the sequence.
+func nextTechnology(ctx context.Context, tx *sqlx.Tx, p tenant.Project) (id int64, err error) {
+	const q = `
+		SELECT n FROM (SELECT nextval(pg_get_serial_sequence('technologies', 'id')) AS n FROM generate_series(0, $2)) ahead
+		WHERE  NOT EXISTS (SELECT 1 FROM technologies WHERE project_id = $1 AND id = n) LIMIT 1`
+	if err := tx.GetContext(ctx, &id, q, int64(p), technology.MaxPerProject); err != nil {
+		return 0, fmt.Errorf("number a technology: %w", err)
+	}
+	return id, nil
+}
+
+// Purge removes everything of a project, and says so.
+func (s *Store) Purge(ctx context.Context, p tenant.Project, o purge.Order) error {
+	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error { return purge.Obey(ctx, tx, p, o) })
+	if err != nil {
+		return fmt.Errorf("purge project %s: %w", p.Token(), err)
+	}
+	return nil
+}

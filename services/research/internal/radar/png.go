@@ -1,0 +1,148 @@
+package radar
+
+import (
+	"bytes"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/png"
+	"math"
+	"sync"
+
+	"golang.org/x/image/font"
+	"golang.org/x/image/font/gofont/gobold"
+	"golang.org/x/image/font/gofont/goregular"
+	"golang.org/x/image/font/opentype"
+	"golang.org/x/image/math/fixed"
+	"golang.org/x/image/vector"
+)
+
+// scale is how many pixels a point has: enough for a large screen.
+const scale = 2
+
+// fonts are parsed once: the Go fonts, which are free to ship.
+var fonts = sync.OnceValues(func() (both [2]*opentype.Font, err error) {
+	for i, ttf := range [][]byte{goregular.TTF, gobold.TTF} {
+		if both[i], err = opentype.Parse(ttf); err != nil {
+			return both, fmt.Errorf("read a font: %w", err)
+		}
+	}
+	return both, nil
+})
+
+// PNG is the radar as pixels.
+func (r Radar) PNG(title string) ([]byte, error) {
+	both, err := fonts()
+	if err != nil {
+		return nil, err
+	}
+	c := &pixels{img: image.NewRGBA(image.Rect(0, 0, width*scale, height*scale)), fonts: both, faces: map[face]font.Face{}}
+	draw.Draw(c.img, c.img.Bounds(), image.White, image.Point{}, draw.Src)
+	r.draw(c, title)
+	if c.err != nil {
+		return nil, c.err
+	}
+	var out bytes.Buffer
+	if err := png.Encode(&out, c.img); err != nil {
+		return nil, fmt.Errorf("write the picture: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+type face struct {
+	size float64
+	bold bool
+}
+
+type pixels struct {
+	img   *image.RGBA
+	fonts [2]*opentype.Font
+	faces map[face]font.Face
+	err   error
+}
+
+func (s shade) colour() *image.Uniform {
+	return image.NewUniform(color.RGBA{R: uint8(s >> 16), G: uint8(s >> 8), B: uint8(s), A: 0xff}) //nolint:gosec // G115: the bytes of a colour
+}
+
+// fill paints a path of points, in points of the picture. A second path is a hole when
+// it goes the other way round.
+func (c *pixels) fill(colour shade, paths ...[][2]float64) {
+	at := image.Rectangle{Min: image.Pt(math.MaxInt32, math.MaxInt32)}
+	for _, path := range paths {
+		for _, p := range path {
+			at.Min.X, at.Min.Y = min(at.Min.X, int(p[0]*scale)-1), min(at.Min.Y, int(p[1]*scale)-1)
+			at.Max.X, at.Max.Y = max(at.Max.X, int(p[0]*scale)+2), max(at.Max.Y, int(p[1]*scale)+2)
+		}
+	}
+	z := vector.NewRasterizer(at.Dx(), at.Dy())
+	to := func(p [2]float64) (x, y float32) {
+		return float32(p[0]*scale - float64(at.Min.X)), float32(p[1]*scale - float64(at.Min.Y))
+	}
+	for _, path := range paths {
+		z.MoveTo(to(path[0]))
+		for _, p := range path[1:] {
+			z.LineTo(to(p))
+		}
+		z.ClosePath()
+	}
+	z.Draw(c.img, at, colour.colour(), image.Point{})
+}
+
+// round is a circle as points; backwards for a hole.
+func round(x, y, r float64, backwards bool) [][2]float64 {
+	n := max(24, int(r*2))
+	out := make([][2]float64, n)
+	for i := range out {
+		a := 2 * math.Pi * float64(i) / float64(n)
+		if backwards {
+			a = -a
+		}
+		out[i] = [2]float64{x + r*math.Cos(a), y + r*math.Sin(a)}
+	}
+	return out
+}
+
+// thick is half of how wide a line is.
+const thick = 0.75
+
+func (c *pixels) disc(x, y, r float64, fill shade) { c.fill(fill, round(x, y, r, false)) }
+
+func (c *pixels) circle(x, y, r float64, line shade) {
+	c.fill(line, round(x, y, r+thick, false), round(x, y, r-thick, true))
+}
+
+func (c *pixels) line(x1, y1, x2, y2 float64, line shade) {
+	length := math.Hypot(x2-x1, y2-y1)
+	dx, dy := (x2-x1)/length*thick, (y2-y1)/length*thick
+	c.fill(line, [][2]float64{{x1 - dy, y1 + dx}, {x2 - dy, y2 + dx}, {x2 + dy, y2 - dx}, {x1 + dy, y1 - dx}})
+}
+
+func (c *pixels) polygon(points [][2]float64, fill shade) { c.fill(fill, points) }
+
+func (c *pixels) text(x, y, size float64, bold bool, align string, fill shade, s string) {
+	key := face{size, bold}
+	if c.faces[key] == nil {
+		of := c.fonts[0]
+		if bold {
+			of = c.fonts[1]
+		}
+		f, err := opentype.NewFace(of, &opentype.FaceOptions{Size: size * scale, DPI: 72, Hinting: font.HintingNone})
+		if err != nil {
+			c.err = fmt.Errorf("read a font: %w", err)
+			return
+		}
+		c.faces[key] = f
+	}
+	d := font.Drawer{Dst: c.img, Src: fill.colour(), Face: c.faces[key]}
+	wide := float64(d.MeasureString(s)) / 64
+	switch x *= scale; align {
+	case "middle":
+		x -= wide / 2
+	case "end":
+		x -= wide
+	}
+	d.Dot = fixed.Point26_6{X: fixed.Int26_6(x * 64), Y: fixed.Int26_6(y * scale * 64)}
+	d.DrawString(s)
+}

@@ -1,0 +1,52 @@
+package serve
+
+import (
+	"context"
+	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	researchv1 "github.com/commandcenter/commandcenter/proto-events/research/v1"
+
+	"github.com/commandcenter/commandcenter/services/research/internal/technology"
+)
+
+// Handlers answer the operations. All fields are needed.
+type Handlers struct {
+	Book  technology.Book
+	Count func(ctx context.Context, p tenant.Project) (int, error)
+	Now   func() time.Time
+}
+
+// Operations are the operations of the contract that the service answers.
+func Operations() []string {
+	return []string{
+		"listTechnologies", "createTechnology", "getTechnology", "updateTechnology", "deleteTechnology", "listTechnologyMoves",
+		"getRadar", "getRadarSVG", "getRadarPNG", "getRadarCSV", "importRadar",
+	}
+}
+
+// Register binds every operation to its handler: bus.Request for reads and for
+// what carries a secret, bus.Command for every other write.
+func (h *Handlers) Register(s *bus.Server) {
+	bus.Request(s, "listTechnologies", h.list)
+	bus.Command(s, "createTechnology", h.create)
+	bus.Request(s, "getTechnology", h.get)
+	bus.Command(s, "updateTechnology", h.update)
+	bus.Command(s, "deleteTechnology", h.remove)
+	bus.Request(s, "listTechnologyMoves", h.moves)
+	bus.Request(s, "getRadar", h.radar)
+	bus.Request(s, "getRadarSVG", h.svg)
+	bus.Request(s, "getRadarPNG", h.png)
+	bus.Request(s, "getRadarCSV", h.csv)
+	bus.Command(s, "importRadar", h.importCSV)
+	bus.Internal(s, "countResearch", h.count)
+}
+
+func (h *Handlers) count(ctx context.Context, r *researchv1.CountResearchRequest) (*researchv1.CountResearchResponse, error) {
+	n, err := h.Count(ctx, tenant.Project(r.GetProjectId()))
+	if err != nil {
+		return nil, err
+	}
+	return &researchv1.CountResearchResponse{Technologies: int32(n)}, nil //nolint:gosec // G115: technology.MaxPerProject
+}
