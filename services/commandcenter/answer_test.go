@@ -120,3 +120,24 @@ func TestWithoutALanguageModelAQuestionIsRefusedWithWhatToSet(t *testing.T) {
 		t.Errorf("%d %s", code, errs)
 	}
 }
+
+func TestAProjectBeginsAsATemplateSays(t *testing.T) {
+	t.Parallel()
+	p := here(t, dataDir(t), "--no-sample")
+	p.loginOwner(p.dir)
+	if code, out, _ := p.cc("knowledge", "templates"); code != 0 || !strings.Contains(out, "code-search") || !strings.Contains(out, "all-mpnet-base-v2") {
+		t.Errorf("%d %s", code, out)
+	}
+	code, out, errs := p.cc("knowledge", "apply", "code-search")
+	if code != 0 || !strings.Contains(out, "template/code-search/sources.md\n") || !strings.Contains(errs, "all-MiniLM-L6-v2 is not offered here") { // nothing is embedded here
+		t.Errorf("%d %s%s", code, out, errs)
+	}
+	var found []result
+	p.must(&found, "search", "what forced a choice", "--category", "template")
+	if len(found) == 0 || *found[0].SourceFile != "template/code-search/decision.md" {
+		t.Errorf("%+v", found)
+	}
+	if code, _, errs := p.cc("knowledge", "apply", "magic"); code != 6 || !strings.Contains(errs, "template") {
+		t.Errorf("%d %s", code, errs)
+	}
+}

@@ -252,6 +252,12 @@ func (w *town) read(t *testing.T, who *dweller, c attackCall, got attacked) {
 			t.Errorf("%s tells of project %s: %s", c, id, got.body)
 		}
 	}
+	var added struct{ Documents []struct{ ID int64 } }
+	if c.op.id == "applyKnowledgeTemplate" && json.Unmarshal(got.body, &added) == nil {
+		for _, d := range added.Documents {
+			who.documents[d.ID] = true
+		}
+	}
 	var made struct{ ID json.Number }
 	if json.Unmarshal(got.body, &made) == nil && made.ID != "" {
 		w.numbers = append(w.numbers, made.ID.String())

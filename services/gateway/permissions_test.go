@@ -44,6 +44,7 @@ var permissions = map[string][]string{
 		"listKeys", "createKey", "revokeKey", "rotateKey", "listServiceAccounts",
 		"queryKnowledgeBase", "answerQuestion", "listDocuments", "getDocument", "watchDocument", "getKnowledgeStatistics", "listCollections", "listCategories", "getKnowledgeSettings",
 		"listJudgements", "getJudgements", "listEvaluations", "getEvaluation", "listEvaluationQueries", "getEvaluationRun", "plotEvaluation", "compareEvaluations",
+		"listKnowledgeTemplates",
 		"listShares", "searchFederation", "listEvents", "followEvents", "listEventSchemas", "getEventSchema", "listOperations",
 		"listTechnologies", "getTechnology", "listTechnologyMoves", "getRadar", "getRadarSVG", "getRadarPNG", "getRadarCSV",
 	},
@@ -51,7 +52,7 @@ var permissions = map[string][]string{
 		"addDocument", "addTextDocument", "deleteDocument", "importJudgements", "startEvaluation", "createTechnology", "updateTechnology", "deleteTechnology", "importRadar",
 	},
 	"admin": {
-		"updateProject", "setMemberRole", "removeMember", "listInvitations", "inviteMember", "revokeInvitation", "setLimit", "resetLimit", "setKnowledgeSettings", "deleteJudgements", "deleteEvaluation", "applyEvaluation",
+		"updateProject", "setMemberRole", "removeMember", "listInvitations", "inviteMember", "revokeInvitation", "setLimit", "resetLimit", "setKnowledgeSettings", "deleteJudgements", "deleteEvaluation", "applyEvaluation", "applyKnowledgeTemplate",
 		"createServiceAccount", "updateServiceAccount", "deleteServiceAccount", "createServiceAccountKey",
 		"shareProject", "unshareProject", "registerEventSchema", "deleteEventSchema",
 		"listDeadLetters", "purgeDeadLetters", "getDeadLetter", "discardDeadLetter", "redriveDeadLetter",

@@ -132,10 +132,10 @@ func (w *world) serveKnowledge(db *pg.DB) {
 		{Name: "knowledge.model", Check: func(context.Context) error { return app.Degraded("the embedding model is missing: search is lexical") }},
 	}})
 	w.answer(s, "request", "queryKnowledgeBase", "listDocuments", "getDocument", "getKnowledgeStatistics", "listCollections", "listCategories", "getKnowledgeSettings",
-		"listJudgements", "getJudgements", "listEvaluations", "getEvaluation", "listEvaluationQueries", "getEvaluationRun", "plotEvaluation", "compareEvaluations")
+		"listJudgements", "getJudgements", "listEvaluations", "getEvaluation", "listEvaluationQueries", "getEvaluationRun", "plotEvaluation", "compareEvaluations", "listKnowledgeTemplates")
 	w.answer(s, "stream", "answerQuestion")
 	w.answer(s, "command", "addDocument", "addTextDocument", "deleteDocument", "setKnowledgeSettings",
-		"importJudgements", "deleteJudgements", "startEvaluation", "deleteEvaluation", "applyEvaluation")
+		"importJudgements", "deleteJudgements", "startEvaluation", "deleteEvaluation", "applyEvaluation", "applyKnowledgeTemplate")
 	w.Run(s)
 }
 
@@ -214,6 +214,7 @@ var samples = map[string]reply{
 	"deleteEvaluation": {status: 204, body: ""}, "compareEvaluations": {status: 200, body: compared},
 	"listEvaluationQueries": {status: 200, body: `{"row":"keyword","items":[{"id":"q","figures":{"ndcg@10":1},"found":["a"]}],"total":1,"skip":0,"limit":50}`},
 	"getEvaluationRun":      {status: 200, body: "q Q0 a 1 1 keyword\n", kind: "text/plain"}, "plotEvaluation": {status: 200, body: "<svg/>", kind: "image/svg+xml"},
+	"listKnowledgeTemplates": {status: 200, body: `[]`}, "applyKnowledgeTemplate": {status: 200, body: `{"name":"documentation","embedding_model":"m","model_chosen":false,"documents":[]}`},
 }
 
 // token is an access token of the user in the session.

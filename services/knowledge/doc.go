@@ -6,7 +6,8 @@
 //	serves  queryKnowledgeBase, answerQuestion, addDocument, addTextDocument, getDocument,
 //	        listDocuments, deleteDocument, getKnowledgeStatistics,
 //	        listCollections, listCategories, getKnowledgeSettings,
-//	        setKnowledgeSettings; to auth: countDocuments,
+//	        setKnowledgeSettings, listKnowledgeTemplates,
+//	        applyKnowledgeTemplate; to auth: countDocuments,
 //	        restorePart; to the gateway: exportPage; replay:
 //	        documents
 //

@@ -18,9 +18,9 @@ import (
 func (e *env) knowledgeCommand() *cobra.Command {
 	return group(&cobra.Command{
 		Use:     "knowledge",
-		Short:   "The knowledge base of a project: how it is searched, import from other products",
+		Short:   "The knowledge base of a project: how it is searched, import from other products, templates",
 		Example: "  commandcenter knowledge settings\n  commandcenter knowledge import support_kb_export.zip\n  commandcenter knowledge import --chroma http://localhost:8000",
-	}, e.knowledgeSettings(), e.knowledgeImport())
+	}, e.knowledgeSettings(), e.knowledgeImport(), e.knowledgeTemplates(), e.knowledgeApply())
 }
 
 // importing is where a knowledge base is read from, and where it is put.

@@ -168,6 +168,7 @@ func TestEveryCommandAnswersInJSON(t *testing.T) { // not parallel: the environm
 		"technology": {}, "technology list": {code: exitUnavailable}, "technology add": {args: []string{"Go"}, code: exitUnavailable}, "technology show": {args: []string{"1"}, code: exitUnavailable},
 		"technology edit": {args: []string{"1", "--notes", "x"}, code: exitUnavailable}, "technology move": {args: []string{"1", "hold"}, code: exitUnavailable}, "technology delete": {args: []string{"1"}, code: exitUnavailable},
 		"technology radar": {code: exitUnavailable}, "technology import": {args: []string{readme}, code: exitUnavailable},
+		"knowledge templates": {code: exitUnavailable}, "knowledge apply": {args: []string{"documentation"}, code: exitUnavailable},
 		"eval": {}, "eval run": {args: []string{"--questions", questions}, code: exitUnavailable}, "eval report": {args: []string{"--qrels", qrels, run}},
 		"eval import": {args: []string{"x", "--questions", questions}, code: exitUnavailable}, "eval sets": {code: exitUnavailable}, "eval apply": {args: []string{"1"}, code: exitUnavailable}, "eval delete": {args: []string{"1"}, code: exitUnavailable},
 		"migrate": {code: exitFailure},

@@ -2764,6 +2764,34 @@ type KnowledgeStatistics struct {
 	} `json:"vector_db"`
 }
 
+// KnowledgeTemplate defines model for KnowledgeTemplate.
+type KnowledgeTemplate struct {
+	Description string `json:"description"`
+
+	// Documents titles of the samples
+	Documents []string `json:"documents"`
+
+	// EmbeddingModel that suits it
+	EmbeddingModel string `json:"embedding_model"`
+
+	// ModelOffered whether this instance offers the model; without it the project keeps the one that it has
+	ModelOffered bool   `json:"model_offered"`
+	Name         string `json:"name"`
+	Title        string `json:"title"`
+}
+
+// KnowledgeTemplateApplied defines model for KnowledgeTemplateApplied.
+type KnowledgeTemplateApplied struct {
+	Documents []KnowledgeUpload `json:"documents"`
+
+	// EmbeddingModel that suits it
+	EmbeddingModel string `json:"embedding_model"`
+
+	// ModelChosen false where this instance does not offer it and the project keeps the one that it has
+	ModelChosen bool   `json:"model_chosen"`
+	Name        string `json:"name"`
+}
+
 // KnowledgeUpload defines model for KnowledgeUpload.
 type KnowledgeUpload struct {
 	Category string `json:"category"`
@@ -4563,6 +4591,26 @@ type GetKnowledgeStatisticsParams struct {
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 }
 
+// ListKnowledgeTemplatesParams defines parameters for ListKnowledgeTemplates.
+type ListKnowledgeTemplatesParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ApplyKnowledgeTemplateParams defines parameters for ApplyKnowledgeTemplate.
+type ApplyKnowledgeTemplateParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
 // ListLimitsParams defines parameters for ListLimits.
 type ListLimitsParams struct {
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
@@ -6292,6 +6340,19 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/v1/knowledge/statistics (the `GetKnowledgeStatistics` operationId).
 	GetKnowledgeStatistics(ctx context.Context, params *GetKnowledgeStatisticsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListKnowledgeTemplates Ways to begin a project
+	//
+	// Corresponds with GET /api/v1/knowledge/templates (the `ListKnowledgeTemplates` operationId).
+	ListKnowledgeTemplates(ctx context.Context, params *ListKnowledgeTemplatesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ApplyKnowledgeTemplate Begin the project as a template says
+	//
+	// Chooses its embedding model, where this instance offers that, and adds its sample documents, of the category `template`. Doing it again changes nothing;
+	// what was there stays.
+	//
+	// Corresponds with POST /api/v1/knowledge/templates/{template} (the `ApplyKnowledgeTemplate` operationId).
+	ApplyKnowledgeTemplate(ctx context.Context, template string, params *ApplyKnowledgeTemplateParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListLimits How many calls each user may make in the project
 	//
@@ -8649,6 +8710,39 @@ func (c *Client) SetKnowledgeSettings(ctx context.Context, params *SetKnowledgeS
 // Corresponds with GET /api/v1/knowledge/statistics (the `GetKnowledgeStatistics` operationId).
 func (c *Client) GetKnowledgeStatistics(ctx context.Context, params *GetKnowledgeStatisticsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetKnowledgeStatisticsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListKnowledgeTemplates Ways to begin a project
+//
+// Corresponds with GET /api/v1/knowledge/templates (the `ListKnowledgeTemplates` operationId).
+func (c *Client) ListKnowledgeTemplates(ctx context.Context, params *ListKnowledgeTemplatesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListKnowledgeTemplatesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ApplyKnowledgeTemplate Begin the project as a template says
+//
+// Chooses its embedding model, where this instance offers that, and adds its sample documents, of the category `template`. Doing it again changes nothing;
+// what was there stays.
+//
+// Corresponds with POST /api/v1/knowledge/templates/{template} (the `ApplyKnowledgeTemplate` operationId).
+func (c *Client) ApplyKnowledgeTemplate(ctx context.Context, template string, params *ApplyKnowledgeTemplateParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewApplyKnowledgeTemplateRequest(c.Server, template, params)
 	if err != nil {
 		return nil, err
 	}
@@ -15136,6 +15230,119 @@ func NewGetKnowledgeStatisticsRequest(server string, params *GetKnowledgeStatist
 	return req, nil
 }
 
+// NewListKnowledgeTemplatesRequest constructs an http.Request for the ListKnowledgeTemplates method
+func NewListKnowledgeTemplatesRequest(server string, params *ListKnowledgeTemplatesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/templates")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewApplyKnowledgeTemplateRequest constructs an http.Request for the ApplyKnowledgeTemplate method
+func NewApplyKnowledgeTemplateRequest(server string, template string, params *ApplyKnowledgeTemplateParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "template", template, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "string", Format: ""})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/knowledge/templates/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListLimitsRequest constructs an http.Request for the ListLimits method
 func NewListLimitsRequest(server string, params *ListLimitsParams) (*http.Request, error) {
 	var err error
@@ -19318,6 +19525,23 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with GET /api/v1/knowledge/statistics (the `GetKnowledgeStatistics` operationId).
 	GetKnowledgeStatisticsWithResponse(ctx context.Context, params *GetKnowledgeStatisticsParams, reqEditors ...RequestEditorFn) (*GetKnowledgeStatisticsResponse, error)
+
+	// ListKnowledgeTemplatesWithResponse Ways to begin a project
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/knowledge/templates (the `ListKnowledgeTemplates` operationId).
+	ListKnowledgeTemplatesWithResponse(ctx context.Context, params *ListKnowledgeTemplatesParams, reqEditors ...RequestEditorFn) (*ListKnowledgeTemplatesResponse, error)
+
+	// ApplyKnowledgeTemplateWithResponse Begin the project as a template says
+	//
+	// Chooses its embedding model, where this instance offers that, and adds its sample documents, of the category `template`. Doing it again changes nothing;
+	// what was there stays.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/knowledge/templates/{template} (the `ApplyKnowledgeTemplate` operationId).
+	ApplyKnowledgeTemplateWithResponse(ctx context.Context, template string, params *ApplyKnowledgeTemplateParams, reqEditors ...RequestEditorFn) (*ApplyKnowledgeTemplateResponse, error)
 
 	// ListLimitsWithResponse How many calls each user may make in the project
 	//
@@ -25234,6 +25458,139 @@ func (r GetKnowledgeStatisticsResponse) ContentType() string {
 	return ""
 }
 
+type ListKnowledgeTemplatesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]KnowledgeTemplate
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListKnowledgeTemplatesResponse) GetJSON200() *[]KnowledgeTemplate {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListKnowledgeTemplatesResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListKnowledgeTemplatesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListKnowledgeTemplatesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListKnowledgeTemplatesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListKnowledgeTemplatesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListKnowledgeTemplatesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ApplyKnowledgeTemplateResponse200Headers the declared response headers of an HTTP 200 response for ApplyKnowledgeTemplate
+type ApplyKnowledgeTemplateResponse200Headers struct {
+	CCDurability *string
+}
+
+// ApplyKnowledgeTemplateResponse202Headers the declared response headers of an HTTP 202 response for ApplyKnowledgeTemplate
+type ApplyKnowledgeTemplateResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type ApplyKnowledgeTemplateResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *KnowledgeTemplateApplied
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ApplyKnowledgeTemplateResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ApplyKnowledgeTemplateResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ApplyKnowledgeTemplateResponse) GetJSON200() *KnowledgeTemplateApplied {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ApplyKnowledgeTemplateResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ApplyKnowledgeTemplateResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ApplyKnowledgeTemplateResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ApplyKnowledgeTemplateResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ApplyKnowledgeTemplateResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ApplyKnowledgeTemplateResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ApplyKnowledgeTemplateResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListLimitsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -30540,6 +30897,35 @@ func (c *ClientWithResponses) GetKnowledgeStatisticsWithResponse(ctx context.Con
 		return nil, err
 	}
 	return ParseGetKnowledgeStatisticsResponse(rsp)
+}
+
+// ListKnowledgeTemplatesWithResponse Ways to begin a project
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/knowledge/templates (the `ListKnowledgeTemplates` operationId).
+func (c *ClientWithResponses) ListKnowledgeTemplatesWithResponse(ctx context.Context, params *ListKnowledgeTemplatesParams, reqEditors ...RequestEditorFn) (*ListKnowledgeTemplatesResponse, error) {
+	rsp, err := c.ListKnowledgeTemplates(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListKnowledgeTemplatesResponse(rsp)
+}
+
+// ApplyKnowledgeTemplateWithResponse Begin the project as a template says
+//
+// Chooses its embedding model, where this instance offers that, and adds its sample documents, of the category `template`. Doing it again changes nothing;
+// what was there stays.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/knowledge/templates/{template} (the `ApplyKnowledgeTemplate` operationId).
+func (c *ClientWithResponses) ApplyKnowledgeTemplateWithResponse(ctx context.Context, template string, params *ApplyKnowledgeTemplateParams, reqEditors ...RequestEditorFn) (*ApplyKnowledgeTemplateResponse, error) {
+	rsp, err := c.ApplyKnowledgeTemplate(ctx, template, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseApplyKnowledgeTemplateResponse(rsp)
 }
 
 // ListLimitsWithResponse How many calls each user may make in the project
@@ -36625,6 +37011,130 @@ func ParseGetKnowledgeStatisticsResponse(rsp *http.Response) (*GetKnowledgeStati
 		}
 		response.ApplicationproblemJSONDefault = &dest
 
+	}
+
+	return response, nil
+}
+
+// ParseListKnowledgeTemplatesResponse parses an HTTP response from a ListKnowledgeTemplatesWithResponse call
+func ParseListKnowledgeTemplatesResponse(rsp *http.Response) (*ListKnowledgeTemplatesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListKnowledgeTemplatesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []KnowledgeTemplate
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseApplyKnowledgeTemplateResponse parses an HTTP response from a ApplyKnowledgeTemplateWithResponse call
+func ParseApplyKnowledgeTemplateResponse(rsp *http.Response) (*ApplyKnowledgeTemplateResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ApplyKnowledgeTemplateResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest KnowledgeTemplateApplied
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ApplyKnowledgeTemplateResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers ApplyKnowledgeTemplateResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
 	}
 
 	return response, nil

@@ -113,6 +113,8 @@ var calls = []struct {
 	{"getRadarPNG", "GET", "/api/v1/technologies/radar.png", "", viewer, 200, 1, `{}`},
 	{"getRadarCSV", "GET", "/api/v1/technologies/radar.csv", "", viewer, 200, 1, `{}`},
 	{"importRadar", "POST", "/api/v1/technologies/import", `{"csv":"x"}`, member, 200, 1, `{"body":{"csv":"x","dry_run":false}}`},
+	{"listKnowledgeTemplates", "GET", "/api/v1/knowledge/templates", "", viewer, 200, 1, `{}`},
+	{"applyKnowledgeTemplate", "POST", "/api/v1/knowledge/templates/documentation", "", owner, 200, 1, `{"template":"documentation"}`},
 	{"listEventSchemas", "GET", "/api/v1/events/schemas?team=billing", "", viewer, 200, 1, `{"team":"billing"}`},
 	{"registerEventSchema", "POST", "/api/v1/events/schemas", `{"team":"billing","noun":"invoice","fact":"paid","version":1,"schema":{"type":"object"}}`, owner, 201, 1,
 		`{"body":{"team":"billing","noun":"invoice","fact":"paid","version":1,"schema":{"type":"object"}}}`},

@@ -607,6 +607,10 @@ func sample(operation string) *bus.Answer {
 		status = 204
 	case "importProject":
 		status, body = 201, `{"id":2,"name":"p","owner":"o","description":null,"created_at":"2026-01-02T03:04:05Z","rows_restored":1,"rows_left_out":0,"objects":0}`
+	case "listKnowledgeTemplates":
+		body = `[{"name":"documentation","title":"t","description":"d","embedding_model":"m","model_offered":true,"documents":["a"]}]`
+	case "applyKnowledgeTemplate":
+		body = `{"name":"documentation","embedding_model":"m","model_chosen":false,"documents":[` + upload + `]}`
 	case "listAudit":
 		body = `{"entries":[],"next_before":null,"next_after":null,"head":{"project_id":1,"seq":0,"hash":""}}`
 	case "getAuditHead":

@@ -1071,6 +1071,34 @@ type KnowledgeStatistics struct {
 	} `json:"vector_db"`
 }
 
+// KnowledgeTemplate defines model for KnowledgeTemplate.
+type KnowledgeTemplate struct {
+	Description string `json:"description"`
+
+	// Documents titles of the samples
+	Documents []string `json:"documents"`
+
+	// EmbeddingModel that suits it
+	EmbeddingModel string `json:"embedding_model"`
+
+	// ModelOffered whether this instance offers the model; without it the project keeps the one that it has
+	ModelOffered bool   `json:"model_offered"`
+	Name         string `json:"name"`
+	Title        string `json:"title"`
+}
+
+// KnowledgeTemplateApplied defines model for KnowledgeTemplateApplied.
+type KnowledgeTemplateApplied struct {
+	Documents []KnowledgeUpload `json:"documents"`
+
+	// EmbeddingModel that suits it
+	EmbeddingModel string `json:"embedding_model"`
+
+	// ModelChosen false where this instance does not offer it and the project keeps the one that it has
+	ModelChosen bool   `json:"model_chosen"`
+	Name        string `json:"name"`
+}
+
 // KnowledgeUpload defines model for KnowledgeUpload.
 type KnowledgeUpload struct {
 	Category string `json:"category"`
@@ -1608,6 +1636,26 @@ type GetKnowledgeStatisticsParams struct {
 
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListKnowledgeTemplatesParams defines parameters for ListKnowledgeTemplates.
+type ListKnowledgeTemplatesParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ApplyKnowledgeTemplateParams defines parameters for ApplyKnowledgeTemplate.
+type ApplyKnowledgeTemplateParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
 // AnswerQuestionJSONRequestBody defines body for AnswerQuestion for application/json ContentType.

@@ -125,6 +125,7 @@ func Operations() []string {
 		"getKnowledgeStatistics", "listCollections", "listCategories", "getKnowledgeSettings", "setKnowledgeSettings",
 		"listJudgements", "importJudgements", "getJudgements", "deleteJudgements", "listEvaluations", "startEvaluation", "getEvaluation", "deleteEvaluation",
 		"listEvaluationQueries", "getEvaluationRun", "plotEvaluation", "compareEvaluations", "applyEvaluation",
+		"listKnowledgeTemplates", "applyKnowledgeTemplate",
 	}
 }
 
@@ -155,6 +156,8 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "plotEvaluation", h.plot)
 	bus.Request(s, "compareEvaluations", h.compare)
 	bus.Command(s, "applyEvaluation", h.apply)
+	bus.Request(s, "listKnowledgeTemplates", h.templates)
+	bus.Command(s, "applyKnowledgeTemplate", h.applyTemplate)
 	bus.Internal(s, "countDocuments", h.count)
 	bus.OnReplay(s, func(ctx context.Context, q bus.ReplayQuery, tell bus.Telling) error {
 		return h.State.Replay(ctx, q.Project, q.Since, tell)
