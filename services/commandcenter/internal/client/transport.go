@@ -69,7 +69,7 @@ func (s *Session) retry(r *http.Request, token string) (*http.Response, error) {
 		r.Header.Set("User-Agent", s.cfg.UserAgent)
 	}
 	by := s.cfg.HTTP
-	if r.Header.Get("Accept") == kindEvents {
+	if strings.Contains(r.Header.Get("Accept"), kindEvents) {
 		by = s.slow
 	}
 	again := repeatable(r) && !s.cfg.Once

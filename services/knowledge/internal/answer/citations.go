@@ -39,7 +39,7 @@ var closing = map[rune]string{'"': `"`, '”': "“„”", '“': "„", '»': 
 func quoted(text string) string {
 	for {
 		text = strings.TrimRight(text, " .,;:!?)*_")
-		at := strings.LastIndexByte(text, '[')
+		at := strings.LastIndexByte(text, '[') // what is written is of one form
 		if at < 0 || !strings.HasSuffix(text, "]") {
 			break
 		}

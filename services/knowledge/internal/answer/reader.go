@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // mark is a citation in a text: the number, and where its bracket begins.
@@ -92,7 +93,7 @@ func (r *reader) begin(end bool) bool {
 
 // step decides the beginning of what is pending, and reports whether it did.
 func (r *reader) step(end bool) bool {
-	at := strings.IndexAny(r.pending, "[`\n")
+	at := strings.IndexAny(r.pending, "[【`\n")
 	if at < 0 {
 		// Spaces may be those before a mark that goes.
 		n := len(r.pending)
@@ -124,7 +125,8 @@ func (r *reader) step(end bool) bool {
 		return true
 	}
 	if r.code > 0 {
-		r.show(at + 1)
+		_, size := utf8.DecodeRuneInString(r.pending[at:])
+		r.show(at + size)
 		return true
 	}
 	numbers, n, sure := readMark(r.pending[at:])
@@ -133,7 +135,8 @@ func (r *reader) step(end bool) bool {
 		r.show(len(strings.TrimRight(r.pending[:at], " ")))
 		return false
 	case n == 0:
-		r.show(at + 1)
+		_, size := utf8.DecodeRuneInString(r.pending[at:])
+		r.show(at + size)
 		return true
 	}
 	r.cite(numbers, at, n)
@@ -172,22 +175,42 @@ func (r *reader) cite(numbers []int, at, n int) {
 	r.pending = behind
 }
 
-// readMark reads "[2]", "[1, 3]", "[^2]" or "[1-3]" at the beginning of s: its
-// numbers and its length, 0 when it is none. It is not sure while more may come.
+// called are words that models write before a number.
+var called = []string{"passages", "passage", "sources", "source"}
+
+// readMark reads "[2]", "[1, 3]", "[^2]", "[1-3]", "[passage 2]" or "【2†L5】" at the
+// beginning of s: its numbers and its length, 0 when it is none. It is not sure
+// while more may come.
 func readMark(s string) (numbers []int, length int, sure bool) {
-	i, last, span := 1, 0, false
+	i, end := 1, "]"
+	if strings.HasPrefix(s, "【") {
+		i, end = len("【"), "】"
+	}
 	if strings.HasPrefix(s[i:], "^") {
 		i++
 	}
+	for _, w := range called {
+		n := min(len(s)-i, len(w))
+		if n == 0 || !strings.EqualFold(s[i:i+n], w[:n]) {
+			continue
+		}
+		if n < len(w) {
+			return nil, 0, false // it ends within the word
+		}
+		i += n
+		break
+	}
+	last, span := 0, false
 	for i < len(s) && i < longestMark {
-		switch c := s[i]; {
+		rest := s[i:]
+		switch c := rest[0]; {
 		case c >= '0' && c <= '9':
-			j := i
-			for j < len(s) && s[j] >= '0' && s[j] <= '9' {
+			j := 1
+			for j < len(rest) && rest[j] >= '0' && rest[j] <= '9' {
 				j++
 			}
-			x, err := strconv.Atoi(s[i:min(j, i+9)])
-			if err != nil || j-i > 9 {
+			x, err := strconv.Atoi(rest[:min(j, 9)])
+			if err != nil || j > 9 {
 				return nil, 0, true
 			}
 			if span && x > last && x-last < mostNumbers {
@@ -196,18 +219,24 @@ func readMark(s string) (numbers []int, length int, sure bool) {
 				}
 			}
 			numbers, last, span = append(numbers, x), x, false
-			i = j
+			i += j
+		case strings.HasPrefix(rest, end) && len(numbers) > 0 && len(numbers) <= mostNumbers:
+			return numbers, i + len(end), true
 		case c == ' ' || c == ',' || c == ';' || c == '^':
 			i++
 		case c == '-' && last > 0:
 			span = true
 			i++
-		case strings.HasPrefix(s[i:], "–") && last > 0:
+		case strings.HasPrefix(rest, "–") && last > 0:
 			span = true
 			i += len("–")
-		case c == ']' && len(numbers) > 0 && len(numbers) <= mostNumbers:
-			return numbers, i + 1, true
-		case c == "–"[0] && len(s)-i < len("–"):
+		case strings.HasPrefix(rest, "†") && len(numbers) > 0: // and a place in it
+			at := strings.Index(rest, end)
+			if at < 0 {
+				return nil, 0, len(s) >= longestMark
+			}
+			return numbers, i + at + len(end), true
+		case !utf8.FullRuneInString(rest):
 			return nil, 0, false
 		default:
 			return nil, 0, true

@@ -21,18 +21,21 @@ func readIn(n int, text string) (*reader, string) {
 func TestMarksOfPassagesThatThereAreNotAreNeverShown(t *testing.T) {
 	t.Parallel()
 	for said, want := range map[string]string{
-		"It is red [1].":                          "It is red [1].",
-		"It is red [9].":                          "It is red.",
-		"It is red[2][7] and blue [1, 4; 3].":     "It is red[2] and blue [1][3].",
-		"All [1-3], or [^2], or [2–9]":            "All [1][2][3], or [2], or [2][3]",
-		"[0] Nothing [0] [99999999999] before":    " Nothing [99999999999] before",
-		"A link [here](x), a [list], a [":         "A link [here](x), a [list], a [",
-		"It ends [1":                              "It ends [1",
-		"In `a[7]` and\n```\nb[8] [1]\n``` [8] c": "In `a[7]` and\n```\nb[8] [1]\n``` c",
-		"An odd ` here [9]\nand [9] there [2]":    "An odd ` here [9]\nand there [2]",
-		"Spaces   [4]   stay [1]  ":               "Spaces   stay [1]  ",
-		"[" + strings.Repeat("1,", 60) + "1] [2]": "[" + strings.Repeat("1,", 60) + "1] [2]",
-		"„Umlaute“ – ü [2–3]":                     "„Umlaute“ – ü [2][3]",
+		"It is red [1].":                           "It is red [1].",
+		"It is red [9].":                           "It is red.",
+		"It is red[2][7] and blue [1, 4; 3].":      "It is red[2] and blue [1][3].",
+		"All [1-3], or [^2], or [2–9]":             "All [1][2][3], or [2], or [2][3]",
+		"[0] Nothing [0] [99999999999] before":     " Nothing [99999999999] before",
+		"A link [here](x), a [list], a [":          "A link [here](x), a [list], a [",
+		"It ends [1":                               "It ends [1",
+		"In `a[7]` and\n```\nb[8] [1]\n``` [8] c":  "In `a[7]` and\n```\nb[8] [1]\n``` c",
+		"An odd ` here [9]\nand [9] there [2]":     "An odd ` here [9]\nand there [2]",
+		"Spaces   [4]   stay [1]  ":                "Spaces   stay [1]  ",
+		"[" + strings.Repeat("1,", 60) + "1] [2]":  "[" + strings.Repeat("1,", 60) + "1] [2]",
+		"As [passage 2] and [Sources 1, 3], [9th]": "As [2] and [1][3], [9th]",
+		"As 【2†L3-L9】 and【7†source】, 【x】.":         "As [2] and, 【x】.",
+		"A [pass] or [Passage] or [source":         "A [pass] or [Passage] or [source",
+		"„Umlaute“ – ü [2–3]":                      "„Umlaute“ – ü [2][3]",
 	} {
 		for _, n := range []int{1, 2, 3, 7, 1000} {
 			r, shown := readIn(n, said)

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -209,4 +211,36 @@ func TestWithoutALanguageModelItIsSaidWhatToSet(t *testing.T) {
 	if _, err := w.ask(member(1), "why?", nil); errs.KindOf(err) != errs.Unavailable || !strings.Contains(err.Error(), "knowledge.answer.kind") {
 		t.Errorf("%v", err)
 	}
+}
+
+// BenchmarkAnswer has questions answered by a language model that costs nothing and
+// says 200 words, over the bus: what is ours of the time to the first word, and of all
+// of it.
+func BenchmarkAnswer(b *testing.B) {
+	words := strings.Repeat("data: {\"choices\":[{\"delta\":{\"content\":\" word\"}}]}\n\n", 199)
+	h := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_, _ = io.WriteString(w, words+"data: {\"choices\":[{\"delta\":{\"content\":\" [1]\"},\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n")
+	}))
+	defer h.Close()
+	w := newWorld(b, func(_ *knowledge.Deps, c *knowledge.Config) {
+		c.Answer.Kind, c.Answer.URL, c.Answer.Model = "compatible", h.URL, "tiny"
+	})
+	me := member(1)
+	r := rand.New(rand.NewPCG(1, 1))
+	w.indexed(me, w.text(me, "a.md", prose(r, 20_000)).ok(201).num("id"), true)
+	var first, all []float64
+	for b.Loop() {
+		began := time.Now()
+		events, err := w.ask(me, prose(r, 10), nil)
+		all = append(all, float64(time.Since(began).Microseconds())/1000)
+		a := w.whole(events, err)
+		first = append(first, a["timings"].(map[string]any)["first_token_ms"].(float64))
+	}
+	slices.Sort(first)
+	slices.Sort(all)
+	b.ReportMetric(first[len(first)/2], "first-p50-ms")
+	b.ReportMetric(first[len(first)*99/100], "first-p99-ms")
+	b.ReportMetric(all[len(all)/2], "all-p50-ms")
+	b.ReportMetric(all[len(all)*99/100], "all-p99-ms")
 }
