@@ -4207,13 +4207,13 @@ type AnswerQuestionParams struct {
 	// Collection Only this collection. Without it, the whole project.
 	Collection *Collection `form:"collection,omitempty" json:"collection,omitempty"`
 
-	// Mode Which legs to search by.
+	// Mode Which legs to search by. Without it the setting of the project is used.
 	Mode *AnswerQuestionParamsMode `form:"mode,omitempty" json:"mode,omitempty"`
 
-	// Alpha Weight of the vector leg in hybrid mode, 0 to 1. Without it the tuned default of the instance is used.
+	// Alpha Weight of the vector leg in hybrid mode, 0 to 1. Without it the setting of the project is used.
 	Alpha *float64 `form:"alpha,omitempty" json:"alpha,omitempty"`
 
-	// Fusion How the legs are joined. Without it the setting of the instance is used.
+	// Fusion How the legs are joined. Without it the setting of the project is used.
 	Fusion *AnswerQuestionParamsFusion `form:"fusion,omitempty" json:"fusion,omitempty"`
 
 	// Group Give the model the best passage of each document alone.
