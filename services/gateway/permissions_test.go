@@ -49,12 +49,12 @@ var permissions = map[string][]string{
 		"listTechnologies", "getTechnology", "listTechnologyMoves", "getRadar", "getRadarSVG", "getRadarPNG", "getRadarCSV",
 	},
 	"member": {
-		"addDocument", "addTextDocument", "deleteDocument", "importJudgements", "startEvaluation", "createTechnology", "updateTechnology", "deleteTechnology", "importRadar",
+		"addDocument", "addTextDocument", "deleteDocument", "importJudgements", "startEvaluation", "createTechnology", "updateTechnology", "importRadar",
 	},
 	"admin": {
 		"updateProject", "setMemberRole", "removeMember", "listInvitations", "inviteMember", "revokeInvitation", "setLimit", "resetLimit", "setKnowledgeSettings", "deleteJudgements", "deleteEvaluation", "applyEvaluation", "applyKnowledgeTemplate",
 		"createServiceAccount", "updateServiceAccount", "deleteServiceAccount", "createServiceAccountKey",
-		"shareProject", "unshareProject", "registerEventSchema", "deleteEventSchema",
+		"shareProject", "unshareProject", "deleteTechnology", "registerEventSchema", "deleteEventSchema",
 		"listDeadLetters", "purgeDeadLetters", "getDeadLetter", "discardDeadLetter", "redriveDeadLetter",
 		"listAudit", "getAuditHead", "exportAudit",
 	},

@@ -58,12 +58,13 @@ func New(d Deps, c Config) (*app.Module, error) {
 	if d.Now == nil {
 		d.Now = time.Now
 	}
+	now := func() time.Time { return d.Now().UTC().Truncate(time.Microsecond) } // as the database keeps it
 	log := d.Log.With("service", Name)
 	store := postgres.New(d.DB)
 	checks := []app.Check{{Name: "research.database", Check: d.DB.Ping}}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Workers: c.Workers, Checks: checks})
-	(&serve.Handlers{Book: technology.Book{Keeper: store, Now: d.Now}, Count: store.Count, Now: d.Now}).Register(server)
-	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable}, serve.Import(store, d.Now)); err != nil {
+	(&serve.Handlers{Book: technology.Book{Keeper: store, Now: now}, Count: store.Count, Now: now}).Register(server)
+	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable}, serve.Import(store, now)); err != nil {
 		return nil, err
 	}
 	heard := (&inbox.Handlers{Purge: store.Purge}).Subscriptions(d.Bus, d.DB, Name)

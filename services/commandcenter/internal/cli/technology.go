@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -199,9 +200,15 @@ func technologies(ctx context.Context, s *client.Session, p client.ListTechnolog
 // technologyNamed finds one by its id or its title.
 func technologyNamed(ctx context.Context, s *client.Session, name string) (client.TechnologyResponse, error) {
 	if id, err := strconv.ParseInt(name, 10, 64); err == nil && id > 0 {
-		return client.Into[client.TechnologyResponse](s.GetTechnology(ctx, id, nil))
+		t, err := client.Into[client.TechnologyResponse](s.GetTechnology(ctx, id, nil))
+		var apiErr *client.APIError
+		if !errors.As(err, &apiErr) || apiErr.Status != http.StatusNotFound {
+			return t, err
+		}
 	}
-	all, err := technologies(ctx, s, client.ListTechnologiesParams{Search: &name})
+	text := []rune(strings.TrimSpace(name))
+	search := string(text[:min(len(text), 200)]) // as much as is looked for
+	all, err := technologies(ctx, s, client.ListTechnologiesParams{Search: &search})
 	if err != nil {
 		return client.TechnologyResponse{}, err
 	}

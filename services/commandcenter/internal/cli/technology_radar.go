@@ -107,7 +107,10 @@ func (e *env) saveAnswer(ctx context.Context, name string, get func(ctx context.
 	if err != nil {
 		return err
 	}
-	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if len(b) > maxAnswer {
+		err = fmt.Errorf("the answer is larger than %d MiB", maxAnswer>>20)
+	}
 	if err := errors.Join(err, resp.Body.Close()); err != nil {
 		return err
 	}
@@ -198,7 +201,7 @@ if there, description. What is there under the title gets the ring, the quadrant
 the description of its line; what is not is added. All lines are taken, or none.`,
 		Example: "  commandcenter technology import radar.csv --dry-run\n  curl -s https://example.org/radar.csv | commandcenter technology import -",
 		RunE: func(cmd *cobra.Command, args []string) error {
-			const most = 1 << 20
+			const most = 4 << 20
 			in := e.In
 			if args[0] != "-" {
 				f, err := os.Open(args[0])
@@ -208,7 +211,10 @@ the description of its line; what is not is added. All lines are taken, or none.
 				defer func() { _ = f.Close() }() // only read
 				in = f
 			}
-			text, err := io.ReadAll(io.LimitReader(in, most))
+			text, err := io.ReadAll(io.LimitReader(in, most+1))
+			if len(text) > most {
+				err = fmt.Errorf("%s is larger than %d MiB", args[0], most>>20)
+			}
 			if err != nil {
 				return codedError{err, exitUsage}
 			}

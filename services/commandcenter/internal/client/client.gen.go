@@ -742,6 +742,7 @@ func (e TechnologyCreateCostTier) Valid() bool {
 const (
 	TechnologyCreateDomainAiMl           TechnologyCreateDomain = "ai-ml"
 	TechnologyCreateDomainAudioDsp       TechnologyCreateDomain = "audio-dsp"
+	TechnologyCreateDomainEmpty          TechnologyCreateDomain = ""
 	TechnologyCreateDomainInfrastructure TechnologyCreateDomain = "infrastructure"
 	TechnologyCreateDomainMusicTheory    TechnologyCreateDomain = "music-theory"
 	TechnologyCreateDomainOther          TechnologyCreateDomain = "other"
@@ -755,6 +756,8 @@ func (e TechnologyCreateDomain) Valid() bool {
 	case TechnologyCreateDomainAiMl:
 		return true
 	case TechnologyCreateDomainAudioDsp:
+		return true
+	case TechnologyCreateDomainEmpty:
 		return true
 	case TechnologyCreateDomainInfrastructure:
 		return true
@@ -889,6 +892,7 @@ func (e TechnologyCreateRing) Valid() bool {
 const (
 	TechnologyCreateStatusArchived       TechnologyCreateStatus = "archived"
 	TechnologyCreateStatusDiscovery      TechnologyCreateStatus = "discovery"
+	TechnologyCreateStatusEmpty          TechnologyCreateStatus = ""
 	TechnologyCreateStatusEvaluation     TechnologyCreateStatus = "evaluation"
 	TechnologyCreateStatusImplementation TechnologyCreateStatus = "implementation"
 	TechnologyCreateStatusIntegrated     TechnologyCreateStatus = "integrated"
@@ -901,6 +905,8 @@ func (e TechnologyCreateStatus) Valid() bool {
 	case TechnologyCreateStatusArchived:
 		return true
 	case TechnologyCreateStatusDiscovery:
+		return true
+	case TechnologyCreateStatusEmpty:
 		return true
 	case TechnologyCreateStatusEvaluation:
 		return true
@@ -3454,7 +3460,7 @@ type TechnologyResponseRing string
 // TechnologyStatus defines model for TechnologyStatus.
 type TechnologyStatus string
 
-// TechnologyUpdate An empty text, or null, takes away what was said; of title, domain, status, relevance and priority nothing can be taken away.
+// TechnologyUpdate An empty text, or null, takes away what was said; of domain, status, relevance and priority it says nothing.
 type TechnologyUpdate struct {
 	// Alternatives Ids of technologies, separated by commas
 	Alternatives   *string                   `json:"alternatives,omitempty"`
@@ -6713,7 +6719,7 @@ type ClientInterface interface {
 
 	// GetRadar The radar
 	//
-	// Where each technology stands, and what moved. A blip keeps its place while others come.
+	// Where each technology stands, and what moved. A blip keeps its place while new ones are added.
 	//
 	// Corresponds with GET /api/v1/technologies/radar (the `GetRadar` operationId).
 	GetRadar(ctx context.Context, params *GetRadarParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -6737,7 +6743,7 @@ type ClientInterface interface {
 
 	// DeleteTechnology Look at a technology no more
 	//
-	// Documents that were uploaded for it go with it.
+	// Documents that were uploaded for it go with it, whoever uploaded them.
 	//
 	// Corresponds with DELETE /api/v1/technologies/{technology_id} (the `DeleteTechnology` operationId).
 	DeleteTechnology(ctx context.Context, technologyId TechnologyID, params *DeleteTechnologyParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -9552,7 +9558,7 @@ func (c *Client) ImportRadar(ctx context.Context, params *ImportRadarParams, bod
 
 // GetRadar The radar
 //
-// Where each technology stands, and what moved. A blip keeps its place while others come.
+// Where each technology stands, and what moved. A blip keeps its place while new ones are added.
 //
 // Corresponds with GET /api/v1/technologies/radar (the `GetRadar` operationId).
 func (c *Client) GetRadar(ctx context.Context, params *GetRadarParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -9616,7 +9622,7 @@ func (c *Client) GetRadarSVG(ctx context.Context, params *GetRadarSVGParams, req
 
 // DeleteTechnology Look at a technology no more
 //
-// Documents that were uploaded for it go with it.
+// Documents that were uploaded for it go with it, whoever uploaded them.
 //
 // Corresponds with DELETE /api/v1/technologies/{technology_id} (the `DeleteTechnology` operationId).
 func (c *Client) DeleteTechnology(ctx context.Context, technologyId TechnologyID, params *DeleteTechnologyParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -19940,7 +19946,7 @@ type ClientWithResponsesInterface interface {
 
 	// GetRadarWithResponse The radar
 	//
-	// Where each technology stands, and what moved. A blip keeps its place while others come.
+	// Where each technology stands, and what moved. A blip keeps its place while new ones are added.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -19972,7 +19978,7 @@ type ClientWithResponsesInterface interface {
 
 	// DeleteTechnologyWithResponse Look at a technology no more
 	//
-	// Documents that were uploaded for it go with it.
+	// Documents that were uploaded for it go with it, whoever uploaded them.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -31589,7 +31595,7 @@ func (c *ClientWithResponses) ImportRadarWithResponse(ctx context.Context, param
 
 // GetRadarWithResponse The radar
 //
-// Where each technology stands, and what moved. A blip keeps its place while others come.
+// Where each technology stands, and what moved. A blip keeps its place while new ones are added.
 //
 // Returns a wrapper object for the known response body format(s).
 //
@@ -31645,7 +31651,7 @@ func (c *ClientWithResponses) GetRadarSVGWithResponse(ctx context.Context, param
 
 // DeleteTechnologyWithResponse Look at a technology no more
 //
-// Documents that were uploaded for it go with it.
+// Documents that were uploaded for it go with it, whoever uploaded them.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -106,7 +106,7 @@ var calls = []struct {
 	{"createTechnology", "POST", "/api/v1/technologies/", `{"title":"Go"}`, member, 201, 1, `{"body":{"domain":"other","priority":3,"relevance_score":50,"status":"discovery","title":"Go"}}`},
 	{"getTechnology", "GET", "/api/v1/technologies/7", "", viewer, 200, 1, `{"technology_id":7}`},
 	{"updateTechnology", "PATCH", "/api/v1/technologies/7", `{"ring":null,"status":"archived"}`, member, 200, 1, `{"technology_id":7,"body":{"ring":null,"status":"archived"}}`},
-	{"deleteTechnology", "DELETE", "/api/v1/technologies/7", "", member, 204, 1, `{"technology_id":7}`},
+	{"deleteTechnology", "DELETE", "/api/v1/technologies/7", "", owner, 204, 1, `{"technology_id":7}`},
 	{"listTechnologyMoves", "GET", "/api/v1/technologies/7/moves", "", viewer, 200, 1, `{"technology_id":7}`},
 	{"getRadar", "GET", "/api/v1/technologies/radar?since=2026-01-02", "", viewer, 200, 1, `{"since":"2026-01-02"}`},
 	{"getRadarSVG", "GET", "/api/v1/technologies/radar.svg?title=x", "", viewer, 200, 1, `{"title":"x"}`},

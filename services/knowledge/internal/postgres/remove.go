@@ -51,7 +51,7 @@ func (s *Store) Delete(ctx context.Context, p tenant.Project, id int64, may func
 // DeleteOf removes every document of a technology, which is gone.
 func (s *Store) DeleteOf(ctx context.Context, p tenant.Project, technology int64) error {
 	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
-		const q = `SELECT id FROM documents WHERE project_id = $1 AND technology_id = $2 ORDER BY id`
+		const q = `SELECT id FROM documents WHERE project_id = $1 AND technology_id = $2 ORDER BY id FOR UPDATE` // all before the generation: uploads lock in this order
 		var ids []int64
 		if err := tx.SelectContext(ctx, &ids, q, int64(p), technology); err != nil {
 			return fmt.Errorf("find the documents of technology %d: %w", technology, err)

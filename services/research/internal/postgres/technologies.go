@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -59,7 +61,7 @@ func (s *Store) Insert(ctx context.Context, p tenant.Project, x technology.Techn
 		if err := full(ctx, tx, p); err != nil {
 			return err
 		}
-		if err := linked(ctx, tx, p, x); err != nil {
+		if err := linked(ctx, tx, p, technology.Draft{}, x.Draft); err != nil {
 			return err
 		}
 		if err := insert(ctx, tx, p, x); err != nil {
@@ -83,9 +85,18 @@ func (s *Store) Restore(ctx context.Context, p tenant.Project, x technology.Tech
 
 // RestoreMove keeps a move of an archive; its technology is there.
 func (s *Store) RestoreMove(ctx context.Context, p tenant.Project, m technology.Move) error {
-	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error { return note(ctx, tx, p, m) })
-	if pg.ForeignKeyViolation(err, "moves_project_id_technology_id_fkey") {
-		return technology.ErrNotFound
+	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		x, err := get(ctx, tx, p, m.TechnologyID, "")
+		if err != nil {
+			return err
+		}
+		if m.Version > x.Version {
+			return errs.New(errs.Invalid, "a move is of a version that its technology has not")
+		}
+		return note(ctx, tx, p, m)
+	})
+	if pg.UniqueViolation(err, "moves_pkey") {
+		return errs.New(errs.Conflict, "a move is there twice")
 	}
 	return doing(err, "restore a move")
 }
@@ -125,22 +136,37 @@ func taken(err error) error {
 	return err
 }
 
-// linked says of the technologies that x names whether they are there.
-func linked(ctx context.Context, tx *sqlx.Tx, p tenant.Project, x technology.Technology) error {
-	ids, err := x.Linked()
-	if err != nil || len(ids) == 0 {
+// linked says of the technologies that d names, and before did not, whether they are
+// there. One that was deleted since it was named keeps nobody from changing the rest.
+func linked(ctx context.Context, tx *sqlx.Tx, p tenant.Project, before, d technology.Draft) error {
+	ids, err := d.Linked()
+	if err != nil {
 		return err
 	}
-	const q = `SELECT i FROM unnest($2::bigint[]) i WHERE NOT EXISTS (SELECT 1 FROM technologies WHERE project_id = $1 AND id = i) ORDER BY i LIMIT 1`
-	var missing int64
-	err = tx.GetContext(ctx, &missing, q, int64(p), pq.Array(ids))
-	if pg.NoRows(err) {
+	old, err := before.Linked()
+	if err != nil {
+		return err
+	}
+	ids = slices.DeleteFunc(ids, func(id int64) bool { return slices.Contains(old, id) })
+	if len(ids) == 0 {
 		return nil
 	}
-	if err == nil {
-		err = errs.InvalidField("missing_reference", fmt.Sprintf("there is no technology %d that could be named", missing), "body", "dependencies")
+	const q = `SELECT id FROM technologies WHERE project_id = $1 AND id = ANY($2) ORDER BY id FOR KEY SHARE`
+	var there []int64
+	if err := tx.SelectContext(ctx, &there, q, int64(p), pq.Array(ids)); err != nil {
+		return err
 	}
-	return err
+	for _, id := range ids {
+		if slices.Contains(there, id) {
+			continue
+		}
+		field := "alternatives"
+		if _, ok := d.Dependencies[strconv.FormatInt(id, 10)]; ok {
+			field = "dependencies"
+		}
+		return errs.InvalidField("missing_reference", fmt.Sprintf("there is no technology %d that could be named", id), "body", field)
+	}
+	return nil
 }
 
 // moved notes and says a change of status or ring, if there was one; before is nil for
@@ -184,7 +210,7 @@ func (s *Store) Update(ctx context.Context, p tenant.Project, id int64, by strin
 			return err
 		}
 		x.Version, x.UpdatedAt = before.Version+1, now
-		if err := linked(ctx, tx, p, x); err != nil {
+		if err := linked(ctx, tx, p, before.Draft, x.Draft); err != nil {
 			return err
 		}
 		k, err := keep(p, x)
@@ -273,11 +299,11 @@ func (s *Store) Moves(ctx context.Context, p tenant.Project, id int64) (moves []
 		SELECT technology_id, version, from_status, to_status, from_ring, to_ring, moved_by, moved_at
 		FROM   moves WHERE project_id = $1 AND technology_id = $2 ORDER BY version DESC LIMIT 1000`
 	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
-		// Every one has a move: that it was added.
 		if err := tx.SelectContext(ctx, &moves, q, int64(p), id); err != nil || len(moves) > 0 {
 			return err
 		}
-		return technology.ErrNotFound
+		_, err := get(ctx, tx, p, id, "") // whose moves an archive did not have
+		return err
 	})
 	for i := range moves {
 		moves[i].At = moves[i].At.UTC()
@@ -287,7 +313,7 @@ func (s *Store) Moves(ctx context.Context, p tenant.Project, id int64) (moves []
 
 // Standing is every technology, and where each stood at a time.
 func (s *Store) Standing(ctx context.Context, p tenant.Project, at time.Time) (now []technology.Technology, then map[int64]technology.Ring, err error) {
-	all := `SELECT ` + columns + ` FROM technologies WHERE project_id = $1 ORDER BY id`
+	const all = `SELECT id, title, domain, status, ring, quadrant FROM technologies WHERE project_id = $1 ORDER BY id`
 	const before = `
 		SELECT DISTINCT ON (technology_id) technology_id, to_ring
 		FROM   moves WHERE project_id = $1 AND moved_at <= $2 ORDER BY technology_id, version DESC`
@@ -306,6 +332,21 @@ func (s *Store) Standing(ctx context.Context, p tenant.Project, at time.Time) (n
 		then[r.ID] = r.Ring
 	}
 	return now, then, doing(err, "read the radar")
+}
+
+// Descriptions are the beginnings of what is said of technologies, by id.
+func (s *Store) Descriptions(ctx context.Context, p tenant.Project) (map[int64]string, error) {
+	const q = `SELECT id, left(description, 1000) AS text FROM technologies WHERE project_id = $1 AND description IS NOT NULL`
+	var rows []struct {
+		ID   int64  `db:"id"`
+		Text string `db:"text"`
+	}
+	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error { return tx.SelectContext(ctx, &rows, q, int64(p)) })
+	out := make(map[int64]string, len(rows))
+	for _, r := range rows {
+		out[r.ID] = r.Text
+	}
+	return out, doing(err, "read what technologies are")
 }
 
 // Count is how many technologies a project has.

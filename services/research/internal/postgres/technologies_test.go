@@ -184,6 +184,50 @@ func TestWhoHasReadAnotherVersionChangesNothing(t *testing.T) {
 	}
 }
 
+func TestWhatWasSaidIsSaidAnew(t *testing.T) {
+	t.Parallel()
+	b := book(t, &noon)
+	x := add(t, b, 1, "Go", func(d *technology.Draft) {
+		d.Vendor, d.Ring, d.Stability, d.Dependencies = ptr("a"), ptr(technology.Ring("adopt")), ptr(1), nil
+	})
+	// As a body is written over what is there: through the pointers.
+	changed, err := b.Change(t.Context(), 1, x.ID, 1, "user:1", func(d *technology.Draft) error {
+		*d.Vendor, *d.Ring, *d.Stability = "b", "hold", 2
+		return nil
+	})
+	if err != nil || changed.Version != 2 {
+		t.Fatalf("%+v, %v", changed, err)
+	}
+	got, err := b.Get(t.Context(), 1, x.ID)
+	if err != nil || *got.Vendor != "b" || *got.Ring != "hold" || *got.Stability != 2 || got.Version != 2 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	moves, err := b.Moves(t.Context(), 1, x.ID)
+	if err != nil || len(moves) != 2 || *moves[0].FromRing != "adopt" || moves[0].ToRing != "hold" {
+		t.Errorf("%+v, %v", moves, err)
+	}
+}
+
+func TestWhoNamesWhatIsGoneIsChangedAllTheSame(t *testing.T) {
+	t.Parallel()
+	b := book(t, &noon)
+	gone := add(t, b, 1, "Gone", nil)
+	x := add(t, b, 1, "Go", func(d *technology.Draft) { d.Alternatives = ptr(fmt.Sprint(gone.ID)) })
+	if err := b.Delete(t.Context(), 1, gone.ID); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := b.Change(t.Context(), 1, x.ID, 0, "user:1", func(d *technology.Draft) error { d.Priority = 5; return nil }); err != nil {
+		t.Error(err)
+	}
+	_, err := b.Change(t.Context(), 1, x.ID, 0, "user:1", func(d *technology.Draft) error {
+		d.Dependencies = technology.Dependencies{"9": "needs"}
+		return nil
+	})
+	if errs.KindOf(err) != errs.Invalid || errs.As(err).Fields[0].Loc[1] != "dependencies" {
+		t.Errorf("named anew: %v", err)
+	}
+}
+
 func TestAListIsFilteredOrderedAndCounted(t *testing.T) {
 	t.Parallel()
 	at := noon
@@ -255,7 +299,16 @@ func TestAnArchiveKeepsItsIDsAndWhatComesHasOthers(t *testing.T) {
 	if err := s.RestoreMove(t.Context(), 1, m); err != nil {
 		t.Fatal(err)
 	}
-	m.TechnologyID = 41
+	if err := s.RestoreMove(t.Context(), 1, m); errs.KindOf(err) != errs.Conflict {
+		t.Errorf("a move twice: %v", err)
+	}
+	if m.Version = 4; errs.KindOf(s.RestoreMove(t.Context(), 1, m)) != errs.Invalid {
+		t.Error("a move of a version that is not")
+	}
+	if moves, err := b.Moves(t.Context(), 1, 2); err != nil || len(moves) != 0 {
+		t.Errorf("without moves: %v, %v", moves, err)
+	}
+	m.TechnologyID, m.Version = 41, 1
 	if err := s.RestoreMove(t.Context(), 1, m); !errors.Is(err, technology.ErrNotFound) {
 		t.Errorf("a move of nothing: %v", err)
 	}

@@ -21,6 +21,7 @@ type Entry struct {
 	Quadrant    technology.Quadrant
 	New         bool
 	Description string
+	Line        int // of the file, from 1
 }
 
 // MaxEntries bounds the lines of a CSV: they are taken in one transaction.
@@ -54,12 +55,26 @@ func (r Radar) CSV(description func(id int64) string) []byte {
 	return out.Bytes()
 }
 
-// inert keeps a spreadsheet from taking a text for a formula.
+// inert keeps a spreadsheet from taking a text for a formula, by an apostrophe that live
+// takes off again.
 func inert(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0])) {
+	if formula(s) {
 		return "'" + s
 	}
 	return s
+}
+
+func live(s string) string {
+	if formula(s) {
+		return strings.TrimPrefix(s, "'")
+	}
+	return s
+}
+
+// formula reports whether s begins as a formula does, behind any apostrophes.
+func formula(s string) bool {
+	s = strings.TrimLeft(s, "'")
+	return s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0]))
 }
 
 // ReadCSV reads such a file, its columns in any order; ring and quadrant whatever their
@@ -69,7 +84,7 @@ func ReadCSV(text string) ([]Entry, error) {
 	r.FieldsPerRecord = -1
 	head, err := r.Read()
 	if err != nil {
-		return nil, fault(1, "has no columns")
+		return nil, Fault(1, "has no columns")
 	}
 	at := map[string]int{}
 	for i, name := range head {
@@ -77,7 +92,7 @@ func ReadCSV(text string) ([]Entry, error) {
 	}
 	for _, need := range []string{"name", "ring", "quadrant"} {
 		if _, ok := at[need]; !ok {
-			return nil, fault(1, "has no column "+need)
+			return nil, Fault(1, "has no column "+need)
 		}
 	}
 	var out []Entry
@@ -89,7 +104,7 @@ func ReadCSV(text string) ([]Entry, error) {
 		}
 		var broken *csv.ParseError
 		if errors.As(err, &broken) {
-			return nil, fault(broken.StartLine, "cannot be read: "+broken.Err.Error())
+			return nil, Fault(broken.StartLine, "cannot be read: "+broken.Err.Error())
 		}
 		if err != nil {
 			return nil, err
@@ -102,20 +117,20 @@ func ReadCSV(text string) ([]Entry, error) {
 			return ""
 		}
 		e := Entry{
-			Title: strings.TrimPrefix(field("name"), "'"), Ring: technology.Ring(strings.ToLower(field("ring"))), Quadrant: quadrant(field("quadrant")),
-			New: strings.EqualFold(field("isnew"), "true"), Description: strings.TrimPrefix(field("description"), "'"),
+			Title: live(field("name")), Ring: technology.Ring(strings.ToLower(field("ring"))), Quadrant: quadrant(field("quadrant")),
+			New: strings.EqualFold(field("isnew"), "true"), Description: live(field("description")), Line: line,
 		}
 		switch {
 		case e.Title == "":
-			return nil, fault(line, "has no name")
+			return nil, Fault(line, "has no name")
 		case !slices.Contains(technology.Rings, e.Ring):
-			return nil, fault(line, fmt.Sprintf("has ring %.40q, and the rings are adopt, trial, assess and hold", field("ring")))
+			return nil, Fault(line, fmt.Sprintf("has ring %.40q, and the rings are adopt, trial, assess and hold", field("ring")))
 		case e.Quadrant == "":
-			return nil, fault(line, fmt.Sprintf("has quadrant %.60q, and the quadrants are Techniques, Tools, Platforms and Languages & Frameworks", field("quadrant")))
+			return nil, Fault(line, fmt.Sprintf("has quadrant %.60q, and the quadrants are Techniques, Tools, Platforms and Languages & Frameworks", field("quadrant")))
 		case seen[strings.ToLower(e.Title)] > 0:
-			return nil, fault(line, fmt.Sprintf("names %.60q, as line %d does", e.Title, seen[strings.ToLower(e.Title)]))
+			return nil, Fault(line, fmt.Sprintf("names %.60q, as line %d does", e.Title, seen[strings.ToLower(e.Title)]))
 		case len(out) == MaxEntries:
-			return nil, fault(line, fmt.Sprintf("is one more than %d technologies", MaxEntries))
+			return nil, Fault(line, fmt.Sprintf("is one more than %d technologies", MaxEntries))
 		}
 		seen[strings.ToLower(e.Title)] = line
 		out = append(out, e)
@@ -131,6 +146,7 @@ func quadrant(s string) technology.Quadrant {
 	return ""
 }
 
-func fault(line int, what string) error {
+// Fault says what is wrong with a line.
+func Fault(line int, what string) error {
 	return errs.InvalidField("csv", fmt.Sprintf("line %d of the CSV %s", line, what), "body", "csv")
 }

@@ -2,6 +2,6 @@
 // for each technology, as a picture (SVG, PNG), as text for a terminal, and as the CSV
 // that other radars read.
 //
-// A blip keeps its place while others come: places are found one after another, by
-// number, and depend on nothing else.
+// A blip keeps its place while new ones are added: places are found one after another,
+// in the order of their ids.
 package radar

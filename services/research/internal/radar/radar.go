@@ -93,6 +93,9 @@ type area struct {
 // tries is how many places are looked at for one that is free.
 const tries = 60
 
+// crowd is how many blips fill an area: whoever comes then stands anywhere in it.
+const crowd = 150
+
 // place finds where a technology stands: of the places that its number leads to, the
 // first that is free of the others, or else the one that is farthest from them.
 func (a area) place(id int64, others []Blip) (x, y float64) {
@@ -104,8 +107,11 @@ func (a area) place(id int64, others []Blip) (x, y float64) {
 	inner += 1.5 * size
 	from := float64(slices.Index(technology.Quadrants, a.quadrant)) * math.Pi / 2
 	r := rand.New(rand.NewPCG(uint64(id), uint64(i))) //nolint:gosec // G115, G404: a place, and the same each time
-	best := -1.0
-	for range tries {
+	best, looks := -1.0, tries
+	if len(others) >= crowd {
+		others, looks = nil, 1
+	}
+	for range looks {
 		radius := math.Sqrt(inner*inner + r.Float64()*(outer*outer-inner*inner))
 		// Not on the line between two quadrants.
 		gap := math.Min(1.5*size/radius, math.Pi/8)

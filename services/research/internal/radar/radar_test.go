@@ -74,6 +74,17 @@ func TestABlipKeepsItsPlaceWhileOthersCome(t *testing.T) {
 	}
 }
 
+func TestAVeryFullRadarIsDrawnAllTheSame(t *testing.T) {
+	t.Parallel()
+	all := many(5000)
+	for i := range all {
+		all[i].Status, all[i].Domain = "discovery", "other" // in one area
+	}
+	if r := radar.Of(all, nil, day, day); len(r.Blips) != 5000 {
+		t.Errorf("%d blips", len(r.Blips))
+	}
+}
+
 func TestWhatMovedSinceIsTold(t *testing.T) {
 	t.Parallel()
 	all := many(4)
@@ -151,7 +162,7 @@ func TestThePictureOfPixelsShowsTheBlips(t *testing.T) {
 func TestAnotherRadarReadsWhatIsWritten(t *testing.T) {
 	t.Parallel()
 	all := many(50)
-	all[3].Title = "=1+1"
+	all[3].Title, all[4].Title, all[5].Title = "=1+1", "'tis", "'=x"
 	r := radar.Of(all, map[int64]technology.Ring{1: "hold"}, day, day)
 	text := r.CSV(func(id int64) string { return fmt.Sprintf("about, \"%d\"", id) })
 	if !strings.HasPrefix(string(text), "name,ring,quadrant,isNew,description\n") || strings.Contains(string(text), "\n=1+1") {

@@ -109,13 +109,11 @@ func (h *Handlers) png(ctx context.Context, q radarQuery) (file, error) {
 }
 
 func (h *Handlers) csv(ctx context.Context, q radarQuery) (file, error) {
-	r, all, err := h.standing(ctx, q)
-	texts := make(map[int64]string, len(all))
-	for _, x := range all {
-		if x.Description != nil {
-			texts[x.ID] = *x.Description
-		}
+	r, _, err := h.standing(ctx, q)
+	if err != nil {
+		return file{}, err
 	}
+	texts, err := h.Book.Descriptions(ctx, tenant.From(ctx).Project)
 	return file{"text/csv; charset=utf-8", "radar.csv", r.CSV(func(id int64) string { return texts[id] })}, err
 }
 
@@ -152,13 +150,19 @@ func (h *Handlers) importCSV(ctx context.Context, r importRadar) (imported, erro
 	if err != nil {
 		return imported{}, err
 	}
-	known := make(map[string]technology.Technology, len(all))
+	known := make(map[string]int64, len(all))
 	for _, x := range all {
-		known[strings.ToLower(x.Title)] = x
+		known[strings.ToLower(x.Title)] = x.ID
 	}
 	out := imported{Items: make([]lineItem, 0, len(entries))}
 	for _, e := range entries {
-		outcome, err := h.takeEntry(ctx, who, e, known, r.Body.DryRun)
+		if out.Added+len(all) >= technology.MaxPerProject && known[strings.ToLower(e.Title)] == 0 {
+			return imported{}, technology.ErrMany
+		}
+		outcome, err := h.takeEntry(ctx, who, e, known[strings.ToLower(e.Title)], r.Body.DryRun)
+		if errs.KindOf(err) == errs.Invalid {
+			err = radar.Fault(e.Line, "cannot be taken: "+errs.As(err).Public())
+		}
 		if err != nil {
 			return imported{}, err
 		}
@@ -175,10 +179,10 @@ func (h *Handlers) importCSV(ctx context.Context, r importRadar) (imported, erro
 	return out, nil
 }
 
-// takeEntry puts one line of a CSV where it says.
-func (h *Handlers) takeEntry(ctx context.Context, who tenant.Identity, e radar.Entry, known map[string]technology.Technology, dry bool) (outcome string, err error) {
-	x, there := known[strings.ToLower(e.Title)]
-	if !there {
+// takeEntry puts one line of a CSV where it says; known is the technology of its title,
+// or 0.
+func (h *Handlers) takeEntry(ctx context.Context, who tenant.Identity, e radar.Entry, known int64, dry bool) (outcome string, err error) {
+	if known == 0 {
 		d := technology.New()
 		d.Title, d.Status = e.Title, statusOn[e.Ring]
 		e.Over(&d)
@@ -187,6 +191,10 @@ func (h *Handlers) takeEntry(ctx context.Context, who tenant.Identity, e radar.E
 		}
 		_, err := h.Book.Add(ctx, who.Project, d, who.Principal)
 		return "added", err
+	}
+	x, err := h.Book.Get(ctx, who.Project, known)
+	if err != nil {
+		return "", err
 	}
 	d := x.Draft
 	e.Over(&d)

@@ -90,9 +90,9 @@ func (h *Handlers) update(ctx context.Context, r updateTechnology) (answer, erro
 }
 
 func (h *Handlers) remove(ctx context.Context, r oneTechnology) (struct{}, error) {
-	who, err := member(ctx)
-	if err != nil {
-		return struct{}{}, err
+	who := tenant.From(ctx)
+	if !who.Superuser && !who.Role.Allows(tenant.Admin) {
+		return struct{}{}, errAdmin
 	}
 	return struct{}{}, h.Book.Delete(ctx, who.Project, r.ID)
 }
@@ -136,7 +136,10 @@ func (h *Handlers) moves(ctx context.Context, r oneTechnology) (history, error) 
 	return history{moves}, err
 }
 
-var errMember = errs.New(errs.Forbidden, "this takes a member of the project")
+var (
+	errMember = errs.New(errs.Forbidden, "this takes a member of the project")
+	errAdmin  = errs.New(errs.Forbidden, "this takes an admin of the project")
+)
 
 // member looks again: a command may have waited since the edge did.
 func member(ctx context.Context) (tenant.Identity, error) {
@@ -147,8 +150,9 @@ func member(ctx context.Context) (tenant.Identity, error) {
 	return who, nil
 }
 
-// required are the fields that cannot be made nothing.
-var required = []string{"title", "domain", "status", "relevance_score", "priority"}
+// kept are the fields that cannot be made nothing: a form that leaves them empty
+// says nothing of them.
+var kept = []string{"domain", "status", "relevance_score", "priority"}
 
 // into writes what a body says over a draft, and leaves the rest as it is. Web forms
 // send an empty text where they mean none.
@@ -157,17 +161,16 @@ func into(d *technology.Draft, body []byte) error {
 	if err := json.Unmarshal(body, &said); err != nil {
 		return errs.Wrap(errs.Malformed, err, "the body cannot be read")
 	}
-	for _, name := range required {
-		if bytes.Equal(said[name], []byte("null")) {
-			return errs.InvalidField("none_required", name+" is never nothing: leave it out to keep it", "body", name)
+	if bytes.Equal(said["title"], []byte("null")) {
+		return errs.InvalidField("none_required", "a technology has a title: leave it out to keep it", "body", "title")
+	}
+	for _, name := range kept {
+		if v := said[name]; bytes.Equal(v, []byte("null")) || bytes.Equal(v, []byte(`""`)) {
+			delete(said, name) // as it was, or as it is without
 		}
 	}
 	for name, value := range said {
-		switch {
-		case !bytes.Equal(value, []byte(`""`)):
-		case name == "domain" || name == "status":
-			delete(said, name) // as it was, or as it is without
-		default:
+		if bytes.Equal(value, []byte(`""`)) {
 			said[name] = json.RawMessage("null")
 		}
 	}

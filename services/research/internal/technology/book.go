@@ -2,6 +2,7 @@ package technology
 
 import (
 	"context"
+	"maps"
 	"reflect"
 	"time"
 
@@ -36,9 +37,11 @@ type Keeper interface {
 	List(ctx context.Context, p tenant.Project, f Filter) (page []Technology, total int, err error)
 	// Moves are those of a technology, the latest first.
 	Moves(ctx context.Context, p tenant.Project, id int64) ([]Move, error)
-	// Standing is every technology, by id, and the ring on which each stood at a time;
-	// what was not there yet is in no map.
+	// Standing is every technology, by id, with no more than where it stands; and the ring
+	// on which each stood at a time, where it was there.
 	Standing(ctx context.Context, p tenant.Project, at time.Time) (now []Technology, then map[int64]Ring, err error)
+	// Descriptions are the beginnings of what is said of technologies, by id.
+	Descriptions(ctx context.Context, p tenant.Project) (map[int64]string, error)
 }
 
 // Book holds the technologies of every project.
@@ -63,12 +66,26 @@ func (b Book) Change(ctx context.Context, p tenant.Project, id, version int64, b
 		if version > 0 && version != x.Version {
 			return x.Draft, ErrMoved
 		}
-		d := x.Draft
+		d := x.clone()
 		if err := edit(&d); err != nil {
 			return x.Draft, err
 		}
 		return d, d.Normalise()
 	})
+}
+
+// clone is d with values of its own: whoever edits it leaves d as it was.
+func (d Draft) clone() Draft {
+	v := reflect.ValueOf(&d).Elem()
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.Pointer && !f.IsNil() {
+			own := reflect.New(f.Type().Elem())
+			own.Elem().Set(f.Elem())
+			f.Set(own)
+		}
+	}
+	d.Dependencies = maps.Clone(d.Dependencies)
+	return d
 }
 
 // Same reports whether two drafts say the same.

@@ -225,6 +225,9 @@ func (d *Draft) Linked() ([]int64, error) {
 		if utf8.RuneCountInString(how) > maxTitle {
 			all = append(all, errs.InvalidField("string_too_long", fmt.Sprintf("how it depends on another has at most %d characters", maxTitle), "body", "dependencies"))
 		}
+		if strings.ContainsRune(how, 0) {
+			all = append(all, errs.InvalidField("string_pattern_mismatch", "how it depends on another has a character that no text has", "body", "dependencies"))
+		}
 		all = append(all, take("dependencies", id))
 	}
 	if d.Alternatives != nil {
