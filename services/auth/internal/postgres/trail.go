@@ -130,12 +130,14 @@ func (s Trail) Tell(ctx context.Context, m *platformv1.CallRecorded) error {
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error { return outbox.Add(ctx, tx, m) })
 }
 
-// Person returns the principal of an account that has to do with a log.
+// Person returns the principal of an account that has to do with a log. It looks for the
+// same things whether the address is somebody's or nobody's: the time tells nothing.
 func (s Trail) Person(ctx context.Context, chain tenant.Project, email string) (who string, err error) {
 	const q = `
-		SELECT 'user:' || u.id FROM users u
-		WHERE  u.email = $2 AND ($1 = 0 OR EXISTS (SELECT FROM memberships m WHERE m.project_id = $1 AND m.user_id = u.id)
-		OR     EXISTS (SELECT FROM audit_entries e WHERE e.project_id = $1 AND e.actor = 'user:' || u.id))`
+		SELECT CASE WHEN ($1 = 0 OR EXISTS (SELECT FROM memberships m WHERE m.project_id = $1 AND m.user_id = coalesce(u.id, 0))
+		                  OR EXISTS (SELECT FROM audit_entries e WHERE e.project_id = $1 AND e.actor = 'user:' || coalesce(u.id, 0)))
+		            AND u.id IS NOT NULL THEN 'user:' || u.id ELSE '' END
+		FROM   (SELECT $2::text AS email) a LEFT JOIN users u ON u.email = a.email`
 	err = s.db.InTenant(ctx, chain, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := tx.GetContext(ctx, &who, q, int64(chain), email); err != nil && !pg.NoRows(err) {
 			return fmt.Errorf("look for the person of an audit log: %w", err)

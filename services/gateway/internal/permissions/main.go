@@ -42,7 +42,7 @@ looked at again when it runs. A test walks every operation by every role, in its
 
 Roles are those of a project: ` + "viewer < member < admin < owner" + `; each may do what those before it may. A superuser may do everything in every project.
 "logged in" asks for an account and no project. What belongs to another project is not there: 404 in a path, 403 in ` + "`X-Project-ID`" + `,
-whatever the operation.
+for every operation that asks who calls.
 
 An API key may do what its holder may and its scopes allow, ` + "`<area>:<level>`" + ` with the level of the column or a higher one (read < write < admin), in its
 project alone; "–" takes the session of a person.

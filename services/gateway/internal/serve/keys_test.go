@@ -90,6 +90,14 @@ func TestAKeyIsGoodInItsProjectOnly(t *testing.T) {
 			t.Errorf("%s: %d %s", path, got.status, got.body)
 		}
 	}
+	// What its holder does elsewhere is not the key's to see.
+	if got := w.call("GET", "/api/v1/operations?instance=true", "", as(key)); got.status != 403 {
+		t.Errorf("operations of the instance: %d %s", got.status, got.body)
+	}
+	const id = "instance.auth.0190c0de-0000-7000-8000-000000000000"
+	if got := w.call("GET", "/api/v1/operations/"+id, "", as(key)); got.status != 404 {
+		t.Errorf("an operation of the instance: %d %s", got.status, got.body)
+	}
 	// Whoever has left the project has no key to it.
 	w.auth.mu.Lock()
 	delete(w.auth.users[owner].roles, 2)

@@ -16,9 +16,9 @@ func TestAListOfToolsHasWhatItsCallerMayUse(t *testing.T) {
 	const (
 		anyone  = "kb_health_check"
 		person  = anyone + " federation_instances kb_create_project kb_list_projects operation_get"
-		viewers = person + " events_list federation_search kb_answer kb_get_analytics kb_get_document kb_get_project_info kb_list_collections kb_list_documents kb_search"
+		viewers = person + " events_list federation_search kb_answer kb_get_analytics kb_get_document kb_get_project_info kb_list_collections kb_list_documents kb_list_templates kb_search"
 		members = viewers + " kb_delete_document kb_ingest"
-		reads   = anyone + " kb_answer kb_get_analytics kb_get_document kb_list_collections kb_list_documents kb_search"
+		reads   = anyone + " kb_answer kb_get_analytics kb_get_document kb_list_collections kb_list_documents kb_list_templates kb_search"
 	)
 	w.auth.users[owner].roles[3] = tenant.Viewer
 	key := func(user int64, scopes ...string) string {

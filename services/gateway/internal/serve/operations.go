@@ -21,7 +21,10 @@ import (
 	"github.com/commandcenter/commandcenter/services/gateway/internal/problem"
 )
 
-var errNoOperation = errs.New(errs.NotFound, "Operation not found")
+var (
+	errNoOperation = errs.New(errs.NotFound, "Operation not found")
+	errKeyAlone    = errs.New(errs.Forbidden, "An API key acts in its project alone: ask for operations of the instance with a session")
+)
 
 // operationID names a command to its caller: the project comes before what the
 // bus calls it, so that its state can be asked for without any other header.
@@ -49,6 +52,9 @@ func (s *Edge) getOperation(c echo.Context, _ *contract.Operation, who tenant.Id
 		return errNoOperation
 	}
 	outside := false
+	if p == tenant.Instance && who.Key != "" {
+		return errNoOperation
+	}
 	if p != tenant.Instance {
 		claims, err := s.claims(ctx, c.Request())
 		if err != nil {
@@ -194,6 +200,9 @@ func (s *Edge) listOperations(c echo.Context, _ *contract.Operation, who tenant.
 		}
 	}
 	if q.Instance {
+		if who.Key != "" {
+			return errKeyAlone
+		}
 		who.Project, who.Role = tenant.Instance, tenant.NoRole
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), s.c.RequestTimeout)

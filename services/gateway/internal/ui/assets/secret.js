@@ -6,14 +6,23 @@ import { Problem, call } from "/ui/api.js";
 
 const invitation = "cci_", reset = "ccp_";
 
-/** The secret in the address, null when there is none. */
+const kept = "secret"; // while the page is loaded again
+
+/** The secret in the address, or of the page that is loaded again; null when there is none. */
 export function secret() {
-  const text = decodeURIComponent(location.hash.slice(1)).trim();
+  const text = sessionStorage.getItem(kept) || location.hash.slice(1).trim();
+  sessionStorage.removeItem(kept);
   return text.startsWith(invitation) || text.startsWith(reset) ? text : null;
 }
 
-/** Takes a secret that was used out of the address, and out of the history with it. */
+/** Goes on as if there had been no link. */
 const forget = () => history.replaceState(null, "", "/ui#/search");
+
+/** Loads the page again, for the same link. */
+function again(token) {
+  sessionStorage.setItem(kept, token);
+  location.reload();
+}
 
 const day = (at) => new Date(at).toLocaleString(undefined, { dateStyle: "long", timeStyle: "short" });
 
@@ -57,6 +66,7 @@ function sends(form, send) {
  */
 export async function open(main, token, done) {
   main.replaceChildren(stamp("t-wait"));
+  history.replaceState(null, "", "/ui"); // who looks over a shoulder, or at this page later, reads no secret
   document.title = (token.startsWith(reset) ? "A new password" : "An invitation") + " · CommandCenter";
   try {
     if (token.startsWith(reset)) await showReset(main, token, done);
@@ -74,7 +84,7 @@ function refused(main, token, e) {
     : token.startsWith(reset) ? "Ask whoever sent it for another one: a superuser makes one with commandcenter user reset-password."
     : "Ask whoever invited you for another one: they make one with commandcenter member invite. If you have joined already, log in." });
   $("#again", main).hidden = gone;
-  $("#again", main).addEventListener("click", () => location.reload());
+  $("#again", main).addEventListener("click", () => again(token));
   $("#to-login", main).addEventListener("click", () => { forget(); location.reload(); });
   $("h1", main).focus();
 }
@@ -99,7 +109,7 @@ async function showInvitation(main, token, done) {
   try {
     me = (await call("GET", "/api/v1/auth/me")).data;
   } catch (e) {
-    if (!(e instanceof Problem) || e.status !== 401) throw e;
+    if (!(e instanceof Problem) || e.status !== 401 && e.status !== 403) throw e; // switched off: as good as nobody
   }
   main.replaceChildren(stamp("t-invitation"));
   fill(main, { project: data.project, role: data.role, inviter: data.inviter, until: day(data.expires_at) });
@@ -108,7 +118,7 @@ async function showInvitation(main, token, done) {
     forget();
     done({ project: project.id });
   };
-  if (me) return here(main, me, data, accept);
+  if (me) return here(main, me, data, accept, token);
   $("#newcomer").hidden = $("#known").hidden = false;
   if (data.email) {
     for (const form of [$("#newcomer"), $("#known")]) {
@@ -134,7 +144,7 @@ async function showInvitation(main, token, done) {
 }
 
 /** An invitation for somebody who is logged in. */
-function here(main, me, data, accept) {
+function here(main, me, data, accept, token) {
   const form = $("#join");
   form.hidden = false;
   const other = data.email && data.email.toLowerCase() !== me.email.toLowerCase();
@@ -147,7 +157,7 @@ function here(main, me, data, accept) {
     } catch (e) {
       if (!(e instanceof Problem) || e.status !== 401) return problem(form, e);
     }
-    location.reload(); // with the secret still in the address
+    again(token);
   });
   $(other ? "#leave" : "#join button.main").focus();
 }
