@@ -238,8 +238,8 @@ func TestSplitProcessesSurviveTheLossOfEachOther(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
 	p := apart(t, dir, "--no-sample", "--split")
-	if len(p.pids) != 7 {
-		t.Fatalf("processes %v, want seven", p.pids)
+	if len(p.pids) != 8 {
+		t.Fatalf("processes %v, want eight", p.pids)
 	}
 	token := p.owner().token
 	l := &ledger{promised: map[string]string{}, unknown: map[string]bool{}, refused: map[int]int{}}

@@ -69,10 +69,10 @@ func TestALanguageModelMayDoWhatItsKeyMay(t *testing.T) {
 		return strings.Join(names, " ")
 	}
 	reads := "kb_get_analytics kb_get_document kb_health_check"
-	if got, want := offered(reader), "kb_answer "+reads+" kb_list_collections kb_list_documents kb_search"; got != want {
+	if got, want := offered(reader), "kb_answer "+reads+" kb_list_collections kb_list_documents kb_list_templates kb_search"; got != want {
 		t.Errorf("a key that reads is offered %s, want %s", got, want)
 	}
-	if got, want := offered(writer), "kb_answer kb_delete_document "+reads+" kb_ingest kb_list_collections kb_list_documents kb_search"; got != want {
+	if got, want := offered(writer), "kb_answer kb_delete_document "+reads+" kb_ingest kb_list_collections kb_list_documents kb_list_templates kb_search"; got != want {
 		t.Errorf("a key that writes is offered %s, want %s", got, want)
 	}
 	call := func(s *sdk.ClientSession, tool, args string) (string, bool) {

@@ -27,7 +27,7 @@ func manyNotes(t *testing.T, n int) []byte {
 			s := sha256.Sum256([]byte(text))
 			sum := hex.EncodeToString(s[:])
 			errs = append(errs, w.Object("knowledge", sum, int64(len(text)), strings.NewReader(text)))
-			fmt.Fprintf(&rows, `{"id":%d,"project_id":1,"collection":"c","source":"n%d.md","title":"n%d","titled":true,"category":"x","content_type":"text/markdown",`+
+			fmt.Fprintf(&rows, `{"id":%d,"collection":"c","source":"n%d.md","title":"n%d","titled":true,"category":"x","content_type":"text/markdown","created_at":"2026-01-02T03:04:05Z",`+
 				`"sha256":%q,"created_by":1,"principal":"user:1","job_id":"b2c1b1f6-42ab-5c08-8a82-%012d","state":"indexed"}`+"\n", i+1, i, i, sum, i)
 		}
 		return errors.Join(errors.Join(errs...), w.Rows("knowledge", "documents", []byte(rows.String())))

@@ -34,6 +34,11 @@ var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations"}
 var Portable = portable.Plan{
 	Schema: Migrations, Restored: []string{"technologies", "moves"},
 	Queries: map[string]string{"technologies": "SELECT " + postgres.Exported + " FROM technologies"},
+	Columns: map[string][]string{
+		"technologies": postgres.Columns(),
+		"moves":        {"technology_id", "version", "from_status", "to_status", "from_ring", "to_ring", "moved_by", "moved_at"},
+	},
+	Values: map[string]func(row []byte) error{"technologies": serve.CheckTechnology, "moves": serve.CheckMove},
 }
 
 // Deps is what the service is built from. DB, Bus and Log are needed.

@@ -31,9 +31,14 @@ const (
 )
 
 // Exported are the columns of a technology in an archive.
-const Exported = `project_id, ` + columns
+const Exported = columns
 
-var named = ":" + strings.Join(strings.FieldsFunc(said, func(r rune) bool { return strings.ContainsRune(", \n\t", r) }), ", :")
+// Columns are the columns of a technology in an archive that are its own.
+func Columns() []string { return strings.FieldsFunc(columns, between) }
+
+func between(r rune) bool { return strings.ContainsRune(", \n\t", r) }
+
+var named = ":" + strings.Join(strings.FieldsFunc(said, between), ", :")
 
 // kept is a technology as the database has it.
 type kept struct {

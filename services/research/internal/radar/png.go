@@ -18,8 +18,8 @@ import (
 	"golang.org/x/image/vector"
 )
 
-// scale is how many pixels a point has: enough for a large screen.
-const scale = 2
+// scale is how many pixels a point has. Who wants more takes the SVG.
+const scale = 1
 
 // fonts are parsed once: the Go fonts, which are free to ship.
 var fonts = sync.OnceValues(func() (both [2]*opentype.Font, err error) {
@@ -44,7 +44,7 @@ func (r Radar) PNG(title string) ([]byte, error) {
 		return nil, c.err
 	}
 	var out bytes.Buffer
-	if err := png.Encode(&out, c.img); err != nil {
+	if err := (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&out, c.img); err != nil {
 		return nil, fmt.Errorf("write the picture: %w", err)
 	}
 	return out.Bytes(), nil

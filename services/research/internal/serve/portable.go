@@ -23,31 +23,52 @@ type Restoring interface {
 func Import(in Restoring, now func() time.Time) portable.Importer {
 	return portable.Importer{Rows: map[string]func(ctx context.Context, to portable.Destination, row []byte) (bool, error){
 		"technologies": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
-			x := technology.Technology{Draft: technology.New()}
-			if err := json.Unmarshal(row, &x); err != nil {
-				return false, errs.Wrap(errs.Invalid, err, "a technology cannot be read")
-			}
-			if x.ID < 1 || x.ID > math.MaxInt32 || x.Version < 1 || x.Version > math.MaxInt32/2 {
-				return false, errs.New(errs.Invalid, "a technology has an id or a version that is none")
-			}
-			x.CreatedBy, x.CreatedAt, x.UpdatedAt = to.Principal, past(x.CreatedAt, now()), past(x.UpdatedAt, now())
-			if err := x.Normalise(); err != nil {
+			x, err := readTechnology(row)
+			if err != nil {
 				return false, err
 			}
+			x.CreatedBy, x.CreatedAt, x.UpdatedAt = to.Principal, past(x.CreatedAt, now()), past(x.UpdatedAt, now())
 			return true, in.Restore(ctx, to.Project, x)
 		},
 		"moves": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
-			var m technology.Move
-			if err := json.Unmarshal(row, &m); err != nil {
-				return false, errs.Wrap(errs.Invalid, err, "a move cannot be read")
-			}
-			if err := m.Check(); err != nil {
+			m, err := readMove(row)
+			if err != nil {
 				return false, err
 			}
 			m.By, m.At = to.Principal, past(m.At, now())
 			return true, in.RestoreMove(ctx, to.Project, m)
 		},
 	}}
+}
+
+func readTechnology(row []byte) (technology.Technology, error) {
+	x := technology.Technology{Draft: technology.New()}
+	if err := json.Unmarshal(row, &x); err != nil {
+		return x, errs.Wrap(errs.Invalid, err, "a technology cannot be read")
+	}
+	if x.ID < 1 || x.ID > math.MaxInt32 || x.Version < 1 || x.Version > math.MaxInt32/2 {
+		return x, errs.New(errs.Invalid, "a technology has an id or a version that is none")
+	}
+	return x, x.Normalise()
+}
+
+func readMove(row []byte) (m technology.Move, err error) {
+	if err := json.Unmarshal(row, &m); err != nil {
+		return m, errs.Wrap(errs.Invalid, err, "a move cannot be read")
+	}
+	return m, m.Check()
+}
+
+// CheckTechnology refuses a technology that could not have been kept.
+func CheckTechnology(row []byte) error {
+	_, err := readTechnology(row)
+	return err
+}
+
+// CheckMove refuses a move that could not have been made.
+func CheckMove(row []byte) error {
+	_, err := readMove(row)
+	return err
 }
 
 // past is a time that can have been.
