@@ -21,18 +21,18 @@ type radarQuery struct {
 	Title string `json:"title"` // of a picture
 }
 
-func (h *Handlers) standing(ctx context.Context, q radarQuery) (radar.Radar, []technology.Technology, error) {
+func (h *Handlers) standing(ctx context.Context, q radarQuery) (radar.Radar, error) {
 	now := h.Now().UTC()
 	since := now.Add(-quarter)
 	if q.Since != "" {
 		day, err := time.Parse(time.DateOnly, q.Since)
 		if err != nil {
-			return radar.Radar{}, nil, errs.InvalidField("date_parsing", "since is a day, as 2026-01-31 is one", "query", "since")
+			return radar.Radar{}, errs.InvalidField("date_parsing", "since is a day, as 2026-01-31 is one", "query", "since")
 		}
 		since = day
 	}
 	all, then, err := h.Book.Standing(ctx, tenant.From(ctx).Project, since)
-	return radar.Of(all, then, now, since), all, err
+	return radar.Of(all, then, now, since), err
 }
 
 // blip is one as the contract shows it.
@@ -62,7 +62,7 @@ type ringAnswer struct {
 }
 
 func (h *Handlers) radar(ctx context.Context, q radarQuery) (radarAnswer, error) {
-	r, _, err := h.standing(ctx, q)
+	r, err := h.standing(ctx, q)
 	out := radarAnswer{At: r.At, Since: r.Since, Quadrants: technology.Quadrants, Blips: make([]blip, len(r.Blips))}
 	for i, ring := range technology.Rings {
 		out.Rings = append(out.Rings, ringAnswer{ring, radar.Edges[i]})
@@ -95,12 +95,12 @@ func titleOf(q radarQuery) string {
 }
 
 func (h *Handlers) svg(ctx context.Context, q radarQuery) (file, error) {
-	r, _, err := h.standing(ctx, q)
+	r, err := h.standing(ctx, q)
 	return file{"image/svg+xml", "radar.svg", r.SVG(titleOf(q))}, err
 }
 
 func (h *Handlers) png(ctx context.Context, q radarQuery) (file, error) {
-	r, _, err := h.standing(ctx, q)
+	r, err := h.standing(ctx, q)
 	if err != nil {
 		return file{}, err
 	}
@@ -109,7 +109,7 @@ func (h *Handlers) png(ctx context.Context, q radarQuery) (file, error) {
 }
 
 func (h *Handlers) csv(ctx context.Context, q radarQuery) (file, error) {
-	r, _, err := h.standing(ctx, q)
+	r, err := h.standing(ctx, q)
 	if err != nil {
 		return file{}, err
 	}
