@@ -484,6 +484,9 @@ func sample(operation string) *bus.Answer {
 	const judgedSet = `{"id":1,"name":"s","questions":1,"judgements":1,"imported_by":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 	const evaluation = `{"id":1,"judgements_id":1,"judgements":"s","label":null,"collection":null,"ways":[{"mode":"keyword"}],"tune":false,"state":"queued","error":null,"asked":0,"total":1,"model":null,"index_generation":null,"started_by":null,"job_id":null,"created_at":"2026-01-02T03:04:05Z","finished_at":null,"report":null}`
 	const invitation = `"id":4,"role":"member","email":null,"invited_by":1,"inviter":"o@b.io","created_at":"2026-01-02T03:04:05Z","expires_at":"2026-01-09T03:04:05Z"`
+	if a := technologySample(operation); a != nil {
+		return a
+	}
 	status, body := 200, ""
 	switch operation {
 	case "register":
@@ -578,24 +581,6 @@ func sample(operation string) *bus.Answer {
 		body = `{"row":"hybrid","with":2,"with_row":"hybrid","half":"all","queries":1,"mean":0.1,"low":0,"high":0.2,"p":0.5,"better":1,"same":0,"significant":false}`
 	case "getKnowledgeSettings", "setKnowledgeSettings", "applyEvaluation":
 		body = `{"embedding_model":"m","default_model":"d","models":["d","m"],"mode":null,"alpha":0.7,"fusion":"rrf","languages":["en","de"],"known_languages":["en","de"],"backend":"memory","backends":["memory"],"effective":{"backend":"memory","mode":"hybrid","alpha":0.7,"fusion":"rrf","languages":["en","de"]}}`
-	case "listTechnologies":
-		body = `{"total":1,"items":[` + technologyRow + `],"page":1,"page_size":50}`
-	case "createTechnology", "getTechnology", "updateTechnology":
-		if operation[0] == 'c' {
-			status = 201
-		}
-		body = technologyRow
-	case "deleteTechnology":
-		status = 204
-	case "listTechnologyMoves":
-		body = `{"items":[{"technology_id":7,"version":1,"from_status":null,"to_status":"discovery","from_ring":null,"to_ring":"assess","moved_by":"user:1","moved_at":"2026-01-02T03:04:05Z"}]}`
-	case "getRadar":
-		body = `{"at":"2026-01-02T03:04:05Z","since":"2026-01-02T03:04:05Z","quadrants":["tools"],"rings":[{"name":"adopt","radius":1}],"blips":[{"number":1,"technology_id":7,"title":"Go","status":"discovery","quadrant":"tools","ring":"assess","movement":"none","x":0,"y":0}]}`
-	case "getRadarSVG", "getRadarPNG", "getRadarCSV":
-		kind := map[string]string{"getRadarSVG": "image/svg+xml", "getRadarPNG": "image/png", "getRadarCSV": "text/csv; charset=utf-8"}[operation]
-		return &bus.Answer{Status: 200, Header: map[string]string{"Content-Type": kind}, Body: []byte("a file")}
-	case "importRadar":
-		body = `{"added":1,"changed":0,"unchanged":0,"items":[{"title":"Go","outcome":"added"}]}`
 	case "listEventSchemas":
 		body = `{"items":[],"total":0}`
 	case "registerEventSchema", "getEventSchema":
@@ -674,5 +659,3 @@ func (l *lockedBuffer) String() string {
 }
 
 func openAPI() []byte { return gateway.OpenAPI() }
-
-const technologyRow = `{"id":7,"title":"Go","vendor":null,"domain":"other","status":"discovery","ring":null,"quadrant":null,"radar_ring":"assess","radar_quadrant":"tools","relevance_score":50,"priority":3,"description":null,"notes":null,"use_cases":null,"documentation_url":null,"repository_url":null,"website_url":null,"tags":null,"latency_ms":null,"throughput_qps":null,"integration_difficulty":null,"integration_time_estimate_days":null,"maturity_level":null,"stability_score":null,"cost_tier":null,"cost_monthly_usd":null,"dependencies":null,"alternatives":null,"last_hn_mention":null,"hn_score_avg":null,"github_stars":null,"github_last_commit":null,"version":1,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
