@@ -1,13 +1,16 @@
 // Package knowledge is the knowledge service: documents in, answers out.
 //
-//	owns    documents, chunks, embeddings, the blobs of uploads
-//	hears   auth.project.deleting, ingestion.fact.accepted
+//	owns    documents, chunks, embeddings, the blobs of uploads; how a project is
+//	        searched; judged questions and evaluations
+//	hears   auth.project.deleting, ingestion.fact.accepted,
+//	        research.technology.removed
 //	says    knowledge.document.received, .indexed, .failed, .deleted; project.purged
 //	serves  queryKnowledgeBase, answerQuestion, addDocument, addTextDocument, getDocument,
 //	        listDocuments, deleteDocument, getKnowledgeStatistics,
 //	        listCollections, listCategories, getKnowledgeSettings,
 //	        setKnowledgeSettings, listKnowledgeTemplates,
-//	        applyKnowledgeTemplate; to auth: countDocuments,
+//	        applyKnowledgeTemplate, those of judgements and
+//	        evaluations; to auth: countDocuments,
 //	        restorePart; to the gateway: exportPage; replay:
 //	        documents
 //
