@@ -23,7 +23,7 @@ func New(db *pg.DB) *Store { return &Store{db: db} }
 // an archive may be ahead of the sequence.
 func nextTechnology(ctx context.Context, tx *sqlx.Tx, p tenant.Project) (id int64, err error) {
 	const q = `
-		SELECT n FROM (SELECT nextval(pg_get_serial_sequence('technologies', 'id')) AS n FROM generate_series(0, $2)) ahead
+		SELECT n FROM (SELECT nextval(pg_get_serial_sequence('technologies', 'id')) AS n FROM (SELECT generate_series(0, $2)) tries) ahead -- one by one, and mostly one
 		WHERE  NOT EXISTS (SELECT 1 FROM technologies WHERE project_id = $1 AND id = n) LIMIT 1`
 	if err := tx.GetContext(ctx, &id, q, int64(p), technology.MaxPerProject); err != nil {
 		return 0, fmt.Errorf("number a technology: %w", err)

@@ -265,13 +265,13 @@ func (s *Store) Get(ctx context.Context, p tenant.Project, id int64) (x technolo
 	return x, doing(err, fmt.Sprintf("read technology %d", id))
 }
 
-// chosen is what a filter chooses. The ring is what status says, unless it is said.
+// chosen is what a filter chooses; $5 are the statuses that lead to the ring, where none
+// is said.
 const chosen = `
 	FROM  technologies
 	WHERE project_id = $1 AND ($2 = '' OR domain = $2) AND ($3 = '' OR status = $3)
-	AND   ($4 = '' OR coalesce(ring, CASE status WHEN 'integrated' THEN 'adopt' WHEN 'evaluation' THEN 'trial' WHEN 'implementation' THEN 'trial'
-	                                             WHEN 'archived' THEN 'hold' ELSE 'assess' END) = $4)
-	AND   ($5 = '' OR sought LIKE $5)`
+	AND   ($4 = '' OR ring = $4 OR ring IS NULL AND status = ANY($5))
+	AND   ($6 = '' OR sought LIKE $6)`
 
 // like is the pattern of a text anywhere, with what a pattern gives a meaning taken as
 // it is.
@@ -284,12 +284,18 @@ func like(text string) string {
 
 // List returns a page, and how many there are.
 func (s *Store) List(ctx context.Context, p tenant.Project, f technology.Filter) (page []technology.Technology, total int, err error) {
-	args := []any{int64(p), string(f.Domain), string(f.Status), string(f.Ring), like(f.Search)}
+	var leading []string
+	for _, s := range technology.Statuses {
+		if s.Ring() == f.Ring {
+			leading = append(leading, string(s))
+		}
+	}
+	args := []any{int64(p), string(f.Domain), string(f.Status), string(f.Ring), pq.Array(leading), like(f.Search)}
 	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := tx.GetContext(ctx, &total, `SELECT count(*)`+chosen, args...); err != nil || total <= f.Skip {
 			return err
 		}
-		q := `SELECT ` + columns + chosen + ` ORDER BY priority DESC, relevance_score DESC, updated_at DESC, id DESC LIMIT $6 OFFSET $7`
+		q := `SELECT ` + columns + chosen + ` ORDER BY priority DESC, relevance_score DESC, updated_at DESC, id DESC LIMIT $7 OFFSET $8`
 		return tx.SelectContext(ctx, &page, q, append(args, f.Limit, f.Skip)...)
 	})
 	for i := range page {
