@@ -56,7 +56,7 @@ var Portable = portable.Plan{
 		"service_accounts": {"account_id", "name", "role", "version", "created_by", "created_at", "updated_at"},
 		"audit_entries": {
 			"project_id", "seq", "id", "recorded_at", "accepted_at", "last_at", "count", "service", "operation", "actor", "key_id",
-			"status", "reason", "address", "request_id", "trace_id", "target", "changes", "prev", "hash",
+			"status", "reason", "address", "request_id", "trace_id", "target", "prev", "hash",
 		},
 		"audit_heads": {"project_id", "seq", "hash"},
 	},
