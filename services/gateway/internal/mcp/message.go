@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"unicode/utf8"
 
 	"github.com/commandcenter/commandcenter/services/gateway/internal/contract"
@@ -40,8 +39,12 @@ const (
 	ownErrors      = "2026-07-28" // from here on a method that is not there has a status of its own, which the SDK knows
 )
 
-// maxBatch is the most messages of a batch. They are answered at the same time.
-const maxBatch = 20
+// maxBatch is the most messages of a batch, and maxBatchAnswer how many bytes of answers
+// are given before the rest is left undone.
+const (
+	maxBatch       = 20
+	maxBatchAnswer = 4 * maxAnswer
+)
 
 // methods are those of the protocol that are served here: what is not among the
 // capabilities that initialize tells is not there.
@@ -81,24 +84,15 @@ func (s *Server) Answer(r *http.Request, body []byte, may May) (Answer, error) {
 	return s.batch(r, batch, may)
 }
 
-// batch answers messages at the same time, and in the order in which they came.
+// batch answers messages one after another, so that no more than one answer is held
+// beside those that were given. When these have grown too large, what comes after is
+// not done, and says so.
 func (s *Server) batch(r *http.Request, batch []json.RawMessage, may May) (Answer, error) {
-	answers, failed := make([]Answer, len(batch)), make([]error, len(batch))
-	var all sync.WaitGroup
-	for i, m := range batch {
-		all.Go(func() {
-			if method(m) == "initialize" { // what comes after it depends on what is agreed
-				answers[i] = rejection(http.StatusBadRequest, id(m), notMessage, "initialize is no part of a batch")
-				return
-			}
-			answers[i], failed[i] = s.one(r, m, may)
-		})
-	}
-	all.Wait()
 	out := []byte{'['}
-	for i, a := range answers {
-		if failed[i] != nil {
-			return Answer{}, failed[i]
+	for _, m := range batch {
+		a, err := s.oneOf(r, m, may, len(out))
+		if err != nil {
+			return Answer{}, err
 		}
 		if len(a.Body) == 0 {
 			continue
@@ -112,6 +106,17 @@ func (s *Server) batch(r *http.Request, batch []json.RawMessage, may May) (Answe
 		return Answer{Status: http.StatusAccepted}, nil
 	}
 	return Answer{http.StatusOK, http.Header{"Content-Type": {"application/json"}}, append(out, ']')}, nil
+}
+
+// oneOf answers a message of a batch that has so many bytes of answers already.
+func (s *Server) oneOf(r *http.Request, m json.RawMessage, may May, given int) (Answer, error) {
+	switch {
+	case method(m) == "initialize": // what comes after it depends on what is agreed
+		return rejection(http.StatusBadRequest, id(m), notMessage, "initialize is no part of a batch"), nil
+	case given > maxBatchAnswer:
+		return rejection(http.StatusOK, id(m), ourFault, "this was not done: the answers of the batch before it are large. Send it again"), nil
+	}
+	return s.one(r, m, may)
 }
 
 // one answers a message.

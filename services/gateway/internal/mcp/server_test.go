@@ -338,6 +338,21 @@ func TestWhatIsNoMessageIsAnErrorOfTheProtocol(t *testing.T) {
 			t.Errorf("%s: answered as %q: %s", name, kind, a.Body)
 		}
 	}
+	// Each of these has nearly all that an answer may have, twice in its message.
+	large, err := mcp.New(c, "T", "1", &edge{status: 200, answer: `{"text":"` + strings.Repeat("x", 1<<20-100) + `"}`}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	get := `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"doc_get","arguments":{"doc_id":"1"}}}`
+	heavy := httptest.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodPost, "/mcp", nil)
+	heavy.Header.Set("Content-Type", "application/json")
+	a, err := large.Answer(heavy, []byte(`[`+strings.Repeat(get+",", 9)+get+`]`), func(*contract.Operation) (bool, error) { return true, nil })
+	var answers []struct {
+		Error *struct{ Message string }
+	}
+	if jsonErr := json.Unmarshal(a.Body, &answers); err != nil || jsonErr != nil || len(answers) != 10 || answers[0].Error != nil || answers[9].Error == nil || !strings.Contains(answers[9].Error.Message, "not done") {
+		t.Errorf("%d answers, %v %v: %.200s", len(answers), err, jsonErr, a.Body)
+	}
 	away := errors.New("away")
 	r := httptest.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodPost, "/mcp", nil)
 	list := `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`
