@@ -34,7 +34,7 @@ func technologyServer(t *testing.T) (address string, asked func() string) {
 		case strings.HasSuffix(r.URL.Path, "/moves"):
 			answer = `{"items":[{"technology_id":7,"version":4,"from_status":"discovery","to_status":"research","from_ring":"assess","to_ring":"assess","moved_by":"user:1","moved_at":"2026-01-02T03:04:05Z"}]}`
 		case strings.HasSuffix(r.URL.Path, "/radar"):
-			answer = `{"at":"2026-01-02T03:04:05Z","since":"2025-10-02T03:04:05Z","quadrants":["techniques","tools","platforms","languages-and-frameworks"],
+			answer = `{"at":"2026-01-02","since":"2025-10-03","quadrants":["techniques","tools","platforms","languages-and-frameworks"],
 				"rings":[{"name":"adopt","radius":0.4},{"name":"hold","radius":1}],
 				"blips":[{"number":1,"technology_id":7,"title":"Go","status":"research","quadrant":"tools","ring":"assess","movement":"in","x":0.3,"y":-0.4}]}`
 		case strings.HasSuffix(r.URL.Path, "/import"):

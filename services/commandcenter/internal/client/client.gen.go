@@ -3099,7 +3099,7 @@ type PurgedPart struct {
 
 // Radar defines model for Radar.
 type Radar struct {
-	At    time.Time `json:"at"`
+	At    openapi_types.Date `json:"at"`
 	Blips []struct {
 		// Movement Since the day; in is to the centre
 		Movement RadarBlipsMovement `json:"movement"`
@@ -3127,7 +3127,7 @@ type Radar struct {
 		// Radius Where it ends; the outermost at 1
 		Radius float64 `json:"radius"`
 	} `json:"rings"`
-	Since time.Time `json:"since"`
+	Since openapi_types.Date `json:"since"`
 }
 
 // RadarBlipsMovement Since the day; in is to the centre

@@ -18,7 +18,7 @@ func technologySample(operation string) *bus.Answer {
 	case "listTechnologyMoves":
 		body = `{"items":[{"technology_id":7,"version":1,"from_status":null,"to_status":"discovery","from_ring":null,"to_ring":"assess","moved_by":"user:1","moved_at":"2026-01-02T03:04:05Z"}]}`
 	case "getRadar":
-		body = `{"at":"2026-01-02T03:04:05Z","since":"2026-01-02T03:04:05Z","quadrants":["tools"],"rings":[{"name":"adopt","radius":1}],"blips":[{"number":1,"technology_id":7,"title":"Go","status":"discovery","quadrant":"tools","ring":"assess","movement":"none","x":0,"y":0}]}`
+		body = `{"at":"2026-01-02","since":"2025-10-03","quadrants":["tools"],"rings":[{"name":"adopt","radius":1}],"blips":[{"number":1,"technology_id":7,"title":"Go","status":"discovery","quadrant":"tools","ring":"assess","movement":"none","x":0,"y":0}]}`
 	case "getRadarSVG", "getRadarPNG", "getRadarCSV":
 		kind := map[string]string{"getRadarSVG": "image/svg+xml", "getRadarPNG": "image/png", "getRadarCSV": "text/csv; charset=utf-8"}[operation]
 		return &bus.Answer{Status: 200, Header: map[string]string{"Content-Type": kind}, Body: []byte("a file")}

@@ -22,7 +22,7 @@ type radarQuery struct {
 }
 
 func (h *Handlers) standing(ctx context.Context, q radarQuery) (radar.Radar, error) {
-	now := h.Now().UTC()
+	now := h.Now().UTC().Truncate(24 * time.Hour) // a radar is of a day
 	since := now.Add(-quarter)
 	if q.Since != "" {
 		day, err := time.Parse(time.DateOnly, q.Since)
@@ -49,8 +49,8 @@ type blip struct {
 }
 
 type radarAnswer struct {
-	At        time.Time             `json:"at"`
-	Since     time.Time             `json:"since"`
+	At        string                `json:"at"` // days
+	Since     string                `json:"since"`
 	Quadrants []technology.Quadrant `json:"quadrants"`
 	Rings     []ringAnswer          `json:"rings"`
 	Blips     []blip                `json:"blips"`
@@ -63,7 +63,7 @@ type ringAnswer struct {
 
 func (h *Handlers) radar(ctx context.Context, q radarQuery) (radarAnswer, error) {
 	r, err := h.standing(ctx, q)
-	out := radarAnswer{At: r.At, Since: r.Since, Quadrants: technology.Quadrants, Blips: make([]blip, len(r.Blips))}
+	out := radarAnswer{At: r.At.Format(time.DateOnly), Since: r.Since.Format(time.DateOnly), Quadrants: technology.Quadrants, Blips: make([]blip, len(r.Blips))}
 	for i, ring := range technology.Rings {
 		out.Rings = append(out.Rings, ringAnswer{ring, radar.Edges[i]})
 	}
