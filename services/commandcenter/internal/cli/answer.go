@@ -120,6 +120,9 @@ func (e *env) printCitations(a client.KnowledgeAnswer) {
 			if c.SourceFile != c.Title {
 				title += e.paint(e.Out, dim, "  "+oneLine(c.SourceFile))
 			}
+			if c.Page != nil {
+				title += e.paint(e.Out, dim, fmt.Sprintf(", page %d", *c.Page))
+			}
 			e.line("%s %s", e.paint(e.Out, bold, fmt.Sprintf("[%d]", c.Number)), title)
 			for _, q := range a.Citations {
 				if q.Number == c.Number && q.Quote != nil {

@@ -9,8 +9,8 @@ import (
 )
 
 const answeredText = `{"question":"why?","answer":"As \"it says\" [1], \"and more\" [1].","outcome":"answered","truncated":true,"invented":[9],"sources":[],"model":"m","usage":null,` +
-	`"citations":[{"number":1,"document_id":2,"chunk_id":3,"chunk_index":0,"title":"Levers","heading_path":["Levers","Old"],"source_file":"levers.md","quote":"it says","verified":true},` +
-	`{"number":1,"document_id":2,"chunk_id":3,"chunk_index":0,"title":"Levers","heading_path":["Levers"],"source_file":"levers.md","quote":"and more","verified":false}],` +
+	`"citations":[{"number":1,"document_id":2,"chunk_id":3,"chunk_index":0,"title":"Levers","heading_path":["Levers","Old"],"page":4,"source_file":"levers.md","quote":"it says","verified":true},` +
+	`{"number":1,"document_id":2,"chunk_id":3,"chunk_index":0,"title":"Levers","heading_path":["Levers"],"page":null,"source_file":"levers.md","quote":"and more","verified":false}],` +
 	`"retrieval":{"mode":"keyword","degraded":"the model is on holiday","reranked_by":null,"not_reranked":"there is none","index_generation":1},"timings":{"retrieval_ms":1,"first_token_ms":2,"total_ms":3}}`
 
 func TestAnAnswerIsPrintedWithWhatIsKnownOfItsCitations(t *testing.T) {
@@ -25,7 +25,7 @@ func TestAnAnswerIsPrintedWithWhatIsKnownOfItsCitations(t *testing.T) {
 		not       string   // that is not
 	}{
 		"for people": {nil, begins + "event: answer\ndata: " + answeredText + "\n\n", 0,
-			[]string{"As [2J\"it says\" [1],\n \"and more\" [1].\n\n[1] Levers › Old  levers.md\n    “it says” stands there\n    “and more” does not stand there\n"},
+			[]string{"As [2J\"it says\" [1],\n \"and more\" [1].\n\n[1] Levers › Old  levers.md, page 4\n    “it says” stands there\n    “and more” does not stand there\n"},
 			[]string{"taken out: 1", "more to say", "mode keyword: the model is on holiday", "Not re-ranked: there is none"}, "\x1b"},
 		"for programs": {[]string{"--json"}, begins + "event: answer\ndata: " + answeredText + "\n\n", 0, []string{`{"answer":"As \"it says\"`}, nil, "\n[1]"},
 		"no answer":    {nil, "event: answer\ndata: " + none + "\n\n", 0, []string{"The documents do not say.\n"}, nil, "[1]"},

@@ -72,12 +72,12 @@ func TestResultsAreReadable(t *testing.T) {
 		{
 			Title: "Guide", Category: "docs", SourceFile: &file, Score: 0.8126,
 			Content:  "# Guide\n\n## Start\n\nFirst " + strings.Repeat("word ", 200) + "\x1b[31mred",
-			Metadata: map[string]any{"heading_path": []any{"Guide"}, "lexical": map[string]any{"score": 2.5}, "vector": map[string]any{"score": 0.5}},
+			Metadata: map[string]any{"page": 3.0, "heading_path": []any{"Guide"}, "lexical": map[string]any{"score": 2.5}, "vector": map[string]any{"score": 0.5}},
 		},
 		{Title: "Other", Category: "docs", Content: "short", Metadata: map[string]any{"heading_path": "Other > Deep"}},
 	}, false, 0)
 	got := out.String()
-	for _, want := range []string{" 1. Guide › Start  0.813", "docs/a.md · docs · lexical 2.500, vector 0.500", "First word", "…", " 2. Other › Deep", "    short"} {
+	for _, want := range []string{" 1. Guide › Start  0.813", "docs/a.md · page 3 · docs · lexical 2.500, vector 0.500", "First word", "…", " 2. Other › Deep", "    short"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("no %q in\n%s", want, got)
 		}

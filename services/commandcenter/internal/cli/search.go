@@ -187,6 +187,9 @@ func (e *env) printResults(found []client.KnowledgeSearchResult, full bool, offs
 		if r.SourceFile != nil && *r.SourceFile != r.Title {
 			about = append(about, oneLine(*r.SourceFile))
 		}
+		if page, ok := r.Metadata["page"].(float64); ok {
+			about = append(about, fmt.Sprintf("page %.0f", page))
+		}
 		about = append(about, oneLine(r.Category))
 		if legs := legs(r.Metadata); legs != "" {
 			about = append(about, legs)

@@ -2557,6 +2557,9 @@ type KnowledgeCitation struct {
 	// Number of the source
 	Number int `json:"number"`
 
+	// Page of a PDF or of slides, where the passage begins
+	Page *int `json:"page"`
+
 	// Quote the words before the mark that the answer gives as those of the passage
 	Quote      *string `json:"quote"`
 	SourceFile string  `json:"source_file"`
@@ -2622,7 +2625,7 @@ type KnowledgeSearchResult struct {
 	// Highlights Where words of the query are in `content`.
 	Highlights *[]KnowledgeHighlight `json:"highlights,omitempty"`
 
-	// Metadata document_id, chunk_id, chunk_index, heading_path, collection, mode, lexical and vector leg with score and rank, rerank with model, score, first_score and first_rank
+	// Metadata document_id, chunk_id, chunk_index, heading_path, line, page (or slide) where the passage begins if it has any, collection, mode, lexical and vector leg with score and rank, rerank with model, score, first_score and first_rank
 	Metadata map[string]interface{} `json:"metadata"`
 
 	// Others with group, how many more passages of the document match by words
@@ -2730,9 +2733,12 @@ type KnowledgeSource struct {
 	DocumentId  int64     `json:"document_id"`
 	HeadingPath []string  `json:"heading_path"`
 	Number      int       `json:"number"`
-	Score       float64   `json:"score"`
-	SourceFile  string    `json:"source_file"`
-	Title       string    `json:"title"`
+
+	// Page of a PDF or of slides, where the passage begins
+	Page       *int    `json:"page"`
+	Score      float64 `json:"score"`
+	SourceFile string  `json:"source_file"`
+	Title      string  `json:"title"`
 }
 
 // KnowledgeStatistics defines model for KnowledgeStatistics.

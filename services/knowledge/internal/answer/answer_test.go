@@ -26,7 +26,7 @@ func (x *shelf) Search(_ context.Context, _ tenant.Project, q search.Query) (sea
 	x.asked = q
 	a := search.Answer{Mode: index.Hybrid, Generation: 7}
 	for i, text := range x.texts {
-		a.Found = append(a.Found, search.Found{Passage: search.Passage{ID: int64(10 + i), Document: int64(20 + i), Title: "T", Path: []string{"A", "B"}, Source: "f.md", Text: text}})
+		a.Found = append(a.Found, search.Found{Passage: search.Passage{ID: int64(10 + i), Document: int64(20 + i), Title: "T", Path: []string{"A", "B"}, Source: "f.md", Page: 7, Text: text}})
 	}
 	return a, x.err
 }
@@ -144,7 +144,7 @@ func TestPassagesStandBetweenMarksThatNobodyCouldWrite(t *testing.T) {
 	if _, err := e.Answer(t.Context(), 1, Question{Text: "why?"}, Listener{}); err != nil || strings.Contains(model.got.User, name) {
 		t.Errorf("the marks are the same again, %v", err)
 	}
-	if p.Tokens != 50 || !strings.Contains(p.User, "title: T\nsection: A > B\nfile: f.md\n\n") {
+	if p.Tokens != 50 || !strings.Contains(p.User, "title: T\nsection: A > B\nfile: f.md\npage: 7\n\n") {
 		t.Errorf("%+v", p)
 	}
 }

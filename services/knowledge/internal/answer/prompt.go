@@ -3,6 +3,7 @@ package answer
 import (
 	"crypto/rand"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -32,6 +33,9 @@ func prompt(question string, sources []Source, nonce string, tokens int) Prompt 
 		line("title", s.Title)
 		line("section", strings.Join(s.Path, " > "))
 		line("file", s.Found.Source)
+		if s.Page > 0 {
+			line("page", strconv.Itoa(s.Page))
+		}
 		b.WriteString("\n" + strings.TrimSpace(s.text()) + "\n")
 		fmt.Fprintf(&b, "</passage-%s>\n\n", nonce)
 	}

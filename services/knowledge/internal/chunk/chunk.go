@@ -47,6 +47,7 @@ type Chunk struct {
 	Symbol string   // of source code: the declarations in it, separated by blanks
 	Kind   extract.BlockKind
 	Line   int // first line in the document, from 1; 0 when unknown
+	Page   int // page or slide where it begins, from 1; 0 when there are none
 	Tokens int // of the text with its prefix
 	// Overlap is the number of bytes at the start of Text that repeat the end
 	// of the chunk before, or the head of a table.
@@ -207,7 +208,7 @@ func (k *cutter) close() {
 }
 
 func (k *cutter) emit(pieces []piece) {
-	c := Chunk{Path: pieces[0].Path, Line: pieces[0].Line, Overlap: pieces[0].overlap, Kind: pieces[0].Kind}
+	c := Chunk{Path: pieces[0].Path, Line: pieces[0].Line, Page: pieces[0].Page, Overlap: pieces[0].overlap, Kind: pieces[0].Kind}
 	texts := make([]string, len(pieces))
 	var symbols []string
 	for i, p := range pieces {

@@ -134,7 +134,9 @@ func (t *Text) attachment(ctx context.Context, r *Reader, p *enmime.Part, depth 
 		return err
 	}
 	t.left.text = before // it is counted as a part of this text
+	defer func() { t.page = 0 }()
 	for _, b := range inner.Blocks {
+		t.page = b.Page // of the attachment
 		t.add(b.Kind, b.Text, append(path[:1:1], b.Path...)[:min(len(b.Path)+1, MaxPath)], b.Line)
 	}
 	return nil

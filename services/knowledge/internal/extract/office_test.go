@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -157,6 +158,11 @@ heading [Slide 2] "Slide 2"
 table [Slide 2] "| a | b |\n| --- | --- |\n| c | d |"
 paragraph [Slide 2] "one line"
 `)
+	for _, b := range x.Blocks {
+		if want := 1 + strings.Count(b.Path[0], "Slide 2"); b.Page != want {
+			t.Errorf("%q is on slide %d, want %d", b.Text, b.Page, want)
+		}
+	}
 }
 
 func TestSheetsAreTablesOfWhatIsShown(t *testing.T) {
@@ -339,6 +345,24 @@ heading [Boundary layers Results] "Results"
 table [Boundary layers Results] "| Name | Value |\n| --- | --- |\n| alpha | 1 |\n| beta | 2 |"
 paragraph [Boundary layers Results] "On the second page."
 `)
+}
+
+func TestBlocksSayOnWhichPageOrSlideTheyBegin(t *testing.T) {
+	t.Parallel()
+	pages := func(x *extract.Text) (out []int) {
+		for _, b := range x.Blocks {
+			out = append(out, b.Page)
+		}
+		return out
+	}
+	pdf := pdfOf(page{{50, 700, 10, "one"}}, page{}, page{{50, 700, 10, "three"}, {50, 300, 10, "also three"}})
+	if got := pages(read(t, "a.pdf", pdf)); !slices.Equal(got, []int{1, 3, 3}) {
+		t.Errorf("blocks begin on the pages %v", got)
+	}
+	// What is attached to a message has pages, the message has none.
+	if got := pages(read(t, "a.eml", message(t, "Read this.", map[string][]byte{"a.pdf": pdf}))); !slices.Equal(got[len(got)-4:], []int{0, 1, 3, 3}) || got[0] != 0 {
+		t.Errorf("a message with an attachment: %v", got)
+	}
 }
 
 func TestWhatStandsOnEveryPageOfAPDFIsReadOnce(t *testing.T) {

@@ -204,6 +204,7 @@ func (t *Text) pages(lines []line) {
 		}
 		return levels[roundSize(l.size)]
 	}
+	defer func() { t.page = 0 }()
 	var o outline
 	for i := 0; i < len(lines); {
 		j, lv := i+1, level(lines[i])
@@ -222,6 +223,7 @@ func (t *Text) pages(lines []line) {
 		case isTabular(lines[i:j]):
 			kind, text = Table, tabular(lines[i:j])
 		}
+		t.page = lines[i].page
 		t.add(kind, text, o.names, 0)
 		i = j
 	}

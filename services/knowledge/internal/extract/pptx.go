@@ -68,6 +68,8 @@ func (t *Text) slide(ctx context.Context, a *archive, name string, number int) e
 		t.Title = title
 	}
 	path := []string{title}
+	t.page = number
+	defer func() { t.page = 0 }()
 	t.add(Heading, title, path, 0)
 	for _, b := range s.blocks {
 		t.add(b.Kind, b.Text, path, 0)

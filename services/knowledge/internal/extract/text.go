@@ -27,6 +27,7 @@ type Block struct {
 	Text string   // never empty, no blank lines at its ends
 	Path []string // enclosing headings or declarations, outermost first; of a heading, including itself
 	Line int      // of its first line in the document, from 1; 0 when the format has no lines (HTML)
+	Page int      // where it begins, a page of a PDF or a slide, from 1; 0 when the format has none
 }
 
 // Text is a document that has been read.
@@ -35,6 +36,7 @@ type Text struct {
 	Format Format
 	Blocks []Block
 	left   *budget
+	page   int // of the blocks that are added, see [Block]
 }
 
 // MaxPath is the deepest path of a block; deeper headings and declarations are
@@ -188,7 +190,7 @@ func (t *Text) add(kind BlockKind, text string, path []string, line int) {
 	if text == "" || strings.TrimSpace(text) == "" {
 		return
 	}
-	t.Blocks = append(t.Blocks, Block{Kind: kind, Text: text, Path: append([]string(nil), path...), Line: line})
+	t.Blocks = append(t.Blocks, Block{Kind: kind, Text: text, Path: append([]string(nil), path...), Line: line, Page: t.page})
 	if t.left != nil {
 		t.left.text -= len(text) // asked for by whoever can stop
 	}

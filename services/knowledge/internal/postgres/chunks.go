@@ -90,15 +90,16 @@ func hashes(ctx context.Context, tx *sqlx.Tx, d document.Document) (out map[[sha
 }
 
 func moveChunks(ctx context.Context, tx *sqlx.Tx, d document.Document, chunks []document.Chunk) error {
-	ids, ordinals, lines, overlaps := make([]int64, len(chunks)), make([]int64, len(chunks)), make([]int64, len(chunks)), make([]int64, len(chunks))
+	n := len(chunks)
+	ids, ordinals, lines, pages, overlaps := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	for i, c := range chunks {
-		ids[i], ordinals[i], lines[i], overlaps[i] = c.ID, int64(c.Ordinal), int64(c.Line), int64(c.Overlap)
+		ids[i], ordinals[i], lines[i], pages[i], overlaps[i] = c.ID, int64(c.Ordinal), int64(c.Line), int64(c.Page), int64(c.Overlap)
 	}
 	const q = `
-		UPDATE chunks c SET ordinal = n.ordinal, line = n.line, overlap = n.overlap
-		FROM   unnest($2::bigint[], $3::int[], $4::int[], $5::int[]) AS n (id, ordinal, line, overlap)
-		WHERE  c.project_id = $1 AND c.id = n.id AND (c.ordinal, c.line, c.overlap) IS DISTINCT FROM (n.ordinal, n.line, n.overlap)`
-	if _, err := tx.ExecContext(ctx, q, int64(d.Project), pq.Array(ids), pq.Array(ordinals), pq.Array(lines), pq.Array(overlaps)); err != nil {
+		UPDATE chunks c SET ordinal = n.ordinal, line = n.line, page = n.page, overlap = n.overlap
+		FROM   unnest($2::bigint[], $3::int[], $4::int[], $5::int[], $6::int[]) AS n (id, ordinal, line, page, overlap)
+		WHERE  c.project_id = $1 AND c.id = n.id AND (c.ordinal, c.line, c.page, c.overlap) IS DISTINCT FROM (n.ordinal, n.line, n.page, n.overlap)`
+	if _, err := tx.ExecContext(ctx, q, int64(d.Project), pq.Array(ids), pq.Array(ordinals), pq.Array(lines), pq.Array(pages), pq.Array(overlaps)); err != nil {
 		return fmt.Errorf("move chunks of document %d: %w", d.ID, err)
 	}
 	return nil
@@ -106,19 +107,19 @@ func moveChunks(ctx context.Context, tx *sqlx.Tx, d document.Document, chunks []
 
 func insertChunks(ctx context.Context, tx *sqlx.Tx, d document.Document, chunks []document.Chunk) error {
 	n := len(chunks)
-	ordinals, lines, tokens, overlaps := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
+	ordinals, lines, pages, tokens, overlaps := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	sums := make([][]byte, n)
 	paths, symbols, kinds, texts := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
 	for i, c := range chunks {
-		ordinals[i], lines[i], tokens[i], overlaps[i] = int64(c.Ordinal), int64(c.Line), int64(c.Tokens), int64(c.Overlap)
+		ordinals[i], lines[i], pages[i], tokens[i], overlaps[i] = int64(c.Ordinal), int64(c.Line), int64(c.Page), int64(c.Tokens), int64(c.Overlap)
 		sums[i] = c.Hash[:]
 		paths[i], symbols[i], kinds[i], texts[i] = joinPath(c.Path), c.Symbol, string(c.Kind), c.Text
 	}
 	const q = `
-		INSERT INTO chunks (project_id, document_id, ordinal, hash, path, symbol, kind, line, tokens, overlap, body)
-		SELECT $1, $2, * FROM unnest($3::int[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::int[], $9::int[], $10::int[], $11::text[])`
+		INSERT INTO chunks (project_id, document_id, ordinal, hash, path, symbol, kind, line, page, tokens, overlap, body)
+		SELECT $1, $2, * FROM unnest($3::int[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::int[], $9::int[], $10::int[], $11::int[], $12::text[])`
 	if _, err := tx.ExecContext(ctx, q, int64(d.Project), d.ID, pq.Array(ordinals), pq.Array(sums), pq.Array(paths), pq.Array(symbols), pq.Array(kinds),
-		pq.Array(lines), pq.Array(tokens), pq.Array(overlaps), pq.Array(texts)); err != nil {
+		pq.Array(lines), pq.Array(pages), pq.Array(tokens), pq.Array(overlaps), pq.Array(texts)); err != nil {
 		return fmt.Errorf("insert chunks of document %d: %w", d.ID, err)
 	}
 	return nil

@@ -163,7 +163,7 @@ func (s *Store) Passages(ctx context.Context, p tenant.Project, ids []int64) (fo
 			return err
 		}
 		const q = `
-			SELECT c.id, c.ordinal, c.path, c.symbol, c.kind, c.line, c.body,
+			SELECT c.id, c.ordinal, c.path, c.symbol, c.kind, c.line, c.page, c.body,
 			       d.id, d.title, d.category, d.collection, d.source, d.repository_id, d.technology_id, d.version, d.language, d.chunks
 			FROM   chunks c JOIN documents d ON d.project_id = c.project_id AND d.id = c.document_id
 			WHERE  c.project_id = $1 AND c.id = ANY($2)`
@@ -176,7 +176,7 @@ func (s *Store) Passages(ctx context.Context, p tenant.Project, ids []int64) (fo
 			var x search.Passage
 			var path string
 			var repository, technology sql.NullInt64
-			if err := rows.Scan(&x.ID, &x.Ordinal, &path, &x.Symbol, &x.Kind, &x.Line, &x.Text, &x.Document, &x.Title, &x.Category, &x.Collection,
+			if err := rows.Scan(&x.ID, &x.Ordinal, &path, &x.Symbol, &x.Kind, &x.Line, &x.Page, &x.Text, &x.Document, &x.Title, &x.Category, &x.Collection,
 				&x.Source, &repository, &technology, &x.Version, &x.Language, &x.Chunks); err != nil {
 				return fmt.Errorf("read passages: %w", err)
 			}

@@ -48,7 +48,7 @@ func draft(p tenant.Project, source string, texts ...string) (document.Document,
 	}
 	var cs []document.Chunk
 	for i, t := range texts {
-		cs = append(cs, document.Chunk{Ordinal: i, Hash: [32]byte([]byte(fmt.Sprintf("%-32.32s", t))), Chunk: chunk.Chunk{Text: t, Path: []string{"A", "B"}, Symbol: "s", Kind: "paragraph", Line: i + 1, Tokens: 3}})
+		cs = append(cs, document.Chunk{Ordinal: i, Hash: [32]byte([]byte(fmt.Sprintf("%-32.32s", t))), Chunk: chunk.Chunk{Text: t, Path: []string{"A", "B"}, Symbol: "s", Kind: "paragraph", Line: i + 1, Page: i + 5, Tokens: 3}})
 	}
 	return d, cs, document.Blob{SHA256: d.SHA256, Size: d.Size, Body: body}
 }
@@ -160,7 +160,7 @@ func TestDocumentIsReceivedIndexedAndRead(t *testing.T) {
 	if err != nil || len(found) != 2 || generation != g2 {
 		t.Fatalf("%v at %d, %v", found, generation, err)
 	}
-	if p := found[1]; p.Text != "one" || p.Document != d.ID || !slices.Equal(p.Path, []string{"A", "B"}) || p.Line != 1 || p.Chunks != 2 || p.Source != "a.md" {
+	if p := found[1]; p.Text != "one" || p.Document != d.ID || !slices.Equal(p.Path, []string{"A", "B"}) || p.Line != 1 || p.Page != 5 || p.Chunks != 2 || p.Source != "a.md" {
 		t.Errorf("%+v", p)
 	}
 	around, err := w.s.Around(t.Context(), 1, []int64{1, 2, 99}, 2)

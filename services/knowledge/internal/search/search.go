@@ -24,6 +24,7 @@ type Passage struct {
 	Kind       string
 	Language   string
 	Line       int
+	Page       int // or slide; 0: none
 	Text       string
 	Document   int64
 	Title      string

@@ -56,7 +56,7 @@ func worded(a answer.Answer) KnowledgeAnswer {
 	for i, c := range a.Citations {
 		out.Citations[i] = KnowledgeCitation{
 			Number: c.Number, DocumentId: c.Passage.Document, ChunkId: c.Passage.ID, ChunkIndex: c.Ordinal,
-			Title: c.Title, HeadingPath: orEmpty(c.Path), SourceFile: c.Passage.Source,
+			Title: c.Title, HeadingPath: orEmpty(c.Path), Page: orNil(c.Page), SourceFile: c.Passage.Source,
 		}
 		if c.Quote != "" {
 			out.Citations[i].Quote, out.Citations[i].Verified = &c.Quote, &c.Stand
@@ -73,7 +73,7 @@ func sources(all []answer.Source) []KnowledgeSource {
 			score = s.Reranked.Score
 		}
 		out[i] = KnowledgeSource{
-			Number: s.Number, DocumentId: s.Passage.Document, ChunkId: s.Passage.ID, ChunkIndex: s.Ordinal, Title: s.Title, HeadingPath: orEmpty(s.Path),
+			Number: s.Number, DocumentId: s.Passage.Document, ChunkId: s.Passage.ID, ChunkIndex: s.Ordinal, Title: s.Title, HeadingPath: orEmpty(s.Path), Page: orNil(s.Page),
 			SourceFile: s.Passage.Source, Category: s.Category, Collection: s.Collection, Content: s.Text, Score: score,
 			Before: orAbsent(s.Before), After: orAbsent(s.After),
 		}

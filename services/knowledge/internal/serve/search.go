@@ -208,7 +208,7 @@ func (r results) MarshalJSON() ([]byte, error) {
 		meta := map[string]any{
 			"document_id": f.Passage.Document, "document_version": f.Version, "chunk_id": f.Passage.ID, "chunk_index": f.Ordinal, "chunk_count": f.Chunks,
 			"heading_path": orEmpty(f.Path), "kind": f.Kind, "collection": f.Collection, "repository_id": orNil(f.Repository),
-			"language": orNil(f.Language), "text_language": f.TextLanguage.String(), "symbol": orNil(f.Symbol), "line": orNil(f.Line),
+			"language": orNil(f.Language), "text_language": f.TextLanguage.String(), "symbol": orNil(f.Symbol), "line": orNil(f.Line), "page": orNil(f.Page),
 			"mode": r.a.Mode, "index_generation": r.a.Generation,
 		}
 		if r.a.Reason != "" {

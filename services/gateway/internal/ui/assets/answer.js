@@ -84,7 +84,7 @@ function source(a, n) {
   const li = $("li", stamp("t-cited"));
   li.dataset.number = n;
   $(".number", li).textContent = n;
-  $(".title", li).textContent = [s.title, ...[...new Set(s.heading_path)].filter((p) => p !== s.title)].join(" › ");
+  $(".title", li).textContent = [s.title, ...[...new Set(s.heading_path)].filter((p) => p !== s.title)].join(" › ") + (s.page ? `, page ${s.page}` : "");
   $(".from", li).textContent = `${s.source_file || "document " + s.document_id} · ${s.category} · ${s.collection}`;
   $(".passage", li).textContent = [...(s.before || []), s.content, ...(s.after || [])].join("\n\n");
   for (const c of a.citations.filter((c) => c.number === n && c.quote !== null)) {

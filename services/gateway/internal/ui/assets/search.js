@@ -173,7 +173,7 @@ function result(h, i) {
   $(".path", li).textContent = [...new Set(m.heading_path || [])].filter((p) => p !== h.title).join(" › ");
   const body = $(".body", li);
   body.append(...marked(h.content, h.highlights));
-  const line = m.line > 0 ? `:${m.line}` : "";
+  const line = m.line > 0 ? `:${m.line}` : m.page > 0 ? `, page ${m.page}` : "";
   const others = h.others ? [`${h.others} more here`] : [];
   $(".from", li).textContent = [`${h.source_file || "document " + m.document_id}${line}`, h.category, m.collection, ...others].join(" · ");
   li.setAttribute("aria-label", `${i + 1}. ${h.title}, ${h.score.toFixed(2)}`);
