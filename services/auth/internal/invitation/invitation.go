@@ -41,7 +41,6 @@ type Invitation struct {
 	Role      tenant.Role
 	Email     *string // normal form; nil for whoever has the secret
 	InvitedBy int64
-	Session   string // of who invites, while it is made; it is not kept
 	Inviter   string // address
 	CreatedAt time.Time
 	ExpiresAt time.Time

@@ -74,7 +74,7 @@ func (s Service) Create(ctx context.Context, caller tenant.Identity, p tenant.Pr
 	}
 	now := s.Now()
 	inv, err := s.Invitations.Create(ctx, Invitation{
-		Project: p, Role: d.Role, Email: d.Email, InvitedBy: caller.UserID, Session: caller.Session, CreatedAt: now, ExpiresAt: now.Add(life),
+		Project: p, Role: d.Role, Email: d.Email, InvitedBy: caller.UserID, CreatedAt: now, ExpiresAt: now.Add(life),
 	}, key)
 	if err != nil {
 		return Issued{}, err

@@ -68,7 +68,7 @@ func (s Keeper) Create(ctx context.Context, caller tenant.Identity, account int6
 	if err != nil {
 		return Secret{}, err
 	}
-	k := Key{Project: caller.Project, Holder: holder, Name: d.Name, Scopes: d.Scopes, CreatedBy: caller.UserID, Session: caller.Session, CreatedAt: now, Expires: d.Expires}
+	k := Key{Project: caller.Project, Holder: holder, Name: d.Name, Scopes: d.Scopes, CreatedBy: caller.UserID, CreatedAt: now, Expires: d.Expires}
 	made, err := fresh(k)
 	if err != nil {
 		return Secret{}, err
@@ -132,7 +132,7 @@ func (s Keeper) Rotate(ctx context.Context, caller tenant.Identity, id string, o
 			return Ending{}, ErrUnknown
 		}
 		next := old
-		next.CreatedAt, next.CreatedBy, next.Session = now, caller.UserID, caller.Session
+		next.CreatedAt, next.CreatedBy = now, caller.UserID
 		if life := old.life(); life != nil {
 			until := now.Add(*life)
 			next.Expires = &until

@@ -29,6 +29,8 @@ var (
 	ErrTooMany = errs.Newf(errs.Conflict, "there are %d live keys already: revoke one first", MaxPerHolder)
 	ErrNamed   = errs.New(errs.Conflict, "there is a live key of this name already")
 	ErrAdmin   = errs.New(errs.Forbidden, "this takes an admin of the project")
+	// ErrEnded is the answer to a call that came with a key which has been revoked.
+	ErrEnded = errs.New(errs.Unauthenticated, "this API key has been revoked")
 )
 
 // Reasons why a key was revoked, as rows and events say them.
@@ -58,7 +60,6 @@ type Key struct {
 	Prefix    string
 	Scopes    []string
 	CreatedBy int64
-	Session   string // of who makes it, while it is made; it is not kept
 	CreatedAt time.Time
 	Expires   *time.Time // nil: by itself never
 	LastUsed  *time.Time

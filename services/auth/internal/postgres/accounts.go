@@ -81,8 +81,8 @@ func (s Keys) CreateAccount(ctx context.Context, a key.Account) (key.Account, er
 	return row.noun(), err
 }
 
-// adminNow refuses somebody who is no admin of the project any more. Who is one
-// stays so for the rest of the transaction.
+// adminNow refuses somebody who is no admin of the project any more, or whose session
+// or key has ended. Who is one stays so for the rest of the transaction.
 func adminNow(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64) error {
 	who, err := standing(ctx, tx, p, userID)
 	if err != nil {
@@ -91,7 +91,7 @@ func adminNow(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64) 
 	if !who.may(string(tenant.Admin)) {
 		return key.ErrAdmin
 	}
-	return nil
+	return callerNow(ctx, tx)
 }
 
 // named makes a refusal of a name that is taken.

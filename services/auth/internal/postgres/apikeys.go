@@ -69,15 +69,12 @@ func (s Keys) Add(ctx context.Context, k key.Key, hash []byte) error {
 
 // room locks the holder of a key that is to be, and refuses one more than it may
 // have; the key that ends is not counted. Who makes a key for a service account has
-// to be an admin still.
+// to be an admin still, and who makes any has to be in still.
 func room(ctx context.Context, tx *sqlx.Tx, k key.Key, ends uuid.UUID) error {
 	// Who makes two at a time waits here, so that the count is right.
 	lock, holder := `SELECT id FROM users WHERE id = $1 AND $2 <> 0 FOR NO KEY UPDATE`, k.Holder.User
 	if k.Holder.Account != 0 {
 		if err := adminNow(ctx, tx, k.Project, k.CreatedBy); err != nil {
-			return err
-		}
-		if err := sessionNow(ctx, tx, k.Session, k.CreatedAt); err != nil {
 			return err
 		}
 		lock, holder = `SELECT account_id FROM service_accounts WHERE account_id = $1 AND project_id = $2 FOR UPDATE`, k.Holder.Account
@@ -89,7 +86,7 @@ func room(ctx context.Context, tx *sqlx.Tx, k key.Key, ends uuid.UUID) error {
 		return fmt.Errorf("lock the holder: %w", err)
 	}
 	if k.Holder.Account == 0 { // in this order, as whoever ends all sessions of an account
-		if err := sessionNow(ctx, tx, k.Session, k.CreatedAt); err != nil {
+		if err := callerNow(ctx, tx); err != nil {
 			return err
 		}
 	}
@@ -159,7 +156,11 @@ func (s Keys) End(ctx context.Context, p tenant.Project, id uuid.UUID, now time.
 		if err != nil {
 			return err
 		}
-		if e.Next != nil {
+		if e.Next == nil {
+			if err := callerNow(ctx, tx); err != nil {
+				return err
+			}
+		} else {
 			ends := id
 			if e.Until.After(now) {
 				ends = uuid.Nil // there are both for a while

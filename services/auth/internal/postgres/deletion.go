@@ -28,6 +28,9 @@ func (s Projects) Begin(ctx context.Context, id tenant.Project, by int64, holder
 		} else if err != nil {
 			return fmt.Errorf("lock project: %w", err)
 		}
+		if err := callerNow(ctx, tx); err != nil {
+			return err
+		}
 		if err := refuseLast(ctx, tx, id, owner); err != nil {
 			return err
 		}

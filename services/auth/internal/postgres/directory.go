@@ -60,6 +60,9 @@ func (s Users) Switch(ctx context.Context, id int64, active bool, by int64, now 
 		if row, err = lockUser(ctx, tx, id); err != nil {
 			return err
 		}
+		if err := callerNow(ctx, tx); err != nil {
+			return err
+		}
 		switch {
 		case row.Active == active:
 			return nil

@@ -38,6 +38,9 @@ func (s Imports) Enqueue(ctx context.Context, t transfer.Task) (id uuid.UUID, er
 		return uuid.Nil, fmt.Errorf("begin an import: %w", err)
 	}
 	err = s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := callerNow(ctx, tx); err != nil {
+			return err
+		}
 		id, err = jobs.Enqueue(ctx, tx, jobs.Job{Project: tenant.Instance, Kind: ImportJob, Payload: payload, Long: true, MaxAttempts: importTries})
 		return err
 	})

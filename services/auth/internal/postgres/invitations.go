@@ -73,7 +73,7 @@ func (s Invitations) Create(ctx context.Context, inv invitation.Invitation, key 
 		if !who.may(string(inv.Role)) {
 			return project.ErrForbidden
 		}
-		if err := sessionNow(ctx, tx, inv.Session, inv.CreatedAt); err != nil {
+		if err := callerNow(ctx, tx); err != nil {
 			return err
 		}
 		inv.Inviter = who.Inviter
@@ -165,6 +165,9 @@ func (s Invitations) List(ctx context.Context, p tenant.Project, now time.Time) 
 // Revoke takes an open invitation back, and says so.
 func (s Invitations) Revoke(ctx context.Context, p tenant.Project, id, by int64, now time.Time) error {
 	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := callerNow(ctx, tx); err != nil {
+			return err
+		}
 		const q = `
 			UPDATE invitations SET revoked_at = $3
 			WHERE  project_id = $1 AND id = $2 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $3
@@ -207,6 +210,9 @@ func (s Invitations) Accept(ctx context.Context, key []byte, userID int64, now t
 	err = s.db.AcrossProjects(ctx, "accept an invitation", func(ctx context.Context, tx *sqlx.Tx) error {
 		is, err := accept(ctx, tx, key, userID, now)
 		if err != nil {
+			return err
+		}
+		if err := callerNow(ctx, tx); err != nil {
 			return err
 		}
 		var row projectRow

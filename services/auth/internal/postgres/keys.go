@@ -81,6 +81,9 @@ func (s *Store) ReplaceSigningKeys(ctx context.Context, now, until time.Time, ne
 		if _, err := tx.ExecContext(ctx, `LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return fmt.Errorf("lock signing keys: %w", err)
 		}
+		if err := callerNow(ctx, tx); err != nil {
+			return err
+		}
 		// One that was to sign later has signed nothing.
 		if _, err := tx.ExecContext(ctx, `DELETE FROM signing_keys WHERE sign_from >= $1 OR $2`, now, revoked); err != nil {
 			return fmt.Errorf("drop signing keys: %w", err)

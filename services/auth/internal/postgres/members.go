@@ -84,6 +84,9 @@ func (s Members) decide(ctx context.Context, tx *sqlx.Tx, p tenant.Project, by, 
 	if err := lockProject(ctx, tx, p); err != nil {
 		return "", err
 	}
+	if err := callerNow(ctx, tx); err != nil {
+		return "", err
+	}
 	caller, err := roleOf(ctx, tx, p, by)
 	if err != nil {
 		return "", err
@@ -218,6 +221,9 @@ func remove(ctx context.Context, tx *sqlx.Tx, p tenant.Project, by, userID int64
 func (s Members) SetDefault(ctx context.Context, p tenant.Project, userID int64) error {
 	return s.db.AcrossProjects(ctx, "choose a default project", func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := lockMemberships(ctx, tx, userID); err != nil {
+			return err
+		}
+		if err := callerNow(ctx, tx); err != nil {
 			return err
 		}
 		return makeDefault(ctx, tx, p, userID)

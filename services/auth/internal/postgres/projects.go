@@ -39,8 +39,10 @@ func (r projectRow) noun() project.Project {
 // Create makes a project of the user, with its events.
 func (s Projects) Create(ctx context.Context, ownerID int64, d project.Draft, now time.Time) (p project.Project, err error) {
 	err = s.db.AcrossProjects(ctx, "create a project", func(ctx context.Context, tx *sqlx.Tx) error {
-		p, err = createProject(ctx, tx, 0, ownerID, d, now)
-		return err
+		if p, err = createProject(ctx, tx, 0, ownerID, d, now); err != nil {
+			return err
+		}
+		return callerNow(ctx, tx)
 	})
 	return p, err
 }
@@ -184,6 +186,9 @@ func (s Projects) Update(ctx context.Context, id tenant.Project, by int64, now t
 			return project.ErrNotFound
 		} else if err != nil {
 			return fmt.Errorf("lock project: %w", err)
+		}
+		if err := callerNow(ctx, tx); err != nil {
+			return err
 		}
 		before := row.noun()
 		after, changed, err := change(before, project.Members{

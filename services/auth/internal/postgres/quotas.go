@@ -76,6 +76,9 @@ func (s Quotas) change(ctx context.Context, p tenant.Project, class string, fn f
 		} else if err != nil {
 			return fmt.Errorf("lock project: %w", err)
 		}
+		if err := callerNow(ctx, tx); err != nil {
+			return err
+		}
 		old := quota.Quota{Project: p, Class: class}
 		const read = `SELECT raised, calls, seconds FROM project_quotas WHERE project_id = $1 AND class = $2`
 		var seconds int64

@@ -49,27 +49,6 @@ func unchanged(ctx context.Context, tx *sqlx.Tx, userID, version int64) error {
 	return nil
 }
 
-// sessionNow refuses somebody whose session has ended, which the gateway may not have
-// heard yet: what is made now and lets somebody in would outlive it. Who ends sessions
-// waits for it. "" is no session: an operator, or nobody's call.
-func sessionNow(ctx context.Context, tx *sqlx.Tx, id string, now time.Time) error {
-	if id == "" {
-		return nil
-	}
-	parsed, err := uuid.Parse(id)
-	if err != nil {
-		return session.ErrEnded
-	}
-	const q = `SELECT 1 FROM sessions WHERE id = $1 AND revoked_at IS NULL AND expires_at > $2 FOR SHARE`
-	var one int
-	if err := tx.GetContext(ctx, &one, q, parsed, now); pg.NoRows(err) {
-		return session.ErrEnded
-	} else if err != nil {
-		return fmt.Errorf("look at the session: %w", err)
-	}
-	return nil
-}
-
 type storedRow struct {
 	SessionID    uuid.UUID  `db:"session_id"`
 	UserID       int64      `db:"user_id"`

@@ -34,7 +34,6 @@ type Draft struct {
 	// IssuedBy is the superuser. Without one, Operator is who has the machine, for
 	// the audit log.
 	IssuedBy int64
-	Session  string // of the superuser
 	Operator string
 	// AddPassword says that the account may get a password beside its identity at
 	// the provider.

@@ -52,7 +52,7 @@ func (s Service) Issue(ctx context.Context, caller tenant.Identity, userID int64
 	if !caller.Superuser {
 		return Issued{}, user.ErrRank
 	}
-	return s.issue(ctx, Draft{UserID: userID, IssuedBy: caller.UserID, Session: caller.Session, AddPassword: addPassword})
+	return s.issue(ctx, Draft{UserID: userID, IssuedBy: caller.UserID, AddPassword: addPassword})
 }
 
 // IssueHere does so for whoever has the machine of the instance, and with it the

@@ -163,37 +163,3 @@ func TestNothingEndsForWhoIsLoggedInWithThePasswordAlready(t *testing.T) {
 		t.Error("a key of before still works")
 	}
 }
-
-// The gateway may have heard a moment ago that a session lives which has just ended:
-// nothing that lets somebody in is made by it any more.
-func TestNothingThatLetsInIsMadeByASessionThatHasEnded(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t)
-	root, jo := w.superuser("root@example.org"), w.member("jo@example.org")
-	account := w.command("createServiceAccount", "", jo, obj{"body": obj{"name": "ci"}}).ok(201).num("id")
-	key := func(op string, who tenant.Identity, name string) answer {
-		return w.request(op, who, obj{"account_id": account, "body": obj{"name": name, "scopes": []string{"*:read"}}})
-	}
-	old, _ := key("createKey", jo, "old").ok(201).body["key"].(map[string]any)
-	for _, end := range []string{"logout", "endSessions"} {
-		in := func(who tenant.Identity) tenant.Identity {
-			who.Session, _ = w.verify(w.login(who.Email, password).ok(200).str("access_token"))["sid"].(string)
-			return who
-		}
-		root, jo := in(root), in(jo)
-		key("createKey", jo, "before "+end).ok(201)
-		w.request(end, jo, obj{}).ok(200)
-		w.request(end, root, obj{}).ok(200)
-		for what, a := range map[string]answer{
-			"a key":                      key("createKey", jo, "after "+end),
-			"a key of a service account": key("createServiceAccountKey", jo, "after "+end),
-			"a key for another":          w.request("rotateKey", jo, obj{"key_id": old["id"], "body": obj{}}),
-			"an invitation":              w.request("inviteMember", jo, obj{"project_id": int64(jo.Project), "body": obj{"role": "viewer"}}),
-			"a password reset":           w.request("issuePasswordReset", root, obj{"user_id": jo.UserID}),
-		} {
-			if errs.KindOf(a.err) != errs.Unauthenticated {
-				t.Errorf("%s after %s: %d, %v", what, end, a.status, a.err)
-			}
-		}
-	}
-}
