@@ -46,6 +46,9 @@ func (e *env) operationList() *cobra.Command {
 		Example: "  commandcenter operation list --status pending\n  commandcenter operation list --instance\n  commandcenter operation list --limit 200 --json | jq -r '.items[].id'",
 		Args:    nargs(0, 0),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if instance {
+				e.cfg.Client.Project = 0 // of which whoever asks may be no member any more
+			}
 			s, err := e.session()
 			if err != nil {
 				return err

@@ -68,6 +68,30 @@ func TestWaitingForAnOperationEndsAsItsWriteWould(t *testing.T) {
 	}
 }
 
+// The project of the settings may be one that its user was put out of.
+func TestOperationsOfTheInstanceAreAskedForInNoProject(t *testing.T) {
+	t.Parallel()
+	var asked []string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.URL.Query().Get("instance")+" in "+r.Header.Get("X-Project-ID"))
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(w, `{"items":[],"next":null,"complete":true}`) //nolint:errcheck // a test
+	}))
+	t.Cleanup(srv.Close)
+	config := filepath.Join(t.TempDir(), "config.yaml")
+	if err := os.WriteFile(config, fmt.Appendf(nil, "client:\n  server: %s\n  token: t\n  project: 7\n", srv.URL), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"--instance"}, {}} {
+		if code, _, errs := cc(t, "", append([]string{"operation", "list", "--config", config}, args...)...); code != exitOK {
+			t.Errorf("%v: %d %s", args, code, errs)
+		}
+	}
+	if got := strings.Join(asked, ", "); got != "true in ,  in 7" {
+		t.Errorf("asked %q", got)
+	}
+}
+
 func TestWaitingForAnOperationGivesUpInTime(t *testing.T) {
 	t.Parallel()
 	config := operationServer(t, 1<<30, "")

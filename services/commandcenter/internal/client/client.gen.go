@@ -4680,7 +4680,7 @@ type CallTool200JSONResponseBody struct {
 
 // ListOperationsParams defines parameters for ListOperations.
 type ListOperationsParams struct {
-	// Instance In place of the project's, those that you gave and that are of no project, such as `importProject`.
+	// Instance In place of the project's, those that you gave and that are of no project, such as `importProject`. It takes a session, and no project.
 	Instance *bool `form:"instance,omitempty" json:"instance,omitempty"`
 
 	// Status Only operations in this state.

@@ -91,9 +91,12 @@ type Operation struct {
 	// left unread. Elsewhere it is refused: a filter that was misspelt would show
 	// everything, or have it removed.
 	OpenQuery bool
-	Tool      string // its name as a tool of the Model Context Protocol; "" where it is none
-	Body      Body
-	Watch     *Watch // of a live operation
+	// Instance is the query parameter with which the operation works in no project
+	// and is for whoever is logged in; "" where there is none.
+	Instance string
+	Tool     string // its name as a tool of the Model Context Protocol; "" where it is none
+	Body     Body
+	Watch    *Watch // of a live operation
 
 	Deprecated      bool
 	DeprecatedSince time.Time // zero unless Deprecated
@@ -303,6 +306,8 @@ func (o *Operation) check() error {
 		return fmt.Errorf("%s: permission %s needs a project", o.ID, o.Permission)
 	case o.Project == PathProject && !slices.Contains(o.PathParams, "project_id"):
 		return fmt.Errorf("%s: x-project path without {project_id}", o.ID)
+	case o.Instance != "" && (o.Project != CurrentProject || o.flag() == nil):
+		return fmt.Errorf("%s: x-instance is a boolean query parameter in place of the current project", o.ID)
 	case o.Permission == Public && o.Project != NoProject:
 		return fmt.Errorf("%s: a public operation has no project", o.ID)
 	case o.Delivery == Live && o.Watch == nil && o.Service != "gateway":

@@ -53,6 +53,8 @@ func (o *Operation) extensions(ext map[string]any) error {
 			if o.OpenQuery, ok = value.(bool); !ok {
 				err = errors.New("want true or false")
 			}
+		case "x-instance":
+			o.Instance, err = text(value)
 		case "x-mcp":
 			o.Tool, err = text(value)
 		case "x-aliases":

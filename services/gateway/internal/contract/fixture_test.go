@@ -214,6 +214,7 @@ func TestARuleThatCannotBeKeptIsRefused(t *testing.T) {
 		"object in a query":  {"schema: {type: boolean}", "schema: {type: object}", "objects are not supported"},
 		"style":              {"explode: false, schema", "style: pipeDelimited, schema", "style"},
 		"content":            {"{name: exact, in: query, schema: {type: boolean}}", "{name: exact, in: query, content: {application/json: {schema: {type: boolean}}}}", "content"},
+		"no such flag":       {"x-timeout: 3s", "x-instance: nothing", "x-instance is a boolean"},
 		"open by a word":     {"x-timeout: 3s", "x-open-query: very", "true or false"},
 		"text for a service": {"x-service: gateway", "x-service: 3", "want text"},
 	} {

@@ -124,6 +124,33 @@ func (o *Operation) Parameters(dst []byte, v Values) ([]byte, []errs.Field) {
 	return dst, f.list
 }
 
+// OfInstance reports whether a call with this query works in no project, see
+// [Operation.Instance]. A value that is none is refused with the other parameters.
+func (o *Operation) OfInstance(query url.Values) bool {
+	p := o.flag()
+	if p == nil {
+		return false
+	}
+	raw, sent := p.find(Values{Query: query})
+	if !sent {
+		return false
+	}
+	yes, _ := p.schema.coerce(raw[len(raw)-1])
+	return yes == true
+}
+
+// flag is the parameter of [Operation.Instance], nil without one that is true or
+// false.
+func (o *Operation) flag() *param {
+	i := slices.IndexFunc(o.params, func(p param) bool {
+		return p.in == openapi3.ParameterInQuery && p.name == o.Instance && p.schema.kind == kBoolean
+	})
+	if o.Instance == "" || i < 0 {
+		return nil
+	}
+	return &o.params[i]
+}
+
 func (o *Operation) takesCookie(name string) bool {
 	return slices.ContainsFunc(o.params, func(p param) bool { return p.in == openapi3.ParameterInCookie && p.name == name })
 }

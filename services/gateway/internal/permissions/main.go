@@ -84,6 +84,9 @@ func caller(op *contract.Operation) string {
 	case contract.Authenticated:
 		return "logged in"
 	}
+	if op.Instance != "" {
+		return fmt.Sprintf("%s; with `%s`, logged in", op.Permission, op.Instance)
+	}
 	return string(op.Permission)
 }
 

@@ -96,6 +96,12 @@ func (s *Edge) caller(ctx context.Context, op *contract.Operation, asked places,
 		who.Key, who.ServiceAccount = claims.Key.ID, claims.Key.Account
 		who.Superuser = who.Superuser && claims.Key.Scopes.Allow(op.Tag, access.Admin)
 	}
+	if asked.none {
+		if claims.Key != nil {
+			return none, nil, errKeyAlone
+		}
+		return who, nil, nil
+	}
 	if op.Project == contract.NoProject {
 		if op.Permission == contract.Superuser && !who.Superuser {
 			return none, nil, errSuperuser
@@ -131,6 +137,7 @@ func (s *Edge) callerNow(ctx context.Context, r *http.Request, op *contract.Oper
 // places are the projects of a call, 0 where it says none.
 type places struct {
 	want  tenant.Project // in which the operation works; 0 for the caller's default, or for none
+	none  bool           // the operation works in no project, as the call says, see [contract.Operation.Instance]
 	named tenant.Project // in the header. Whoever names one has to belong to it, also where the operation works in another or in none.
 }
 
@@ -143,6 +150,9 @@ func projects(r *http.Request, op *contract.Operation, path []string) (at places
 	}
 	switch op.Project {
 	case contract.CurrentProject:
+		if at.none = op.OfInstance(r.URL.Query()); at.none {
+			break
+		}
 		at.want = at.named
 	case contract.PathProject:
 		for i, p := range op.PathParams {

@@ -181,13 +181,13 @@ func summaryOf(id string, st *bus.OperationState) summary {
 	return o
 }
 
-// listOperations tells of the latest commands of a project.
+// listOperations tells of the latest commands of a project, or of those of the caller
+// that are of none.
 func (s *Edge) listOperations(c echo.Context, _ *contract.Operation, who tenant.Identity, params []byte) error {
 	var q struct {
-		Status   outbox.State `json:"status"`
-		Limit    int          `json:"limit"`
-		Cursor   string       `json:"cursor"`
-		Instance bool         `json:"instance"`
+		Status outbox.State `json:"status"`
+		Limit  int          `json:"limit"`
+		Cursor string       `json:"cursor"`
 	}
 	if err := json.Unmarshal(closed(open(params)), &q); err != nil {
 		return err
@@ -198,12 +198,6 @@ func (s *Edge) listOperations(c echo.Context, _ *contract.Operation, who tenant.
 		if page.Before, page.BeforeID, ok = readCursor(q.Cursor); !ok {
 			return errs.InvalidField("value_error", "not the `next` of a page", "query", "cursor")
 		}
-	}
-	if q.Instance {
-		if who.Key != "" {
-			return errKeyAlone
-		}
-		who.Project, who.Role = tenant.Instance, tenant.NoRole
 	}
 	ctx, cancel := context.WithTimeout(c.Request().Context(), s.c.RequestTimeout)
 	defer cancel()

@@ -245,6 +245,18 @@ func TestOperationsAreListedPageByPage(t *testing.T) {
 	if got := w.call("GET", "/api/v1/operations?instance=true", "", token).json(t); who.Project != tenant.Instance || who.Principal != "user:2" || got["items"].([]any)[0].(map[string]any)["id"] != "instance.knowledge."+id {
 		t.Errorf("of the instance: asked as %+v, answered %v", who, got)
 	}
+	// It takes no project: whoever was put out of the last one still sees how they end.
+	if got := w.call("GET", "/api/v1/operations?instance=1", "", as(w.auth.token(homeless))); got.status != 200 || who.Project != tenant.Instance || who.Role != tenant.NoRole || who.UserID != homeless {
+		t.Errorf("of nobody's project: %d %s as %+v", got.status, got.body, who)
+	}
+	for path, want := range map[string]int{"": 403, "?instance=false": 403, "?instance=true&instance=false": 403, "?instance=both": 403} {
+		if got := w.call("GET", "/api/v1/operations"+path, "", as(w.auth.token(homeless))); got.status != want {
+			t.Errorf("%q in no project: %d %s", path, got.status, got.body)
+		}
+	}
+	if got := w.call("GET", "/api/v1/operations?instance=true", "", token, with("X-Project-ID", "9")); got.status != 403 {
+		t.Errorf("with somebody else's project: %d", got.status)
+	}
 	found.More, found.Complete = false, false
 	second := w.call("GET", "/api/v1/operations/?cursor="+first["next"].(string), "", token).json(t)
 	if !asked.Before.Equal(at) || asked.BeforeID.String() != id || asked.Limit != 50 || asked.State != "" || second["next"] != nil || second["complete"] != false {
