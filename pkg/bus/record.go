@@ -121,6 +121,20 @@ func Changed(ctx context.Context, field, before, after string) {
 	}
 }
 
+// Touched is [Changed] for a field whose values are not told, since anything may
+// stand in it: the record says changed=field.
+func Touched(ctx context.Context, field string) {
+	s, ok := ctx.Value(callKey{}).(*callState)
+	if !ok {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if said := (Named{Name: "changed", Value: field}); !slices.Contains(s.turns, said) {
+		s.turns = append(s.turns, said)
+	}
+}
+
 // notesOf returns what was noted about the call, and what it has changed.
 func notesOf(ctx context.Context, failed bool) []Named {
 	s, ok := ctx.Value(callKey{}).(*callState)

@@ -182,6 +182,8 @@ func TestARecordSaysWhatWasChanged(t *testing.T) {
 		bus.Changed(ctx, "limit", "", "5/minute")
 		bus.Changed(ctx, "model", "old", "")
 		bus.Noted(ctx, "key_id", "7")
+		bus.Touched(ctx, "description")
+		bus.Touched(ctx, "description")
 		return refusal
 	})
 	targets := func() (got string) {
@@ -197,7 +199,7 @@ func TestARecordSaysWhatWasChanged(t *testing.T) {
 	if err := w.ask(t, "a", alice); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := targets(), "key_id=7 role.before=viewer role.after=admin limit.after=5/minute model.before=old"; got != want {
+	if got, want := targets(), "key_id=7 role.before=viewer role.after=admin limit.after=5/minute model.before=old changed=description"; got != want {
 		t.Errorf("recorded %q, want %q", got, want)
 	}
 	refusal = errs.New(errs.Conflict, "no")

@@ -245,7 +245,7 @@ func told(ctx context.Context, before, now project.Project) {
 	bus.Changed(ctx, "name", before.Name, now.Name)
 	bus.Changed(ctx, "owner_id", strconv.FormatInt(before.OwnerID, 10), strconv.FormatInt(now.OwnerID, 10))
 	if before.Description != now.Description && (before.Description == nil || now.Description == nil || *before.Description != *now.Description) {
-		bus.Noted(ctx, "changed", "description")
+		bus.Touched(ctx, "description")
 	}
 }
 

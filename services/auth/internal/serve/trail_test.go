@@ -55,7 +55,7 @@ func TestTheAuditLogSaysWhatAChangeWas(t *testing.T) {
 	for op, want := range map[string]string{
 		"inviteMember":         "role.after=viewer",
 		"setMemberRole":        "role.before=viewer role.after=admin",
-		"updateProject":        "changed=description name.before=",
+		"updateProject":        "name.after=Second name changed=description",
 		"setLimit":             "limit.before=5/minute limit.after=7/minute",
 		"createServiceAccount": "name.after=ci role.after=member",
 		"updateServiceAccount": "name.before=ci name.after=ci-2 role.before=member role.after=viewer",
