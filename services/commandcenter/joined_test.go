@@ -162,6 +162,12 @@ func TestAProjectSharedWithAnInstanceIsFoundFromThere(t *testing.T) {
 	if code, _, errs := run(t, "federation", "join", "leaf://"+addr, "--creds", creds, "--config", file, "--data-dir", north.dir); code != 6 || !strings.Contains(errs, "join its own hub") {
 		t.Errorf("an instance that joins itself: %d %s", code, errs)
 	}
+	// Without its own credentials, and whatever its settings say of where it listens.
+	for _, url := range []string{"leaf://" + addr, north.nats} {
+		if code, _, errs := run(t, "federation", "join", url, "--config", file, "--data-dir", north.dir); code != 6 || !strings.Contains(errs, "this instance itself answers") {
+			t.Errorf("an instance that joins %s, which is itself: %d %s", url, code, errs)
+		}
+	}
 	if code, _, errs := run(t, "federation", "leave", "leaf://127.0.0.1:1", "--config", file); code != 4 || !strings.Contains(errs, addr) {
 		t.Errorf("a hub that was never joined: %d %s", code, errs)
 	}

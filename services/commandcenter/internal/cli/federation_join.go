@@ -1,11 +1,15 @@
 package cli
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -55,6 +59,9 @@ leaf:// and nats:// are without TLS, on this machine or with hub.plain.`,
 			if !unchecked {
 				ctx, cancel := context.WithTimeout(cmd.Context(), within)
 				defer cancel()
+				if err := e.notHere(ctx, j); err != nil {
+					return codedError{err, exitRefused}
+				}
 				if err := tryJoin(ctx, next.Hub, j); err != nil {
 					return codedError{fmt.Errorf("%s: %w; nothing was changed", j.Host, err), exitUnavailable}
 				}
@@ -146,6 +153,41 @@ func (e *env) notOwn(j settings.Join) error {
 		err = fmt.Errorf("%s is of this instance itself (%s): it would join its own hub; ask the other instance for its keys/neighbour.creds; nothing was changed", j.Credentials, e.cfg.DataDir)
 	}
 	return err
+}
+
+// notHere refuses an address at which this instance answers, whatever it is called
+// and whoever opened it: a flag, the environment, a port that was free, a tunnel.
+func (e *env) notHere(ctx context.Context, j settings.Join) error {
+	trust, err := natsd.LoadTrust(e.cfg.DataDir)
+	if err != nil {
+		return nil //nolint:nilerr // without the keys of an instance here, nobody can tell
+	}
+	if domainAt(ctx, j.Host) == trust.Domain() {
+		return fmt.Errorf("at %s this instance itself answers (%s): it would join its own hub; name that of the other instance; nothing was changed", j.Host, e.cfg.DataDir)
+	}
+	return nil
+}
+
+// domainAt is the JetStream domain of the NATS server at an address, which it says to
+// whoever connects, before anything else and before TLS; "" where that cannot be had.
+func domainAt(ctx context.Context, address string) string {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	c, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return ""
+	}
+	defer c.Close() //nolint:errcheck // it was only read
+	if end, ok := ctx.Deadline(); !ok || c.SetReadDeadline(end) != nil {
+		return ""
+	}
+	line, err := bufio.NewReader(io.LimitReader(c, 64<<10)).ReadBytes('\n')
+	said, ok := bytes.CutPrefix(line, []byte("INFO "))
+	var info struct{ Domain string }
+	if err != nil || !ok || json.Unmarshal(said, &info) != nil {
+		return ""
+	}
+	return info.Domain
 }
 
 // here reports whether an address is one at which this machine listens by a setting:
