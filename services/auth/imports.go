@@ -128,6 +128,14 @@ func (s objects) Delete(ctx context.Context, o transfer.Object) error {
 
 var errGivenUp = errs.New(errs.Unavailable, "the import was given up after several tries; nothing is left of it")
 
+// checkOwn is [Deps.CheckRow] of who knows no other service.
+func checkOwn(service, table string, row []byte) error {
+	if service != Name {
+		return nil
+	}
+	return Portable.CheckRow(table, row)
+}
+
 // importing is the handler of the jobs that import a project.
 func importing(x transfer.Importer, server *bus.Server) func(ctx context.Context, r *jobs.Run) error {
 	return func(ctx context.Context, r *jobs.Run) error {

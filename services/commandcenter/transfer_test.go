@@ -325,6 +325,11 @@ func TestAForgedArchiveGivesNothingAway(t *testing.T) {
 	if eve.json("GET", "/api/v1/projects/", nil, 200, &after); len(after) != len(before) {
 		t.Errorf("%d projects, there were %d", len(after), len(before))
 	}
+	// Each was refused before anything was taken in: not even a number was.
+	var next struct{ ID int64 }
+	if eve.json("POST", "/api/v1/projects/", map[string]any{"name": "next"}, 201, &next); fmt.Sprint(next.ID-1) != id {
+		t.Errorf("the project after %s is %d", id, next.ID)
+	}
 	if status, _, _, err := eve.do("GET", "/api/v1/projects/1/export", "", nil); err != nil || status != 404 {
 		t.Errorf("an export of another's project: %d %v", status, err)
 	}

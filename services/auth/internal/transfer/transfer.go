@@ -100,7 +100,7 @@ type Importer struct {
 	Holders  []string // services beside this one that keep rows of projects
 	Own      string   // name of this service
 	Versions func() (own, common int64, err error)
-	Check    func(table string, row []byte) error // of rows of this service
+	Check    func(service, table string, row []byte) error // refuses a row that no export writes
 	Projects store
 	Bounds   archive.Bounds
 	Now      func() time.Time
@@ -110,7 +110,7 @@ type Importer struct {
 // the project of it; that joins the transaction of its ctx. An error that is a
 // refusal is for good; what came under the number has then been given up.
 func (x Importer) Prepare(ctx context.Context, job uuid.UUID, t Task, progress func(done, total int64)) (settle func(ctx context.Context) (Imported, error), err error) {
-	whole, err := x.read(ctx, t, archive.Visitor{Head: x.readable, Row: x.check})
+	whole, err := x.read(ctx, t, archive.Visitor{Head: x.readable, Row: x.Check})
 	if err != nil {
 		return nil, err
 	}
@@ -170,15 +170,6 @@ func (x Importer) readable(h archive.Head) error {
 		return errs.Newf(errs.Invalid, "the archive is refused: its %s is of version %d.%d, and this instance has %d.%d: upgrade it first", x.Own, s.Own, s.Common, own, common)
 	}
 	return nil
-}
-
-// check refuses rows of this service that no export writes; the others look at theirs
-// when they take them in.
-func (x Importer) check(service, table string, row []byte) error {
-	if service != x.Own {
-		return nil
-	}
-	return x.Check(table, row)
 }
 
 // filling is the second reading.

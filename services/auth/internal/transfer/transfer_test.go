@@ -94,9 +94,9 @@ func (s *stage) importer() transfer.Importer {
 	}
 }
 
-func (s *stage) check(table string, row []byte) error {
-	if table == "projects" && bytes.Contains(row, []byte("forged")) {
-		return errs.New(errs.Invalid, "projects has no column \"forged\"")
+func (s *stage) check(service, table string, row []byte) error {
+	if bytes.Contains(row, []byte("forged")) {
+		return errs.Newf(errs.Invalid, "%s has no column \"forged\"", table)
 	}
 	return nil
 }
@@ -179,7 +179,10 @@ func TestWhatIsRefusedBeforeAnythingIsMade(t *testing.T) {
 		"damaged": {file: bad}, "gone": {opened: errs.New(errs.NotFound, "the stored file is gone")},
 		"of a service that is not here": {file: pack(t, map[string]archive.Schemas{"films": {}}, nothing)},
 		"a row that no export writes":   {file: pack(t, both, func(w *archive.Writer) error { return w.Rows("auth", "projects", []byte(`{"forged":1}`+"\n")) })},
-		"of a newer schema":             {file: pack(t, map[string]archive.Schemas{"auth": {Own: 6}}, nothing)},
+		"one of another service": {file: pack(t, both, func(w *archive.Writer) error {
+			return w.Rows("books", "pages", []byte(`{"id":1}`+"\n"+`{"forged":1}`+"\n"))
+		})},
+		"of a newer schema": {file: pack(t, map[string]archive.Schemas{"auth": {Own: 6}}, nothing)},
 	} {
 		if _, err := s.run(t, transfer.Task{UserID: 3}); errs.KindOf(err) != errs.Invalid || len(s.said) != 0 {
 			t.Errorf("%s: %v %q", name, err, s.said)

@@ -258,7 +258,7 @@ func imports(plans map[string]*portable.Plan) archive.Visitor {
 			}
 			return nil
 		},
-		Row: func(service, table string, row []byte) error { return plans[service].CheckRow(table, row) },
+		Row: stack.CheckRow,
 	}
 }
 

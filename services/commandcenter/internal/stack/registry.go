@@ -6,6 +6,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/natsd"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/portable"
@@ -125,6 +126,16 @@ func Plans() map[string]*portable.Plan {
 		}
 	}
 	return out
+}
+
+// CheckRow refuses a row of an archive that the service whose it is would not have
+// written, as far as the row itself tells: what [portable.Plan] says of it.
+func CheckRow(service, table string, row []byte) error {
+	s, err := find(service)
+	if err != nil || s.portable == nil {
+		return errs.Newf(errs.Invalid, "there is no service %.40q that takes rows in", service)
+	}
+	return s.portable.CheckRow(table, row)
 }
 
 // contract is what a service may do on the bus, from openapi.yaml and the

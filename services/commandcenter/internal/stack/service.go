@@ -214,6 +214,7 @@ func buildAuth(b built) (*app.Module, error) {
 	}
 	return auth.New(auth.Deps{
 		DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Secrets: ring, Secret: b.env.Secret, Version: b.env.Version, Areas: areas,
+		CheckRow: CheckRow,
 	}, b.env.Config.Auth)
 }
 
