@@ -268,11 +268,11 @@ func clock(now func() time.Time) func() time.Time {
 	return func() time.Time { return now().UTC().Truncate(time.Microsecond) }
 }
 
-func countResearch(b *bus.Bus) func(ctx context.Context, id tenant.Project) (int, error) {
-	return func(ctx context.Context, id tenant.Project) (int, error) {
+func countResearch(b *bus.Bus) func(ctx context.Context, id tenant.Project) (technologies, tasks int, err error) {
+	return func(ctx context.Context, id tenant.Project) (int, int, error) {
 		res, err := bus.CallInternal[*researchv1.CountResearchResponse](ctx, b, "research", "countResearch",
 			&researchv1.CountResearchRequest{ProjectId: int32(id)}) //nolint:gosec // G115: MAXVALUE of the sequence
-		return int(res.GetTechnologies()), err
+		return int(res.GetTechnologies()), int(res.GetTasks()), err
 	}
 }
 

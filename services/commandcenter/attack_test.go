@@ -268,14 +268,15 @@ func TestNobodyReachesWhatIsOthersByItsID(t *testing.T) {
 		ID int64 `json:"id"`
 	}
 	a.who.json("POST", "/api/v1/events/schemas", map[string]any{"team": "t", "noun": "n", "fact": "f", "version": 1, "schema": map[string]any{"type": "object"}}, 201, &schema)
-	var technology struct {
+	var technology, task struct {
 		ID int64 `json:"id"`
 	}
 	a.who.json("POST", "/api/v1/technologies/", map[string]any{"title": "t"}, 201, &technology)
+	a.who.json("POST", "/api/v1/research-tasks/", map[string]any{"title": "t"}, 201, &task)
 	p.caller("").json("POST", "/api/v1/auth/register", map[string]string{"email": "other@example.org", "password": "a long enough pass phrase"}, 201, nil)
 	a.who = p.login("other@example.org", "a long enough pass phrase")
 	ids := map[string]string{"project_id": "1", "document_id": fmt.Sprint(doc.ID), "schema_id": fmt.Sprint(schema.ID),
-		"judgements_id": fmt.Sprint(judged.ID), "evaluation_id": fmt.Sprint(tried.ID), "technology_id": fmt.Sprint(technology.ID), "seq": "1"}
+		"judgements_id": fmt.Sprint(judged.ID), "evaluation_id": fmt.Sprint(tried.ID), "technology_id": fmt.Sprint(technology.ID), "task_id": fmt.Sprint(task.ID), "seq": "1"}
 	for _, op := range a.ops {
 		if op.project == "none" {
 			continue
@@ -304,6 +305,7 @@ func TestNobodyReachesWhatIsOthersByItsID(t *testing.T) {
 	owner.json("GET", "/api/v1/knowledge/evaluations/"+ids["evaluation_id"], nil, 200, nil)
 	owner.json("GET", "/api/v1/events/schemas/"+ids["schema_id"], nil, 200, nil)
 	owner.json("GET", "/api/v1/technologies/"+ids["technology_id"], nil, 200, nil)
+	owner.json("GET", "/api/v1/research-tasks/"+ids["task_id"], nil, 200, nil)
 }
 
 func TestForgedTokensAreNobodys(t *testing.T) {

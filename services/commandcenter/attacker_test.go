@@ -132,6 +132,7 @@ func (a *attacker) things(t testing.TB) map[string]string {
 		{"document_id", "/api/v1/knowledge/documents/text", map[string]any{"title": "t", "content": "the lamp of the lighthouse", "category": "c"}},
 		{"judgements_id", "/api/v1/knowledge/judgements", judgedSet("a set")},
 		{"technology_id", "/api/v1/technologies/", map[string]any{"title": "thing"}},
+		{"task_id", "/api/v1/research-tasks/", map[string]any{"title": "thing"}},
 		{"schema_id", "/api/v1/events/schemas", map[string]any{"team": "thing", "noun": "n", "fact": "f", "version": 1, "schema": map[string]any{"type": "object"}}},
 		{"account_id", "/api/v1/service-accounts", map[string]any{"name": "a thing"}},
 		{"key_id", "/api/v1/keys", map[string]any{"name": "a thing", "scopes": []string{"*:read"}}},

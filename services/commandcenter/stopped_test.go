@@ -137,6 +137,9 @@ func (s *stopping) arrange(round string) things {
 	for _, op := range []string{"updateTechnology", "deleteTechnology"} {
 		made(op, "technology_id", "id", "/api/v1/technologies/", map[string]any{"title": op + " " + round})
 	}
+	for _, op := range []string{"updateResearchTask", "updateTaskStatus", "updateTaskProgress", "deleteResearchTask"} {
+		made(op, "task_id", "id", "/api/v1/research-tasks/", map[string]any{"title": op + " " + round})
+	}
 	made("deleteEventSchema", "schema_id", "id", "/api/v1/events/schemas", map[string]any{"team": "gone", "noun": "thing", "fact": "s" + joined.Replace(round), "version": 1, "schema": map[string]any{"type": "object"}})
 	for _, op := range []string{"admitInstance", "removeInstance"} {
 		slug := strings.ToLower(op) + "-" + strings.ReplaceAll(round, " ", "-")
@@ -222,6 +225,14 @@ func (x things) of(a *attacker, op attackedOp) attackCall {
 		c.body = map[string]any{"title": "t " + x.round}
 	case "updateTechnology":
 		c.body = map[string]any{"notes": x.round}
+	case "createResearchTask":
+		c.body = map[string]any{"title": "t " + x.round}
+	case "updateResearchTask":
+		c.body = map[string]any{"findings": x.round}
+	case "updateTaskStatus":
+		c.query.Set("new_status", "in_progress")
+	case "updateTaskProgress":
+		c.query.Set("progress_percentage", "40")
 	case "importRadar":
 		c.body = map[string]any{"csv": "name,ring,quadrant\n" + x.round + ",adopt,tools\n"}
 	case "registerEventSchema":
@@ -373,7 +384,7 @@ func (s *stopping) away(x things, op attackedOp) {
 // is to be asked for later: a service that is busy checks who gave it.
 func (s *stopping) goesOn(x things, op attackedOp, without string) (where string) {
 	s.t.Helper()
-	creates := []string{"createProject", "addDocument", "addTextDocument", "registerEventSchema", "createTechnology"}
+	creates := []string{"createProject", "addDocument", "addTextDocument", "registerEventSchema", "createTechnology", "createResearchTask"}
 	want, known := s.healthy[op.id]
 	if !known || toWrite(op) && !slices.Contains(creates, op.id) || op.id == "getOperation" {
 		return ""

@@ -1,13 +1,14 @@
-// Package research is the service of what a project looks at.
+// Package research is the service of what a project looks at, and wants to find out.
 //
-// Owns: technologies, with every change of their status or ring.
+// Owns: technologies, with every change of their status or ring; research tasks.
 //
 // Hears: auth.v1.ProjectDeleting.
 //
 // Says: research.v1.TechnologyAdded, TechnologyChanged, TechnologyMoved,
-// TechnologyRemoved; platform.v1.ProjectPurged.
+// TechnologyRemoved, TaskOpened, TaskChanged, TaskCompleted, TaskReopened, TaskCancelled,
+// TaskRemoved; platform.v1.ProjectPurged.
 //
-// Serves: the operations of the tag technologies; to auth: countResearch; exportPage,
+// Serves: the operations of the tags technologies and research-tasks; to auth: countResearch; exportPage,
 // restorePart.
 //
 // The main story:
@@ -18,4 +19,6 @@
 //     the outbox.
 //  4. internal/radar puts each technology where its status and domain lead, and
 //     says what moved since a date.
+//
+// A task is moved by three operations, all of which ask task.State.Next where it goes.
 package research

@@ -18,6 +18,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/research/internal/inbox"
 	"github.com/commandcenter/commandcenter/services/research/internal/postgres"
 	"github.com/commandcenter/commandcenter/services/research/internal/serve"
+	"github.com/commandcenter/commandcenter/services/research/internal/task"
 	"github.com/commandcenter/commandcenter/services/research/internal/technology"
 )
 
@@ -32,13 +33,14 @@ var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations"}
 
 // Portable is what becomes of the service's tables when a project is exported.
 var Portable = portable.Plan{
-	Schema: Migrations, Restored: []string{"technologies", "moves"},
-	Queries: map[string]string{"technologies": "SELECT " + postgres.Exported + " FROM technologies"},
+	Schema: Migrations, Restored: []string{"technologies", "moves", "tasks"},
+	Queries: map[string]string{"technologies": "SELECT " + postgres.Exported + " FROM technologies", "tasks": postgres.ExportedTasks},
 	Columns: map[string][]string{
 		"technologies": postgres.Columns(),
 		"moves":        {"technology_id", "version", "from_status", "to_status", "from_ring", "to_ring", "moved_by", "moved_at"},
+		"tasks":        postgres.TaskColumns(),
 	},
-	Values: map[string]func(row []byte) error{"technologies": serve.CheckTechnology, "moves": serve.CheckMove},
+	Values: map[string]func(row []byte) error{"technologies": serve.CheckTechnology, "moves": serve.CheckMove, "tasks": serve.CheckTask},
 }
 
 // Deps is what the service is built from. DB, Bus and Log are needed.
@@ -65,11 +67,11 @@ func New(d Deps, c Config) (*app.Module, error) {
 	}
 	now := func() time.Time { return d.Now().UTC().Truncate(time.Microsecond) } // as the database keeps it
 	log := d.Log.With("service", Name)
-	store := postgres.New(d.DB)
+	store, tasks := postgres.New(d.DB), postgres.NewTasks(d.DB)
 	checks := []app.Check{{Name: "research.database", Check: d.DB.Ping}}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Workers: c.Workers, Checks: checks})
-	(&serve.Handlers{Book: technology.Book{Keeper: store, Now: now}, Count: store.Count, Now: now}).Register(server)
-	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable}, serve.Import(store, now)); err != nil {
+	(&serve.Handlers{Book: technology.Book{Keeper: store, Now: now}, Tasks: task.Book{Keeper: tasks, Now: now}, Count: store.Count, Now: now}).Register(server)
+	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable}, serve.Import(store, tasks, now)); err != nil {
 		return nil, err
 	}
 	heard := (&inbox.Handlers{Purge: store.Purge}).Subscriptions(d.Bus, d.DB, Name)

@@ -84,6 +84,21 @@ func newWorld(t *testing.T) *world {
 		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *researchv1.TechnologyRemoved) {
 			w.said <- fmt.Sprintf("removed %d", e.GetTechnologyId())
 		}),
+		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *researchv1.TaskOpened) {
+			w.said <- fmt.Sprintf("task %d opened, %s", e.GetTaskId(), e.GetStatus())
+		}),
+		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *researchv1.TaskChanged) {
+			w.said <- fmt.Sprintf("task %d changed, %s %d", e.GetTaskId(), e.GetStatus(), e.GetProgressPercentage())
+		}),
+		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *researchv1.TaskCompleted) {
+			w.said <- fmt.Sprintf("task %d completed by %s", e.GetTaskId(), e.GetCompletedBy())
+		}),
+		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *researchv1.TaskReopened) {
+			w.said <- fmt.Sprintf("task %d reopened by %s", e.GetTaskId(), e.GetReopenedBy())
+		}),
+		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *researchv1.TaskRemoved) {
+			w.said <- fmt.Sprintf("task %d removed", e.GetTaskId())
+		}),
 		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *platformv1.ProjectPurged) {
 			w.said <- "purged by " + e.GetService()
 		}))
@@ -265,15 +280,19 @@ func TestARadarGoesOutAndComesInAgain(t *testing.T) {
 	}
 }
 
-func TestAProjectThatGoesTakesItsTechnologiesAlong(t *testing.T) {
+func TestAProjectThatGoesTakesItsTechnologiesAndTasksAlong(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.ok("createTechnology", `{"body":{"title":"Go"}}`, 201)
-	w.hears("added 1 Go assess")
+	w.ok("createResearchTask", `{"body":{"title":"Why?","technology_id":1}}`, 201)
+	w.hears("added 1 Go assess", "task 1 opened, pending")
 	w.Say(&authv1.ProjectDeleting{ProjectId: 1, Version: 9})
 	w.hears("purged by research")
 	if list := w.ok("listTechnologies", `{"skip":0,"limit":10}`, 200); list["total"] != 0.0 {
 		t.Errorf("%v", list)
+	}
+	if all := w.list("listResearchTasks", `{"skip":0,"limit":10}`); len(all) != 0 {
+		t.Errorf("%v", all)
 	}
 	if _, err := w.call("createTechnology", `{"body":{"title":"Late"}}`, tenant.Member); err == nil {
 		t.Error("something was added to a project that is gone")

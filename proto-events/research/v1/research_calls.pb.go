@@ -71,6 +71,7 @@ func (x *CountResearchRequest) GetProjectId() int32 {
 type CountResearchResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Technologies  int32                  `protobuf:"varint,1,opt,name=technologies,proto3" json:"technologies,omitempty"`
+	Tasks         int32                  `protobuf:"varint,2,opt,name=tasks,proto3" json:"tasks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -112,6 +113,13 @@ func (x *CountResearchResponse) GetTechnologies() int32 {
 	return 0
 }
 
+func (x *CountResearchResponse) GetTasks() int32 {
+	if x != nil {
+		return x.Tasks
+	}
+	return 0
+}
+
 var File_research_v1_research_calls_proto protoreflect.FileDescriptor
 
 const file_research_v1_research_calls_proto_rawDesc = "" +
@@ -120,9 +128,10 @@ const file_research_v1_research_calls_proto_rawDesc = "" +
 	"\x14CountResearchRequest\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId:T\xd2\xf3\x18P\n" +
-	"\bresearch\x12\rcountResearch\x1a/commandcenter.research.v1.CountResearchResponse\"\x04auth\";\n" +
+	"\bresearch\x12\rcountResearch\x1a/commandcenter.research.v1.CountResearchResponse\"\x04auth\"Q\n" +
 	"\x15CountResearchResponse\x12\"\n" +
-	"\ftechnologies\x18\x01 \x01(\x05R\ftechnologiesBLZJgithub.com/commandcenter/commandcenter/proto-events/research/v1;researchv1b\x06proto3"
+	"\ftechnologies\x18\x01 \x01(\x05R\ftechnologies\x12\x14\n" +
+	"\x05tasks\x18\x02 \x01(\x05R\x05tasksBLZJgithub.com/commandcenter/commandcenter/proto-events/research/v1;researchv1b\x06proto3"
 
 var (
 	file_research_v1_research_calls_proto_rawDescOnce sync.Once

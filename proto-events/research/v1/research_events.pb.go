@@ -390,6 +390,503 @@ func (x *TechnologyRemoved) GetVersion() int32 {
 	return 0
 }
 
+// There is something that a project wants to find out.
+type TaskOpened struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	TaskId    int32                  `protobuf:"varint,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// 1, or a later one where it came with an archive.
+	Version int32  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Title   string `protobuf:"bytes,4,opt,name=title,proto3" json:"title,omitempty"`
+	// research or ad_hoc_hypothesis.
+	TaskType string `protobuf:"bytes,5,opt,name=task_type,json=taskType,proto3" json:"task_type,omitempty"`
+	// pending, in_progress, blocked, completed or cancelled.
+	Status string `protobuf:"bytes,6,opt,name=status,proto3" json:"status,omitempty"`
+	// What it is about; 0 for none.
+	TechnologyId int32 `protobuf:"varint,7,opt,name=technology_id,json=technologyId,proto3" json:"technology_id,omitempty"`
+	// A principal: "user:7", "key:…".
+	OpenedBy      string `protobuf:"bytes,8,opt,name=opened_by,json=openedBy,proto3" json:"opened_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskOpened) Reset() {
+	*x = TaskOpened{}
+	mi := &file_research_v1_research_events_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskOpened) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskOpened) ProtoMessage() {}
+
+func (x *TaskOpened) ProtoReflect() protoreflect.Message {
+	mi := &file_research_v1_research_events_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskOpened.ProtoReflect.Descriptor instead.
+func (*TaskOpened) Descriptor() ([]byte, []int) {
+	return file_research_v1_research_events_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *TaskOpened) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *TaskOpened) GetTaskId() int32 {
+	if x != nil {
+		return x.TaskId
+	}
+	return 0
+}
+
+func (x *TaskOpened) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *TaskOpened) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *TaskOpened) GetTaskType() string {
+	if x != nil {
+		return x.TaskType
+	}
+	return ""
+}
+
+func (x *TaskOpened) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *TaskOpened) GetTechnologyId() int32 {
+	if x != nil {
+		return x.TechnologyId
+	}
+	return 0
+}
+
+func (x *TaskOpened) GetOpenedBy() string {
+	if x != nil {
+		return x.OpenedBy
+	}
+	return ""
+}
+
+// Something else is said of a task, or it has come further.
+type TaskChanged struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	TaskId    int32                  `protobuf:"varint,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Version   int32                  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Title     string                 `protobuf:"bytes,4,opt,name=title,proto3" json:"title,omitempty"`
+	Status    string                 `protobuf:"bytes,5,opt,name=status,proto3" json:"status,omitempty"`
+	// 0 to 100.
+	ProgressPercentage int32 `protobuf:"varint,6,opt,name=progress_percentage,json=progressPercentage,proto3" json:"progress_percentage,omitempty"`
+	// A principal.
+	ChangedBy     string `protobuf:"bytes,7,opt,name=changed_by,json=changedBy,proto3" json:"changed_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskChanged) Reset() {
+	*x = TaskChanged{}
+	mi := &file_research_v1_research_events_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskChanged) ProtoMessage() {}
+
+func (x *TaskChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_research_v1_research_events_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskChanged.ProtoReflect.Descriptor instead.
+func (*TaskChanged) Descriptor() ([]byte, []int) {
+	return file_research_v1_research_events_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *TaskChanged) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *TaskChanged) GetTaskId() int32 {
+	if x != nil {
+		return x.TaskId
+	}
+	return 0
+}
+
+func (x *TaskChanged) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *TaskChanged) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *TaskChanged) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *TaskChanged) GetProgressPercentage() int32 {
+	if x != nil {
+		return x.ProgressPercentage
+	}
+	return 0
+}
+
+func (x *TaskChanged) GetChangedBy() string {
+	if x != nil {
+		return x.ChangedBy
+	}
+	return ""
+}
+
+// A task is done. It is said after TaskChanged of the same version, or after TaskOpened.
+type TaskCompleted struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	TaskId    int32                  `protobuf:"varint,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Version   int32                  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Title     string                 `protobuf:"bytes,4,opt,name=title,proto3" json:"title,omitempty"`
+	// A principal.
+	CompletedBy   string `protobuf:"bytes,5,opt,name=completed_by,json=completedBy,proto3" json:"completed_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskCompleted) Reset() {
+	*x = TaskCompleted{}
+	mi := &file_research_v1_research_events_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskCompleted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskCompleted) ProtoMessage() {}
+
+func (x *TaskCompleted) ProtoReflect() protoreflect.Message {
+	mi := &file_research_v1_research_events_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskCompleted.ProtoReflect.Descriptor instead.
+func (*TaskCompleted) Descriptor() ([]byte, []int) {
+	return file_research_v1_research_events_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *TaskCompleted) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *TaskCompleted) GetTaskId() int32 {
+	if x != nil {
+		return x.TaskId
+	}
+	return 0
+}
+
+func (x *TaskCompleted) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *TaskCompleted) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *TaskCompleted) GetCompletedBy() string {
+	if x != nil {
+		return x.CompletedBy
+	}
+	return ""
+}
+
+// A task that was done or given up is open again. It is said after TaskChanged of the same version.
+type TaskReopened struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	TaskId    int32                  `protobuf:"varint,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Version   int32                  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Title     string                 `protobuf:"bytes,4,opt,name=title,proto3" json:"title,omitempty"`
+	// A principal.
+	ReopenedBy    string `protobuf:"bytes,5,opt,name=reopened_by,json=reopenedBy,proto3" json:"reopened_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskReopened) Reset() {
+	*x = TaskReopened{}
+	mi := &file_research_v1_research_events_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskReopened) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskReopened) ProtoMessage() {}
+
+func (x *TaskReopened) ProtoReflect() protoreflect.Message {
+	mi := &file_research_v1_research_events_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskReopened.ProtoReflect.Descriptor instead.
+func (*TaskReopened) Descriptor() ([]byte, []int) {
+	return file_research_v1_research_events_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *TaskReopened) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *TaskReopened) GetTaskId() int32 {
+	if x != nil {
+		return x.TaskId
+	}
+	return 0
+}
+
+func (x *TaskReopened) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *TaskReopened) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *TaskReopened) GetReopenedBy() string {
+	if x != nil {
+		return x.ReopenedBy
+	}
+	return ""
+}
+
+// A task was given up. It is said after TaskChanged of the same version, or after TaskOpened.
+type TaskCancelled struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	TaskId    int32                  `protobuf:"varint,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	Version   int32                  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Title     string                 `protobuf:"bytes,4,opt,name=title,proto3" json:"title,omitempty"`
+	// A principal.
+	CancelledBy   string `protobuf:"bytes,5,opt,name=cancelled_by,json=cancelledBy,proto3" json:"cancelled_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskCancelled) Reset() {
+	*x = TaskCancelled{}
+	mi := &file_research_v1_research_events_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskCancelled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskCancelled) ProtoMessage() {}
+
+func (x *TaskCancelled) ProtoReflect() protoreflect.Message {
+	mi := &file_research_v1_research_events_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskCancelled.ProtoReflect.Descriptor instead.
+func (*TaskCancelled) Descriptor() ([]byte, []int) {
+	return file_research_v1_research_events_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *TaskCancelled) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *TaskCancelled) GetTaskId() int32 {
+	if x != nil {
+		return x.TaskId
+	}
+	return 0
+}
+
+func (x *TaskCancelled) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *TaskCancelled) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *TaskCancelled) GetCancelledBy() string {
+	if x != nil {
+		return x.CancelledBy
+	}
+	return ""
+}
+
+// A task is gone, by itself or with its technology. What others keep of it goes as well.
+type TaskRemoved struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	TaskId    int32                  `protobuf:"varint,2,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	// Higher than that of every other fact of it.
+	Version       int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TaskRemoved) Reset() {
+	*x = TaskRemoved{}
+	mi := &file_research_v1_research_events_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TaskRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TaskRemoved) ProtoMessage() {}
+
+func (x *TaskRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_research_v1_research_events_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TaskRemoved.ProtoReflect.Descriptor instead.
+func (*TaskRemoved) Descriptor() ([]byte, []int) {
+	return file_research_v1_research_events_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *TaskRemoved) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *TaskRemoved) GetTaskId() int32 {
+	if x != nil {
+		return x.TaskId
+	}
+	return 0
+}
+
+func (x *TaskRemoved) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
 var File_research_v1_research_events_proto protoreflect.FileDescriptor
 
 const file_research_v1_research_events_proto_rawDesc = "" +
@@ -438,7 +935,61 @@ const file_research_v1_research_events_proto_rawDesc = "" +
 	"\rtechnology_id\x18\x02 \x01(\x05R\ftechnologyId\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x05R\aversion:2\xca\xf3\x18.\n" +
 	"\bresearch\x12\n" +
-	"technology\x1a\aremoved \x01*\tknowledge8\x01BLZJgithub.com/commandcenter/commandcenter/proto-events/research/v1;researchv1b\x06proto3"
+	"technology\x1a\aremoved \x01*\tknowledge8\x01\"\x8d\x02\n" +
+	"\n" +
+	"TaskOpened\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x17\n" +
+	"\atask_id\x18\x02 \x01(\x05R\x06taskId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x14\n" +
+	"\x05title\x18\x04 \x01(\tR\x05title\x12\x1b\n" +
+	"\ttask_type\x18\x05 \x01(\tR\btaskType\x12\x16\n" +
+	"\x06status\x18\x06 \x01(\tR\x06status\x12#\n" +
+	"\rtechnology_id\x18\a \x01(\x05R\ftechnologyId\x12\x1b\n" +
+	"\topened_by\x18\b \x01(\tR\bopenedBy: \xca\xf3\x18\x1c\n" +
+	"\bresearch\x12\x04task\x1a\x06opened \x018\x01\"\x80\x02\n" +
+	"\vTaskChanged\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x17\n" +
+	"\atask_id\x18\x02 \x01(\x05R\x06taskId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x14\n" +
+	"\x05title\x18\x04 \x01(\tR\x05title\x12\x16\n" +
+	"\x06status\x18\x05 \x01(\tR\x06status\x12/\n" +
+	"\x13progress_percentage\x18\x06 \x01(\x05R\x12progressPercentage\x12\x1d\n" +
+	"\n" +
+	"changed_by\x18\a \x01(\tR\tchangedBy:!\xca\xf3\x18\x1d\n" +
+	"\bresearch\x12\x04task\x1a\achanged \x018\x01\"\xbf\x01\n" +
+	"\rTaskCompleted\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x17\n" +
+	"\atask_id\x18\x02 \x01(\x05R\x06taskId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x14\n" +
+	"\x05title\x18\x04 \x01(\tR\x05title\x12!\n" +
+	"\fcompleted_by\x18\x05 \x01(\tR\vcompletedBy:#\xca\xf3\x18\x1f\n" +
+	"\bresearch\x12\x04task\x1a\tcompleted \x018\x01\"\xbb\x01\n" +
+	"\fTaskReopened\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x17\n" +
+	"\atask_id\x18\x02 \x01(\x05R\x06taskId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x14\n" +
+	"\x05title\x18\x04 \x01(\tR\x05title\x12\x1f\n" +
+	"\vreopened_by\x18\x05 \x01(\tR\n" +
+	"reopenedBy:\"\xca\xf3\x18\x1e\n" +
+	"\bresearch\x12\x04task\x1a\breopened \x018\x01\"\xbf\x01\n" +
+	"\rTaskCancelled\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x17\n" +
+	"\atask_id\x18\x02 \x01(\x05R\x06taskId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x14\n" +
+	"\x05title\x18\x04 \x01(\tR\x05title\x12!\n" +
+	"\fcancelled_by\x18\x05 \x01(\tR\vcancelledBy:#\xca\xf3\x18\x1f\n" +
+	"\bresearch\x12\x04task\x1a\tcancelled \x018\x01\"\x82\x01\n" +
+	"\vTaskRemoved\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x17\n" +
+	"\atask_id\x18\x02 \x01(\x05R\x06taskId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion:!\xca\xf3\x18\x1d\n" +
+	"\bresearch\x12\x04task\x1a\aremoved \x018\x01BLZJgithub.com/commandcenter/commandcenter/proto-events/research/v1;researchv1b\x06proto3"
 
 var (
 	file_research_v1_research_events_proto_rawDescOnce sync.Once
@@ -452,12 +1003,18 @@ func file_research_v1_research_events_proto_rawDescGZIP() []byte {
 	return file_research_v1_research_events_proto_rawDescData
 }
 
-var file_research_v1_research_events_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_research_v1_research_events_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_research_v1_research_events_proto_goTypes = []any{
 	(*TechnologyAdded)(nil),   // 0: commandcenter.research.v1.TechnologyAdded
 	(*TechnologyChanged)(nil), // 1: commandcenter.research.v1.TechnologyChanged
 	(*TechnologyMoved)(nil),   // 2: commandcenter.research.v1.TechnologyMoved
 	(*TechnologyRemoved)(nil), // 3: commandcenter.research.v1.TechnologyRemoved
+	(*TaskOpened)(nil),        // 4: commandcenter.research.v1.TaskOpened
+	(*TaskChanged)(nil),       // 5: commandcenter.research.v1.TaskChanged
+	(*TaskCompleted)(nil),     // 6: commandcenter.research.v1.TaskCompleted
+	(*TaskReopened)(nil),      // 7: commandcenter.research.v1.TaskReopened
+	(*TaskCancelled)(nil),     // 8: commandcenter.research.v1.TaskCancelled
+	(*TaskRemoved)(nil),       // 9: commandcenter.research.v1.TaskRemoved
 }
 var file_research_v1_research_events_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -478,7 +1035,7 @@ func file_research_v1_research_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_research_v1_research_events_proto_rawDesc), len(file_research_v1_research_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   4,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -21,9 +21,9 @@ type Census struct {
 	Projects Service
 	// Knowledge asks the knowledge service; nil when the deployment has none.
 	Knowledge func(ctx context.Context, id tenant.Project) (int, error)
-	// Research asks the research service how many technologies there are; nil when
-	// the deployment has none.
-	Research func(ctx context.Context, id tenant.Project) (technologies int, err error)
+	// Research asks the research service how many technologies and research tasks there
+	// are; nil when the deployment has none.
+	Research func(ctx context.Context, id tenant.Project) (technologies, tasks int, err error)
 }
 
 // Stats returns the project with its counts. When a service that should know
@@ -40,8 +40,8 @@ func (c Census) Stats(ctx context.Context, caller tenant.Identity, id tenant.Pro
 		}
 	}
 	if c.Research != nil {
-		if n.Technologies, err = c.Research(ctx, id); err != nil {
-			return Mine{}, Counts{}, fmt.Errorf("count technologies: %w", err)
+		if n.Technologies, n.ResearchTasks, err = c.Research(ctx, id); err != nil {
+			return Mine{}, Counts{}, fmt.Errorf("count technologies and research tasks: %w", err)
 		}
 	}
 	return p, n, nil

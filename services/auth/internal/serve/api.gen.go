@@ -851,6 +851,9 @@ type ProjectID = int64
 // Skip defines model for Skip.
 type Skip = int
 
+// TaskID defines model for TaskID.
+type TaskID = int64
+
 // TechnologyID defines model for TechnologyID.
 type TechnologyID = int64
 

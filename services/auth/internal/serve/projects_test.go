@@ -181,12 +181,12 @@ func (w *world) knowledge(documents int32) {
 	w.env.Run(s)
 }
 
-// research answers for the research service, which has that many technologies.
-func (w *world) research(technologies int32) {
+// research answers for the research service, which has that many of each.
+func (w *world) research(technologies, tasks int32) {
 	w.Helper()
 	s := bus.NewServer(w.env.Bus("research"), bus.ServerConfig{})
 	bus.Internal(s, "countResearch", func(context.Context, *researchv1.CountResearchRequest) (*researchv1.CountResearchResponse, error) {
-		return &researchv1.CountResearchResponse{Technologies: technologies}, nil
+		return &researchv1.CountResearchResponse{Technologies: technologies, Tasks: tasks}, nil
 	})
 	w.env.Run(s)
 }
@@ -198,9 +198,9 @@ func TestStatsCountWhatOtherServicesHold(t *testing.T) {
 	w.request("getProjectStats", me, in(me)).refused(errs.Unavailable, "")
 	w.knowledge(3)
 	w.request("getProjectStats", me, in(me)).refused(errs.Unavailable, "")
-	w.research(2)
+	w.research(2, 4)
 	a := w.request("getProjectStats", me, in(me)).ok(200)
-	for key, want := range map[string]int64{"knowledge_entry_count": 3, "repository_count": 0, "technology_count": 2, "research_task_count": 0, "id": int64(me.Project)} {
+	for key, want := range map[string]int64{"knowledge_entry_count": 3, "repository_count": 0, "technology_count": 2, "research_task_count": 4, "id": int64(me.Project)} {
 		if a.num(key) != want {
 			t.Errorf("%s = %d, want %d", key, a.num(key), want)
 		}

@@ -663,6 +663,114 @@ func (e RadarRing) Valid() bool {
 	}
 }
 
+// Defines values for ResearchTaskCreateStatus.
+const (
+	ResearchTaskCreateStatusBlocked    ResearchTaskCreateStatus = "blocked"
+	ResearchTaskCreateStatusCancelled  ResearchTaskCreateStatus = "cancelled"
+	ResearchTaskCreateStatusCompleted  ResearchTaskCreateStatus = "completed"
+	ResearchTaskCreateStatusInProgress ResearchTaskCreateStatus = "in_progress"
+	ResearchTaskCreateStatusPending    ResearchTaskCreateStatus = "pending"
+)
+
+// Valid indicates whether the value is a known member of the ResearchTaskCreateStatus enum.
+func (e ResearchTaskCreateStatus) Valid() bool {
+	switch e {
+	case ResearchTaskCreateStatusBlocked:
+		return true
+	case ResearchTaskCreateStatusCancelled:
+		return true
+	case ResearchTaskCreateStatusCompleted:
+		return true
+	case ResearchTaskCreateStatusInProgress:
+		return true
+	case ResearchTaskCreateStatusPending:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ResearchTaskCreateTaskType.
+const (
+	ResearchTaskCreateTaskTypeAdHocHypothesis ResearchTaskCreateTaskType = "ad_hoc_hypothesis"
+	ResearchTaskCreateTaskTypeResearch        ResearchTaskCreateTaskType = "research"
+)
+
+// Valid indicates whether the value is a known member of the ResearchTaskCreateTaskType enum.
+func (e ResearchTaskCreateTaskType) Valid() bool {
+	switch e {
+	case ResearchTaskCreateTaskTypeAdHocHypothesis:
+		return true
+	case ResearchTaskCreateTaskTypeResearch:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ResearchTaskResponseTaskType.
+const (
+	ResearchTaskResponseTaskTypeAdHocHypothesis ResearchTaskResponseTaskType = "ad_hoc_hypothesis"
+	ResearchTaskResponseTaskTypeResearch        ResearchTaskResponseTaskType = "research"
+)
+
+// Valid indicates whether the value is a known member of the ResearchTaskResponseTaskType enum.
+func (e ResearchTaskResponseTaskType) Valid() bool {
+	switch e {
+	case ResearchTaskResponseTaskTypeAdHocHypothesis:
+		return true
+	case ResearchTaskResponseTaskTypeResearch:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ResearchTaskUpdateStatus.
+const (
+	ResearchTaskUpdateStatusBlocked    ResearchTaskUpdateStatus = "blocked"
+	ResearchTaskUpdateStatusCancelled  ResearchTaskUpdateStatus = "cancelled"
+	ResearchTaskUpdateStatusCompleted  ResearchTaskUpdateStatus = "completed"
+	ResearchTaskUpdateStatusInProgress ResearchTaskUpdateStatus = "in_progress"
+	ResearchTaskUpdateStatusPending    ResearchTaskUpdateStatus = "pending"
+)
+
+// Valid indicates whether the value is a known member of the ResearchTaskUpdateStatus enum.
+func (e ResearchTaskUpdateStatus) Valid() bool {
+	switch e {
+	case ResearchTaskUpdateStatusBlocked:
+		return true
+	case ResearchTaskUpdateStatusCancelled:
+		return true
+	case ResearchTaskUpdateStatusCompleted:
+		return true
+	case ResearchTaskUpdateStatusInProgress:
+		return true
+	case ResearchTaskUpdateStatusPending:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ResearchTaskUpdateTaskType.
+const (
+	ResearchTaskUpdateTaskTypeAdHocHypothesis ResearchTaskUpdateTaskType = "ad_hoc_hypothesis"
+	ResearchTaskUpdateTaskTypeResearch        ResearchTaskUpdateTaskType = "research"
+)
+
+// Valid indicates whether the value is a known member of the ResearchTaskUpdateTaskType enum.
+func (e ResearchTaskUpdateTaskType) Valid() bool {
+	switch e {
+	case ResearchTaskUpdateTaskTypeAdHocHypothesis:
+		return true
+	case ResearchTaskUpdateTaskTypeResearch:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ServiceAccountCreateRole.
 const (
 	ServiceAccountCreateRoleAdmin  ServiceAccountCreateRole = "admin"
@@ -699,6 +807,33 @@ func (e ServiceAccountUpdateRole) Valid() bool {
 	case ServiceAccountUpdateRoleMember:
 		return true
 	case ServiceAccountUpdateRoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for TaskStatus.
+const (
+	TaskStatusBlocked    TaskStatus = "blocked"
+	TaskStatusCancelled  TaskStatus = "cancelled"
+	TaskStatusCompleted  TaskStatus = "completed"
+	TaskStatusInProgress TaskStatus = "in_progress"
+	TaskStatusPending    TaskStatus = "pending"
+)
+
+// Valid indicates whether the value is a known member of the TaskStatus enum.
+func (e TaskStatus) Valid() bool {
+	switch e {
+	case TaskStatusBlocked:
+		return true
+	case TaskStatusCancelled:
+		return true
+	case TaskStatusCompleted:
+		return true
+	case TaskStatusInProgress:
+		return true
+	case TaskStatusPending:
 		return true
 	default:
 		return false
@@ -3191,6 +3326,142 @@ type RegisteredInstance struct {
 	Instance Instance `json:"instance"`
 }
 
+// ResearchTaskBrief defines model for ResearchTaskBrief.
+type ResearchTaskBrief struct {
+	DueDate *time.Time `json:"due_date"`
+	Id      int64      `json:"id"`
+	Title   string     `json:"title"`
+}
+
+// ResearchTaskCreate defines model for ResearchTaskCreate.
+type ResearchTaskCreate struct {
+	ActualHours *int `json:"actual_hours,omitempty"`
+
+	// AssignedTo A name as you write it, or a principal as `user:7`
+	AssignedTo  *string `json:"assigned_to,omitempty"`
+	Description *string `json:"description,omitempty"`
+
+	// DueDate A day, which is its beginning in UTC, or a time as RFC 3339 has it
+	DueDate        *string `json:"due_date,omitempty"`
+	EstimatedHours *int    `json:"estimated_hours,omitempty"`
+	Findings       *string `json:"findings,omitempty"`
+
+	// Metadata What programs keep of it; at most 16 KiB
+	Metadata *map[string]interface{} `json:"metadata_,omitempty"`
+
+	// RepositoryId A number; nobody looks whether it is there
+	RepositoryId *int64                      `json:"repository_id,omitempty"`
+	Status       *ResearchTaskCreateStatus   `json:"status,omitempty"`
+	TaskType     *ResearchTaskCreateTaskType `json:"task_type,omitempty"`
+
+	// TechnologyId One of the project
+	TechnologyId *int64  `json:"technology_id,omitempty"`
+	Title        string  `json:"title"`
+	UserNotes    *string `json:"user_notes,omitempty"`
+}
+
+// ResearchTaskCreateStatus defines model for ResearchTaskCreate.Status.
+type ResearchTaskCreateStatus string
+
+// ResearchTaskCreateTaskType defines model for ResearchTaskCreate.TaskType.
+type ResearchTaskCreateTaskType string
+
+// ResearchTaskResponse defines model for ResearchTaskResponse.
+type ResearchTaskResponse struct {
+	ActualHours *int `json:"actual_hours"`
+
+	// AssignedTo A name as you write it, or a principal as `user:7`
+	AssignedTo *string `json:"assigned_to"`
+
+	// CompletedAt There if and only if it is completed
+	CompletedAt *time.Time `json:"completed_at"`
+	CreatedAt   time.Time  `json:"created_at"`
+
+	// CreatedBy A principal
+	CreatedBy      string     `json:"created_by"`
+	Description    *string    `json:"description"`
+	DueDate        *time.Time `json:"due_date"`
+	EstimatedHours *int       `json:"estimated_hours"`
+	Findings       *string    `json:"findings"`
+
+	// Id An import keeps it
+	Id int64 `json:"id"`
+
+	// Metadata What programs keep of it; at most 16 KiB
+	Metadata           *map[string]interface{} `json:"metadata_"`
+	ProgressPercentage int                     `json:"progress_percentage"`
+
+	// RepositoryId A number; nobody looks whether it is there
+	RepositoryId *int64 `json:"repository_id"`
+
+	// StartedAt When it was in progress first
+	StartedAt *time.Time                   `json:"started_at"`
+	Status    TaskStatus                   `json:"status"`
+	TaskType  ResearchTaskResponseTaskType `json:"task_type"`
+
+	// TechnologyId One of the project
+	TechnologyId      *int64                    `json:"technology_id"`
+	Title             string                    `json:"title"`
+	UpdatedAt         time.Time                 `json:"updated_at"`
+	UploadedDocuments *[]map[string]interface{} `json:"uploaded_documents"`
+	UserNotes         *string                   `json:"user_notes"`
+
+	// Version Raised with every change
+	Version int64 `json:"version"`
+}
+
+// ResearchTaskResponseTaskType defines model for ResearchTaskResponse.TaskType.
+type ResearchTaskResponseTaskType string
+
+// ResearchTaskStatistics defines model for ResearchTaskStatistics.
+type ResearchTaskStatistics struct {
+	// ByStatus Every status
+	ByStatus     map[string]int `json:"by_status"`
+	OverdueCount int            `json:"overdue_count"`
+
+	// OverdueTasks The first five
+	OverdueTasks  []ResearchTaskBrief `json:"overdue_tasks"`
+	Total         int                 `json:"total"`
+	UpcomingCount int                 `json:"upcoming_count"`
+
+	// UpcomingTasks The first five
+	UpcomingTasks []ResearchTaskBrief `json:"upcoming_tasks"`
+}
+
+// ResearchTaskUpdate An empty text, or null, takes away what was said; of status, progress and type it says nothing.
+type ResearchTaskUpdate struct {
+	ActualHours *int `json:"actual_hours,omitempty"`
+
+	// AssignedTo A name as you write it, or a principal as `user:7`
+	AssignedTo  *string `json:"assigned_to,omitempty"`
+	Description *string `json:"description,omitempty"`
+
+	// DueDate A day, which is its beginning in UTC, or a time as RFC 3339 has it
+	DueDate        *string `json:"due_date,omitempty"`
+	EstimatedHours *int    `json:"estimated_hours,omitempty"`
+	Findings       *string `json:"findings,omitempty"`
+
+	// Metadata What programs keep of it; at most 16 KiB
+	Metadata           *map[string]interface{} `json:"metadata_,omitempty"`
+	ProgressPercentage *int                    `json:"progress_percentage,omitempty"`
+
+	// RepositoryId A number; nobody looks whether it is there
+	RepositoryId *int64                      `json:"repository_id,omitempty"`
+	Status       *ResearchTaskUpdateStatus   `json:"status,omitempty"`
+	TaskType     *ResearchTaskUpdateTaskType `json:"task_type,omitempty"`
+
+	// TechnologyId One of the project
+	TechnologyId *int64  `json:"technology_id,omitempty"`
+	Title        *string `json:"title,omitempty"`
+	UserNotes    *string `json:"user_notes,omitempty"`
+}
+
+// ResearchTaskUpdateStatus defines model for ResearchTaskUpdate.Status.
+type ResearchTaskUpdateStatus string
+
+// ResearchTaskUpdateTaskType defines model for ResearchTaskUpdate.TaskType.
+type ResearchTaskUpdateTaskType string
+
 // Root defines model for Root.
 type Root struct {
 	App    string `json:"app"`
@@ -3293,6 +3564,9 @@ type SigningKeysRotated struct {
 	// Verify Those that verify, newest first
 	Verify []string `json:"verify"`
 }
+
+// TaskStatus defines model for TaskStatus.
+type TaskStatus string
 
 // TechnologyCreate defines model for TechnologyCreate.
 type TechnologyCreate struct {
@@ -3743,6 +4017,9 @@ type RepositoryID = int64
 
 // Skip defines model for Skip.
 type Skip = int
+
+// TaskID defines model for TaskID.
+type TaskID = int64
 
 // TechnologyID defines model for TechnologyID.
 type TechnologyID = int64
@@ -4849,6 +5126,154 @@ type TransferProjectParams struct {
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
+// ListResearchTasksParams defines parameters for ListResearchTasks.
+type ListResearchTasksParams struct {
+	// Skip Rows to leave out.
+	Skip *Skip `form:"skip,omitempty" json:"skip,omitempty"`
+
+	// Limit Most rows to answer.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Status Of this status alone.
+	Status *TaskStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// TechnologyId Of this technology alone.
+	TechnologyId *int64 `form:"technology_id,omitempty" json:"technology_id,omitempty"`
+
+	// RepositoryId Of this repository alone.
+	RepositoryId *int64 `form:"repository_id,omitempty" json:"repository_id,omitempty"`
+
+	// AssignedTo Assigned to exactly this name alone.
+	AssignedTo *string `form:"assigned_to,omitempty" json:"assigned_to,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// CreateResearchTaskParams defines parameters for CreateResearchTask.
+type CreateResearchTaskParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// GetOverdueTasksParams defines parameters for GetOverdueTasks.
+type GetOverdueTasksParams struct {
+	// Limit Most rows to answer.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// GetTaskStatisticsParams defines parameters for GetTaskStatistics.
+type GetTaskStatisticsParams struct {
+	// TechnologyId Of this technology alone.
+	TechnologyId *int64 `form:"technology_id,omitempty" json:"technology_id,omitempty"`
+
+	// RepositoryId Of this repository alone.
+	RepositoryId *int64 `form:"repository_id,omitempty" json:"repository_id,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// GetUpcomingTasksParams defines parameters for GetUpcomingTasks.
+type GetUpcomingTasksParams struct {
+	// Days Within so many days.
+	Days *int `form:"days,omitempty" json:"days,omitempty"`
+
+	// Limit Most rows to answer.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// DeleteResearchTaskParams defines parameters for DeleteResearchTask.
+type DeleteResearchTaskParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// GetResearchTaskParams defines parameters for GetResearchTask.
+type GetResearchTaskParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// UpdateResearchTaskParams defines parameters for UpdateResearchTask.
+type UpdateResearchTaskParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IfMatch The `ETag` of what was read. When it has changed since, the answer is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// UpdateTaskProgressParams defines parameters for UpdateTaskProgress.
+type UpdateTaskProgressParams struct {
+	// ProgressPercentage Per cent.
+	ProgressPercentage int `form:"progress_percentage" json:"progress_percentage"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IfMatch The `ETag` of what was read. When it has changed since, the answer is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// UpdateTaskStatusParams defines parameters for UpdateTaskStatus.
+type UpdateTaskStatusParams struct {
+	// NewStatus The status.
+	NewStatus TaskStatus `form:"new_status" json:"new_status"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IfMatch The `ETag` of what was read. When it has changed since, the answer is 412.
+	IfMatch *IfMatch `json:"If-Match,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
 // ListServiceAccountsParams defines parameters for ListServiceAccounts.
 type ListServiceAccountsParams struct {
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
@@ -5178,6 +5603,12 @@ type SetMemberRoleJSONRequestBody = MemberUpdate
 
 // TransferProjectJSONRequestBody defines body for TransferProject for application/json ContentType.
 type TransferProjectJSONRequestBody = ProjectTransfer
+
+// CreateResearchTaskJSONRequestBody defines body for CreateResearchTask for application/json ContentType.
+type CreateResearchTaskJSONRequestBody = ResearchTaskCreate
+
+// UpdateResearchTaskJSONRequestBody defines body for UpdateResearchTask for application/json ContentType.
+type UpdateResearchTaskJSONRequestBody = ResearchTaskUpdate
 
 // CreateServiceAccountJSONRequestBody defines body for CreateServiceAccount for application/json ContentType.
 type CreateServiceAccountJSONRequestBody = ServiceAccountCreate
@@ -6619,6 +7050,100 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/projects/{project_id}/transfer (the `TransferProject` operationId).
 	TransferProject(ctx context.Context, projectId ProjectID, params *TransferProjectParams, body TransferProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListResearchTasks Research tasks, what changed last first
+	//
+	// Filters hold together. Without more rows the page is shorter than `limit`.
+	//
+	// Corresponds with GET /api/v1/research-tasks/ (the `ListResearchTasks` operationId).
+	ListResearchTasks(ctx context.Context, params *ListResearchTasksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateResearchTaskWithBody Want to find something out
+	//
+	// The technology has to be one of the project. Empty texts are as good as none.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/research-tasks/ (the `CreateResearchTask` operationId).
+	CreateResearchTaskWithBody(ctx context.Context, params *CreateResearchTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateResearchTask Want to find something out
+	//
+	// The technology has to be one of the project. Empty texts are as good as none.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/research-tasks/ (the `CreateResearchTask` operationId).
+	CreateResearchTask(ctx context.Context, params *CreateResearchTaskParams, body CreateResearchTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetOverdueTasks What should have been done, the longest ago first
+	//
+	// What is open and was due.
+	//
+	// Corresponds with GET /api/v1/research-tasks/overdue/list (the `GetOverdueTasks` operationId).
+	GetOverdueTasks(ctx context.Context, params *GetOverdueTasksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetTaskStatistics How many there are, and what is due
+	//
+	// Upcoming is what is due within seven days and pending or in progress; overdue is what is open and was due.
+	//
+	// Corresponds with GET /api/v1/research-tasks/statistics/overview (the `GetTaskStatistics` operationId).
+	GetTaskStatistics(ctx context.Context, params *GetTaskStatisticsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetUpcomingTasks What is due soon, the first one first
+	//
+	// What is pending or in progress.
+	//
+	// Corresponds with GET /api/v1/research-tasks/upcoming/list (the `GetUpcomingTasks` operationId).
+	GetUpcomingTasks(ctx context.Context, params *GetUpcomingTasksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteResearchTask Want to know it no more
+	//
+	// One that neither is your own nor is assigned to you takes an admin of the project.
+	//
+	// Corresponds with DELETE /api/v1/research-tasks/{task_id} (the `DeleteResearchTask` operationId).
+	DeleteResearchTask(ctx context.Context, taskId TaskID, params *DeleteResearchTaskParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetResearchTask One research task
+	//
+	// Corresponds with GET /api/v1/research-tasks/{task_id} (the `GetResearchTask` operationId).
+	GetResearchTask(ctx context.Context, taskId TaskID, params *GetResearchTaskParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateResearchTaskWithBody Say something else of a research task
+	//
+	// What the body does not name stays. Status and progress move together, here as with the two operations for them. 100 completes, and what is completed has
+	// 100 and `completed_at`; less than 100 reopens it; more than 0 begins what is pending. A status that may not follow the present one is 409. What is
+	// as it is asks nothing, so a form may send the whole task. PUT does the same.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PATCH /api/v1/research-tasks/{task_id} (the `UpdateResearchTask` operationId).
+	UpdateResearchTaskWithBody(ctx context.Context, taskId TaskID, params *UpdateResearchTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateResearchTask Say something else of a research task
+	//
+	// What the body does not name stays. Status and progress move together, here as with the two operations for them. 100 completes, and what is completed has
+	// 100 and `completed_at`; less than 100 reopens it; more than 0 begins what is pending. A status that may not follow the present one is 409. What is
+	// as it is asks nothing, so a form may send the whole task. PUT does the same.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PATCH /api/v1/research-tasks/{task_id} (the `UpdateResearchTask` operationId).
+	UpdateResearchTask(ctx context.Context, taskId TaskID, params *UpdateResearchTaskParams, body UpdateResearchTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateTaskProgress Say how far a research task has come
+	//
+	// 100 completes it; less reopens what was completed, and more than 0 begins what is pending.
+	//
+	// Corresponds with PATCH /api/v1/research-tasks/{task_id}/progress (the `UpdateTaskProgress` operationId).
+	UpdateTaskProgress(ctx context.Context, taskId TaskID, params *UpdateTaskProgressParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateTaskStatus Give a research task another status
+	//
+	// Pending, in progress and blocked follow each other, and lead to completed and cancelled. From completed one goes back to in progress, from cancelled to pending.
+	//
+	// Corresponds with PATCH /api/v1/research-tasks/{task_id}/status (the `UpdateTaskStatus` operationId).
+	UpdateTaskStatus(ctx context.Context, taskId TaskID, params *UpdateTaskStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListServiceAccounts The service accounts of the project, by name
 	//
@@ -9319,6 +9844,220 @@ func (c *Client) TransferProjectWithBody(ctx context.Context, projectId ProjectI
 // Corresponds with POST /api/v1/projects/{project_id}/transfer (the `TransferProject` operationId).
 func (c *Client) TransferProject(ctx context.Context, projectId ProjectID, params *TransferProjectParams, body TransferProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewTransferProjectRequest(c.Server, projectId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListResearchTasks Research tasks, what changed last first
+//
+// Filters hold together. Without more rows the page is shorter than `limit`.
+//
+// Corresponds with GET /api/v1/research-tasks/ (the `ListResearchTasks` operationId).
+func (c *Client) ListResearchTasks(ctx context.Context, params *ListResearchTasksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListResearchTasksRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateResearchTaskWithBody Want to find something out
+//
+// The technology has to be one of the project. Empty texts are as good as none.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/research-tasks/ (the `CreateResearchTask` operationId).
+func (c *Client) CreateResearchTaskWithBody(ctx context.Context, params *CreateResearchTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateResearchTaskRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateResearchTask Want to find something out
+//
+// The technology has to be one of the project. Empty texts are as good as none.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/research-tasks/ (the `CreateResearchTask` operationId).
+func (c *Client) CreateResearchTask(ctx context.Context, params *CreateResearchTaskParams, body CreateResearchTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateResearchTaskRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetOverdueTasks What should have been done, the longest ago first
+//
+// What is open and was due.
+//
+// Corresponds with GET /api/v1/research-tasks/overdue/list (the `GetOverdueTasks` operationId).
+func (c *Client) GetOverdueTasks(ctx context.Context, params *GetOverdueTasksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetOverdueTasksRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetTaskStatistics How many there are, and what is due
+//
+// Upcoming is what is due within seven days and pending or in progress; overdue is what is open and was due.
+//
+// Corresponds with GET /api/v1/research-tasks/statistics/overview (the `GetTaskStatistics` operationId).
+func (c *Client) GetTaskStatistics(ctx context.Context, params *GetTaskStatisticsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetTaskStatisticsRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetUpcomingTasks What is due soon, the first one first
+//
+// What is pending or in progress.
+//
+// Corresponds with GET /api/v1/research-tasks/upcoming/list (the `GetUpcomingTasks` operationId).
+func (c *Client) GetUpcomingTasks(ctx context.Context, params *GetUpcomingTasksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetUpcomingTasksRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteResearchTask Want to know it no more
+//
+// One that neither is your own nor is assigned to you takes an admin of the project.
+//
+// Corresponds with DELETE /api/v1/research-tasks/{task_id} (the `DeleteResearchTask` operationId).
+func (c *Client) DeleteResearchTask(ctx context.Context, taskId TaskID, params *DeleteResearchTaskParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteResearchTaskRequest(c.Server, taskId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetResearchTask One research task
+//
+// Corresponds with GET /api/v1/research-tasks/{task_id} (the `GetResearchTask` operationId).
+func (c *Client) GetResearchTask(ctx context.Context, taskId TaskID, params *GetResearchTaskParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetResearchTaskRequest(c.Server, taskId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateResearchTaskWithBody Say something else of a research task
+//
+// What the body does not name stays. Status and progress move together, here as with the two operations for them. 100 completes, and what is completed has
+// 100 and `completed_at`; less than 100 reopens it; more than 0 begins what is pending. A status that may not follow the present one is 409. What is
+// as it is asks nothing, so a form may send the whole task. PUT does the same.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PATCH /api/v1/research-tasks/{task_id} (the `UpdateResearchTask` operationId).
+func (c *Client) UpdateResearchTaskWithBody(ctx context.Context, taskId TaskID, params *UpdateResearchTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateResearchTaskRequestWithBody(c.Server, taskId, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateResearchTask Say something else of a research task
+//
+// What the body does not name stays. Status and progress move together, here as with the two operations for them. 100 completes, and what is completed has
+// 100 and `completed_at`; less than 100 reopens it; more than 0 begins what is pending. A status that may not follow the present one is 409. What is
+// as it is asks nothing, so a form may send the whole task. PUT does the same.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PATCH /api/v1/research-tasks/{task_id} (the `UpdateResearchTask` operationId).
+func (c *Client) UpdateResearchTask(ctx context.Context, taskId TaskID, params *UpdateResearchTaskParams, body UpdateResearchTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateResearchTaskRequest(c.Server, taskId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateTaskProgress Say how far a research task has come
+//
+// 100 completes it; less reopens what was completed, and more than 0 begins what is pending.
+//
+// Corresponds with PATCH /api/v1/research-tasks/{task_id}/progress (the `UpdateTaskProgress` operationId).
+func (c *Client) UpdateTaskProgress(ctx context.Context, taskId TaskID, params *UpdateTaskProgressParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateTaskProgressRequest(c.Server, taskId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateTaskStatus Give a research task another status
+//
+// Pending, in progress and blocked follow each other, and lead to completed and cancelled. From completed one goes back to in progress, from cancelled to pending.
+//
+// Corresponds with PATCH /api/v1/research-tasks/{task_id}/status (the `UpdateTaskStatus` operationId).
+func (c *Client) UpdateTaskStatus(ctx context.Context, taskId TaskID, params *UpdateTaskStatusParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateTaskStatusRequest(c.Server, taskId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -16790,6 +17529,868 @@ func NewTransferProjectRequestWithBody(server string, projectId ProjectID, param
 	return req, nil
 }
 
+// NewListResearchTasksRequest constructs an http.Request for the ListResearchTasks method
+func NewListResearchTasksRequest(server string, params *ListResearchTasksParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Skip != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "skip", *params.Skip, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.TechnologyId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "technology_id", *params.TechnologyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.RepositoryId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "repository_id", *params.RepositoryId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.AssignedTo != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "assigned_to", *params.AssignedTo, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCreateResearchTaskRequest calls the generic CreateResearchTask builder with application/json body
+func NewCreateResearchTaskRequest(server string, params *CreateResearchTaskParams, body CreateResearchTaskJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateResearchTaskRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateResearchTaskRequestWithBody constructs an http.Request for the CreateResearchTask method, with any body, and a specified content type
+func NewCreateResearchTaskRequestWithBody(server string, params *CreateResearchTaskParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetOverdueTasksRequest constructs an http.Request for the GetOverdueTasks method
+func NewGetOverdueTasksRequest(server string, params *GetOverdueTasksParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/overdue/list")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetTaskStatisticsRequest constructs an http.Request for the GetTaskStatistics method
+func NewGetTaskStatisticsRequest(server string, params *GetTaskStatisticsParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/statistics/overview")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.TechnologyId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "technology_id", *params.TechnologyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.RepositoryId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "repository_id", *params.RepositoryId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetUpcomingTasksRequest constructs an http.Request for the GetUpcomingTasks method
+func NewGetUpcomingTasksRequest(server string, params *GetUpcomingTasksParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/upcoming/list")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Days != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "days", *params.Days, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDeleteResearchTaskRequest constructs an http.Request for the DeleteResearchTask method
+func NewDeleteResearchTaskRequest(server string, taskId TaskID, params *DeleteResearchTaskParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "task_id", taskId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetResearchTaskRequest constructs an http.Request for the GetResearchTask method
+func NewGetResearchTaskRequest(server string, taskId TaskID, params *GetResearchTaskParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "task_id", taskId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUpdateResearchTaskRequest calls the generic UpdateResearchTask builder with application/json body
+func NewUpdateResearchTaskRequest(server string, taskId TaskID, params *UpdateResearchTaskParams, body UpdateResearchTaskJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateResearchTaskRequestWithBody(server, taskId, params, "application/json", bodyReader)
+}
+
+// NewUpdateResearchTaskRequestWithBody constructs an http.Request for the UpdateResearchTask method, with any body, and a specified content type
+func NewUpdateResearchTaskRequestWithBody(server string, taskId TaskID, params *UpdateResearchTaskParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "task_id", taskId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IfMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam1)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam2)
+		}
+
+		if params.Prefer != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam3)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUpdateTaskProgressRequest constructs an http.Request for the UpdateTaskProgress method
+func NewUpdateTaskProgressRequest(server string, taskId TaskID, params *UpdateTaskProgressParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "task_id", taskId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/%s/progress", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "progress_percentage", params.ProgressPercentage, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IfMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam1)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam2)
+		}
+
+		if params.Prefer != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam3)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUpdateTaskStatusRequest constructs an http.Request for the UpdateTaskStatus method
+func NewUpdateTaskStatusRequest(server string, taskId TaskID, params *UpdateTaskStatusParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "task_id", taskId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/%s/status", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "new_status", params.NewStatus, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+			return nil, err
+		} else {
+			for _, qp := range strings.Split(queryFrag, "&") {
+				rawQueryFragments = append(rawQueryFragments, qp)
+			}
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPatch, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IfMatch != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "If-Match", *params.IfMatch, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("If-Match", headerParam1)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam2)
+		}
+
+		if params.Prefer != nil {
+			var headerParam3 string
+
+			headerParam3, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam3)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewListServiceAccountsRequest constructs an http.Request for the ListServiceAccounts method
 func NewListServiceAccountsRequest(server string, params *ListServiceAccountsParams) (*http.Request, error) {
 	var err error
@@ -19840,6 +21441,116 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/projects/{project_id}/transfer (the `TransferProject` operationId).
 	TransferProjectWithResponse(ctx context.Context, projectId ProjectID, params *TransferProjectParams, body TransferProjectJSONRequestBody, reqEditors ...RequestEditorFn) (*TransferProjectResponse, error)
+
+	// ListResearchTasksWithResponse Research tasks, what changed last first
+	//
+	// Filters hold together. Without more rows the page is shorter than `limit`.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/research-tasks/ (the `ListResearchTasks` operationId).
+	ListResearchTasksWithResponse(ctx context.Context, params *ListResearchTasksParams, reqEditors ...RequestEditorFn) (*ListResearchTasksResponse, error)
+
+	// CreateResearchTaskWithBodyWithResponse Want to find something out
+	//
+	// The technology has to be one of the project. Empty texts are as good as none.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/research-tasks/ (the `CreateResearchTask` operationId).
+	CreateResearchTaskWithBodyWithResponse(ctx context.Context, params *CreateResearchTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateResearchTaskResponse, error)
+
+	// CreateResearchTaskWithResponse Want to find something out
+	//
+	// The technology has to be one of the project. Empty texts are as good as none.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/research-tasks/ (the `CreateResearchTask` operationId).
+	CreateResearchTaskWithResponse(ctx context.Context, params *CreateResearchTaskParams, body CreateResearchTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateResearchTaskResponse, error)
+
+	// GetOverdueTasksWithResponse What should have been done, the longest ago first
+	//
+	// What is open and was due.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/research-tasks/overdue/list (the `GetOverdueTasks` operationId).
+	GetOverdueTasksWithResponse(ctx context.Context, params *GetOverdueTasksParams, reqEditors ...RequestEditorFn) (*GetOverdueTasksResponse, error)
+
+	// GetTaskStatisticsWithResponse How many there are, and what is due
+	//
+	// Upcoming is what is due within seven days and pending or in progress; overdue is what is open and was due.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/research-tasks/statistics/overview (the `GetTaskStatistics` operationId).
+	GetTaskStatisticsWithResponse(ctx context.Context, params *GetTaskStatisticsParams, reqEditors ...RequestEditorFn) (*GetTaskStatisticsResponse, error)
+
+	// GetUpcomingTasksWithResponse What is due soon, the first one first
+	//
+	// What is pending or in progress.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/research-tasks/upcoming/list (the `GetUpcomingTasks` operationId).
+	GetUpcomingTasksWithResponse(ctx context.Context, params *GetUpcomingTasksParams, reqEditors ...RequestEditorFn) (*GetUpcomingTasksResponse, error)
+
+	// DeleteResearchTaskWithResponse Want to know it no more
+	//
+	// One that neither is your own nor is assigned to you takes an admin of the project.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/research-tasks/{task_id} (the `DeleteResearchTask` operationId).
+	DeleteResearchTaskWithResponse(ctx context.Context, taskId TaskID, params *DeleteResearchTaskParams, reqEditors ...RequestEditorFn) (*DeleteResearchTaskResponse, error)
+
+	// GetResearchTaskWithResponse One research task
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/research-tasks/{task_id} (the `GetResearchTask` operationId).
+	GetResearchTaskWithResponse(ctx context.Context, taskId TaskID, params *GetResearchTaskParams, reqEditors ...RequestEditorFn) (*GetResearchTaskResponse, error)
+
+	// UpdateResearchTaskWithBodyWithResponse Say something else of a research task
+	//
+	// What the body does not name stays. Status and progress move together, here as with the two operations for them. 100 completes, and what is completed has
+	// 100 and `completed_at`; less than 100 reopens it; more than 0 begins what is pending. A status that may not follow the present one is 409. What is
+	// as it is asks nothing, so a form may send the whole task. PUT does the same.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/v1/research-tasks/{task_id} (the `UpdateResearchTask` operationId).
+	UpdateResearchTaskWithBodyWithResponse(ctx context.Context, taskId TaskID, params *UpdateResearchTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateResearchTaskResponse, error)
+
+	// UpdateResearchTaskWithResponse Say something else of a research task
+	//
+	// What the body does not name stays. Status and progress move together, here as with the two operations for them. 100 completes, and what is completed has
+	// 100 and `completed_at`; less than 100 reopens it; more than 0 begins what is pending. A status that may not follow the present one is 409. What is
+	// as it is asks nothing, so a form may send the whole task. PUT does the same.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/v1/research-tasks/{task_id} (the `UpdateResearchTask` operationId).
+	UpdateResearchTaskWithResponse(ctx context.Context, taskId TaskID, params *UpdateResearchTaskParams, body UpdateResearchTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateResearchTaskResponse, error)
+
+	// UpdateTaskProgressWithResponse Say how far a research task has come
+	//
+	// 100 completes it; less reopens what was completed, and more than 0 begins what is pending.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/v1/research-tasks/{task_id}/progress (the `UpdateTaskProgress` operationId).
+	UpdateTaskProgressWithResponse(ctx context.Context, taskId TaskID, params *UpdateTaskProgressParams, reqEditors ...RequestEditorFn) (*UpdateTaskProgressResponse, error)
+
+	// UpdateTaskStatusWithResponse Give a research task another status
+	//
+	// Pending, in progress and blocked follow each other, and lead to completed and cancelled. From completed one goes back to in progress, from cancelled to pending.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PATCH /api/v1/research-tasks/{task_id}/status (the `UpdateTaskStatus` operationId).
+	UpdateTaskStatusWithResponse(ctx context.Context, taskId TaskID, params *UpdateTaskStatusParams, reqEditors ...RequestEditorFn) (*UpdateTaskStatusResponse, error)
 
 	// ListServiceAccountsWithResponse The service accounts of the project, by name
 	//
@@ -27388,6 +29099,773 @@ func (r TransferProjectResponse) ContentType() string {
 	return ""
 }
 
+type ListResearchTasksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]ResearchTaskResponse
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListResearchTasksResponse) GetJSON200() *[]ResearchTaskResponse {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListResearchTasksResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListResearchTasksResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListResearchTasksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListResearchTasksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListResearchTasksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListResearchTasksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// CreateResearchTaskResponse201Headers the declared response headers of an HTTP 201 response for CreateResearchTask
+type CreateResearchTaskResponse201Headers struct {
+	CCDurability *string
+	ETag         *string
+}
+
+// CreateResearchTaskResponse202Headers the declared response headers of an HTTP 202 response for CreateResearchTask
+type CreateResearchTaskResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type CreateResearchTaskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *ResearchTaskResponse
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers201 the parsed response headers for an HTTP 201 response
+	Headers201 *CreateResearchTaskResponse201Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *CreateResearchTaskResponse202Headers
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateResearchTaskResponse) GetJSON201() *ResearchTaskResponse {
+	return r.JSON201
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r CreateResearchTaskResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r CreateResearchTaskResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r CreateResearchTaskResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateResearchTaskResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateResearchTaskResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateResearchTaskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateResearchTaskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateResearchTaskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateResearchTaskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetOverdueTasksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]ResearchTaskResponse
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetOverdueTasksResponse) GetJSON200() *[]ResearchTaskResponse {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetOverdueTasksResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetOverdueTasksResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetOverdueTasksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetOverdueTasksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetOverdueTasksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetOverdueTasksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetTaskStatisticsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ResearchTaskStatistics
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetTaskStatisticsResponse) GetJSON200() *ResearchTaskStatistics {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetTaskStatisticsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetTaskStatisticsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetTaskStatisticsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetTaskStatisticsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetTaskStatisticsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetTaskStatisticsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetUpcomingTasksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]ResearchTaskResponse
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetUpcomingTasksResponse) GetJSON200() *[]ResearchTaskResponse {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetUpcomingTasksResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetUpcomingTasksResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetUpcomingTasksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetUpcomingTasksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetUpcomingTasksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetUpcomingTasksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteResearchTaskResponse202Headers the declared response headers of an HTTP 202 response for DeleteResearchTask
+type DeleteResearchTaskResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+// DeleteResearchTaskResponse204Headers the declared response headers of an HTTP 204 response for DeleteResearchTask
+type DeleteResearchTaskResponse204Headers struct {
+	CCDurability *string
+}
+
+type DeleteResearchTaskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *DeleteResearchTaskResponse202Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteResearchTaskResponse204Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DeleteResearchTaskResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r DeleteResearchTaskResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r DeleteResearchTaskResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r DeleteResearchTaskResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteResearchTaskResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteResearchTaskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteResearchTaskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteResearchTaskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteResearchTaskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// GetResearchTaskResponse200Headers the declared response headers of an HTTP 200 response for GetResearchTask
+type GetResearchTaskResponse200Headers struct {
+	ETag *string
+}
+
+type GetResearchTaskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ResearchTaskResponse
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *GetResearchTaskResponse200Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetResearchTaskResponse) GetJSON200() *ResearchTaskResponse {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetResearchTaskResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetResearchTaskResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetResearchTaskResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetResearchTaskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetResearchTaskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetResearchTaskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetResearchTaskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UpdateResearchTaskResponse200Headers the declared response headers of an HTTP 200 response for UpdateResearchTask
+type UpdateResearchTaskResponse200Headers struct {
+	CCDurability *string
+	ETag         *string
+}
+
+// UpdateResearchTaskResponse202Headers the declared response headers of an HTTP 202 response for UpdateResearchTask
+type UpdateResearchTaskResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type UpdateResearchTaskResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ResearchTaskResponse
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON412 the response for an HTTP 412 `application/problem+json` response
+	ApplicationproblemJSON412 *Precondition
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UpdateResearchTaskResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *UpdateResearchTaskResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateResearchTaskResponse) GetJSON200() *ResearchTaskResponse {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r UpdateResearchTaskResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r UpdateResearchTaskResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r UpdateResearchTaskResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON412 returns the response for an HTTP 412 `application/problem+json` response
+func (r UpdateResearchTaskResponse) GetApplicationproblemJSON412() *Precondition {
+	return r.ApplicationproblemJSON412
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r UpdateResearchTaskResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateResearchTaskResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateResearchTaskResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateResearchTaskResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateResearchTaskResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateResearchTaskResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UpdateTaskProgressResponse200Headers the declared response headers of an HTTP 200 response for UpdateTaskProgress
+type UpdateTaskProgressResponse200Headers struct {
+	CCDurability *string
+	ETag         *string
+}
+
+// UpdateTaskProgressResponse202Headers the declared response headers of an HTTP 202 response for UpdateTaskProgress
+type UpdateTaskProgressResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type UpdateTaskProgressResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ResearchTaskResponse
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON412 the response for an HTTP 412 `application/problem+json` response
+	ApplicationproblemJSON412 *Precondition
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UpdateTaskProgressResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *UpdateTaskProgressResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateTaskProgressResponse) GetJSON200() *ResearchTaskResponse {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r UpdateTaskProgressResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r UpdateTaskProgressResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r UpdateTaskProgressResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON412 returns the response for an HTTP 412 `application/problem+json` response
+func (r UpdateTaskProgressResponse) GetApplicationproblemJSON412() *Precondition {
+	return r.ApplicationproblemJSON412
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r UpdateTaskProgressResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateTaskProgressResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateTaskProgressResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateTaskProgressResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateTaskProgressResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateTaskProgressResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// UpdateTaskStatusResponse200Headers the declared response headers of an HTTP 200 response for UpdateTaskStatus
+type UpdateTaskStatusResponse200Headers struct {
+	CCDurability *string
+	ETag         *string
+}
+
+// UpdateTaskStatusResponse202Headers the declared response headers of an HTTP 202 response for UpdateTaskStatus
+type UpdateTaskStatusResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type UpdateTaskStatusResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ResearchTaskResponse
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON412 the response for an HTTP 412 `application/problem+json` response
+	ApplicationproblemJSON412 *Precondition
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *UpdateTaskStatusResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *UpdateTaskStatusResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateTaskStatusResponse) GetJSON200() *ResearchTaskResponse {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r UpdateTaskStatusResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r UpdateTaskStatusResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r UpdateTaskStatusResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON412 returns the response for an HTTP 412 `application/problem+json` response
+func (r UpdateTaskStatusResponse) GetApplicationproblemJSON412() *Precondition {
+	return r.ApplicationproblemJSON412
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r UpdateTaskStatusResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateTaskStatusResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateTaskStatusResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateTaskStatusResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateTaskStatusResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateTaskStatusResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type ListServiceAccountsResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -31410,6 +33888,188 @@ func (c *ClientWithResponses) TransferProjectWithResponse(ctx context.Context, p
 		return nil, err
 	}
 	return ParseTransferProjectResponse(rsp)
+}
+
+// ListResearchTasksWithResponse Research tasks, what changed last first
+//
+// Filters hold together. Without more rows the page is shorter than `limit`.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/research-tasks/ (the `ListResearchTasks` operationId).
+func (c *ClientWithResponses) ListResearchTasksWithResponse(ctx context.Context, params *ListResearchTasksParams, reqEditors ...RequestEditorFn) (*ListResearchTasksResponse, error) {
+	rsp, err := c.ListResearchTasks(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListResearchTasksResponse(rsp)
+}
+
+// CreateResearchTaskWithBodyWithResponse Want to find something out
+//
+// The technology has to be one of the project. Empty texts are as good as none.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/research-tasks/ (the `CreateResearchTask` operationId).
+func (c *ClientWithResponses) CreateResearchTaskWithBodyWithResponse(ctx context.Context, params *CreateResearchTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateResearchTaskResponse, error) {
+	rsp, err := c.CreateResearchTaskWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateResearchTaskResponse(rsp)
+}
+
+// CreateResearchTaskWithResponse Want to find something out
+//
+// The technology has to be one of the project. Empty texts are as good as none.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/research-tasks/ (the `CreateResearchTask` operationId).
+func (c *ClientWithResponses) CreateResearchTaskWithResponse(ctx context.Context, params *CreateResearchTaskParams, body CreateResearchTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateResearchTaskResponse, error) {
+	rsp, err := c.CreateResearchTask(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateResearchTaskResponse(rsp)
+}
+
+// GetOverdueTasksWithResponse What should have been done, the longest ago first
+//
+// What is open and was due.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/research-tasks/overdue/list (the `GetOverdueTasks` operationId).
+func (c *ClientWithResponses) GetOverdueTasksWithResponse(ctx context.Context, params *GetOverdueTasksParams, reqEditors ...RequestEditorFn) (*GetOverdueTasksResponse, error) {
+	rsp, err := c.GetOverdueTasks(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetOverdueTasksResponse(rsp)
+}
+
+// GetTaskStatisticsWithResponse How many there are, and what is due
+//
+// Upcoming is what is due within seven days and pending or in progress; overdue is what is open and was due.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/research-tasks/statistics/overview (the `GetTaskStatistics` operationId).
+func (c *ClientWithResponses) GetTaskStatisticsWithResponse(ctx context.Context, params *GetTaskStatisticsParams, reqEditors ...RequestEditorFn) (*GetTaskStatisticsResponse, error) {
+	rsp, err := c.GetTaskStatistics(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetTaskStatisticsResponse(rsp)
+}
+
+// GetUpcomingTasksWithResponse What is due soon, the first one first
+//
+// What is pending or in progress.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/research-tasks/upcoming/list (the `GetUpcomingTasks` operationId).
+func (c *ClientWithResponses) GetUpcomingTasksWithResponse(ctx context.Context, params *GetUpcomingTasksParams, reqEditors ...RequestEditorFn) (*GetUpcomingTasksResponse, error) {
+	rsp, err := c.GetUpcomingTasks(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetUpcomingTasksResponse(rsp)
+}
+
+// DeleteResearchTaskWithResponse Want to know it no more
+//
+// One that neither is your own nor is assigned to you takes an admin of the project.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/research-tasks/{task_id} (the `DeleteResearchTask` operationId).
+func (c *ClientWithResponses) DeleteResearchTaskWithResponse(ctx context.Context, taskId TaskID, params *DeleteResearchTaskParams, reqEditors ...RequestEditorFn) (*DeleteResearchTaskResponse, error) {
+	rsp, err := c.DeleteResearchTask(ctx, taskId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteResearchTaskResponse(rsp)
+}
+
+// GetResearchTaskWithResponse One research task
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/research-tasks/{task_id} (the `GetResearchTask` operationId).
+func (c *ClientWithResponses) GetResearchTaskWithResponse(ctx context.Context, taskId TaskID, params *GetResearchTaskParams, reqEditors ...RequestEditorFn) (*GetResearchTaskResponse, error) {
+	rsp, err := c.GetResearchTask(ctx, taskId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetResearchTaskResponse(rsp)
+}
+
+// UpdateResearchTaskWithBodyWithResponse Say something else of a research task
+//
+// What the body does not name stays. Status and progress move together, here as with the two operations for them. 100 completes, and what is completed has
+// 100 and `completed_at`; less than 100 reopens it; more than 0 begins what is pending. A status that may not follow the present one is 409. What is
+// as it is asks nothing, so a form may send the whole task. PUT does the same.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/v1/research-tasks/{task_id} (the `UpdateResearchTask` operationId).
+func (c *ClientWithResponses) UpdateResearchTaskWithBodyWithResponse(ctx context.Context, taskId TaskID, params *UpdateResearchTaskParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateResearchTaskResponse, error) {
+	rsp, err := c.UpdateResearchTaskWithBody(ctx, taskId, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateResearchTaskResponse(rsp)
+}
+
+// UpdateResearchTaskWithResponse Say something else of a research task
+//
+// What the body does not name stays. Status and progress move together, here as with the two operations for them. 100 completes, and what is completed has
+// 100 and `completed_at`; less than 100 reopens it; more than 0 begins what is pending. A status that may not follow the present one is 409. What is
+// as it is asks nothing, so a form may send the whole task. PUT does the same.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/v1/research-tasks/{task_id} (the `UpdateResearchTask` operationId).
+func (c *ClientWithResponses) UpdateResearchTaskWithResponse(ctx context.Context, taskId TaskID, params *UpdateResearchTaskParams, body UpdateResearchTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateResearchTaskResponse, error) {
+	rsp, err := c.UpdateResearchTask(ctx, taskId, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateResearchTaskResponse(rsp)
+}
+
+// UpdateTaskProgressWithResponse Say how far a research task has come
+//
+// 100 completes it; less reopens what was completed, and more than 0 begins what is pending.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/v1/research-tasks/{task_id}/progress (the `UpdateTaskProgress` operationId).
+func (c *ClientWithResponses) UpdateTaskProgressWithResponse(ctx context.Context, taskId TaskID, params *UpdateTaskProgressParams, reqEditors ...RequestEditorFn) (*UpdateTaskProgressResponse, error) {
+	rsp, err := c.UpdateTaskProgress(ctx, taskId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateTaskProgressResponse(rsp)
+}
+
+// UpdateTaskStatusWithResponse Give a research task another status
+//
+// Pending, in progress and blocked follow each other, and lead to completed and cancelled. From completed one goes back to in progress, from cancelled to pending.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PATCH /api/v1/research-tasks/{task_id}/status (the `UpdateTaskStatus` operationId).
+func (c *ClientWithResponses) UpdateTaskStatusWithResponse(ctx context.Context, taskId TaskID, params *UpdateTaskStatusParams, reqEditors ...RequestEditorFn) (*UpdateTaskStatusResponse, error) {
+	rsp, err := c.UpdateTaskStatus(ctx, taskId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateTaskStatusResponse(rsp)
 }
 
 // ListServiceAccountsWithResponse The service accounts of the project, by name
@@ -38823,6 +41483,761 @@ func ParseTransferProjectResponse(rsp *http.Response) (*TransferProjectResponse,
 		response.Headers200 = &headers
 	case rsp.StatusCode == 202:
 		var headers TransferProjectResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListResearchTasksResponse parses an HTTP response from a ListResearchTasksWithResponse call
+func ParseListResearchTasksResponse(rsp *http.Response) (*ListResearchTasksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListResearchTasksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []ResearchTaskResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateResearchTaskResponse parses an HTTP response from a CreateResearchTaskWithResponse call
+func ParseCreateResearchTaskResponse(rsp *http.Response) (*CreateResearchTaskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateResearchTaskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest ResearchTaskResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 201:
+		var headers CreateResearchTaskResponse201Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers201 = &headers
+	case rsp.StatusCode == 202:
+		var headers CreateResearchTaskResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetOverdueTasksResponse parses an HTTP response from a GetOverdueTasksWithResponse call
+func ParseGetOverdueTasksResponse(rsp *http.Response) (*GetOverdueTasksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetOverdueTasksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []ResearchTaskResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetTaskStatisticsResponse parses an HTTP response from a GetTaskStatisticsWithResponse call
+func ParseGetTaskStatisticsResponse(rsp *http.Response) (*GetTaskStatisticsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetTaskStatisticsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ResearchTaskStatistics
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseGetUpcomingTasksResponse parses an HTTP response from a GetUpcomingTasksWithResponse call
+func ParseGetUpcomingTasksResponse(rsp *http.Response) (*GetUpcomingTasksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetUpcomingTasksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []ResearchTaskResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteResearchTaskResponse parses an HTTP response from a DeleteResearchTaskWithResponse call
+func ParseDeleteResearchTaskResponse(rsp *http.Response) (*DeleteResearchTaskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteResearchTaskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers DeleteResearchTaskResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 204:
+		var headers DeleteResearchTaskResponse204Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers204 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetResearchTaskResponse parses an HTTP response from a GetResearchTaskWithResponse call
+func ParseGetResearchTaskResponse(rsp *http.Response) (*GetResearchTaskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetResearchTaskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ResearchTaskResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers GetResearchTaskResponse200Headers
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateResearchTaskResponse parses an HTTP response from a UpdateResearchTaskWithResponse call
+func ParseUpdateResearchTaskResponse(rsp *http.Response) (*UpdateResearchTaskResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateResearchTaskResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ResearchTaskResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest Precondition
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON412 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers UpdateResearchTaskResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers UpdateResearchTaskResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateTaskProgressResponse parses an HTTP response from a UpdateTaskProgressWithResponse call
+func ParseUpdateTaskProgressResponse(rsp *http.Response) (*UpdateTaskProgressResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateTaskProgressResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ResearchTaskResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest Precondition
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON412 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers UpdateTaskProgressResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers UpdateTaskProgressResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseUpdateTaskStatusResponse parses an HTTP response from a UpdateTaskStatusWithResponse call
+func ParseUpdateTaskStatusResponse(rsp *http.Response) (*UpdateTaskStatusResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateTaskStatusResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ResearchTaskResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 412:
+		var dest Precondition
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON412 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers UpdateTaskStatusResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers UpdateTaskStatusResponse202Headers
 		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

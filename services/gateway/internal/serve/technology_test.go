@@ -24,6 +24,17 @@ func technologySample(operation string) *bus.Answer {
 		return &bus.Answer{Status: 200, Header: map[string]string{"Content-Type": kind}, Body: []byte("a file")}
 	case "importRadar":
 		body = `{"added":1,"changed":0,"unchanged":0,"items":[{"title":"Go","outcome":"added"}]}`
+	case "listResearchTasks", "getUpcomingTasks", "getOverdueTasks":
+		body = `[` + taskRow + `]`
+	case "createResearchTask", "getResearchTask", "updateResearchTask", "updateTaskStatus", "updateTaskProgress":
+		if operation[0] == 'c' {
+			status = 201
+		}
+		body = taskRow
+	case "deleteResearchTask":
+		status = 204
+	case "getTaskStatistics":
+		body = `{"by_status":{"pending":1},"total":1,"overdue_count":0,"upcoming_count":0,"overdue_tasks":[],"upcoming_tasks":[]}`
 	default:
 		return nil
 	}
@@ -31,3 +42,7 @@ func technologySample(operation string) *bus.Answer {
 }
 
 const technologyRow = `{"id":7,"title":"Go","vendor":null,"domain":"other","status":"discovery","ring":null,"quadrant":null,"radar_ring":"assess","radar_quadrant":"tools","relevance_score":50,"priority":3,"description":null,"notes":null,"use_cases":null,"documentation_url":null,"repository_url":null,"website_url":null,"tags":null,"latency_ms":null,"throughput_qps":null,"integration_difficulty":null,"integration_time_estimate_days":null,"maturity_level":null,"stability_score":null,"cost_tier":null,"cost_monthly_usd":null,"dependencies":null,"alternatives":null,"last_hn_mention":null,"hn_score_avg":null,"github_stars":null,"github_last_commit":null,"version":1,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
+
+const taskRow = `{"id":7,"title":"Why?","description":null,"status":"pending","task_type":"research","technology_id":null,"repository_id":null,"user_notes":null,"findings":null,"assigned_to":null,"due_date":null,` +
+	`"estimated_hours":null,"actual_hours":null,"uploaded_documents":null,"started_at":null,"completed_at":null,"progress_percentage":0,"metadata_":null,"version":1,"created_by":"user:1",` +
+	`"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`

@@ -160,6 +160,9 @@ type Prefer = string
 // ProjectID defines model for ProjectID.
 type ProjectID = int64
 
+// TaskID defines model for TaskID.
+type TaskID = int64
+
 // TechnologyID defines model for TechnologyID.
 type TechnologyID = int64
 

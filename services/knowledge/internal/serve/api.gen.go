@@ -1222,6 +1222,9 @@ type RepositoryID = int64
 // Skip defines model for Skip.
 type Skip = int
 
+// TaskID defines model for TaskID.
+type TaskID = int64
+
 // TechnologyID defines model for TechnologyID.
 type TechnologyID = int64
 

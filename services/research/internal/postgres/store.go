@@ -9,8 +9,6 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
-
-	"github.com/commandcenter/commandcenter/services/research/internal/technology"
 )
 
 // Store is the database of the service. It is safe for concurrent use.
@@ -19,14 +17,14 @@ type Store struct{ db *pg.DB }
 // New returns the store in db, whose schema must be migrated.
 func New(db *pg.DB) *Store { return &Store{db: db} }
 
-// nextTechnology gives an id that no technology of the project has. Those that came with
-// an archive may be ahead of the sequence.
-func nextTechnology(ctx context.Context, tx *sqlx.Tx, p tenant.Project) (id int64, err error) {
-	const q = `
-		SELECT n FROM (SELECT nextval(pg_get_serial_sequence('technologies', 'id')) AS n FROM (SELECT generate_series(0, $2)) tries) ahead -- one by one, and mostly one
-		WHERE  NOT EXISTS (SELECT 1 FROM technologies WHERE project_id = $1 AND id = n) LIMIT 1`
-	if err := tx.GetContext(ctx, &id, q, int64(p), technology.MaxPerProject); err != nil {
-		return 0, fmt.Errorf("number a technology: %w", err)
+// next gives an id that no row of the project has in a table of ours. Those that came
+// with an archive may be ahead of the sequence, and most is how many a project has.
+func next(ctx context.Context, tx *sqlx.Tx, p tenant.Project, table string, most int) (id int64, err error) {
+	q := `
+		SELECT n FROM (SELECT nextval(pg_get_serial_sequence('` + table + `', 'id')) AS n FROM (SELECT generate_series(0, $2)) tries) ahead -- one by one, and mostly one
+		WHERE  NOT EXISTS (SELECT 1 FROM ` + table + ` WHERE project_id = $1 AND id = n) LIMIT 1`
+	if err := tx.GetContext(ctx, &id, q, int64(p), most); err != nil {
+		return 0, fmt.Errorf("number a row of %s: %w", table, err)
 	}
 	return id, nil
 }

@@ -60,7 +60,7 @@ func keep(p tenant.Project, x technology.Technology) (kept, error) {
 // Insert keeps x under a new id.
 func (s *Store) Insert(ctx context.Context, p tenant.Project, x technology.Technology) (technology.Technology, error) {
 	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) (err error) {
-		if x.ID, err = nextTechnology(ctx, tx, p); err != nil {
+		if x.ID, err = next(ctx, tx, p, "technologies", technology.MaxPerProject); err != nil {
 			return err
 		}
 		if err := full(ctx, tx, p); err != nil {
@@ -237,10 +237,13 @@ func (s *Store) Update(ctx context.Context, p tenant.Project, id int64, by strin
 	return x, doing(err, fmt.Sprintf("change technology %d", id))
 }
 
-// Delete removes a technology with its moves.
+// Delete removes a technology with its moves and its tasks.
 func (s *Store) Delete(ctx context.Context, p tenant.Project, id int64) error {
 	const q = `DELETE FROM technologies WHERE project_id = $1 AND id = $2 RETURNING version`
 	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := removeTasksOf(ctx, tx, p, id); err != nil {
+			return err
+		}
 		var version int64
 		if err := tx.GetContext(ctx, &version, q, int64(p), id); err != nil {
 			return absent(err)
@@ -360,12 +363,13 @@ func (s *Store) Descriptions(ctx context.Context, p tenant.Project) (map[int64]s
 	return out, doing(err, "read what technologies are")
 }
 
-// Count is how many technologies a project has.
-func (s *Store) Count(ctx context.Context, p tenant.Project) (n int, err error) {
+// Count is how many technologies and how many tasks a project has.
+func (s *Store) Count(ctx context.Context, p tenant.Project) (technologies, tasks int, err error) {
+	const q = `SELECT (SELECT count(*) FROM technologies WHERE project_id = $1), (SELECT count(*) FROM tasks WHERE project_id = $1)`
 	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
-		return tx.GetContext(ctx, &n, `SELECT count(*) FROM technologies WHERE project_id = $1`, int64(p))
+		return tx.QueryRowxContext(ctx, q, int64(p)).Scan(&technologies, &tasks)
 	})
-	return n, doing(err, "count technologies")
+	return technologies, tasks, doing(err, "count technologies and tasks")
 }
 
 func utc(x technology.Technology) technology.Technology {

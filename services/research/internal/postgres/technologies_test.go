@@ -57,7 +57,7 @@ func TestWhatIsSaidOfATechnologyIsKept(t *testing.T) {
 	if err != nil || !got.Same(x.Draft) || got.ID != 2 || got.Version != 1 || got.CreatedBy != "user:1" || !got.CreatedAt.Equal(noon) || got.Dependencies["1"] != "needs" {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if n, err := b.Keeper.(*postgres.Store).Count(t.Context(), 1); err != nil || n != 2 || other.ID != 1 {
+	if n, tasks, err := b.Keeper.(*postgres.Store).Count(t.Context(), 1); err != nil || n != 2 || tasks != 0 || other.ID != 1 {
 		t.Errorf("%d, %v", n, err)
 	}
 }

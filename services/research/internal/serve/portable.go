@@ -10,6 +10,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/portable"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
+	"github.com/commandcenter/commandcenter/services/research/internal/task"
 	"github.com/commandcenter/commandcenter/services/research/internal/technology"
 )
 
@@ -19,8 +20,13 @@ type Restoring interface {
 	RestoreMove(ctx context.Context, p tenant.Project, m technology.Move) error
 }
 
+// RestoringTasks keeps the tasks of an archive under the ids that they had.
+type RestoringTasks interface {
+	Restore(ctx context.Context, p tenant.Project, t task.Task) error
+}
+
 // Import is how the service takes in what was exported.
-func Import(in Restoring, now func() time.Time) portable.Importer {
+func Import(in Restoring, tasks RestoringTasks, now func() time.Time) portable.Importer {
 	return portable.Importer{Rows: map[string]func(ctx context.Context, to portable.Destination, row []byte) (bool, error){
 		"technologies": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
 			x, err := readTechnology(row)
@@ -37,6 +43,20 @@ func Import(in Restoring, now func() time.Time) portable.Importer {
 			}
 			m.By, m.At = to.Principal, past(m.At, now())
 			return true, in.RestoreMove(ctx, to.Project, m)
+		},
+		"tasks": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
+			t, err := readTask(row)
+			if err != nil {
+				return false, err
+			}
+			t.CreatedBy, t.CreatedAt, t.UpdatedAt = to.Principal, past(t.CreatedAt, now()), past(t.UpdatedAt, now())
+			for _, at := range []**time.Time{&t.StartedAt, &t.CompletedAt} {
+				if *at != nil {
+					was := past(**at, now())
+					*at = &was
+				}
+			}
+			return true, tasks.Restore(ctx, to.Project, t)
 		},
 	}}
 }
@@ -57,6 +77,34 @@ func readMove(row []byte) (m technology.Move, err error) {
 		return m, errs.Wrap(errs.Invalid, err, "a move cannot be read")
 	}
 	return m, m.Check()
+}
+
+// archived is a task as its table has it.
+type archived struct {
+	task.Task
+	Metadata *json.RawMessage `json:"metadata"`
+}
+
+func readTask(row []byte) (task.Task, error) {
+	x := archived{Task: task.Task{Draft: task.New()}}
+	if err := json.Unmarshal(row, &x); err != nil {
+		return x.Task, errs.Wrap(errs.Invalid, err, "a research task cannot be read")
+	}
+	t := x.Task
+	t.Draft.Metadata = x.Metadata
+	if t.ID < 1 || t.ID > math.MaxInt32 || t.Version < 1 || t.Version > math.MaxInt32/2 {
+		return t, errs.New(errs.Invalid, "a research task has an id or a version that is none")
+	}
+	if err := t.Normalise(); err != nil {
+		return t, err
+	}
+	return t, t.Check()
+}
+
+// CheckTask refuses a task that could not have been kept.
+func CheckTask(row []byte) error {
+	_, err := readTask(row)
+	return err
 }
 
 // CheckTechnology refuses a technology that could not have been kept.

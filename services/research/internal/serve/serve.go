@@ -8,13 +8,16 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	researchv1 "github.com/commandcenter/commandcenter/proto-events/research/v1"
 
+	"github.com/commandcenter/commandcenter/services/research/internal/task"
 	"github.com/commandcenter/commandcenter/services/research/internal/technology"
 )
 
 // Handlers answer the operations. All fields are needed.
 type Handlers struct {
 	Book  technology.Book
-	Count func(ctx context.Context, p tenant.Project) (int, error)
+	Tasks task.Book
+	// Count is how much a project has.
+	Count func(ctx context.Context, p tenant.Project) (technologies, tasks int, err error)
 	Now   func() time.Time
 }
 
@@ -23,6 +26,8 @@ func Operations() []string {
 	return []string{
 		"listTechnologies", "createTechnology", "getTechnology", "updateTechnology", "deleteTechnology", "listTechnologyMoves",
 		"getRadar", "getRadarSVG", "getRadarPNG", "getRadarCSV", "importRadar",
+		"listResearchTasks", "createResearchTask", "getResearchTask", "updateResearchTask", "deleteResearchTask", "updateTaskStatus", "updateTaskProgress",
+		"getTaskStatistics", "getUpcomingTasks", "getOverdueTasks",
 	}
 }
 
@@ -40,13 +45,23 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "getRadarPNG", h.png)
 	bus.Request(s, "getRadarCSV", h.csv)
 	bus.Command(s, "importRadar", h.importCSV)
+	bus.Request(s, "listResearchTasks", h.listTasks)
+	bus.Command(s, "createResearchTask", h.createTask)
+	bus.Request(s, "getResearchTask", h.getTask)
+	bus.Command(s, "updateResearchTask", h.updateTask)
+	bus.Command(s, "deleteResearchTask", h.removeTask)
+	bus.Command(s, "updateTaskStatus", h.setStatus)
+	bus.Command(s, "updateTaskProgress", h.setProgress)
+	bus.Request(s, "getTaskStatistics", h.taskStatistics)
+	bus.Request(s, "getUpcomingTasks", h.upcomingTasks)
+	bus.Request(s, "getOverdueTasks", h.overdueTasks)
 	bus.Internal(s, "countResearch", h.count)
 }
 
 func (h *Handlers) count(ctx context.Context, r *researchv1.CountResearchRequest) (*researchv1.CountResearchResponse, error) {
-	n, err := h.Count(ctx, tenant.Project(r.GetProjectId()))
+	technologies, tasks, err := h.Count(ctx, tenant.Project(r.GetProjectId()))
 	if err != nil {
 		return nil, err
 	}
-	return &researchv1.CountResearchResponse{Technologies: int32(n)}, nil //nolint:gosec // G115: technology.MaxPerProject
+	return &researchv1.CountResearchResponse{Technologies: int32(technologies), Tasks: int32(tasks)}, nil //nolint:gosec // G115: MaxPerProject of both
 }

@@ -1,14 +1,10 @@
 package serve
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
@@ -28,7 +24,7 @@ func shown(x technology.Technology) answer { return answer{x, x.OnRing(), x.InQu
 
 // Headers tells the version, for If-Match.
 func (a answer) Headers() map[string]string {
-	return map[string]string{"ETag": `"` + strconv.FormatInt(a.Version, 10) + `"`}
+	return tagged(a.Version)
 }
 
 // created is the answer 201.
@@ -81,7 +77,7 @@ func (h *Handlers) update(ctx context.Context, r updateTechnology) (answer, erro
 	if err != nil {
 		return answer{}, err
 	}
-	version, err := matched(r.IfMatch)
+	version, err := matched(r.IfMatch, technology.ErrMoved)
 	if err != nil {
 		return answer{}, err
 	}
@@ -136,73 +132,17 @@ func (h *Handlers) moves(ctx context.Context, r oneTechnology) (history, error) 
 	return history{moves}, err
 }
 
-var (
-	errMember = errs.New(errs.Forbidden, "this takes a member of the project")
-	errAdmin  = errs.New(errs.Forbidden, "this takes an admin of the project")
-)
-
-// member looks again: a command may have waited since the edge did.
-func member(ctx context.Context) (tenant.Identity, error) {
-	who := tenant.From(ctx)
-	if !who.Superuser && !who.Role.Allows(tenant.Member) {
-		return who, errMember
-	}
-	return who, nil
-}
-
-// kept are the fields that cannot be made nothing: a form that leaves them empty
-// says nothing of them.
+// kept are the fields of a technology that cannot be made nothing.
 var kept = []string{"domain", "status", "relevance_score", "priority"}
 
-// into writes what a body says over a draft, and leaves the rest as it is. Web forms
-// send an empty text where they mean none.
+// into writes what a body says over a draft, and leaves the rest as it is.
 func into(d *technology.Draft, body []byte) error {
-	var said map[string]json.RawMessage
-	if err := json.Unmarshal(body, &said); err != nil {
-		return errs.Wrap(errs.Malformed, err, "the body cannot be read")
+	all, err := said(body, "a technology has a title", kept)
+	if err != nil {
+		return err
 	}
-	if bytes.Equal(said["title"], []byte("null")) {
-		return errs.InvalidField("none_required", "a technology has a title: leave it out to keep it", "body", "title")
-	}
-	for _, name := range kept {
-		if v := said[name]; bytes.Equal(v, []byte("null")) || bytes.Equal(v, []byte(`""`)) {
-			delete(said, name) // as it was, or as it is without
-		}
-	}
-	for name, value := range said {
-		if bytes.Equal(value, []byte(`""`)) {
-			said[name] = json.RawMessage("null")
-		}
-	}
-	if bytes.Equal(said["title"], []byte("null")) {
-		return errs.InvalidField("string_too_short", "a technology has a title", "body", "title")
-	}
-	if _, ok := said["dependencies"]; ok {
+	if _, ok := all["dependencies"]; ok {
 		d.Dependencies = nil // a map would be added to
 	}
-	plain, err := json.Marshal(said)
-	if err == nil {
-		err = json.Unmarshal(plain, d)
-	}
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		return errs.InvalidField("type_error", fmt.Sprintf("%s cannot be a %s", wrong.Field, wrong.Value), "body", wrong.Field)
-	}
-	if err != nil {
-		return errs.Wrap(errs.Malformed, err, "the body cannot be read")
-	}
-	return nil
-}
-
-// matched is the version that If-Match names, 0 for any.
-func matched(tag string) (int64, error) {
-	tag = strings.TrimPrefix(strings.TrimSpace(tag), "W/")
-	if tag == "" || tag == "*" {
-		return 0, nil
-	}
-	v, err := strconv.ParseInt(strings.Trim(tag, `"`), 10, 64)
-	if err != nil || v < 1 {
-		return 0, technology.ErrMoved // a tag that we never gave
-	}
-	return v, nil
+	return over(d, all)
 }

@@ -1,0 +1,117 @@
+package research_test
+
+import (
+	"encoding/json"
+	"testing"
+
+	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
+	researchv1 "github.com/commandcenter/commandcenter/proto-events/research/v1"
+
+	"github.com/commandcenter/commandcenter/services/research"
+)
+
+// list reads what is answered with a list.
+func (w *world) list(operation, payload string) (all []map[string]any) {
+	w.t.Helper()
+	a, err := w.call(operation, payload, tenant.Viewer)
+	if err != nil || a.Status != 200 {
+		w.t.Fatalf("%s %s: %+v %v", operation, payload, a, err)
+	}
+	if err := json.Unmarshal(a.Body, &all); err != nil {
+		w.t.Fatal(err)
+	}
+	return all
+}
+
+func TestTheStoryOfATask(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ok("createTechnology", `{"body":{"title":"pgvector"}}`, 201)
+	w.hears("added 1 pgvector assess")
+	x := w.ok("createResearchTask", `{"body":{"title":"Is it fast?","status":"pending","task_type":"research","technology_id":1,"description":"","assigned_to":"Jo","due_date":"2020-01-31","metadata_":{"k":[1]}}}`, 201)
+	for _, field := range []string{
+		"id", "title", "description", "status", "task_type", "technology_id", "repository_id", "user_notes", "findings", "assigned_to", "due_date", "estimated_hours", "actual_hours", "uploaded_documents",
+		"started_at", "completed_at", "progress_percentage", "metadata_", "version", "created_by", "created_at", "updated_at",
+	} {
+		if _, ok := x[field]; !ok {
+			t.Errorf("no %s in %v", field, x)
+		}
+	}
+	if x["due_date"] != "2020-01-31T00:00:00Z" || x["description"] != nil || x["progress_percentage"] != 0.0 || x["metadata_"].(map[string]any)["k"] == nil {
+		t.Errorf("%v", x)
+	}
+	w.hears("task 1 opened, pending")
+	if x := w.ok("updateTaskProgress", `{"task_id":1,"progress_percentage":40}`, 200); x["status"] != "in_progress" || x["started_at"] == nil {
+		t.Errorf("%v", x)
+	}
+	w.hears("task 1 changed, in_progress 40")
+	if x := w.ok("updateTaskStatus", `{"task_id":1,"new_status":"completed","If-Match":"\"2\""}`, 200); x["progress_percentage"] != 100.0 || x["completed_at"] == nil || x["version"] != 3.0 {
+		t.Errorf("%v", x)
+	}
+	w.hears("task 1 changed, completed 100", "task 1 completed by user:1")
+	if x := w.ok("updateResearchTask", `{"task_id":1,"body":{"status":"in_progress","findings":"1 ms","assigned_to":"","due_date":null,"progress_percentage":null}}`, 200); x["progress_percentage"] != 99.0 ||
+		x["completed_at"] != nil || x["findings"] != "1 ms" || x["assigned_to"] != nil || x["due_date"] != nil || x["technology_id"] != 1.0 {
+		t.Errorf("%v", x)
+	}
+	w.hears("task 1 changed, in_progress 99", "task 1 reopened by user:1")
+	w.ok("createResearchTask", `{"body":{"title":"Late","due_date":"2020-01-31T12:00:00+02:00"}}`, 201)
+	w.hears("task 2 opened, pending")
+	if all := w.list("listResearchTasks", `{"skip":0,"limit":10,"technology_id":1,"status":"in_progress"}`); len(all) != 1 || all[0]["id"] != 1.0 {
+		t.Errorf("%v", all)
+	}
+	if late, soon := w.list("getOverdueTasks", `{"limit":10}`), w.list("getUpcomingTasks", `{"limit":10,"days":7}`); len(late) != 1 || late[0]["due_date"] != "2020-01-31T10:00:00Z" || len(soon) != 0 {
+		t.Errorf("%v %v", late, soon)
+	}
+	if s := w.ok("getTaskStatistics", `{}`, 200); s["total"] != 2.0 || s["overdue_count"] != 1.0 || len(s["by_status"].(map[string]any)) != 5 || len(s["overdue_tasks"].([]any)) != 1 {
+		t.Errorf("%v", s)
+	}
+	n, err := bus.CallInternal[*researchv1.CountResearchResponse](t.Context(), w.Bus("auth"), research.Name, "countResearch", &researchv1.CountResearchRequest{ProjectId: 1})
+	if err != nil || n.GetTechnologies() != 1 || n.GetTasks() != 2 {
+		t.Errorf("%v %v", n, err)
+	}
+	w.ok("deleteResearchTask", `{"task_id":2}`, 204)
+	w.hears("task 2 removed")
+	if a, err := w.call("deleteTechnology", `{"technology_id":1}`, tenant.Admin); err != nil || a.Status != 204 {
+		t.Errorf("%+v %v", a, err)
+	}
+	w.hears("removed 1", "task 1 removed")
+}
+
+func TestWhatCannotBeOfATaskIsRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ok("createResearchTask", `{"body":{"title":"Why?"}}`, 201)
+	for body, field := range map[string]string{
+		`{"title":null}`: "title", `{"title":" "}`: "title", `{"status":"done"}`: "status", `{"progress_percentage":101}`: "progress_percentage", `{"due_date":"tomorrow"}`: "due_date",
+		`{"due_date":7}`: "due_date", `{"metadata_":[]}`: "metadata_", `{"actual_hours":-1}`: "actual_hours", `{"status":"completed","progress_percentage":7}`: "progress_percentage", `{"due_date":"0000-01-01T00:00:00+23:00"}`: "due_date",
+	} {
+		_, err := w.call("updateResearchTask", `{"task_id":1,"body":`+body+`}`, tenant.Member)
+		if errs.KindOf(err) != errs.Invalid || len(errs.As(err).Fields) != 1 || errs.As(err).Fields[0].Loc[1] != field {
+			t.Errorf("%s: %v", body, err)
+		}
+	}
+	for _, c := range []struct {
+		operation, payload string
+		role               tenant.Role
+		want               errs.Kind
+	}{
+		{"createResearchTask", `{"body":{"title":"x","technology_id":7}}`, tenant.Member, errs.NotFound},
+		{"createResearchTask", `{"body":{"title":"x"}}`, tenant.Viewer, errs.Forbidden},
+		{"updateResearchTask", `{"task_id":1,"body":{}}`, tenant.Viewer, errs.Forbidden},
+		{"updateTaskStatus", `{"task_id":1,"new_status":"blocked"}`, tenant.Viewer, errs.Forbidden},
+		{"updateTaskProgress", `{"task_id":1,"progress_percentage":1}`, tenant.Viewer, errs.Forbidden},
+		{"deleteResearchTask", `{"task_id":1}`, tenant.Viewer, errs.Forbidden},
+		{"updateTaskStatus", `{"task_id":7,"new_status":"blocked"}`, tenant.Member, errs.NotFound},
+		{"updateTaskStatus", `{"task_id":1,"new_status":"blocked","If-Match":"\"2\""}`, tenant.Member, errs.Precondition},
+		{"updateTaskProgress", `{"task_id":1,"progress_percentage":1,"If-Match":"x"}`, tenant.Member, errs.Precondition},
+		{"updateTaskStatus", `{"task_id":1,"new_status":"cancelled"}`, tenant.Member, ""},
+		{"updateTaskStatus", `{"task_id":1,"new_status":"completed"}`, tenant.Member, errs.Conflict},
+		{"updateTaskProgress", `{"task_id":1,"progress_percentage":100}`, tenant.Member, errs.Conflict},
+	} {
+		if _, err := w.call(c.operation, c.payload, c.role); errs.KindOf(err) != c.want {
+			t.Errorf("%s %s: %v", c.operation, c.payload, err)
+		}
+	}
+}
