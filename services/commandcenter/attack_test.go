@@ -202,6 +202,13 @@ func TestUndeclaredFieldsChangeNothing(t *testing.T) {
 	}
 	for _, op := range a.ops {
 		if op.body == nil {
+			if op.method != http.MethodGet { // nobody reads it: it says nothing, or the call is refused
+				c := call(op)
+				c.raw, c.rawMedia = []byte(`{"planted":1}`), "application/json"
+				if got, ok := a.send(t, c); ok && !refusedExtra(got, "body", "planted") {
+					t.Errorf("%s: a body that is not declared: %d %s", op.id, got.status, got.body)
+				}
+			}
 			continue
 		}
 		c := call(op)

@@ -119,6 +119,27 @@ func (b *Body) JSON(dst, body []byte) (out []byte, present bool, fields []errs.F
 	return dst, true, f.list, nil
 }
 
+// Nothing says what is wrong with a body that nobody reads: whatever it says would go
+// unheeded. An empty one, the literal null, and an object without members say
+// nothing.
+func Nothing(body []byte) []errs.Field {
+	if len(trimSpace(body)) == 0 {
+		return nil
+	}
+	var f faults
+	at := &loc{name: "body"}
+	v, err := decode(body)
+	members, object := v.(map[string]any)
+	switch {
+	case err != nil, v != nil && !object:
+		f.extra(at)
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		f.extra(&loc{up: at, name: name})
+	}
+	return f.list
+}
+
 func (b *Body) read(body []byte) (v any, absent bool, err error) {
 	if len(trimSpace(body)) == 0 {
 		return nil, true, nil

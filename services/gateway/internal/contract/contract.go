@@ -88,7 +88,7 @@ type Operation struct {
 	// SessionOnly says that it takes the session of a person: no API key does.
 	SessionOnly bool
 	// OpenQuery says that a query parameter which the contract does not name is
-	// left unread. Elsewhere it is refused: a filter that was misspelt would show
+	// left unread, and a body as well where it has none. Elsewhere it is refused: a filter that was misspelt would show
 	// everything, or have it removed.
 	OpenQuery bool
 	// Instance is the query parameter with which the operation works in no project

@@ -63,7 +63,7 @@ func strictCall(t *testing.T, op *contract.Operation) (method, path, body string
 func TestWhatAnOperationDoesNotDeclareIsRefusedByItsName(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, func(c *serve.Config, _ *serve.Deps) { c.MaxArchive = 1 << 20 })
-	bodies := 0
+	bodies, without := 0, 0
 	for _, op := range contractOf(t).Operations {
 		if op.OpenQuery != slices.Contains(openOperations, op.ID) {
 			t.Errorf("%s: x-open-query is %v", op.ID, op.OpenQuery)
@@ -117,6 +117,16 @@ func TestWhatAnOperationDoesNotDeclareIsRefusedByItsName(t *testing.T) {
 			}
 			clear(w.bus.objects)
 		}
+		if len(op.Body.Types) == 0 {
+			without++
+			refused("a member of no body", send(path, `{"`+extra+`":1}`, nil), "body", extra)
+			for _, none := range []string{"[1]", "x=1", `"x"`, "0"} {
+				refused("a body of "+none, send(path, none, nil), "body")
+			}
+			if got := send(path, strings.Repeat(" ", 65<<10), nil); got.status != http.StatusRequestEntityTooLarge {
+				t.Errorf("%s, a large body: %d %s", op.ID, got.status, got.body)
+			}
+		}
 		if len(op.Body.Types) > 0 && parts == nil && !slices.Contains(openBodies, op.ID) {
 			bodies++
 			more := `{"` + extra + `":{"a":1}`
@@ -131,8 +141,8 @@ func TestWhatAnOperationDoesNotDeclareIsRefusedByItsName(t *testing.T) {
 			t.Errorf("%s: %d refused calls got through", op.ID, n-before)
 		}
 	}
-	if bodies < 30 {
-		t.Errorf("%d bodies were tried", bodies)
+	if bodies < 30 || without < 60 {
+		t.Errorf("%d bodies were tried, and %d where there is none", bodies, without)
 	}
 }
 
