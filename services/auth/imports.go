@@ -143,9 +143,11 @@ func importing(x transfer.Importer, server *bus.Server) func(ctx context.Context
 		if err := r.Decode(&t); err != nil {
 			return err
 		}
-		told := telling(ctx, r, server, t.Operation)
+		told, end := telling(ctx, r, server, t.Operation)
+		defer end()
 		told(0, 0, "checking")
 		settle, err := x.Prepare(ctx, r.Job.ID, t, func(done, total int64) { told(done, total, "importing") })
+		end()
 		if err == nil {
 			err = r.Step(ctx, "settle", func(ctx context.Context) error {
 				made, err := settle(ctx)
@@ -174,21 +176,45 @@ func importing(x transfer.Importer, server *bus.Server) func(ctx context.Context
 	}
 }
 
-// tellEvery bounds how often the operation says how far it is.
+// tellEvery is how often the operation says how far it is, if that is another place
+// than before.
 const tellEvery = time.Second
 
 // telling says how far an import is: to those who follow its job at once, and in its
-// operation now and then. It may be lost and never fails.
-func telling(ctx context.Context, r *jobs.Run, server *bus.Server, operation uuid.UUID) func(done, total int64, doing string) {
-	var last time.Time
-	return func(done, total int64, doing string) {
-		r.Progress(ctx, int(done), int(total), doing)
-		if now := time.Now(); now.Sub(last) >= tellEvery || done == total {
-			last = now
-			// Of an operation that was just removed nobody asks.
-			_ = server.Advance(pg.Detached(ctx), tenant.Instance, operation, outbox.Progress{Done: done, Total: total, Doing: doing})
+// operation now and then until end, also while a part takes long. It may be lost and
+// never fails.
+func telling(ctx context.Context, r *jobs.Run, server *bus.Server, operation uuid.UUID) (told func(done, total int64, doing string), end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	latest := make(chan outbox.Progress, 1)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(tellEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case at := <-latest:
+				// Of an operation that was just removed nobody asks.
+				_ = server.Advance(pg.Detached(ctx), tenant.Instance, operation, at)
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
 		}
+	}()
+	told = func(done, total int64, doing string) {
+		r.Progress(ctx, int(done), int(total), doing)
+		select {
+		case <-latest: // has not been said, and is of before
+		default:
+		}
+		latest <- outbox.Progress{Done: done, Total: total, Doing: doing}
 	}
+	return told, func() { cancel(); <-stopped }
 }
 
 // ended is the record of how an import ended, which no call answers: that it was
