@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -60,13 +61,16 @@ func TestTheLinksOfInvitationsAndResetsOpenAPageOfTheProduct(t *testing.T) {
 		secrets = append(secrets, made.Token)
 		return made.Link
 	}
+	var last int64
 	project := func(name string) string {
 		t.Helper()
 		var made struct{ ID int64 }
 		owner.json("POST", "/api/v1/projects/", map[string]any{"name": name}, 201, &made)
+		last = made.ID
 		return fmt.Sprintf("/api/v1/projects/%d/invitations", made.ID)
 	}
-	apollo, gemini := project("Apollo"), project("Gemini")
+	gemini, apollo := project("Gemini"), project("Apollo")
+	heard, deaf := p.overhear(t, owner, last)
 	// A page that is open already goes to what the next link is for, as a new one does.
 	open := func(at string) chromedp.Action[chromedp.Void] { return chromedp.Navigate(at) }
 	forgotten := chromedp.Func(func(ctx context.Context, target *chromedp.Target) error {
@@ -114,13 +118,45 @@ func TestTheLinksOfInvitationsAndResetsOpenAPageOfTheProduct(t *testing.T) {
 	b.do("a reset that was used", open(reset), sees("h1", "does not work"), sees(".problem", "it was used or replaced"))
 	b.do("no secret at all", open(p.url+"/ui#ccp_nonsense"), sees("h1", "does not work"), sees("[data-text=todo]", "Ask whoever sent it"))
 
-	for _, s := range append(secrets, first, second) {
+	secrets = append(secrets, first, second)
+	heard.until(t, "member.joined")
+	deaf()
+	// The bodies of these carry them, and no other.
+	seen := heard.without(t, secrets, []string{
+		"inviteMember", "showInvitation", "acceptInvitation", "issuePasswordReset", "showPasswordReset", "resetPassword", "register", "login", "loginBrowser",
+	})
+	if seen < len(secrets) {
+		t.Errorf("of %d secrets %d were heard where they belong: this test listens in the wrong places", len(secrets), seen)
+	}
+	kept := p.everything(t, func(where string, value []byte) {
+		for _, s := range secrets {
+			for _, form := range forms(s) {
+				if bytes.Contains(value, form) {
+					t.Errorf("%.12s… lies in %s", s, where)
+				}
+			}
+		}
+	})
+	if kept["rows"] == 0 || kept["messages"] == 0 {
+		t.Errorf("looked at %v", kept)
+	}
+	for _, s := range secrets {
 		if strings.Contains(p.log.String(), s) {
 			t.Errorf("the log has %q", s)
 		}
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	for _, asked := range b.asked {
+		for _, s := range secrets {
+			if strings.Contains(asked, s) {
+				t.Errorf("the browser said %.12s… in %s", s, asked)
+			}
+		}
+	}
+	if len(b.asked) < 20 {
+		t.Errorf("the browser has asked %d times", len(b.asked))
+	}
 	for _, c := range b.complaints {
 		t.Error(c)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/log"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -20,13 +21,14 @@ import (
 
 // browser is a tab of a headless Chromium; the test is skipped where none is
 // installed. Complaints are what the page did wrong in the browser's eyes: what its
-// policy forbade, and exceptions.
+// policy forbade, and exceptions. What it asked for is kept without bodies.
 type browser struct {
 	t   *testing.T
 	ctx context.Context
 
 	mu         sync.Mutex
 	complaints []string
+	asked      []string // addresses and headers of what it has requested
 }
 
 func newBrowser(t *testing.T) *browser {
@@ -78,6 +80,10 @@ func (b *browser) hear(event any) {
 			text += " " + x.Description
 		}
 		b.complaints = append(b.complaints, text)
+	case *network.EventRequestWillBeSent:
+		b.asked = append(b.asked, fmt.Sprint(e.Request.URL, " ", e.Request.Headers))
+	case *network.EventRequestWillBeSentExtraInfo:
+		b.asked = append(b.asked, fmt.Sprint(e.Headers))
 	case *log.EventEntryAdded:
 		if e.Entry.Source != log.EntrySourceNetwork { // that a call was answered 401 is no fault of the page
 			b.complaints = append(b.complaints, string(e.Entry.Source)+": "+e.Entry.Text)

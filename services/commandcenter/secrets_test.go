@@ -43,6 +43,7 @@ func TestSecretsLieNowhere(t *testing.T) {
 	owner := a.who
 	const password, wrong, marker = "planted Password 4711 +/ of a user", "planted WRONG password 0815", "planted-marker-that-is-no-secret"
 	planted := map[string]string{"a password": password, "a wrong password": wrong, "an access token": owner.token, "the signature of a token": owner.token[strings.LastIndexByte(owner.token, '.')+1:]}
+	heard, deaf := p.overhear(t, owner, 0)
 	anybody := p.caller("")
 	anybody.json("POST", "/api/v1/auth/register", map[string]string{"email": "planted@example.org", "password": password}, 201, nil)
 	anybody.json("POST", "/api/v1/auth/login", map[string]string{"email": "planted@example.org", "password": wrong}, 401, nil)
@@ -96,6 +97,16 @@ func TestSecretsLieNowhere(t *testing.T) {
 	}
 	planted["the owner's password"] = strings.TrimSpace(string(own))
 	keys(t, filepath.Join(p.dir, "keys"), planted)
+
+	heard.until(t, "document.")
+	deaf()
+	var said []string
+	for _, secret := range planted {
+		said = append(said, secret)
+	}
+	if heard.without(t, said, []string{"register", "login", "refreshToken", "registerInstance", "createKey", "issuePasswordReset", "resetPassword", "loginBrowser"}) == 0 {
+		t.Error("no secret was heard where it belongs: this test listens in the wrong places")
+	}
 
 	var all [][]byte
 	var names []string
