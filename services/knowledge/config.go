@@ -27,6 +27,7 @@ type Config struct {
 	ChunkTokens   int           `config:"chunk_tokens" usage:"tokens of a chunk with its title and headings"`
 	IndexMemoryMB int           `config:"index_memory_mb" usage:"memory for indexes of projects; the least recently used are dropped"`
 	IndexDiskMB   int           `config:"index_disk_mb" usage:"disk for images of indexes below the data directory, from which a restart is ready at once; the least recently used are removed; 0 keeps none"`
+	SearchCacheMB int           `config:"search_cache_mb" usage:"memory for answers of searches, which are given again while nothing has changed in the project; 0 keeps none"`
 	IndexQuiet    time.Duration `config:"index_quiet" usage:"how long an index has not changed when its image is written; one that never rests is written after ten times that"`
 	Jobs          int           `config:"jobs" usage:"documents that one process indexes at a time; large ones leave one place to the others"`
 
@@ -61,7 +62,7 @@ func (e Endpoint) service() remote.Config { return remote.Config(e) }
 func DefaultConfig() Config {
 	return Config{
 		Model: embed.Default, FetchModel: true,
-		Wait: 3 * time.Second, Extract: time.Minute, Extractors: 2, OCR: "tesseract", MaxChunks: 30_000, ChunkTokens: 220, IndexMemoryMB: 512, IndexDiskMB: 2048, IndexQuiet: 20 * time.Second, Jobs: 2,
+		Wait: 3 * time.Second, Extract: time.Minute, Extractors: 2, OCR: "tesseract", MaxChunks: 30_000, ChunkTokens: 220, IndexMemoryMB: 512, IndexDiskMB: 2048, SearchCacheMB: 32, IndexQuiet: 20 * time.Second, Jobs: 2,
 		Alpha: 0.5, Fusion: "convex",
 		Rerank:       Rerank{Model: embed.DefaultRanker, Candidates: 20, Deadline: 2 * time.Second, AtOnce: 4},
 		Answer:       Answering{Passages: 8, Context: 12_000, Tokens: 800, Deadline: time.Minute, AtOnce: 4, PerProject: 2},
@@ -109,6 +110,7 @@ func (c Config) Validate() error {
 	fault(c.ChunkTokens < 32 || c.ChunkTokens > 254, "chunk_tokens: from 32 to 254, what the model sees")
 	fault(c.IndexMemoryMB < 1, "index_memory_mb: at least 1")
 	fault(c.IndexDiskMB < 0, "index_disk_mb: not below 0")
+	fault(c.SearchCacheMB < 0, "search_cache_mb: not below 0")
 	fault(c.IndexQuiet < time.Second || c.IndexQuiet > time.Hour, "index_quiet: from 1s to 1h")
 	fault(c.Jobs < 1 || c.Jobs > 64, "jobs: from 1 to 64")
 	fault(c.ModelWorkers < 0, "model_workers: not below 0")

@@ -18,6 +18,7 @@ import (
 // metrics are the service's own; labels are bounded sets, never projects.
 type metrics struct {
 	searches *prometheus.HistogramVec
+	kept     *prometheus.CounterVec
 	accepted *prometheus.CounterVec
 	rankings *prometheus.HistogramVec
 	scores   *prometheus.CounterVec
@@ -35,6 +36,9 @@ func newMetrics(r prometheus.Registerer, library *index.Library, model func() st
 			Name: "knowledge_documents_submitted_total", Help: "Documents that were submitted, by what became of them.",
 		}, []string{"outcome"}),
 	}
+	m.kept = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "knowledge_search_answers_total", Help: "Answers of searches, by where they came from: the index, or what was kept of an earlier answer.",
+	}, []string{"source"})
 	m.rankings = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name: "knowledge_rerank_seconds", Help: "Time to rank results anew, by how it ended.",
 		Buckets: []float64{.001, .01, .05, .1, .2, .5, 1, 2, 5, 20},
@@ -56,7 +60,7 @@ func newMetrics(r prometheus.Registerer, library *index.Library, model func() st
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.searches, m.accepted, m.rankings, m.scores, m.answers, m.tokens,
+		m.searches, m.kept, m.accepted, m.rankings, m.scores, m.answers, m.tokens,
 		gauge("knowledge_indexes", "Indexes of projects in memory.", func() float64 { n, _ := library.Size(); return float64(n) }),
 		gauge("knowledge_index_bytes", "Memory of the indexes.", func() float64 { _, b := library.Size(); return float64(b) }),
 		gauge("knowledge_model_ready", "1 when the embedding model is loaded.", func() float64 {
@@ -113,6 +117,12 @@ func (t timed) Search(ctx context.Context, p tenant.Project, q search.Query) (se
 	mode := string(a.Mode)
 	if mode == "" {
 		mode = "none"
+	}
+	if source := "index"; err == nil {
+		if a.Cached {
+			source = "cache"
+		}
+		t.m.kept.WithLabelValues(source).Inc()
 	}
 	t.m.searches.WithLabelValues(mode, outcome(err)).Observe(time.Since(began).Seconds())
 	return a, err

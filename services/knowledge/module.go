@@ -151,7 +151,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 		parts = append(parts, index.NewSaver(library, index.NewFiles(d.Dir, int64(c.IndexDiskMB)<<20), log, c.IndexQuiet, leastImage))
 	}
 	engine := search.NewEngine(library, store, models, ranking, search.Config{
-		Alpha: c.Alpha, Method: fusion.Method(c.Fusion), Rerank: c.Rerank.On, Candidates: c.Rerank.Candidates, Log: log,
+		Alpha: c.Alpha, Method: fusion.Method(c.Fusion), Rerank: c.Rerank.On, Candidates: c.Rerank.Candidates, Cache: int64(c.SearchCacheMB) << 20, Log: log,
 	})
 
 	model, err := c.Answer.model()

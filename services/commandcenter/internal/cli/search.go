@@ -19,7 +19,7 @@ type searchFlags struct {
 	rerank                             string
 	alpha, diversity                   float64
 	limit, offset, around, candidates  int
-	full, group, explain               bool
+	full, group, explain, fresh        bool
 }
 
 func (e *env) searchCommand() *cobra.Command {
@@ -50,6 +50,7 @@ func (e *env) searchCommand() *cobra.Command {
 	fs.Lookup("rerank").NoOptDefVal = "true"
 	fs.IntVar(&f.candidates, "candidates", 0, "how many of the best are ranked anew (default: as is set)")
 	fs.BoolVar(&f.explain, "explain", false, "how the query was read, and what each word gave to a score")
+	fs.BoolVar(&f.fresh, "fresh", false, "search anew, though an answer is kept and nothing has changed since")
 	fs.BoolVar(&f.full, "full", false, "print whole passages")
 	values(c, "mode", "hybrid", "vector", "keyword")
 	values(c, "fusion", "convex", "rrf")
@@ -87,6 +88,10 @@ func (e *env) search(cmd *cobra.Command, query string, f searchFlags) error {
 	}
 	if f.around != 0 {
 		params.Neighbours = &f.around
+	}
+	if f.fresh {
+		kept := false
+		params.Cache = &kept
 	}
 	if f.explain {
 		params.Explain = &f.explain

@@ -4827,6 +4827,9 @@ type QueryKnowledgeBaseParams struct {
 	// Explain Put an account of each score into `metadata.explanation`.
 	Explain *bool `form:"explain,omitempty" json:"explain,omitempty"`
 
+	// Cache False searches anew. Otherwise the answer may be one that is kept, which is given only while nothing has changed in the project; the header `CC-Search-Cached` says so.
+	Cache *bool `form:"cache,omitempty" json:"cache,omitempty"`
+
 	// Rerank Rank the best results anew by a model that reads query and passage together; true, false, or the name of one that this instance has. Without it the
 	// setting of the instance is used. `score` is then that of the model; `metadata.rerank` has both, and the rank before. Where it cannot be done in time the
 	// results keep their order, and the header `CC-Search-Not-Reranked` says why.
@@ -15717,6 +15720,18 @@ func NewQueryKnowledgeBaseRequestWithBody(server string, params *QueryKnowledgeB
 		if params.Explain != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "explain", *params.Explain, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cache != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cache", *params.Cache, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {
@@ -26920,6 +26935,7 @@ func (r GetJudgementsResponse) ContentType() string {
 // QueryKnowledgeBaseResponse200Headers the declared response headers of an HTTP 200 response for QueryKnowledgeBase
 type QueryKnowledgeBaseResponse200Headers struct {
 	CCIndexGeneration   *int64
+	CCSearchCached      *string
 	CCSearchDegraded    *string
 	CCSearchLanguages   *string
 	CCSearchMode        *string
@@ -39461,6 +39477,13 @@ func ParseQueryKnowledgeBaseResponse(rsp *http.Response) (*QueryKnowledgeBaseRes
 				return nil, err
 			}
 			headers.CCIndexGeneration = &value
+		}
+		if values := rsp.Header.Values("CC-Search-Cached"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Search-Cached", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCSearchCached = &value
 		}
 		if values := rsp.Header.Values("CC-Search-Degraded"); len(values) > 0 {
 			var value string

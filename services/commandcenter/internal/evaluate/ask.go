@@ -30,7 +30,8 @@ func (e *MissingLegError) Error() string {
 func Over(s *client.Session, collection string) Searcher {
 	return func(ctx context.Context, text string, set trial.Setting) ([]trial.Passage, error) {
 		mode := client.QueryKnowledgeBaseParamsMode(set.Mode)
-		params := &client.QueryKnowledgeBaseParams{Mode: &mode, Alpha: set.Alpha}
+		anew := false // what is measured is the search
+		params := &client.QueryKnowledgeBaseParams{Mode: &mode, Alpha: set.Alpha, Cache: &anew}
 		if set.Fusion != "" {
 			f := client.QueryKnowledgeBaseParamsFusion(set.Fusion)
 			params.Fusion = &f

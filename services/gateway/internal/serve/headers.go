@@ -67,7 +67,7 @@ const (
 	allowMethods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 	allowHeaders = "Authorization, X-API-Key, Content-Type, Accept, X-Project-ID, X-Request-ID, Idempotency-Key, If-Match, Prefer, Last-Event-ID, traceparent, tracestate"
 	exposed      = "X-Request-ID, Retry-After, RateLimit, RateLimit-Policy, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Location, ETag, Deprecation, Sunset, " +
-		"Idempotent-Replayed, Preference-Applied, CC-Durability, CC-Search-Mode, CC-Search-Degraded, CC-Search-Total, CC-Search-Query, CC-Search-Reranked, CC-Search-Not-Reranked, CC-Search-Languages, CC-Index-Generation"
+		"Idempotent-Replayed, Preference-Applied, CC-Durability, CC-Search-Mode, CC-Search-Degraded, CC-Search-Total, CC-Search-Query, CC-Search-Reranked, CC-Search-Not-Reranked, CC-Search-Cached, CC-Search-Languages, CC-Index-Generation"
 )
 
 var valExposed = []string{exposed}

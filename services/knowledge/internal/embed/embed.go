@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/maypok86/otter/v2"
+
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/bert"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/embed/kernel"
@@ -28,7 +30,7 @@ var ErrClosed = errs.New(errs.Unavailable, "the embedding model is shut down")
 // Embedder runs the model. Safe for concurrent use.
 type Embedder struct {
 	*network
-	cache *cache
+	cache *otter.Cache[string, []float32] // of the latest queries, by their tokens; nil for none
 }
 
 // New is [Locate], then [Load].
@@ -73,10 +75,17 @@ func (e *Embedder) EmbedQuery(ctx context.Context, text string) ([]float32, erro
 		return nil, ErrClosed
 	}
 	tokens := e.tokens.Encode(nil, e.profile.Query+text, e.limit)
-	key := keyOf(tokens)
-	if v, ok := e.cache.get(key); ok {
-		return v, nil
+	if e.cache == nil {
+		return e.encode(ctx, tokens)
 	}
+	v, err := e.cache.Get(ctx, keyOf(tokens), otter.LoaderFunc[string, []float32](func(ctx context.Context, _ string) ([]float32, error) {
+		return e.encode(ctx, tokens)
+	}))
+	return slices.Clone(v), err
+}
+
+// encode gives the vector of a query, which takes its turn.
+func (e *Embedder) encode(ctx context.Context, tokens []int32) ([]float32, error) {
 	if err := e.gate.enterQuery(ctx); err != nil {
 		return nil, err
 	}
@@ -85,7 +94,6 @@ func (e *Embedder) EmbedQuery(ctx context.Context, text string) ([]float32, erro
 	if err := e.embed([][]int32{tokens}, out, ctx.Err); err != nil {
 		return nil, err
 	}
-	e.cache.put(key, out[0])
 	return out[0], nil
 }
 

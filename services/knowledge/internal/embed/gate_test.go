@@ -185,25 +185,6 @@ func TestAPlaceThatComesTogetherWithTheEndGoesBack(t *testing.T) {
 	}
 }
 
-func TestTheCacheForgetsWhatWasNotAskedForLongest(t *testing.T) {
-	t.Parallel()
-	c := newCache(2)
-	for _, key := range []string{"a", "b", "a", "c"} {
-		if _, ok := c.get(key); !ok {
-			c.put(key, []float32{float32(key[0])})
-		}
-	}
-	for key, want := range map[string]bool{"a": true, "b": false, "c": true} {
-		if v, ok := c.get(key); ok != want || ok && v[0] != float32(key[0]) {
-			t.Errorf("%s: %v, %v", key, v, ok)
-		}
-	}
-	c.put("a", []float32{0})
-	if v, _ := c.get("a"); v[0] != 'a' {
-		t.Error("a second put changed the entry")
-	}
-}
-
 func TestARankingGoesBehindQueriesAndBeforeBatches(t *testing.T) {
 	t.Parallel()
 	g := newGate(1, 1, 100)

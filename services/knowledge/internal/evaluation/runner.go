@@ -250,7 +250,7 @@ func (t *trying) ask(ctx context.Context, q trial.Question, s trial.Setting) ([]
 		limit = Reranked
 	}
 	a, err := t.search.Search(ctx, t.e.Project, search.Query{
-		Text: q.Text, Mode: index.Mode(s.Mode), Alpha: s.Alpha, Method: fusion.Method(s.Fusion), Limit: limit,
+		Fresh: true, Text: q.Text, Mode: index.Mode(s.Mode), Alpha: s.Alpha, Method: fusion.Method(s.Fusion), Limit: limit,
 		Filter: index.Filter{Collection: t.e.Collection}, Rerank: search.Rerank{On: &s.Rerank},
 	})
 	if err != nil {

@@ -231,7 +231,7 @@ func (r *Rankers) rank(ctx context.Context, m Ranker, question string, passages 
 	for i, p := range passages {
 		keys[i] = keyOf(m.Name(), question, p)
 		var ok bool
-		if scores[i], ok = r.scores.get(keys[i]); !ok {
+		if scores[i], ok = r.scores.GetIfPresent(keys[i]); !ok {
 			missing = append(missing, i)
 		}
 	}
@@ -265,7 +265,7 @@ func (r *Rankers) rank(ctx context.Context, m Ranker, question string, passages 
 		}
 		for i, at := range part {
 			scores[at] = got[i]
-			r.scores.put(keys[at], got[i])
+			r.scores.Set(keys[at], got[i])
 		}
 	}
 	return scores, kept, "", Ranked

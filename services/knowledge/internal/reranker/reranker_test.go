@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -161,22 +162,28 @@ func TestAModelThatIsNotThereIsLookedForAgainLaterEachTime(t *testing.T) {
 	})
 }
 
-func TestScoresAreComputedOnceAndTheLatestAreKept(t *testing.T) {
+func TestScoresAreComputedOnceAndSoManyAreKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		m := &model{name: "m"}
-		r, e := start(t, Config{Cached: 3}, there(m))
+		r, e := start(t, Config{Cached: 6}, there(m))
 		rank(t, r, "", "x")
 		synctest.Wait()
 		rank(t, r, "", "a", "bb", "ccc")
 		if scores, _, _ := rank(t, r, "", "ccc", "dddd", "a"); !slices.Equal(scores, []float64{.03, .04, .01}) {
 			t.Errorf("%v", scores)
 		}
-		if e.computed != 4 || e.kept != 2 || len(m.asked) != 3 || len(r.scores.by) != 3 || r.scores.order.Len() != 3 {
-			t.Errorf("%+v, asked %v, %d are kept", e, m.asked, len(r.scores.by))
+		if e.computed != 4 || e.kept != 2 || len(m.asked) != 3 {
+			t.Errorf("%+v, asked %v", e, m.asked)
 		}
 		if _, _, _, err := r.Rank(t.Context(), "", "another question", []string{"a"}); err != nil || e.computed != 5 {
 			t.Errorf("%+v, %v", e, err)
+		}
+		for i := range 100 {
+			rank(t, r, "", strings.Repeat("e", 10+i))
+		}
+		if r.scores.CleanUp(); r.scores.EstimatedSize() > 6 {
+			t.Errorf("%d are kept", r.scores.EstimatedSize())
 		}
 		stop(t, r)
 	})

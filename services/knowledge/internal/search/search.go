@@ -62,6 +62,8 @@ type Statistics struct {
 // generation is the project's at that moment.
 type Shelf interface {
 	Passages(ctx context.Context, p tenant.Project, ids []int64) (found map[int64]Passage, generation int64, err error)
+	// Generation is the project's at this moment.
+	Generation(ctx context.Context, p tenant.Project) (int64, error)
 	// Around reads up to n passages on either side of each.
 	Around(ctx context.Context, p tenant.Project, ids []int64, n int) (map[int64]Around, error)
 	// Leg asks where the vectors are that an index of so many passages does not have.
@@ -102,6 +104,7 @@ type Query struct {
 	Neighbours int     // passages to read on either side
 	Explain    bool
 	Rerank     Rerank
+	Fresh      bool // do not give what is kept of an earlier answer, and keep nothing
 }
 
 // Found is one passage of an answer with the account of its score.
@@ -128,6 +131,7 @@ type Answer struct {
 	Plain      bool             // the query is a sentence
 	RankedBy   string           // the model that ranked anew; "" when none did
 	Unranked   string           // why none did, though it was asked for
+	Cached     bool             // it was kept from before, and nothing has changed since
 }
 
 // Defaults of a query.
@@ -149,6 +153,8 @@ type Config struct {
 	Rerank     bool // where a query does not say
 	Candidates int  // that are ranked anew; 20
 
+	Cache int64 // bytes of answers that are kept; 0 keeps none
+
 	Log *slog.Logger // slog.Default() when nil
 }
 
@@ -159,6 +165,7 @@ type Engine struct {
 	encoders Encoders
 	rankers  Rankers
 	words    terms.Analyzer // of highlights
+	answers  *answers       // nil when none are kept
 	c        Config
 }
 
@@ -176,7 +183,7 @@ func NewEngine(i Indexes, s Shelf, e Encoders, r Rankers, c Config) *Engine {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	return &Engine{indexes: i, shelf: s, encoders: e, rankers: r, c: c}
+	return &Engine{indexes: i, shelf: s, encoders: e, rankers: r, c: c, answers: newAnswers(c.Cache)}
 }
 
 func (e *Engine) check(q *Query) error {
@@ -239,11 +246,20 @@ func (e *Engine) Defaults() (index.Mode, fusion.Method, float64) {
 // stands, without what has gone.
 const attempts = 3
 
-// Search answers q for project p.
+// Search answers q for project p. What an answer points to is not the caller's: others
+// may be given the same.
 func (e *Engine) Search(ctx context.Context, p tenant.Project, q Query) (Answer, error) {
 	if err := e.check(&q); err != nil {
 		return Answer{}, err
 	}
+	if e.answers == nil || q.Fresh {
+		return e.search(ctx, p, q)
+	}
+	return e.cached(ctx, p, q)
+}
+
+// search answers a query that was checked.
+func (e *Engine) search(ctx context.Context, p tenant.Project, q Query) (Answer, error) {
 	understood := query.Parse(q.Text)
 	a := Answer{Understood: understood.String(), Plain: understood.Plain}
 	r := index.Request{

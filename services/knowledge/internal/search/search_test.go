@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
@@ -20,6 +22,7 @@ type world struct {
 	passages   map[int64]search.Passage
 	generation int64
 	x          *index.Index
+	mu         sync.Mutex
 	asked      []int64 // generations that the index was wanted at
 	catchUp    func(want int64)
 	model      *encodertest.Model
@@ -27,10 +30,14 @@ type world struct {
 	fail       error
 	far        []index.Near // of vectors elsewhere
 	farFault   error
+	read       atomic.Int32  // times that passages were read
+	reading    chan struct{} // that reads wait for, if there is one
 }
 
 func (w *world) At(_ context.Context, _ tenant.Project, want int64) (*index.Index, error) {
+	w.mu.Lock()
 	w.asked = append(w.asked, want)
+	w.mu.Unlock()
 	if w.catchUp != nil && want > w.x.Generation() {
 		w.catchUp(want)
 	}
@@ -38,6 +45,10 @@ func (w *world) At(_ context.Context, _ tenant.Project, want int64) (*index.Inde
 }
 
 func (w *world) Passages(_ context.Context, _ tenant.Project, ids []int64) (map[int64]search.Passage, int64, error) {
+	w.read.Add(1)
+	if w.reading != nil {
+		<-w.reading
+	}
 	out := map[int64]search.Passage{}
 	for _, id := range ids {
 		if p, ok := w.passages[id]; ok {
@@ -45,6 +56,10 @@ func (w *world) Passages(_ context.Context, _ tenant.Project, ids []int64) (map[
 		}
 	}
 	return out, w.generation, w.broken
+}
+
+func (w *world) Generation(context.Context, tenant.Project) (int64, error) {
+	return w.generation, w.broken
 }
 
 func (w *world) Around(_ context.Context, _ tenant.Project, ids []int64, n int) (map[int64]search.Around, error) {

@@ -1594,6 +1594,9 @@ type QueryKnowledgeBaseParams struct {
 	// Explain Put an account of each score into `metadata.explanation`.
 	Explain *bool `form:"explain,omitempty" json:"explain,omitempty"`
 
+	// Cache False searches anew. Otherwise the answer may be one that is kept, which is given only while nothing has changed in the project; the header `CC-Search-Cached` says so.
+	Cache *bool `form:"cache,omitempty" json:"cache,omitempty"`
+
 	// Rerank Rank the best results anew by a model that reads query and passage together; true, false, or the name of one that this instance has. Without it the
 	// setting of the instance is used. `score` is then that of the model; `metadata.rerank` has both, and the rank before. Where it cannot be done in time the
 	// results keep their order, and the header `CC-Search-Not-Reranked` says why.

@@ -46,6 +46,7 @@ type queryKnowledgeBase struct {
 	how
 	Offset  *int                   `json:"offset"`
 	Explain *bool                  `json:"explain"`
+	Cache   *bool                  `json:"cache"`
 	Body    KnowledgeSearchRequest `json:"body"`
 }
 
@@ -91,6 +92,7 @@ func rerank(said *string, candidates *int) search.Rerank {
 func (h *Handlers) query(ctx context.Context, r queryKnowledgeBase) (results, error) {
 	q := r.how.query(r.Body.Limit, r.Body.Category, r.Body.TechnologyId)
 	q.Text, q.Offset, q.Explain = r.Body.Query, value(r.Offset), value(r.Explain)
+	q.Fresh = r.Cache != nil && !*r.Cache
 	a, err := h.Search.Search(ctx, tenant.From(ctx).Project, q)
 	if err != nil {
 		return results{}, err
@@ -117,6 +119,9 @@ func (r results) Headers() map[string]string {
 	}
 	if r.a.Reason != "" {
 		h["CC-Search-Degraded"] = headerText(r.a.Reason)
+	}
+	if r.a.Cached {
+		h["CC-Search-Cached"] = "true"
 	}
 	if r.a.RankedBy != "" {
 		h["CC-Search-Reranked"] = headerText(r.a.RankedBy)
