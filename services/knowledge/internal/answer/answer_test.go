@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,13 +38,16 @@ type speaker struct {
 	end  Completion
 	err  error
 	wait chan struct{} // closed, or it says nothing until its caller leaves
+	mu   sync.Mutex
 	got  Prompt
 }
 
 func (x *speaker) Name() string { return "small" }
 
 func (x *speaker) Complete(ctx context.Context, p Prompt, said func(string) error) (Completion, error) {
+	x.mu.Lock()
 	x.got = p
+	x.mu.Unlock()
 	if x.wait != nil {
 		select {
 		case <-x.wait:

@@ -107,10 +107,59 @@ func round(x, y, r float64, backwards bool) [][2]float64 {
 // thick is half of how wide a line is.
 const thick = 0.75
 
-func (c *pixels) disc(x, y, r float64, fill shade) { c.fill(fill, round(x, y, r, false)) }
+// large is a radius from which circles are drawn row by row: what draws paths costs
+// as much as their bounds are wide, which is most of the picture for each ring.
+const large = 50
+
+func (c *pixels) disc(x, y, r float64, fill shade) {
+	if r < large {
+		c.fill(fill, round(x, y, r, false))
+		return
+	}
+	colour := fill.colour()
+	c.ring(x, y, 0, r, fill, func(row, from, to int) {
+		draw.Draw(c.img, image.Rect(from, row, to, row+1), colour, image.Point{}, draw.Src)
+	})
+}
 
 func (c *pixels) circle(x, y, r float64, line shade) {
-	c.fill(line, round(x, y, r+thick, false), round(x, y, r-thick, true))
+	if r < large {
+		c.fill(line, round(x, y, r+thick, false), round(x, y, r-thick, true))
+		return
+	}
+	c.ring(x, y, r-thick, r+thick, line, nil)
+}
+
+// ring paints what lies between two radii about a point. whole paints the pixels
+// of a row that surely lie within; without it every pixel is looked at.
+func (c *pixels) ring(x, y, inner, outer float64, colour shade, whole func(row, from, to int)) {
+	x, y, inner, outer = x*scale, y*scale, inner*scale, outer*scale
+	half := func(r, dy float64) float64 { return math.Sqrt(max(0, r*r-dy*dy)) } // of the chord of a row
+	for row := int(y - outer - 1); row <= int(y+outer+1); row++ {
+		dy := float64(row) + 0.5 - y
+		far, near := half(outer+1, dy), half(inner-1, dy)
+		if whole != nil {
+			near = half(outer-1, dy)
+			whole(row, int(math.Ceil(x-near)), int(x+near))
+		}
+		for _, side := range [2][2]int{{int(x - far), int(math.Ceil(x - near))}, {max(int(x+near), int(math.Ceil(x-near))), int(x+far) + 1}} {
+			for col := side[0]; col < side[1]; col++ {
+				d := math.Hypot(float64(col)+0.5-x, dy)
+				c.blend(col, row, colour, min(1, outer-d+0.5)-max(0, min(1, inner-d+0.5)))
+			}
+		}
+	}
+}
+
+// blend paints so much of a pixel.
+func (c *pixels) blend(x, y int, s shade, much float64) {
+	if much <= 0 {
+		return
+	}
+	at := c.img.Pix[c.img.PixOffset(x, y):][:3:3]
+	for i, v := range [3]shade{s >> 16, s >> 8, s} {
+		at[i] = uint8(math.Round(float64(at[i])*(1-much) + float64(v&0xff)*much)) //nolint:gosec // G115: between two bytes
+	}
 }
 
 func (c *pixels) line(x1, y1, x2, y2 float64, line shade) {
