@@ -202,7 +202,7 @@ var samples = map[string]reply{
 	"setLimit": {status: 200, body: `{"class":"writes","limit":"100/minute","raised":false,"set_by":"user:1","set_at":"2026-01-02T03:04:05Z"}`}, "resetLimit": {status: 204, body: ""},
 	"getProjectStats":    {status: 200, body: `{` + project + `,"repository_count":0,"technology_count":0,"research_task_count":0,"knowledge_entry_count":3}`},
 	"queryKnowledgeBase": {status: 200, body: `[{"content":"x","title":"t","category":"c","technology_id":null,"source_file":"a.md","score":0.5,"metadata":{}}]`},
-	"answerQuestion": {status: 200, body: `{"question":"why?","answer":"So [1].","outcome":"answered","truncated":false,"citations":[],"invented":[],"sources":[],"model":"m","usage":null,` +
+	"answerQuestion": {status: 200, body: `{"question":"why?","answer":"So [1].","outcome":"answered","truncated":false,"citations":[],"invented":[],"sources":[],"model":"m","written_for":null,"usage":null,` +
 		`"retrieval":{"mode":"hybrid","degraded":null,"reranked_by":null,"not_reranked":null,"index_generation":1},"timings":{"retrieval_ms":1,"first_token_ms":2,"total_ms":3}}`},
 	"addDocument": {status: 201, body: upload}, "addTextDocument": {status: 201, body: upload}, "deleteDocument": {status: 204, body: ""}, "getDocument": {status: 200, body: doc},
 	"listDocuments":          {status: 200, body: `{"items":[` + doc + `],"total":1,"skip":0,"limit":50}`},

@@ -23,6 +23,8 @@ type Answering struct {
 	Deadline   time.Duration `config:"deadline" usage:"longest time for an answer"`
 	AtOnce     int           `config:"at_once" usage:"answers that one process has written at a time; more are refused"`
 	PerProject int           `config:"per_project" usage:"how many of them for one project"`
+	CacheMB    int           `config:"cache_mb" usage:"memory for answers, which are given again to the same question about the same passages; 0 keeps none"`
+	Similar    float64       `config:"similar" usage:"how similar a question must be, as the cosine of its vector, to be given the answer to another about the same passages: 0.95 is much; 0 gives it to none"`
 }
 
 func (c Answering) validate() error {
@@ -42,6 +44,12 @@ func (c Answering) validate() error {
 	between("tokens", c.Tokens, 16, 16_384)
 	between("at_once", c.AtOnce, 1, 32)
 	between("per_project", c.PerProject, 1, 32)
+	if c.CacheMB < 0 {
+		faults = append(faults, errors.New("answer.cache_mb: not below 0"))
+	}
+	if !(c.Similar >= 0 && c.Similar <= 1) {
+		faults = append(faults, errors.New("answer.similar: from 0 to 1"))
+	}
 	if c.Deadline < time.Second || c.Deadline > 4*time.Minute {
 		faults = append(faults, errors.New("answer.deadline: from 1s to 4m"))
 	}
@@ -62,6 +70,6 @@ func (c Answering) model() (answer.Model, error) {
 
 func (c Answering) config(m *metrics) answer.Config {
 	return answer.Config{
-		Passages: c.Passages, Context: c.Context, Tokens: c.Tokens, Deadline: c.Deadline, AtOnce: c.AtOnce, PerProject: c.PerProject, Observe: m.answered,
+		Passages: c.Passages, Context: c.Context, Tokens: c.Tokens, Deadline: c.Deadline, AtOnce: c.AtOnce, PerProject: c.PerProject, Memory: int64(c.CacheMB) << 20, Similar: c.Similar, Observe: m.answered,
 	}
 }

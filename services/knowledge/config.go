@@ -65,7 +65,7 @@ func DefaultConfig() Config {
 		Wait: 3 * time.Second, Extract: time.Minute, Extractors: 2, OCR: "tesseract", MaxChunks: 30_000, ChunkTokens: 220, IndexMemoryMB: 512, IndexDiskMB: 2048, SearchCacheMB: 32, IndexQuiet: 20 * time.Second, Jobs: 2,
 		Alpha: 0.5, Fusion: "convex",
 		Rerank:       Rerank{Model: embed.DefaultRanker, Candidates: 20, Deadline: 2 * time.Second, AtOnce: 4},
-		Answer:       Answering{Passages: 8, Context: 12_000, Tokens: 800, Deadline: time.Minute, AtOnce: 4, PerProject: 2},
+		Answer:       Answering{Passages: 8, Context: 12_000, Tokens: 800, Deadline: time.Minute, AtOnce: 4, PerProject: 2, CacheMB: 16},
 		Housekeeping: 5 * time.Minute, Orphans: 6 * time.Hour, Removals: 7 * 24 * time.Hour,
 	}
 }

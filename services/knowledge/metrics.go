@@ -88,7 +88,9 @@ func (m *metrics) ranked(outcome string, took time.Duration, computed, kept int)
 func (m *metrics) answered(a answer.Answer, err error, took time.Duration) {
 	how := outcome(err)
 	if err == nil {
-		how = string(a.Outcome)
+		if how = string(a.Outcome); a.Cached != "" {
+			how = "cached"
+		}
 	}
 	m.answers.WithLabelValues(how).Observe(took.Seconds())
 	if a.Usage != nil {

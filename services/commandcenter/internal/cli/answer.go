@@ -13,7 +13,7 @@ import (
 type answerFlags struct {
 	mode, category, collection, rerank string
 	limit, around                      int
-	group                              bool
+	group, fresh                       bool
 }
 
 func (e *env) answerCommand() *cobra.Command {
@@ -40,6 +40,7 @@ answer is printed while it is written; with --json it is one document at the end
 	fs.IntVar(&f.around, "around", 0, "give as many passages before and after each as well, up to 3")
 	fs.StringVar(&f.rerank, "rerank", "", "rank the passages anew before: true, false, or the name of a model (default: as is set)")
 	fs.Lookup("rerank").NoOptDefVal = "true"
+	fs.BoolVar(&f.fresh, "fresh", false, "have the answer written anew, though one is kept that is about the same passages")
 	values(c, "mode", "hybrid", "vector", "keyword")
 	e.bind(c, false, "client.server", "client.ca_file", "client.project")
 	return ends(c, codesClient...)
@@ -54,6 +55,10 @@ func (e *env) answer(cmd *cobra.Command, question string, f answerFlags) error {
 	if f.mode != "" {
 		m := client.AnswerQuestionParamsMode(f.mode)
 		p.Mode = &m
+	}
+	if f.fresh {
+		kept := false
+		p.Cache = &kept
 	}
 	if f.group {
 		g := client.AnswerQuestionParamsGroup("document")
@@ -154,6 +159,9 @@ func (e *env) sayHowAnswered(a client.KnowledgeAnswer) {
 	}
 	if a.Truncated {
 		say("The model had more to say than it was allowed to.")
+	}
+	if a.WrittenFor != nil {
+		say("Written before, for the question %q; --fresh has it written anew.", oneLine(*a.WrittenFor))
 	}
 	if a.Retrieval.Degraded != nil {
 		say("Searched in mode %s: %s", a.Retrieval.Mode, oneLine(*a.Retrieval.Degraded))

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-const answeredText = `{"question":"why?","answer":"As \"it says\" [1], \"and more\" [1].","outcome":"answered","truncated":true,"invented":[9],"sources":[],"model":"m","usage":null,` +
+const answeredText = `{"question":"why?","answer":"As \"it says\" [1], \"and more\" [1].","outcome":"answered","truncated":true,"invented":[9],"sources":[],"model":"m","written_for":"as before?","usage":null,` +
 	`"citations":[{"number":1,"document_id":2,"chunk_id":3,"chunk_index":0,"title":"Levers","heading_path":["Levers","Old"],"page":4,"source_file":"levers.md","quote":"it says","verified":true},` +
 	`{"number":1,"document_id":2,"chunk_id":3,"chunk_index":0,"title":"Levers","heading_path":["Levers"],"page":null,"source_file":"levers.md","quote":"and more","verified":false}],` +
 	`"retrieval":{"mode":"keyword","degraded":"the model is on holiday","reranked_by":null,"not_reranked":"there is none","index_generation":1},"timings":{"retrieval_ms":1,"first_token_ms":2,"total_ms":3}}`
@@ -26,7 +26,7 @@ func TestAnAnswerIsPrintedWithWhatIsKnownOfItsCitations(t *testing.T) {
 	}{
 		"for people": {nil, begins + "event: answer\ndata: " + answeredText + "\n\n", 0,
 			[]string{"As [2J\"it says\" [1],\n \"and more\" [1].\n\n[1] Levers › Old  levers.md, page 4\n    “it says” stands there\n    “and more” does not stand there\n"},
-			[]string{"taken out: 1", "more to say", "mode keyword: the model is on holiday", "Not re-ranked: there is none"}, "\x1b"},
+			[]string{"taken out: 1", "more to say", "mode keyword: the model is on holiday", "Not re-ranked: there is none", `for the question "as before?"`}, "\x1b"},
 		"for programs": {[]string{"--json"}, begins + "event: answer\ndata: " + answeredText + "\n\n", 0, []string{`{"answer":"As \"it says\"`}, nil, "\n[1]"},
 		"no answer":    {nil, "event: answer\ndata: " + none + "\n\n", 0, []string{"The documents do not say.\n"}, nil, "[1]"},
 		"uncited":      {nil, "event: answer\ndata: " + strings.Replace(none, "no_answer", "uncited", 1) + "\n\n", 0, nil, []string{"it may be invented"}, "do not say"},

@@ -2663,6 +2663,9 @@ type KnowledgeAnswer struct {
 
 	// Usage null where the service of the model does not say
 	Usage *KnowledgeAnswerUsage `json:"usage"`
+
+	// WrittenFor of an answer that was kept, the question that it was written for: the same, or a similar one where the instance allows that; null when it was written now
+	WrittenFor *string `json:"written_for"`
 }
 
 // KnowledgeAnswerOutcome defines model for KnowledgeAnswer.Outcome.
@@ -4519,6 +4522,9 @@ type AnswerQuestionParams struct {
 
 	// Candidates How many of the best passages are ranked anew.
 	Candidates *int `form:"candidates,omitempty" json:"candidates,omitempty"`
+
+	// Cache False has the answer written anew. Otherwise one that is kept may be given, if it is about the same passages; `written_for` then says which question it was written for.
+	Cache *bool `form:"cache,omitempty" json:"cache,omitempty"`
 
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
@@ -13975,6 +13981,18 @@ func NewAnswerQuestionRequestWithBody(server string, params *AnswerQuestionParam
 		if params.Candidates != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "candidates", *params.Candidates, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Cache != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "cache", *params.Cache, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

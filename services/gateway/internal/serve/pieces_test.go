@@ -16,7 +16,7 @@ import (
 )
 
 // wholeAnswer is the last piece of every answer here.
-const wholeAnswer = `{"question":"why?","answer":"So [1].","outcome":"answered","truncated":false,"citations":[],"invented":[],"sources":[],"model":"m","usage":null,` +
+const wholeAnswer = `{"question":"why?","answer":"So [1].","outcome":"answered","truncated":false,"citations":[],"invented":[],"sources":[],"model":"m","written_for":null,"usage":null,` +
 	`"retrieval":{"mode":"hybrid","degraded":null,"reranked_by":null,"not_reranked":null,"index_generation":1},"timings":{"retrieval_ms":1,"first_token_ms":2,"total_ms":3}}`
 
 // said are the pieces of an answer, or what it ends with.

@@ -3,6 +3,7 @@ package answer
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -92,6 +93,7 @@ type Answer struct {
 	Found     search.Answer // how the passages were found
 	Model     string        // "" when none was asked, since there was nothing to ask about
 	Usage     *Usage
+	Cached    string // the question that the answer was written for when it was kept; "" when it was written now
 
 	Searching, First, Total time.Duration // First is until the first piece of text; 0 without one
 }
@@ -116,6 +118,8 @@ type Config struct {
 	Deadline   time.Duration // of an answer
 	AtOnce     int           // answers
 	PerProject int           // of them
+	Memory     int64         // bytes of answers that are kept; 0 keeps none
+	Similar    float64       // cosine from which an answer is given to another question about the same passages; 0 gives it to none
 	// Observe hears how each question ended, and what it took; nil hears nothing.
 	Observe func(a Answer, err error, took time.Duration)
 }
@@ -126,6 +130,7 @@ type Answerer struct {
 	model  Model
 	c      Config
 	places *places
+	memory *memory // nil when nothing is kept
 	nonce  func() string
 	now    func() time.Time
 }
@@ -135,7 +140,7 @@ func New(s Searcher, m Model, c Config) *Answerer {
 	if c.Observe == nil {
 		c.Observe = func(Answer, error, time.Duration) {}
 	}
-	return &Answerer{search: s, model: m, c: c, places: newPlaces(c.AtOnce, c.PerProject), nonce: nonce, now: time.Now}
+	return &Answerer{search: s, model: m, c: c, places: newPlaces(c.AtOnce, c.PerProject), memory: newMemory(c.Memory), nonce: nonce, now: time.Now}
 }
 
 // ErrNoModel says what to set.
@@ -198,6 +203,12 @@ func (a *Answerer) answer(ctx context.Context, p tenant.Project, q Question, l L
 	if len(out.Sources) == 0 { // there is nothing to ask about
 		return out, l.begin(nil)
 	}
+	g, remembers := a.group(p, out.Sources), a.memory != nil && !q.Search.Fresh
+	if remembers {
+		if x, ok := a.recall(g, q.Text, out.Found.Vector); ok {
+			return out.again(x, l)
+		}
+	}
 	r, begun := newReader(len(out.Sources)), false
 	hear := func(text string) error {
 		switch {
@@ -230,7 +241,26 @@ func (a *Answerer) answer(ctx context.Context, p tenant.Project, q Question, l L
 	if err := hear(r.close()); err != nil {
 		return out, err
 	}
-	return out, out.read(r)
+	if err := out.read(r); err != nil {
+		return out, err
+	}
+	if remembers && !out.Cut {
+		a.remember(g, out, out.Found.Vector)
+	}
+	return out, nil
+}
+
+// again is an answer that was kept, about the passages that were found now.
+func (a Answer) again(x Answer, l Listener) (Answer, error) {
+	a.Text, a.Outcome, a.Invented, a.Model, a.Cached = x.Text, x.Outcome, x.Invented, x.Model, x.Question
+	a.Citations = slices.Clone(x.Citations)
+	for i, c := range a.Citations {
+		a.Citations[i].Source = a.Sources[c.Number-1]
+	}
+	if err := l.begin(a.Sources); err != nil || a.Text == "" {
+		return a, err
+	}
+	return a, l.text(a.Text)
 }
 
 // read takes what a reader has read.

@@ -18,14 +18,15 @@ import (
 
 // shelf finds the same passages for every question.
 type shelf struct {
-	texts []string
-	asked search.Query
-	err   error
+	texts  []string
+	vector []float32
+	asked  search.Query
+	err    error
 }
 
 func (x *shelf) Search(_ context.Context, _ tenant.Project, q search.Query) (search.Answer, error) {
 	x.asked = q
-	a := search.Answer{Mode: index.Hybrid, Generation: 7}
+	a := search.Answer{Mode: index.Hybrid, Generation: 7, Vector: x.vector}
 	for i, text := range x.texts {
 		a.Found = append(a.Found, search.Found{Passage: search.Passage{ID: int64(10 + i), Document: int64(20 + i), Title: "T", Path: []string{"A", "B"}, Source: "f.md", Page: 7, Text: text}})
 	}

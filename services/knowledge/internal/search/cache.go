@@ -23,6 +23,9 @@ type cacheKey [sha256.Size]byte
 // before anything that was kept is given.
 type answers = otter.Cache[cacheKey, Answer]
 
+// atOnce has the cache keep its bound by who writes to it, and not a little later.
+func atOnce(evict func()) { evict() }
+
 // weight of an answer, and of a passage, beside its texts.
 const (
 	weightOfAnswer  = 1 << 10
@@ -33,8 +36,8 @@ func newAnswers(bytes int64) *answers {
 	if bytes <= 0 {
 		return nil
 	}
-	return otter.Must(&otter.Options[cacheKey, Answer]{MaximumWeight: uint64(bytes), Weigher: func(_ cacheKey, a Answer) uint32 {
-		n := weightOfAnswer
+	return otter.Must(&otter.Options[cacheKey, Answer]{MaximumWeight: uint64(bytes), Executor: atOnce, Weigher: func(_ cacheKey, a Answer) uint32 {
+		n := weightOfAnswer + 4*len(a.Vector)
 		for _, f := range a.Found {
 			n += weightOfPassage + len(f.Text) + 16*len(f.Highlights)
 			for _, s := range slices.Concat(f.Before, f.After) {

@@ -124,6 +124,7 @@ type Answer struct {
 	Alpha      float64
 	Method     fusion.Method
 	Generation int64
+	Vector     []float32        // of the question; nil when vectors were not asked for
 	Model      string           // whose vectors were searched; "" when there are none
 	Total      int              // passages that match by words; -1 when words were not searched for
 	Languages  []terms.Language // that the words of the query were read in
@@ -311,7 +312,7 @@ func (e *Engine) search(ctx context.Context, p tenant.Project, q Query) (Answer,
 			want = generation
 			continue
 		}
-		a.Generation, a.Model, a.Total, a.Languages = res.Generation, state.Model, res.Total, res.Languages
+		a.Generation, a.Model, a.Total, a.Languages, a.Vector = res.Generation, state.Model, res.Total, res.Languages, r.Vector
 		for _, h := range res.Hits {
 			if s, ok := found[h.ID]; ok && passes(s, q.Filter) {
 				a.Found = append(a.Found, Found{Passage: s, Hit: h})

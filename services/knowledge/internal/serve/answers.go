@@ -10,7 +10,8 @@ import (
 
 type answerQuestion struct {
 	how
-	Body KnowledgeQuestion `json:"body"`
+	Cache *bool             `json:"cache"`
+	Body  KnowledgeQuestion `json:"body"`
 }
 
 // told is an event of an answer that is being written. The last one, answer, has
@@ -27,6 +28,7 @@ type token struct {
 
 func (h *Handlers) answer(ctx context.Context, r answerQuestion, send func(told) error) error {
 	q := answer.Question{Text: r.Body.Question, Search: r.how.query(r.Body.Limit, r.Body.Category, r.Body.TechnologyId)}
+	q.Search.Fresh = r.Cache != nil && !*r.Cache
 	a, err := h.Answers.Answer(ctx, tenant.From(ctx).Project, q, answer.Listener{
 		Sources: func(s []answer.Source) error { return send(told{"sources", sources(s)}) },
 		Text:    func(text string) error { return send(told{"token", token{text}}) },
@@ -39,7 +41,7 @@ func (h *Handlers) answer(ctx context.Context, r answerQuestion, send func(told)
 
 func worded(a answer.Answer) KnowledgeAnswer {
 	out := KnowledgeAnswer{
-		Question: a.Question, Answer: a.Text, Outcome: KnowledgeAnswerOutcome(a.Outcome), Truncated: a.Cut, Model: orNil(a.Model),
+		Question: a.Question, Answer: a.Text, Outcome: KnowledgeAnswerOutcome(a.Outcome), Truncated: a.Cut, Model: orNil(a.Model), WrittenFor: orNil(a.Cached),
 		Citations: make([]KnowledgeCitation, len(a.Citations)), Invented: a.Invented, Sources: sources(a.Sources),
 		Retrieval: KnowledgeRetrieval{
 			Mode: KnowledgeRetrievalMode(a.Found.Mode), Degraded: orNil(a.Found.Reason), RerankedBy: orNil(a.Found.RankedBy), NotReranked: orNil(a.Found.Unranked),

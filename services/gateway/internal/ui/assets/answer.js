@@ -70,6 +70,7 @@ function draw(panel, a, ms) {
   const warn = (said) => state.push(" ", el("span", { class: "warn" }, said));
   if (a.outcome === "uncited") warn("No passage is cited for this: it may be invented.");
   if (a.invented.length) warn("Citations of passages that there are not were taken out.");
+  if (a.written_for) warn(`Written before, for the question "${a.written_for}".`);
   if (a.truncated) warn("The model had more to say than it was allowed to.");
   if (a.retrieval.degraded) warn(`Not all that was asked for: ${a.retrieval.degraded}`);
   if (a.retrieval.not_reranked) warn(`Not re-ranked: ${a.retrieval.not_reranked}`);
