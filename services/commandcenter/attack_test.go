@@ -174,7 +174,7 @@ func TestBodiesThatAreNoneAreRefused(t *testing.T) {
 var unreached = map[string]string{
 	"login": "takes a password", "loginBrowser": "takes a password", "changePassword": "takes a password", "resetPassword": "takes a secret", "refreshToken": "takes a token",
 	"acceptInvitation": "takes a secret", "showInvitation": "takes a secret", "showPasswordReset": "takes a secret", "setMemberRole": "takes another member", "issuePasswordReset": "takes another account",
-	"answerQuestion": "takes a language model", "importRadar": "takes the CSV of a radar", "importJudgements": "takes questions in a format",
+	"answerQuestion": "takes a language model", "importRadar": "takes the CSV of a radar", "importResearchTasks": "takes the CSV of tasks", "importJudgements": "takes questions in a format",
 	"applyEvaluation": "takes an evaluation that is done", "admitInstance": "takes the key of another instance", "shareProject": "takes another instance", "updateFederatedProject": "takes the key of another instance",
 }
 

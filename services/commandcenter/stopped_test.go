@@ -229,6 +229,8 @@ func (x things) of(a *attacker, op attackedOp) attackCall {
 		c.body = map[string]any{"title": "t " + x.round}
 	case "updateResearchTask":
 		c.body = map[string]any{"findings": x.round}
+	case "importResearchTasks":
+		c.body = map[string]any{"content": "title\ni " + x.round + "\n"}
 	case "updateTaskStatus":
 		c.query.Set("new_status", "in_progress")
 	case "updateTaskProgress":

@@ -47,11 +47,11 @@ var permissions = map[string][]string{
 		"listKnowledgeTemplates",
 		"listShares", "searchFederation", "listEvents", "followEvents", "listEventSchemas", "getEventSchema", "listOperations",
 		"listTechnologies", "getTechnology", "listTechnologyMoves", "getRadar", "getRadarSVG", "getRadarPNG", "getRadarCSV",
-		"listResearchTasks", "getResearchTask", "getTaskStatistics", "getUpcomingTasks", "getOverdueTasks",
+		"listResearchTasks", "getResearchTask", "getTaskStatistics", "getUpcomingTasks", "getOverdueTasks", "exportResearchTasks",
 	},
 	"member": {
 		"addDocument", "addTextDocument", "deleteDocument", "importJudgements", "startEvaluation", "createTechnology", "updateTechnology", "importRadar",
-		"createResearchTask", "updateResearchTask", "updateTaskStatus", "updateTaskProgress", "deleteResearchTask", // one's own; others' take an admin, which the service asks for
+		"importResearchTasks", "createResearchTask", "updateResearchTask", "updateTaskStatus", "updateTaskProgress", "deleteResearchTask", // one's own; others' take an admin, which the service asks for
 	},
 	"admin": {
 		"updateProject", "setMemberRole", "removeMember", "listInvitations", "inviteMember", "revokeInvitation", "setLimit", "resetLimit", "setKnowledgeSettings", "deleteJudgements", "deleteEvaluation", "applyEvaluation", "applyKnowledgeTemplate",

@@ -2,6 +2,7 @@ package research_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
@@ -113,5 +114,48 @@ func TestWhatCannotBeOfATaskIsRefused(t *testing.T) {
 		if _, err := w.call(c.operation, c.payload, c.role); errs.KindOf(err) != c.want {
 			t.Errorf("%s %s: %v", c.operation, c.payload, err)
 		}
+	}
+}
+
+func TestTasksGoOutAndComeInAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.ok("createTechnology", `{"body":{"title":"pgvector"}}`, 201)
+	const csv = `title,status,progress_percentage,technology,due_date,findings\nIs it fast?,in_progress,40,PGVector,2026-01-31,\n=Why?,completed,100,,,so\n`
+	if dry := w.ok("importResearchTasks", `{"body":{"format":"csv","dry_run":true,"content":"`+csv+`"}}`, 200); dry["added"] != 2.0 || len(dry["ids"].([]any)) != 0 || len(w.list("listResearchTasks", `{"limit":10}`)) != 0 {
+		t.Errorf("a dry run: %v", dry)
+	}
+	if done := w.ok("importResearchTasks", `{"body":{"format":"csv","content":"`+csv+`"}}`, 200); done["added"] != 2.0 || len(done["ids"].([]any)) != 2 {
+		t.Errorf("%v", done)
+	}
+	for content, want := range map[string]string{
+		`title,technology\nx,Zig\n`: "line 2 of the CSV cannot be taken: there is no technology", `title,status\nx,done\n`: "line 2 of the CSV cannot be taken: status is one of", `title,status,progress_percentage\nx,completed,7\n`: "if and only if",
+	} {
+		_, err := w.call("importResearchTasks", `{"body":{"format":"csv","content":"`+content+`"}}`, tenant.Member)
+		if errs.KindOf(err) != errs.Invalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", content, err)
+		}
+	}
+	if _, err := w.call("importResearchTasks", `{"body":{"format":"csv","content":"title\nx\n"}}`, tenant.Viewer); errs.KindOf(err) != errs.Forbidden {
+		t.Errorf("by a viewer: %v", err)
+	}
+	a, err := w.call("exportResearchTasks", `{"format":"csv","after":0,"limit":10}`, tenant.Viewer)
+	if err != nil || a.Header["Content-Type"] != "text/csv; charset=utf-8" || !strings.Contains(string(a.Body), "\n1,Is it fast?,in_progress,40,research,pgvector,,,2026-01-31T00:00:00Z,") || !strings.Contains(string(a.Body), "\n2,'=Why?,completed,100,") {
+		t.Errorf("%+v %v\n%s", a, err, a.Body)
+	}
+	rest, err := w.call("exportResearchTasks", `{"format":"json","after":1,"limit":10,"status":"completed"}`, tenant.Viewer)
+	if err != nil || !strings.Contains(string(rest.Body), `"id":2`) || strings.Contains(string(rest.Body), `"id":1,`) {
+		t.Errorf("%v\n%s", err, rest.Body)
+	}
+	again, err := json.Marshal(map[string]any{"body": map[string]any{"format": "json", "content": string(rest.Body)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.ok("importResearchTasks", string(again), 200)
+	if all := w.list("listResearchTasks", `{"limit":10,"status":"completed"}`); len(all) != 2 || all[0]["findings"] != "so" {
+		t.Errorf("%v", all)
+	}
+	if a, err := w.call("exportResearchTasks", `{"format":"json","after":9,"limit":10}`, tenant.Viewer); err != nil || string(a.Body) != "[]" {
+		t.Errorf("%s %v", a.Body, err)
 	}
 }

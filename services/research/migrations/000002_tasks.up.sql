@@ -39,5 +39,5 @@ CREATE INDEX IF NOT EXISTS tasks_in_order      ON tasks (project_id, updated_at 
 CREATE INDEX IF NOT EXISTS tasks_of_technology ON tasks (project_id, technology_id, updated_at DESC, id DESC) WHERE technology_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS tasks_of_repository ON tasks (project_id, repository_id, updated_at DESC, id DESC) WHERE repository_id IS NOT NULL;
 CREATE INDEX IF NOT EXISTS tasks_of_assignee   ON tasks (project_id, assigned_to, updated_at DESC, id DESC) WHERE assigned_to IS NOT NULL;
-CREATE INDEX IF NOT EXISTS tasks_due           ON tasks (project_id, due_date, id) WHERE due_date IS NOT NULL AND status IN ('pending', 'in_progress', 'blocked');
+CREATE INDEX IF NOT EXISTS tasks_due           ON tasks (project_id, due_date, id) INCLUDE (status) WHERE due_date IS NOT NULL AND status IN ('pending', 'in_progress', 'blocked');
 SELECT platform.protect('tasks');

@@ -139,7 +139,7 @@ func parts(all []trial.Question) func(yield func(string) bool) {
 
 func (e *env) sendQuestions(ctx context.Context, s *client.Session, name, lines string, add bool) (client.JudgedSetImported, error) {
 	key := uuid.NewString()
-	resp, err := s.ImportJudgements(ctx, &client.ImportJudgementsParams{IdempotencyKey: &key}, client.JudgementsImport{Name: name, Format: client.Json, Questions: lines, Add: &add})
+	resp, err := s.ImportJudgements(ctx, &client.ImportJudgementsParams{IdempotencyKey: &key}, client.JudgementsImport{Name: name, Format: client.JudgementsImportFormatJson, Questions: lines, Add: &add})
 	return client.Finish[client.JudgedSetImported](ctx, s, resp, err)
 }
 

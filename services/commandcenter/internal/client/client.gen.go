@@ -293,19 +293,19 @@ func (e InvitationCreateRole) Valid() bool {
 
 // Defines values for JudgementsImportFormat.
 const (
-	Beir JudgementsImportFormat = "beir"
-	Json JudgementsImportFormat = "json"
-	Trec JudgementsImportFormat = "trec"
+	JudgementsImportFormatBeir JudgementsImportFormat = "beir"
+	JudgementsImportFormatJson JudgementsImportFormat = "json"
+	JudgementsImportFormatTrec JudgementsImportFormat = "trec"
 )
 
 // Valid indicates whether the value is a known member of the JudgementsImportFormat enum.
 func (e JudgementsImportFormat) Valid() bool {
 	switch e {
-	case Beir:
+	case JudgementsImportFormatBeir:
 		return true
-	case Json:
+	case JudgementsImportFormatJson:
 		return true
-	case Trec:
+	case JudgementsImportFormatTrec:
 		return true
 	default:
 		return false
@@ -702,6 +702,24 @@ func (e ResearchTaskCreateTaskType) Valid() bool {
 	case ResearchTaskCreateTaskTypeAdHocHypothesis:
 		return true
 	case ResearchTaskCreateTaskTypeResearch:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ResearchTaskImportFormat.
+const (
+	ResearchTaskImportFormatCsv  ResearchTaskImportFormat = "csv"
+	ResearchTaskImportFormatJson ResearchTaskImportFormat = "json"
+)
+
+// Valid indicates whether the value is a known member of the ResearchTaskImportFormat enum.
+func (e ResearchTaskImportFormat) Valid() bool {
+	switch e {
+	case ResearchTaskImportFormatCsv:
+		return true
+	case ResearchTaskImportFormatJson:
 		return true
 	default:
 		return false
@@ -1797,6 +1815,24 @@ func (e ListOperationsParamsStatus) Valid() bool {
 	case ListOperationsParamsStatusPending:
 		return true
 	case ListOperationsParamsStatusSucceeded:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ExportResearchTasksParamsFormat.
+const (
+	ExportResearchTasksParamsFormatCsv  ExportResearchTasksParamsFormat = "csv"
+	ExportResearchTasksParamsFormatJson ExportResearchTasksParamsFormat = "json"
+)
+
+// Valid indicates whether the value is a known member of the ExportResearchTasksParamsFormat enum.
+func (e ExportResearchTasksParamsFormat) Valid() bool {
+	switch e {
+	case ExportResearchTasksParamsFormatCsv:
+		return true
+	case ExportResearchTasksParamsFormatJson:
 		return true
 	default:
 		return false
@@ -3369,6 +3405,19 @@ type ResearchTaskCreateStatus string
 // ResearchTaskCreateTaskType defines model for ResearchTaskCreate.TaskType.
 type ResearchTaskCreateTaskType string
 
+// ResearchTaskImport defines model for ResearchTaskImport.
+type ResearchTaskImport struct {
+	// Content As it is exported, of which title alone has to be there; `technology` is the title of one of the project. At most 1,000 tasks
+	Content string `json:"content"`
+
+	// DryRun Only look whether all can be taken
+	DryRun *bool                     `json:"dry_run,omitempty"`
+	Format *ResearchTaskImportFormat `json:"format,omitempty"`
+}
+
+// ResearchTaskImportFormat defines model for ResearchTaskImport.Format.
+type ResearchTaskImportFormat string
+
 // ResearchTaskResponse defines model for ResearchTaskResponse.
 type ResearchTaskResponse struct {
 	ActualHours *int `json:"actual_hours"`
@@ -3464,6 +3513,14 @@ type ResearchTaskUpdateStatus string
 
 // ResearchTaskUpdateTaskType defines model for ResearchTaskUpdate.TaskType.
 type ResearchTaskUpdateTaskType string
+
+// ResearchTasksImported defines model for ResearchTasksImported.
+type ResearchTasksImported struct {
+	Added int `json:"added"`
+
+	// Ids In the order of the file, none of a dry run
+	Ids []int64 `json:"ids"`
+}
 
 // Root defines model for Root.
 type Root struct {
@@ -5173,6 +5230,47 @@ type CreateResearchTaskParams struct {
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
+// ExportResearchTasksParams defines parameters for ExportResearchTasks.
+type ExportResearchTasksParams struct {
+	// Format Of the file.
+	Format *ExportResearchTasksParamsFormat `form:"format,omitempty" json:"format,omitempty"`
+
+	// After Only higher ids.
+	After *int64 `form:"after,omitempty" json:"after,omitempty"`
+
+	// Limit Most tasks to write.
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// Status Of this status alone.
+	Status *TaskStatus `form:"status,omitempty" json:"status,omitempty"`
+
+	// TechnologyId Of this technology alone.
+	TechnologyId *int64 `form:"technology_id,omitempty" json:"technology_id,omitempty"`
+
+	// AssignedTo Assigned to exactly this name alone.
+	AssignedTo *string `form:"assigned_to,omitempty" json:"assigned_to,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ExportResearchTasksParamsFormat defines parameters for ExportResearchTasks.
+type ExportResearchTasksParamsFormat string
+
+// ImportResearchTasksParams defines parameters for ImportResearchTasks.
+type ImportResearchTasksParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
 // GetOverdueTasksParams defines parameters for GetOverdueTasks.
 type GetOverdueTasksParams struct {
 	// Limit Most rows to answer.
@@ -5615,6 +5713,9 @@ type TransferProjectJSONRequestBody = ProjectTransfer
 
 // CreateResearchTaskJSONRequestBody defines body for CreateResearchTask for application/json ContentType.
 type CreateResearchTaskJSONRequestBody = ResearchTaskCreate
+
+// ImportResearchTasksJSONRequestBody defines body for ImportResearchTasks for application/json ContentType.
+type ImportResearchTasksJSONRequestBody = ResearchTaskImport
 
 // UpdateResearchTaskJSONRequestBody defines body for UpdateResearchTask for application/json ContentType.
 type UpdateResearchTaskJSONRequestBody = ResearchTaskUpdate
@@ -7084,6 +7185,31 @@ type ClientInterface interface {
 	//
 	// Corresponds with POST /api/v1/research-tasks/ (the `CreateResearchTask` operationId).
 	CreateResearchTask(ctx context.Context, params *CreateResearchTaskParams, body CreateResearchTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportResearchTasks Research tasks for other programs
+	//
+	// In the order of their ids, at most `limit` of them; `after`, the last id of a file, asks for the next ones, whose CSV has no head. Filters hold together.
+	//
+	// Corresponds with GET /api/v1/research-tasks/export (the `ExportResearchTasks` operationId).
+	ExportResearchTasks(ctx context.Context, params *ExportResearchTasksParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportResearchTasksWithBody Take research tasks of a file in
+	//
+	// Each is added, under an id of this project. All or nothing; the error names the line.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/research-tasks/import (the `ImportResearchTasks` operationId).
+	ImportResearchTasksWithBody(ctx context.Context, params *ImportResearchTasksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportResearchTasks Take research tasks of a file in
+	//
+	// Each is added, under an id of this project. All or nothing; the error names the line.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/v1/research-tasks/import (the `ImportResearchTasks` operationId).
+	ImportResearchTasks(ctx context.Context, params *ImportResearchTasksParams, body ImportResearchTasksJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// GetOverdueTasks What should have been done, the longest ago first
 	//
@@ -9908,6 +10034,61 @@ func (c *Client) CreateResearchTaskWithBody(ctx context.Context, params *CreateR
 // Corresponds with POST /api/v1/research-tasks/ (the `CreateResearchTask` operationId).
 func (c *Client) CreateResearchTask(ctx context.Context, params *CreateResearchTaskParams, body CreateResearchTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewCreateResearchTaskRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportResearchTasks Research tasks for other programs
+//
+// In the order of their ids, at most `limit` of them; `after`, the last id of a file, asks for the next ones, whose CSV has no head. Filters hold together.
+//
+// Corresponds with GET /api/v1/research-tasks/export (the `ExportResearchTasks` operationId).
+func (c *Client) ExportResearchTasks(ctx context.Context, params *ExportResearchTasksParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportResearchTasksRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportResearchTasksWithBody Take research tasks of a file in
+//
+// Each is added, under an id of this project. All or nothing; the error names the line.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/research-tasks/import (the `ImportResearchTasks` operationId).
+func (c *Client) ImportResearchTasksWithBody(ctx context.Context, params *ImportResearchTasksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportResearchTasksRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportResearchTasks Take research tasks of a file in
+//
+// Each is added, under an id of this project. All or nothing; the error names the line.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/v1/research-tasks/import (the `ImportResearchTasks` operationId).
+func (c *Client) ImportResearchTasks(ctx context.Context, params *ImportResearchTasksParams, body ImportResearchTasksJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportResearchTasksRequest(c.Server, params, body)
 	if err != nil {
 		return nil, err
 	}
@@ -17768,6 +17949,212 @@ func NewCreateResearchTaskRequestWithBody(server string, params *CreateResearchT
 	return req, nil
 }
 
+// NewExportResearchTasksRequest constructs an http.Request for the ExportResearchTasks method
+func NewExportResearchTasksRequest(server string, params *ExportResearchTasksParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/export")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Format != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "format", *params.Format, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.After != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "after", *params.After, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Status != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "status", *params.Status, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.TechnologyId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "technology_id", *params.TechnologyId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.AssignedTo != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "assigned_to", *params.AssignedTo, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewImportResearchTasksRequest calls the generic ImportResearchTasks builder with application/json body
+func NewImportResearchTasksRequest(server string, params *ImportResearchTasksParams, body ImportResearchTasksJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewImportResearchTasksRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewImportResearchTasksRequestWithBody constructs an http.Request for the ImportResearchTasks method, with any body, and a specified content type
+func NewImportResearchTasksRequestWithBody(server string, params *ImportResearchTasksParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/import")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewGetOverdueTasksRequest constructs an http.Request for the GetOverdueTasks method
 func NewGetOverdueTasksRequest(server string, params *GetOverdueTasksParams) (*http.Request, error) {
 	var err error
@@ -21501,6 +21888,33 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with POST /api/v1/research-tasks/ (the `CreateResearchTask` operationId).
 	CreateResearchTaskWithResponse(ctx context.Context, params *CreateResearchTaskParams, body CreateResearchTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateResearchTaskResponse, error)
+
+	// ExportResearchTasksWithResponse Research tasks for other programs
+	//
+	// In the order of their ids, at most `limit` of them; `after`, the last id of a file, asks for the next ones, whose CSV has no head. Filters hold together.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/research-tasks/export (the `ExportResearchTasks` operationId).
+	ExportResearchTasksWithResponse(ctx context.Context, params *ExportResearchTasksParams, reqEditors ...RequestEditorFn) (*ExportResearchTasksResponse, error)
+
+	// ImportResearchTasksWithBodyWithResponse Take research tasks of a file in
+	//
+	// Each is added, under an id of this project. All or nothing; the error names the line.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/research-tasks/import (the `ImportResearchTasks` operationId).
+	ImportResearchTasksWithBodyWithResponse(ctx context.Context, params *ImportResearchTasksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportResearchTasksResponse, error)
+
+	// ImportResearchTasksWithResponse Take research tasks of a file in
+	//
+	// Each is added, under an id of this project. All or nothing; the error names the line.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/research-tasks/import (the `ImportResearchTasks` operationId).
+	ImportResearchTasksWithResponse(ctx context.Context, params *ImportResearchTasksParams, body ImportResearchTasksJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportResearchTasksResponse, error)
 
 	// GetOverdueTasksWithResponse What should have been done, the longest ago first
 	//
@@ -29281,6 +29695,146 @@ func (r CreateResearchTaskResponse) ContentType() string {
 	return ""
 }
 
+type ExportResearchTasksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *[]map[string]interface{}
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ExportResearchTasksResponse) GetJSON200() *[]map[string]interface{} {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ExportResearchTasksResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExportResearchTasksResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportResearchTasksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportResearchTasksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportResearchTasksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportResearchTasksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ImportResearchTasksResponse200Headers the declared response headers of an HTTP 200 response for ImportResearchTasks
+type ImportResearchTasksResponse200Headers struct {
+	CCDurability *string
+}
+
+// ImportResearchTasksResponse202Headers the declared response headers of an HTTP 202 response for ImportResearchTasks
+type ImportResearchTasksResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type ImportResearchTasksResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ResearchTasksImported
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ImportResearchTasksResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ImportResearchTasksResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ImportResearchTasksResponse) GetJSON200() *ResearchTasksImported {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ImportResearchTasksResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ImportResearchTasksResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ImportResearchTasksResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ImportResearchTasksResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ImportResearchTasksResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ImportResearchTasksResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ImportResearchTasksResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ImportResearchTasksResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 type GetOverdueTasksResponse struct {
 	Body         []byte
 	HTTPResponse *http.Response
@@ -33967,6 +34521,51 @@ func (c *ClientWithResponses) CreateResearchTaskWithResponse(ctx context.Context
 		return nil, err
 	}
 	return ParseCreateResearchTaskResponse(rsp)
+}
+
+// ExportResearchTasksWithResponse Research tasks for other programs
+//
+// In the order of their ids, at most `limit` of them; `after`, the last id of a file, asks for the next ones, whose CSV has no head. Filters hold together.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/research-tasks/export (the `ExportResearchTasks` operationId).
+func (c *ClientWithResponses) ExportResearchTasksWithResponse(ctx context.Context, params *ExportResearchTasksParams, reqEditors ...RequestEditorFn) (*ExportResearchTasksResponse, error) {
+	rsp, err := c.ExportResearchTasks(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportResearchTasksResponse(rsp)
+}
+
+// ImportResearchTasksWithBodyWithResponse Take research tasks of a file in
+//
+// Each is added, under an id of this project. All or nothing; the error names the line.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/research-tasks/import (the `ImportResearchTasks` operationId).
+func (c *ClientWithResponses) ImportResearchTasksWithBodyWithResponse(ctx context.Context, params *ImportResearchTasksParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportResearchTasksResponse, error) {
+	rsp, err := c.ImportResearchTasksWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportResearchTasksResponse(rsp)
+}
+
+// ImportResearchTasksWithResponse Take research tasks of a file in
+//
+// Each is added, under an id of this project. All or nothing; the error names the line.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/research-tasks/import (the `ImportResearchTasks` operationId).
+func (c *ClientWithResponses) ImportResearchTasksWithResponse(ctx context.Context, params *ImportResearchTasksParams, body ImportResearchTasksJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportResearchTasksResponse, error) {
+	rsp, err := c.ImportResearchTasks(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportResearchTasksResponse(rsp)
 }
 
 // GetOverdueTasksWithResponse What should have been done, the longest ago first
@@ -41669,6 +42268,140 @@ func ParseCreateResearchTaskResponse(rsp *http.Response) (*CreateResearchTaskRes
 		response.Headers201 = &headers
 	case rsp.StatusCode == 202:
 		var headers CreateResearchTaskResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseExportResearchTasksResponse parses an HTTP response from a ExportResearchTasksWithResponse call
+func ParseExportResearchTasksResponse(rsp *http.Response) (*ExportResearchTasksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportResearchTasksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest []map[string]interface{}
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	case rsp.StatusCode == 200:
+		// Content-type (text/csv) unsupported
+
+	}
+
+	return response, nil
+}
+
+// ParseImportResearchTasksResponse parses an HTTP response from a ImportResearchTasksWithResponse call
+func ParseImportResearchTasksResponse(rsp *http.Response) (*ImportResearchTasksResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ImportResearchTasksResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ResearchTasksImported
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ImportResearchTasksResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers ImportResearchTasksResponse202Headers
 		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
 			var value string
 			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {

@@ -122,6 +122,8 @@ var calls = []struct {
 	{"updateTaskProgress", "PATCH", "/api/v1/research-tasks/7/progress?progress_percentage=40", "null", member, 200, 1, `{"task_id":7,"progress_percentage":40}`},
 	{"getTaskStatistics", "GET", "/api/v1/research-tasks/statistics/overview?technology_id=3", "", viewer, 200, 1, `{"technology_id":3}`},
 	{"getUpcomingTasks", "GET", "/api/v1/research-tasks/upcoming/list?days=30", "", viewer, 200, 1, `{"days":30,"limit":100}`},
+	{"exportResearchTasks", "GET", "/api/v1/research-tasks/export?format=json&after=7", "", viewer, 200, 1, `{"format":"json","after":7,"limit":1000}`},
+	{"importResearchTasks", "POST", "/api/v1/research-tasks/import", `{"content":"title\nx"}`, member, 200, 1, `{"body":{"content":"title\nx","dry_run":false,"format":"csv"}}`},
 	{"getOverdueTasks", "GET", "/api/v1/research-tasks/overdue/list?limit=5", "", viewer, 200, 1, `{"limit":5}`},
 	{"listKnowledgeTemplates", "GET", "/api/v1/knowledge/templates", "", viewer, 200, 1, `{}`},
 	{"applyKnowledgeTemplate", "POST", "/api/v1/knowledge/templates/documentation", "", owner, 200, 1, `{"template":"documentation"}`},

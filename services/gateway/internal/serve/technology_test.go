@@ -33,6 +33,10 @@ func technologySample(operation string) *bus.Answer {
 		body = taskRow
 	case "deleteResearchTask":
 		status = 204
+	case "exportResearchTasks":
+		return &bus.Answer{Status: 200, Header: map[string]string{"Content-Type": "application/json"}, Body: []byte(`[` + taskRow + `]`)}
+	case "importResearchTasks":
+		body = `{"added":1,"ids":[7]}`
 	case "getTaskStatistics":
 		body = `{"by_status":{"pending":1},"total":1,"overdue_count":0,"upcoming_count":0,"overdue_tasks":[],"upcoming_tasks":[]}`
 	default:

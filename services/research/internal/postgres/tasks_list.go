@@ -60,6 +60,19 @@ func (s *Tasks) List(ctx context.Context, p tenant.Project, f task.Filter) ([]ta
 	return s.read(ctx, p, "list research tasks", q, w.args)
 }
 
+// Lines are tasks behind an id, with the titles of their technologies.
+func (s *Tasks) Lines(ctx context.Context, p tenant.Project, f task.Filter, after int64) (lines []task.Line, err error) {
+	w := tasksOf(p, f)
+	w.and("id > $%d", after)
+	page := `SELECT ` + taskColumns + ` FROM tasks` + w.String() + ` ORDER BY id LIMIT ` + w.arg(f.Limit)
+	q := `SELECT page.*, (SELECT x.title FROM technologies x WHERE x.project_id = $1 AND x.id = page.technology_id) AS technology FROM (` + page + `) page ORDER BY page.id`
+	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error { return tx.SelectContext(ctx, &lines, q, w.args...) })
+	for i := range lines {
+		lines[i].Task = taskUTC(lines[i].Task)
+	}
+	return lines, doing(err, "export research tasks")
+}
+
 // due are the conditions of what is due.
 func due(w *where, d task.Due) string {
 	return `due_date IS NOT NULL AND status IN ('pending', 'in_progress', 'blocked') AND status = ANY(` + w.arg(statusesOf(d.Statuses)) +

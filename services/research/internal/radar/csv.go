@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/services/research/internal/sheet"
 	"github.com/commandcenter/commandcenter/services/research/internal/technology"
 )
 
@@ -49,32 +50,10 @@ func (r Radar) CSV(description func(id int64) string) []byte {
 	w := csv.NewWriter(&out)
 	lines := [][]string{{"name", "ring", "quadrant", "isNew", "description"}}
 	for _, b := range r.Blips {
-		lines = append(lines, []string{inert(b.Title), string(b.Ring), Heading(b.Quadrant), strings.ToUpper(strconv.FormatBool(b.Movement == New)), inert(description(b.ID))})
+		lines = append(lines, []string{sheet.Inert(b.Title), string(b.Ring), Heading(b.Quadrant), strings.ToUpper(strconv.FormatBool(b.Movement == New)), sheet.Inert(description(b.ID))})
 	}
 	_ = w.WriteAll(lines) // a buffer takes all
 	return out.Bytes()
-}
-
-// inert keeps a spreadsheet from taking a text for a formula, by an apostrophe that live
-// takes off again.
-func inert(s string) string {
-	if formula(s) {
-		return "'" + s
-	}
-	return s
-}
-
-func live(s string) string {
-	if formula(s) {
-		return strings.TrimPrefix(s, "'")
-	}
-	return s
-}
-
-// formula reports whether s begins as a formula does, behind any apostrophes.
-func formula(s string) bool {
-	s = strings.TrimLeft(s, "'")
-	return s != "" && strings.ContainsRune("=+-@\t\r", rune(s[0]))
 }
 
 // ReadCSV reads such a file, its columns in any order; ring and quadrant whatever their
@@ -117,8 +96,8 @@ func ReadCSV(text string) ([]Entry, error) {
 			return ""
 		}
 		e := Entry{
-			Title: live(field("name")), Ring: technology.Ring(strings.ToLower(field("ring"))), Quadrant: quadrant(field("quadrant")),
-			New: strings.EqualFold(field("isnew"), "true"), Description: live(field("description")), Line: line,
+			Title: sheet.Live(field("name")), Ring: technology.Ring(strings.ToLower(field("ring"))), Quadrant: quadrant(field("quadrant")),
+			New: strings.EqualFold(field("isnew"), "true"), Description: sheet.Live(field("description")), Line: line,
 		}
 		switch {
 		case e.Title == "":

@@ -27,7 +27,7 @@ func Operations() []string {
 		"listTechnologies", "createTechnology", "getTechnology", "updateTechnology", "deleteTechnology", "listTechnologyMoves",
 		"getRadar", "getRadarSVG", "getRadarPNG", "getRadarCSV", "importRadar",
 		"listResearchTasks", "createResearchTask", "getResearchTask", "updateResearchTask", "deleteResearchTask", "updateTaskStatus", "updateTaskProgress",
-		"getTaskStatistics", "getUpcomingTasks", "getOverdueTasks",
+		"getTaskStatistics", "getUpcomingTasks", "getOverdueTasks", "exportResearchTasks", "importResearchTasks",
 	}
 }
 
@@ -55,6 +55,8 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "getTaskStatistics", h.taskStatistics)
 	bus.Request(s, "getUpcomingTasks", h.upcomingTasks)
 	bus.Request(s, "getOverdueTasks", h.overdueTasks)
+	bus.Request(s, "exportResearchTasks", h.exportTasks)
+	bus.Command(s, "importResearchTasks", h.importTasks)
 	bus.Internal(s, "countResearch", h.count)
 }
 

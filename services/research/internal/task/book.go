@@ -47,8 +47,8 @@ type Brief struct {
 
 // Keeper keeps the tasks of projects. It says what changed, in the same transaction.
 type Keeper interface {
-	// Insert gives t an id, and refuses with [ErrMany] and [ErrNoTechnology].
-	Insert(ctx context.Context, p tenant.Project, t Task) (Task, error)
+	// Insert gives each an id, and refuses all with [ErrMany] and [ErrNoTechnology].
+	Insert(ctx context.Context, p tenant.Project, tasks ...Task) error
 	// Update hands a task to change while nobody else may change it, and keeps what comes
 	// back under the next version, unless it is the same. by is who did it.
 	Update(ctx context.Context, p tenant.Project, id int64, by string, change func(Task) (Task, error)) (Task, error)
@@ -60,6 +60,8 @@ type Keeper interface {
 	List(ctx context.Context, p tenant.Project, f Filter) ([]Task, error)
 	// Due returns those that are due, the first one first.
 	Due(ctx context.Context, p tenant.Project, d Due) ([]Task, error)
+	// Lines are tasks of which the ids are higher than after, in the order of these.
+	Lines(ctx context.Context, p tenant.Project, f Filter, after int64) ([]Line, error)
 	// Statistics counts; of f, technology and repository are looked at.
 	Statistics(ctx context.Context, p tenant.Project, f Filter, overdue, upcoming Due) (Statistics, error)
 }
@@ -76,7 +78,9 @@ func (b Book) Add(ctx context.Context, p tenant.Project, d Draft, step Step, by 
 	if err != nil {
 		return Task{}, err
 	}
-	return b.Insert(ctx, p, t)
+	all := []Task{t}
+	err = b.Insert(ctx, p, all...)
+	return all[0], err
 }
 
 // Make is a new task that has no id yet.

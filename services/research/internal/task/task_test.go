@@ -244,9 +244,9 @@ type shelf struct {
 	t task.Task
 }
 
-func (s *shelf) Insert(_ context.Context, _ tenant.Project, t task.Task) (task.Task, error) {
-	s.t = t
-	return t, nil
+func (s *shelf) Insert(_ context.Context, _ tenant.Project, all ...task.Task) error {
+	s.t = all[0]
+	return nil
 }
 
 func (s *shelf) Update(_ context.Context, _ tenant.Project, _ int64, _ string, change func(task.Task) (task.Task, error)) (task.Task, error) {
