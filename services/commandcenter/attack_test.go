@@ -174,6 +174,7 @@ func TestBodiesThatAreNoneAreRefused(t *testing.T) {
 var unreached = map[string]string{
 	"login": "takes a password", "loginBrowser": "takes a password", "changePassword": "takes a password", "resetPassword": "takes a secret", "refreshToken": "takes a token",
 	"acceptInvitation": "takes a secret", "showInvitation": "takes a secret", "showPasswordReset": "takes a secret", "setMemberRole": "takes another member", "issuePasswordReset": "takes another account",
+	"createSource": "takes an address", "previewSource": "takes a place that answers", "discoverSources": "takes a place that answers", "importOPML": "takes a list of feeds",
 	"answerQuestion": "takes a language model", "importRadar": "takes the CSV of a radar", "importResearchTasks": "takes the CSV of tasks", "importJudgements": "takes questions in a format",
 	"applyEvaluation": "takes an evaluation that is done", "admitInstance": "takes the key of another instance", "shareProject": "takes another instance", "updateFederatedProject": "takes the key of another instance",
 }
@@ -275,15 +276,16 @@ func TestNobodyReachesWhatIsOthersByItsID(t *testing.T) {
 		ID int64 `json:"id"`
 	}
 	a.who.json("POST", "/api/v1/events/schemas", map[string]any{"team": "t", "noun": "n", "fact": "f", "version": 1, "schema": map[string]any{"type": "object"}}, 201, &schema)
-	var technology, task struct {
+	var technology, task, origin struct {
 		ID int64 `json:"id"`
 	}
 	a.who.json("POST", "/api/v1/technologies/", map[string]any{"title": "t"}, 201, &technology)
 	a.who.json("POST", "/api/v1/research-tasks/", map[string]any{"title": "t"}, 201, &task)
+	a.who.json("POST", "/api/ingestion/sources", map[string]any{"name": "s", "type": "rss", "url": "https://feed.example.com/"}, 201, &origin)
 	p.caller("").json("POST", "/api/v1/auth/register", map[string]string{"email": "other@example.org", "password": "a long enough pass phrase"}, 201, nil)
 	a.who = p.login("other@example.org", "a long enough pass phrase")
 	ids := map[string]string{"project_id": "1", "document_id": fmt.Sprint(doc.ID), "schema_id": fmt.Sprint(schema.ID),
-		"judgements_id": fmt.Sprint(judged.ID), "evaluation_id": fmt.Sprint(tried.ID), "technology_id": fmt.Sprint(technology.ID), "task_id": fmt.Sprint(task.ID), "seq": "1"}
+		"judgements_id": fmt.Sprint(judged.ID), "evaluation_id": fmt.Sprint(tried.ID), "technology_id": fmt.Sprint(technology.ID), "task_id": fmt.Sprint(task.ID), "source_id": fmt.Sprint(origin.ID), "seq": "1"}
 	for _, op := range a.ops {
 		if op.project == "none" {
 			continue

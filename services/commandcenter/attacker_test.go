@@ -133,6 +133,7 @@ func (a *attacker) things(t testing.TB) map[string]string {
 		{"judgements_id", "/api/v1/knowledge/judgements", judgedSet("a set")},
 		{"technology_id", "/api/v1/technologies/", map[string]any{"title": "thing"}},
 		{"task_id", "/api/v1/research-tasks/", map[string]any{"title": "thing"}},
+		{"source_id", "/api/ingestion/sources", map[string]any{"name": "s", "type": "rss", "url": "https://feed.example.com/", "enabled": false}},
 		{"schema_id", "/api/v1/events/schemas", map[string]any{"team": "thing", "noun": "n", "fact": "f", "version": 1, "schema": map[string]any{"type": "object"}}},
 		{"account_id", "/api/v1/service-accounts", map[string]any{"name": "a thing"}},
 		{"key_id", "/api/v1/keys", map[string]any{"name": "a thing", "scopes": []string{"*:read"}}},

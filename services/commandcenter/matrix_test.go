@@ -349,6 +349,7 @@ func (m *matrix) things(t *testing.T) map[string][2]string {
 		"judgements_id": {create("/api/v1/knowledge/judgements", judgedSet("a set"))},
 		"technology_id": {create("/api/v1/technologies/", map[string]any{"title": "t"})},
 		"task_id":       {create("/api/v1/research-tasks/", map[string]any{"title": "t"})},
+		"source_id":     {create("/api/ingestion/sources", map[string]any{"name": "s", "type": "rss", "url": "https://feed.example.com/", "enabled": false})},
 		"schema_id":     {create("/api/v1/events/schemas", map[string]any{"team": "t", "noun": "n", "fact": "f", "version": 1, "schema": map[string]any{"type": "object"}})},
 		"account_id":    {create("/api/v1/service-accounts", map[string]any{"name": "a", "role": "viewer"})},
 		"invitation_id": {create(fmt.Sprintf("/api/v1/projects/%d/invitations", m.other), map[string]any{"role": "viewer"})},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -140,6 +141,7 @@ func (s *stopping) arrange(round string) things {
 	for _, op := range []string{"updateResearchTask", "updateTaskStatus", "updateTaskProgress", "deleteResearchTask"} {
 		made(op, "task_id", "id", "/api/v1/research-tasks/", map[string]any{"title": op + " " + round})
 	}
+	made("deleteSource", "source_id", "id", "/api/ingestion/sources", map[string]any{"name": "gone", "type": "rss", "url": "https://feed.example.com/" + url.PathEscape(round), "enabled": false})
 	made("deleteEventSchema", "schema_id", "id", "/api/v1/events/schemas", map[string]any{"team": "gone", "noun": "thing", "fact": "s" + joined.Replace(round), "version": 1, "schema": map[string]any{"type": "object"}})
 	for _, op := range []string{"admitInstance", "removeInstance"} {
 		slug := strings.ToLower(op) + "-" + strings.ReplaceAll(round, " ", "-")
@@ -237,6 +239,8 @@ func (x things) of(a *attacker, op attackedOp) attackCall {
 		c.query.Set("progress_percentage", "40")
 	case "importRadar":
 		c.body = map[string]any{"csv": "name,ring,quadrant\n" + x.round + ",adopt,tools\n"}
+	case "importOPML":
+		c.body = map[string]any{"opml": `<opml><body><outline xmlUrl="https://feed.example.com/list/` + url.PathEscape(x.round) + `"/></body></opml>`}
 	case "registerEventSchema":
 		c.body = map[string]any{"team": "kept", "noun": "thing", "fact": "r" + joined.Replace(x.round), "version": 1, "schema": map[string]any{"type": "object"}}
 	}

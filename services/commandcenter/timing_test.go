@@ -119,7 +119,7 @@ func TestForeignAndAbsentTakeTheSameTime(t *testing.T) {
 // and names an id of as many digits that nothing has.
 func foreignIDs(t *testing.T, who *caller) map[string][2]string {
 	t.Helper()
-	var doc, schema, technology, task struct {
+	var doc, schema, technology, task, origin struct {
 		ID int64 `json:"id"`
 	}
 	who.json("POST", "/api/v1/knowledge/documents/text", map[string]string{"title": "t", "content": "the lamp of the lighthouse", "category": "c"}, 201, &doc)
@@ -131,8 +131,9 @@ func foreignIDs(t *testing.T, who *caller) map[string][2]string {
 	who.json("POST", "/api/v1/knowledge/evaluations", map[string]any{"judgements_id": judged.ID}, 201, &tried)
 	who.json("POST", "/api/v1/technologies/", map[string]any{"title": "t"}, 201, &technology)
 	who.json("POST", "/api/v1/research-tasks/", map[string]any{"title": "t"}, 201, &task)
+	who.json("POST", "/api/ingestion/sources", map[string]any{"name": "s", "type": "rss", "url": "https://feed.example.com/", "enabled": false}, 201, &origin)
 	out := map[string][2]string{"project_id": {"1", "9"}}
-	for name, id := range map[string]int64{"document_id": doc.ID, "schema_id": schema.ID, "judgements_id": judged.ID, "evaluation_id": tried.ID, "technology_id": technology.ID, "task_id": task.ID} {
+	for name, id := range map[string]int64{"document_id": doc.ID, "schema_id": schema.ID, "judgements_id": judged.ID, "evaluation_id": tried.ID, "technology_id": technology.ID, "task_id": task.ID, "source_id": origin.ID} {
 		if id < 1 || id > 8 {
 			t.Fatalf("%s is %d, not of one digit", name, id)
 		}

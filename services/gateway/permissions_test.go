@@ -48,15 +48,17 @@ var permissions = map[string][]string{
 		"listShares", "searchFederation", "listEvents", "followEvents", "listEventSchemas", "getEventSchema", "listOperations",
 		"listTechnologies", "getTechnology", "listTechnologyMoves", "getRadar", "getRadarSVG", "getRadarPNG", "getRadarCSV",
 		"listResearchTasks", "getResearchTask", "getTaskStatistics", "getUpcomingTasks", "getOverdueTasks", "exportResearchTasks",
+		"listSources", "getSource", "listSourceRuns", "exportOPML",
 	},
 	"member": {
 		"addDocument", "addTextDocument", "deleteDocument", "importJudgements", "startEvaluation", "createTechnology", "updateTechnology", "importRadar",
 		"importResearchTasks", "createResearchTask", "updateResearchTask", "updateTaskStatus", "updateTaskProgress", "deleteResearchTask", // one's own; others' take an admin, which the service asks for
+		"createSource", "updateSource", "triggerManualRun", "previewSource", "previewKeptSource", "discoverSources", "importOPML",
 	},
 	"admin": {
 		"updateProject", "setMemberRole", "removeMember", "listInvitations", "inviteMember", "revokeInvitation", "setLimit", "resetLimit", "setKnowledgeSettings", "deleteJudgements", "deleteEvaluation", "applyEvaluation", "applyKnowledgeTemplate",
 		"createServiceAccount", "updateServiceAccount", "deleteServiceAccount", "createServiceAccountKey",
-		"shareProject", "unshareProject", "deleteTechnology", "registerEventSchema", "deleteEventSchema",
+		"shareProject", "unshareProject", "deleteTechnology", "deleteSource", "registerEventSchema", "deleteEventSchema",
 		"listDeadLetters", "purgeDeadLetters", "getDeadLetter", "discardDeadLetter", "redriveDeadLetter",
 		"listAudit", "getAuditHead", "exportAudit",
 	},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +17,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/obs"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
+	"github.com/commandcenter/commandcenter/pkg/secret/secrettest"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	events "github.com/commandcenter/commandcenter/proto-events"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
@@ -36,14 +39,14 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	own := bus.Contract{
-		Serves: []string{"registerEventSchema", "deleteEventSchema", "listEventSchemas", "getEventSchema", "listDeadLetters", "getDeadLetter"}, Publishes: events.SaidBy("ingestion"),
-		Hears: events.ConsumedBy("ingestion"), TakesCommands: true, External: true, DeadLetters: true,
+		Serves: slices.Collect(maps.Keys(operations(t))), Publishes: events.SaidBy("ingestion"), Hears: events.ConsumedBy("ingestion"), TakesCommands: true, External: true,
+		DeadLetters: true, Jobs: true, Live: true, Objects: true,
 	}
 	w := &world{
 		Env: bustest.Start(t, []string{"ingestion", "knowledge", "auth"}, bustest.WithContract("ingestion", own)), t: t,
 		accepted: make(chan *ingestionv1.FactAccepted, 10), metas: make(chan bus.Meta, 10), purged: make(chan string, 10),
 	}
-	m, err := ingestion.New(ingestion.Deps{DB: pgtest.New(t, ingestion.Migrations), Bus: w.Bus("ingestion"), Log: obs.Discard(), Version: "1.0.0"}, ingestion.DefaultConfig())
+	m, err := ingestion.New(ingestion.Deps{DB: pgtest.New(t, ingestion.Migrations), Bus: w.Bus("ingestion"), Log: obs.Discard(), Secrets: secrettest.Ring(t), Version: "1.0.0"}, ingestion.DefaultConfig())
 	if err != nil {
 		t.Fatal(err)
 	}

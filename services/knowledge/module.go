@@ -190,7 +190,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	(&inbox.Handlers{
 		Purge:  store.Purge,
 		Drop:   dropping(library),
-		Accept: intake.Accept, DeleteOf: store.DeleteOf,
+		Accept: intake.Accept, DeleteOf: store.DeleteOf, DeleteAt: store.DeleteAt,
 	}).Register(heard)
 	// A search brings its index up to date by itself; following the facts
 	// only does it earlier, and in every replica.

@@ -159,6 +159,642 @@ func (x *FactAccepted) GetExactJson() string {
 	return ""
 }
 
+// A source has a document that is new, or has another content than before.
+type DocumentFetched struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// Decimal. The same document has the same id whichever source it is seen through.
+	DocumentId string `protobuf:"bytes,2,opt,name=document_id,json=documentId,proto3" json:"document_id,omitempty"`
+	// Counts its contents.
+	Version int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// That has it.
+	SourceId int32 `protobuf:"varint,4,opt,name=source_id,json=sourceId,proto3" json:"source_id,omitempty"`
+	// The name under which it is kept: its address without the scheme, or its path.
+	Place string `protobuf:"bytes,5,opt,name=place,proto3" json:"place,omitempty"`
+	// Its address for people; may be empty.
+	Url    string `protobuf:"bytes,6,opt,name=url,proto3" json:"url,omitempty"`
+	Title  string `protobuf:"bytes,7,opt,name=title,proto3" json:"title,omitempty"`
+	Author string `protobuf:"bytes,8,opt,name=author,proto3" json:"author,omitempty"`
+	// When it was published, by its source; missing when that does not say.
+	PublishedAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=published_at,json=publishedAt,proto3" json:"published_at,omitempty"`
+	ContentType string                 `protobuf:"bytes,10,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// Whether content_type is right whatever the place looks like.
+	Typed bool `protobuf:"varint,11,opt,name=typed,proto3" json:"typed,omitempty"`
+	// In bytes.
+	Size int32 `protobuf:"varint,12,opt,name=size,proto3" json:"size,omitempty"`
+	// Of the content, lower-case hex.
+	Sha256 string `protobuf:"bytes,13,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// The content itself when it is small; else the name of an object of the bucket blobs has it.
+	Content    []byte `protobuf:"bytes,14,opt,name=content,proto3" json:"content,omitempty"`
+	Object     string `protobuf:"bytes,15,opt,name=object,proto3" json:"object,omitempty"`
+	Collection string `protobuf:"bytes,16,opt,name=collection,proto3" json:"collection,omitempty"`
+	Category   string `protobuf:"bytes,17,opt,name=category,proto3" json:"category,omitempty"`
+	// A technology of the project that it is about; 0 when it is about none.
+	TechnologyId int32 `protobuf:"varint,18,opt,name=technology_id,json=technologyId,proto3" json:"technology_id,omitempty"`
+	// Of the text, as ISO 639-1 has it; empty when it is not known.
+	Language      string `protobuf:"bytes,19,opt,name=language,proto3" json:"language,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DocumentFetched) Reset() {
+	*x = DocumentFetched{}
+	mi := &file_ingestion_v1_ingestion_events_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DocumentFetched) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DocumentFetched) ProtoMessage() {}
+
+func (x *DocumentFetched) ProtoReflect() protoreflect.Message {
+	mi := &file_ingestion_v1_ingestion_events_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DocumentFetched.ProtoReflect.Descriptor instead.
+func (*DocumentFetched) Descriptor() ([]byte, []int) {
+	return file_ingestion_v1_ingestion_events_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *DocumentFetched) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *DocumentFetched) GetDocumentId() string {
+	if x != nil {
+		return x.DocumentId
+	}
+	return ""
+}
+
+func (x *DocumentFetched) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *DocumentFetched) GetSourceId() int32 {
+	if x != nil {
+		return x.SourceId
+	}
+	return 0
+}
+
+func (x *DocumentFetched) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *DocumentFetched) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *DocumentFetched) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *DocumentFetched) GetAuthor() string {
+	if x != nil {
+		return x.Author
+	}
+	return ""
+}
+
+func (x *DocumentFetched) GetPublishedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.PublishedAt
+	}
+	return nil
+}
+
+func (x *DocumentFetched) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *DocumentFetched) GetTyped() bool {
+	if x != nil {
+		return x.Typed
+	}
+	return false
+}
+
+func (x *DocumentFetched) GetSize() int32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *DocumentFetched) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *DocumentFetched) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+func (x *DocumentFetched) GetObject() string {
+	if x != nil {
+		return x.Object
+	}
+	return ""
+}
+
+func (x *DocumentFetched) GetCollection() string {
+	if x != nil {
+		return x.Collection
+	}
+	return ""
+}
+
+func (x *DocumentFetched) GetCategory() string {
+	if x != nil {
+		return x.Category
+	}
+	return ""
+}
+
+func (x *DocumentFetched) GetTechnologyId() int32 {
+	if x != nil {
+		return x.TechnologyId
+	}
+	return 0
+}
+
+func (x *DocumentFetched) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
+}
+
+// A document is no longer at its source, and no other source has it.
+type DocumentGone struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// Decimal.
+	DocumentId string `protobuf:"bytes,2,opt,name=document_id,json=documentId,proto3" json:"document_id,omitempty"`
+	// The last one, and one.
+	Version       int32  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Place         string `protobuf:"bytes,4,opt,name=place,proto3" json:"place,omitempty"`
+	Collection    string `protobuf:"bytes,5,opt,name=collection,proto3" json:"collection,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DocumentGone) Reset() {
+	*x = DocumentGone{}
+	mi := &file_ingestion_v1_ingestion_events_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DocumentGone) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DocumentGone) ProtoMessage() {}
+
+func (x *DocumentGone) ProtoReflect() protoreflect.Message {
+	mi := &file_ingestion_v1_ingestion_events_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DocumentGone.ProtoReflect.Descriptor instead.
+func (*DocumentGone) Descriptor() ([]byte, []int) {
+	return file_ingestion_v1_ingestion_events_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *DocumentGone) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *DocumentGone) GetDocumentId() string {
+	if x != nil {
+		return x.DocumentId
+	}
+	return ""
+}
+
+func (x *DocumentGone) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *DocumentGone) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
+func (x *DocumentGone) GetCollection() string {
+	if x != nil {
+		return x.Collection
+	}
+	return ""
+}
+
+// Documents come from somewhere new.
+type SourceAdded struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	SourceId  int32                  `protobuf:"varint,2,opt,name=source_id,json=sourceId,proto3" json:"source_id,omitempty"`
+	Version   int32                  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// "rss".
+	Type string `protobuf:"bytes,4,opt,name=type,proto3" json:"type,omitempty"`
+	Name string `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	// May be empty, as of a folder.
+	Url           string `protobuf:"bytes,6,opt,name=url,proto3" json:"url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SourceAdded) Reset() {
+	*x = SourceAdded{}
+	mi := &file_ingestion_v1_ingestion_events_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SourceAdded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SourceAdded) ProtoMessage() {}
+
+func (x *SourceAdded) ProtoReflect() protoreflect.Message {
+	mi := &file_ingestion_v1_ingestion_events_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SourceAdded.ProtoReflect.Descriptor instead.
+func (*SourceAdded) Descriptor() ([]byte, []int) {
+	return file_ingestion_v1_ingestion_events_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *SourceAdded) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *SourceAdded) GetSourceId() int32 {
+	if x != nil {
+		return x.SourceId
+	}
+	return 0
+}
+
+func (x *SourceAdded) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *SourceAdded) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *SourceAdded) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SourceAdded) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+// Something else is said of a source.
+type SourceChanged struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId     int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	SourceId      int32                  `protobuf:"varint,2,opt,name=source_id,json=sourceId,proto3" json:"source_id,omitempty"`
+	Version       int32                  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	Url           string                 `protobuf:"bytes,5,opt,name=url,proto3" json:"url,omitempty"`
+	Enabled       bool                   `protobuf:"varint,6,opt,name=enabled,proto3" json:"enabled,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SourceChanged) Reset() {
+	*x = SourceChanged{}
+	mi := &file_ingestion_v1_ingestion_events_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SourceChanged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SourceChanged) ProtoMessage() {}
+
+func (x *SourceChanged) ProtoReflect() protoreflect.Message {
+	mi := &file_ingestion_v1_ingestion_events_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SourceChanged.ProtoReflect.Descriptor instead.
+func (*SourceChanged) Descriptor() ([]byte, []int) {
+	return file_ingestion_v1_ingestion_events_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *SourceChanged) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *SourceChanged) GetSourceId() int32 {
+	if x != nil {
+		return x.SourceId
+	}
+	return 0
+}
+
+func (x *SourceChanged) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *SourceChanged) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SourceChanged) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *SourceChanged) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+// A source is no longer asked.
+type SourceRemoved struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	SourceId  int32                  `protobuf:"varint,2,opt,name=source_id,json=sourceId,proto3" json:"source_id,omitempty"`
+	// The last one, and one.
+	Version       int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SourceRemoved) Reset() {
+	*x = SourceRemoved{}
+	mi := &file_ingestion_v1_ingestion_events_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SourceRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SourceRemoved) ProtoMessage() {}
+
+func (x *SourceRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_ingestion_v1_ingestion_events_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SourceRemoved.ProtoReflect.Descriptor instead.
+func (*SourceRemoved) Descriptor() ([]byte, []int) {
+	return file_ingestion_v1_ingestion_events_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SourceRemoved) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *SourceRemoved) GetSourceId() int32 {
+	if x != nil {
+		return x.SourceId
+	}
+	return 0
+}
+
+func (x *SourceRemoved) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+// A source was asked.
+type RunEnded struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// A UUID, that of its job.
+	RunId string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// 1: a run ends once.
+	Version  int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	SourceId int32 `protobuf:"varint,4,opt,name=source_id,json=sourceId,proto3" json:"source_id,omitempty"`
+	// "done" or "failed".
+	State string `protobuf:"bytes,5,opt,name=state,proto3" json:"state,omitempty"`
+	// Documents that are new or changed, that were as before, that are no longer there, that could not be read.
+	Taken     int32 `protobuf:"varint,6,opt,name=taken,proto3" json:"taken,omitempty"`
+	Unchanged int32 `protobuf:"varint,7,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	Gone      int32 `protobuf:"varint,8,opt,name=gone,proto3" json:"gone,omitempty"`
+	Failed    int32 `protobuf:"varint,9,opt,name=failed,proto3" json:"failed,omitempty"`
+	// Why it failed; empty when it did not.
+	Error         string `protobuf:"bytes,10,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RunEnded) Reset() {
+	*x = RunEnded{}
+	mi := &file_ingestion_v1_ingestion_events_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RunEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RunEnded) ProtoMessage() {}
+
+func (x *RunEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_ingestion_v1_ingestion_events_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RunEnded.ProtoReflect.Descriptor instead.
+func (*RunEnded) Descriptor() ([]byte, []int) {
+	return file_ingestion_v1_ingestion_events_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RunEnded) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *RunEnded) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *RunEnded) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *RunEnded) GetSourceId() int32 {
+	if x != nil {
+		return x.SourceId
+	}
+	return 0
+}
+
+func (x *RunEnded) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *RunEnded) GetTaken() int32 {
+	if x != nil {
+		return x.Taken
+	}
+	return 0
+}
+
+func (x *RunEnded) GetUnchanged() int32 {
+	if x != nil {
+		return x.Unchanged
+	}
+	return 0
+}
+
+func (x *RunEnded) GetGone() int32 {
+	if x != nil {
+		return x.Gone
+	}
+	return 0
+}
+
+func (x *RunEnded) GetFailed() int32 {
+	if x != nil {
+		return x.Failed
+	}
+	return 0
+}
+
+func (x *RunEnded) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 var File_ingestion_v1_ingestion_events_proto protoreflect.FileDescriptor
 
 const file_ingestion_v1_ingestion_events_proto_rawDesc = "" +
@@ -181,7 +817,82 @@ const file_ingestion_v1_ingestion_events_proto_rawDesc = "" +
 	" \x01(\v2\x17.google.protobuf.StructR\x04data\x12\x1d\n" +
 	"\n" +
 	"exact_json\x18\v \x01(\tR\texactJson:.\xca\xf3\x18*\n" +
-	"\tingestion\x12\x04fact\x1a\baccepted \x01*\tknowledge8\x01BNZLgithub.com/commandcenter/commandcenter/proto-events/ingestion/v1;ingestionv1b\x06proto3"
+	"\tingestion\x12\x04fact\x1a\baccepted \x01*\tknowledge8\x01\"\xe4\x04\n" +
+	"\x0fDocumentFetched\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1f\n" +
+	"\vdocument_id\x18\x02 \x01(\tR\n" +
+	"documentId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x1b\n" +
+	"\tsource_id\x18\x04 \x01(\x05R\bsourceId\x12\x14\n" +
+	"\x05place\x18\x05 \x01(\tR\x05place\x12\x10\n" +
+	"\x03url\x18\x06 \x01(\tR\x03url\x12\x14\n" +
+	"\x05title\x18\a \x01(\tR\x05title\x12\x16\n" +
+	"\x06author\x18\b \x01(\tR\x06author\x12=\n" +
+	"\fpublished_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\vpublishedAt\x12!\n" +
+	"\fcontent_type\x18\n" +
+	" \x01(\tR\vcontentType\x12\x14\n" +
+	"\x05typed\x18\v \x01(\bR\x05typed\x12\x12\n" +
+	"\x04size\x18\f \x01(\x05R\x04size\x12\x16\n" +
+	"\x06sha256\x18\r \x01(\tR\x06sha256\x12\x18\n" +
+	"\acontent\x18\x0e \x01(\fR\acontent\x12\x16\n" +
+	"\x06object\x18\x0f \x01(\tR\x06object\x12\x1e\n" +
+	"\n" +
+	"collection\x18\x10 \x01(\tR\n" +
+	"collection\x12\x1a\n" +
+	"\bcategory\x18\x11 \x01(\tR\bcategory\x12#\n" +
+	"\rtechnology_id\x18\x12 \x01(\x05R\ftechnologyId\x12\x1a\n" +
+	"\blanguage\x18\x13 \x01(\tR\blanguage:1\xca\xf3\x18-\n" +
+	"\tingestion\x12\bdocument\x1a\afetched \x01*\tknowledge8\x01\"\xce\x01\n" +
+	"\fDocumentGone\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1f\n" +
+	"\vdocument_id\x18\x02 \x01(\tR\n" +
+	"documentId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x14\n" +
+	"\x05place\x18\x04 \x01(\tR\x05place\x12\x1e\n" +
+	"\n" +
+	"collection\x18\x05 \x01(\tR\n" +
+	"collection:.\xca\xf3\x18*\n" +
+	"\tingestion\x12\bdocument\x1a\x04gone \x01*\tknowledge8\x01\"\xc1\x01\n" +
+	"\vSourceAdded\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1b\n" +
+	"\tsource_id\x18\x02 \x01(\x05R\bsourceId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x12\n" +
+	"\x04type\x18\x04 \x01(\tR\x04type\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x10\n" +
+	"\x03url\x18\x06 \x01(\tR\x03url:\"\xca\xf3\x18\x1e\n" +
+	"\tingestion\x12\x06source\x1a\x05added \x018\x01\"\xcb\x01\n" +
+	"\rSourceChanged\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1b\n" +
+	"\tsource_id\x18\x02 \x01(\x05R\bsourceId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x10\n" +
+	"\x03url\x18\x05 \x01(\tR\x03url\x12\x18\n" +
+	"\aenabled\x18\x06 \x01(\bR\aenabled:$\xca\xf3\x18 \n" +
+	"\tingestion\x12\x06source\x1a\achanged \x018\x01\"\x8b\x01\n" +
+	"\rSourceRemoved\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1b\n" +
+	"\tsource_id\x18\x02 \x01(\x05R\bsourceId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion:$\xca\xf3\x18 \n" +
+	"\tingestion\x12\x06source\x1a\aremoved \x018\x01\"\xa4\x02\n" +
+	"\bRunEnded\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x15\n" +
+	"\x06run_id\x18\x02 \x01(\tR\x05runId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x1b\n" +
+	"\tsource_id\x18\x04 \x01(\x05R\bsourceId\x12\x14\n" +
+	"\x05state\x18\x05 \x01(\tR\x05state\x12\x14\n" +
+	"\x05taken\x18\x06 \x01(\x05R\x05taken\x12\x1c\n" +
+	"\tunchanged\x18\a \x01(\x05R\tunchanged\x12\x12\n" +
+	"\x04gone\x18\b \x01(\x05R\x04gone\x12\x16\n" +
+	"\x06failed\x18\t \x01(\x05R\x06failed\x12\x14\n" +
+	"\x05error\x18\n" +
+	" \x01(\tR\x05error:\x1f\xca\xf3\x18\x1b\n" +
+	"\tingestion\x12\x03run\x1a\x05ended \x018\x01BNZLgithub.com/commandcenter/commandcenter/proto-events/ingestion/v1;ingestionv1b\x06proto3"
 
 var (
 	file_ingestion_v1_ingestion_events_proto_rawDescOnce sync.Once
@@ -195,21 +906,28 @@ func file_ingestion_v1_ingestion_events_proto_rawDescGZIP() []byte {
 	return file_ingestion_v1_ingestion_events_proto_rawDescData
 }
 
-var file_ingestion_v1_ingestion_events_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_ingestion_v1_ingestion_events_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_ingestion_v1_ingestion_events_proto_goTypes = []any{
 	(*FactAccepted)(nil),          // 0: commandcenter.ingestion.v1.FactAccepted
-	(*timestamppb.Timestamp)(nil), // 1: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),       // 2: google.protobuf.Struct
+	(*DocumentFetched)(nil),       // 1: commandcenter.ingestion.v1.DocumentFetched
+	(*DocumentGone)(nil),          // 2: commandcenter.ingestion.v1.DocumentGone
+	(*SourceAdded)(nil),           // 3: commandcenter.ingestion.v1.SourceAdded
+	(*SourceChanged)(nil),         // 4: commandcenter.ingestion.v1.SourceChanged
+	(*SourceRemoved)(nil),         // 5: commandcenter.ingestion.v1.SourceRemoved
+	(*RunEnded)(nil),              // 6: commandcenter.ingestion.v1.RunEnded
+	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 8: google.protobuf.Struct
 }
 var file_ingestion_v1_ingestion_events_proto_depIdxs = []int32{
-	1, // 0: commandcenter.ingestion.v1.FactAccepted.occurred_at:type_name -> google.protobuf.Timestamp
-	1, // 1: commandcenter.ingestion.v1.FactAccepted.received_at:type_name -> google.protobuf.Timestamp
-	2, // 2: commandcenter.ingestion.v1.FactAccepted.data:type_name -> google.protobuf.Struct
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	7, // 0: commandcenter.ingestion.v1.FactAccepted.occurred_at:type_name -> google.protobuf.Timestamp
+	7, // 1: commandcenter.ingestion.v1.FactAccepted.received_at:type_name -> google.protobuf.Timestamp
+	8, // 2: commandcenter.ingestion.v1.FactAccepted.data:type_name -> google.protobuf.Struct
+	7, // 3: commandcenter.ingestion.v1.DocumentFetched.published_at:type_name -> google.protobuf.Timestamp
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_ingestion_v1_ingestion_events_proto_init() }
@@ -223,7 +941,7 @@ func file_ingestion_v1_ingestion_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ingestion_v1_ingestion_events_proto_rawDesc), len(file_ingestion_v1_ingestion_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -851,6 +851,9 @@ type ProjectID = int64
 // Skip defines model for Skip.
 type Skip = int
 
+// SourceID defines model for SourceID.
+type SourceID = int64
+
 // TaskID defines model for TaskID.
 type TaskID = int64
 

@@ -494,13 +494,13 @@ func (e KnowledgeUploadState) Valid() bool {
 
 // Defines values for KnowledgeUploadStatus.
 const (
-	Success KnowledgeUploadStatus = "success"
+	KnowledgeUploadStatusSuccess KnowledgeUploadStatus = "success"
 )
 
 // Valid indicates whether the value is a known member of the KnowledgeUploadStatus enum.
 func (e KnowledgeUploadStatus) Valid() bool {
 	switch e {
-	case Success:
+	case KnowledgeUploadStatusSuccess:
 		return true
 	default:
 		return false
@@ -825,6 +825,99 @@ func (e ServiceAccountUpdateRole) Valid() bool {
 	case ServiceAccountUpdateRoleMember:
 		return true
 	case ServiceAccountUpdateRoleViewer:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SourceRunState.
+const (
+	SourceRunStateDone    SourceRunState = "done"
+	SourceRunStateFailed  SourceRunState = "failed"
+	SourceRunStateQueued  SourceRunState = "queued"
+	SourceRunStateRunning SourceRunState = "running"
+)
+
+// Valid indicates whether the value is a known member of the SourceRunState enum.
+func (e SourceRunState) Valid() bool {
+	switch e {
+	case SourceRunStateDone:
+		return true
+	case SourceRunStateFailed:
+		return true
+	case SourceRunStateQueued:
+		return true
+	case SourceRunStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SourceRunTrigger.
+const (
+	Change   SourceRunTrigger = "change"
+	Manual   SourceRunTrigger = "manual"
+	Schedule SourceRunTrigger = "schedule"
+)
+
+// Valid indicates whether the value is a known member of the SourceRunTrigger enum.
+func (e SourceRunTrigger) Valid() bool {
+	switch e {
+	case Change:
+		return true
+	case Manual:
+		return true
+	case Schedule:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SourceStatus.
+const (
+	SourceStatusDisabled SourceStatus = "disabled"
+	SourceStatusError    SourceStatus = "error"
+	SourceStatusPending  SourceStatus = "pending"
+	SourceStatusRunning  SourceStatus = "running"
+	SourceStatusSuccess  SourceStatus = "success"
+)
+
+// Valid indicates whether the value is a known member of the SourceStatus enum.
+func (e SourceStatus) Valid() bool {
+	switch e {
+	case SourceStatusDisabled:
+		return true
+	case SourceStatusError:
+		return true
+	case SourceStatusPending:
+		return true
+	case SourceStatusRunning:
+		return true
+	case SourceStatusSuccess:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SourceType.
+const (
+	Documentation SourceType = "documentation"
+	FileWatcher   SourceType = "file_watcher"
+	Rss           SourceType = "rss"
+)
+
+// Valid indicates whether the value is a known member of the SourceType enum.
+func (e SourceType) Valid() bool {
+	switch e {
+	case Documentation:
+		return true
+	case FileWatcher:
+		return true
+	case Rss:
 		return true
 	default:
 		return false
@@ -2456,6 +2549,90 @@ type ImportedProject struct {
 	RowsRestored int64 `json:"rows_restored"`
 }
 
+// IngestionRun defines model for IngestionRun.
+type IngestionRun struct {
+	SourceId   int64  `json:"source_id"`
+	SourceName string `json:"source_name"`
+
+	// TaskId The job, and the id of the run
+	TaskId string `json:"task_id"`
+}
+
+// IngestionSourceCreate defines model for IngestionSourceCreate.
+type IngestionSourceCreate struct {
+	Config      *SourceConfig      `json:"config,omitempty"`
+	Credentials *SourceCredentials `json:"credentials,omitempty"`
+	Enabled     *bool              `json:"enabled,omitempty"`
+	Name        string             `json:"name"`
+	Path        *string            `json:"path,omitempty"`
+
+	// Priority Of its runs among those of the project, 10 the highest
+	Priority *int `json:"priority,omitempty"`
+
+	// ProjectId The project of the call, where it is said at all
+	ProjectId *int64 `json:"project_id,omitempty"`
+
+	// Schedule Five fields of cron, in UTC, or @hourly, @daily, @weekly, @monthly
+	Schedule *string `json:"schedule,omitempty"`
+
+	// Type `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later.
+	Type SourceType `json:"type"`
+	Url  *string    `json:"url,omitempty"`
+}
+
+// IngestionSourceList defines model for IngestionSourceList.
+type IngestionSourceList struct {
+	Sources []IngestionSourceResponse `json:"sources"`
+	Total   int                       `json:"total"`
+}
+
+// IngestionSourceResponse defines model for IngestionSourceResponse.
+type IngestionSourceResponse struct {
+	Config    *SourceConfig `json:"config"`
+	CreatedAt time.Time     `json:"created_at"`
+
+	// DocumentsIngested New and changed ones, since the beginning
+	DocumentsIngested int64 `json:"documents_ingested"`
+	Enabled           bool  `json:"enabled"`
+
+	// ErrorCount Runs that failed one after the other
+	ErrorCount     int        `json:"error_count"`
+	HasCredentials bool       `json:"has_credentials"`
+	Id             int64      `json:"id"`
+	LastError      *string    `json:"last_error"`
+	LastRun        *time.Time `json:"last_run"`
+	LastSuccess    *time.Time `json:"last_success"`
+	Name           string     `json:"name"`
+
+	// NextRun Null when it is not asked by itself
+	NextRun *time.Time `json:"next_run"`
+
+	// ParkedSince After ten failures a source is left alone, until somebody runs or changes it
+	ParkedSince *time.Time   `json:"parked_since"`
+	Path        *string      `json:"path"`
+	Priority    int          `json:"priority"`
+	ProjectId   int64        `json:"project_id"`
+	Schedule    *string      `json:"schedule"`
+	Status      SourceStatus `json:"status"`
+
+	// Type `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later.
+	Type      SourceType `json:"type"`
+	UpdatedAt time.Time  `json:"updated_at"`
+	Url       *string    `json:"url"`
+}
+
+// IngestionSourceUpdate defines model for IngestionSourceUpdate.
+type IngestionSourceUpdate struct {
+	Config      *SourceConfig      `json:"config,omitempty"`
+	Credentials *SourceCredentials `json:"credentials,omitempty"`
+	Enabled     *bool              `json:"enabled,omitempty"`
+	Name        *string            `json:"name,omitempty"`
+	Path        *string            `json:"path,omitempty"`
+	Priority    *int               `json:"priority,omitempty"`
+	Schedule    *string            `json:"schedule,omitempty"`
+	Url         *string            `json:"url,omitempty"`
+}
+
 // Instance defines model for Instance.
 type Instance struct {
 	// Admitted Whether it belongs to the federation, or is only listed
@@ -3028,6 +3205,22 @@ type MessageResponse struct {
 	Message string `json:"message"`
 }
 
+// OPMLImport defines model for OPMLImport.
+type OPMLImport struct {
+	Opml string `json:"opml"`
+}
+
+// OPMLImported defines model for OPMLImported.
+type OPMLImported struct {
+	Added int `json:"added"`
+
+	// Known That the project had
+	Known int `json:"known"`
+
+	// Sources That were added
+	Sources []IngestionSourceResponse `json:"sources"`
+}
+
 // Operation defines model for Operation.
 type Operation struct {
 	// AcceptedAt When the write became durable
@@ -3141,6 +3334,24 @@ type PasswordResetShown struct {
 // PasswordResetToken defines model for PasswordResetToken.
 type PasswordResetToken struct {
 	Token string `json:"token"`
+}
+
+// PreviewedDocument defines model for PreviewedDocument.
+type PreviewedDocument struct {
+	Author      *string `json:"author"`
+	ContentType string  `json:"content_type"`
+
+	// Excerpt The beginning of its text
+	Excerpt string `json:"excerpt"`
+
+	// Place The name under which it would be kept
+	Place       string     `json:"place"`
+	PublishedAt *time.Time `json:"published_at"`
+
+	// Size In bytes
+	Size  int     `json:"size"`
+	Title string  `json:"title"`
+	Url   *string `json:"url"`
 }
 
 // Problem RFC 9457 problem details.
@@ -3625,6 +3836,143 @@ type SigningKeysRotated struct {
 	Verify []string `json:"verify"`
 }
 
+// SourceCandidate defines model for SourceCandidate.
+type SourceCandidate struct {
+	// Items That it has at the moment
+	Items int    `json:"items"`
+	Name  string `json:"name"`
+
+	// Type `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later.
+	Type SourceType `json:"type"`
+	Url  *string    `json:"url"`
+
+	// Why It was found
+	Why string `json:"why"`
+}
+
+// SourceCandidates defines model for SourceCandidates.
+type SourceCandidates struct {
+	Candidates []SourceCandidate `json:"candidates"`
+}
+
+// SourceConfig defines model for SourceConfig.
+type SourceConfig struct {
+	// Category Of the documents; the name of the source where it is not said
+	Category *string `json:"category,omitempty"`
+
+	// Collection In which the documents are kept; the default one where it is not said
+	Collection *string `json:"collection,omitempty"`
+
+	// FullText Of a feed: read the page of each entry, of which the feed may have a summary only
+	FullText *bool `json:"full_text,omitempty"`
+
+	// Ignore Of a folder: globs of what is left out, beside what its .gitignore and .ignore say
+	Ignore *[]string `json:"ignore,omitempty"`
+
+	// Language Of the texts, as ISO 639-1 has it; found out where it is not said
+	Language *string `json:"language,omitempty"`
+
+	// MaxDepth Of a site: links that are followed from its first page; 0 is 5
+	MaxDepth *int `json:"max_depth,omitempty"`
+
+	// MaxItems That one run takes; 0 is as many as the type allows, of a feed 500, of a site 1000 pages
+	MaxItems *int `json:"max_items,omitempty"`
+
+	// Patterns Of a folder: globs of the files that are read, of a path or, without a slash, of a name; those of texts where there are none
+	Patterns *[]string `json:"patterns,omitempty"`
+
+	// TechnologyId The technology that they are about
+	TechnologyId *int `json:"technology_id,omitempty"`
+}
+
+// SourceCredentials A user name with its password, or a token, which is sent as a bearer's.
+type SourceCredentials struct {
+	Password *string `json:"password,omitempty"`
+	Token    *string `json:"token,omitempty"`
+	Username *string `json:"username,omitempty"`
+}
+
+// SourceDiscovery defines model for SourceDiscovery.
+type SourceDiscovery struct {
+	// Url Example: https://go.dev/blog
+	Url string `json:"url"`
+}
+
+// SourcePreview defines model for SourcePreview.
+type SourcePreview struct {
+	Documents []PreviewedDocument `json:"documents"`
+
+	// Failed What could not be read, and why
+	Failed []string `json:"failed"`
+
+	// More There are more than are shown
+	More bool `json:"more"`
+
+	// MovedTo The address that the source has now, for good
+	MovedTo *string `json:"moved_to"`
+	Note    *string `json:"note"`
+
+	// Unchanged That are as they were, and would not be taken
+	Unchanged int `json:"unchanged"`
+}
+
+// SourceRun defines model for SourceRun.
+type SourceRun struct {
+	// Bytes That were fetched
+	Bytes int64 `json:"bytes"`
+
+	// Doing At the moment
+	Doing *string `json:"doing"`
+
+	// Elsewhere That another source has already
+	Elsewhere int     `json:"elsewhere"`
+	Error     *string `json:"error"`
+
+	// Failed That could not be read
+	Failed     int        `json:"failed"`
+	FinishedAt *time.Time `json:"finished_at"`
+
+	// Gone That are not there any more
+	Gone int                `json:"gone"`
+	Id   openapi_types.UUID `json:"id"`
+	Note *string            `json:"note"`
+
+	// RunBy The principal: `user:1`
+	RunBy string `json:"run_by"`
+
+	// Seen Documents that were looked at
+	Seen      int            `json:"seen"`
+	SourceId  int64          `json:"source_id"`
+	StartedAt *time.Time     `json:"started_at"`
+	State     SourceRunState `json:"state"`
+
+	// Taken That are new or have changed
+	Taken int `json:"taken"`
+
+	// Total Documents that there are; 0 while that is not known
+	Total     int              `json:"total"`
+	Trigger   SourceRunTrigger `json:"trigger"`
+	Unchanged int              `json:"unchanged"`
+}
+
+// SourceRunState defines model for SourceRun.State.
+type SourceRunState string
+
+// SourceRunTrigger defines model for SourceRun.Trigger.
+type SourceRunTrigger string
+
+// SourceRunPage defines model for SourceRunPage.
+type SourceRunPage struct {
+	Items []SourceRun `json:"items"`
+	Total int         `json:"total"`
+}
+
+// SourceStatus defines model for SourceStatus.
+type SourceStatus string
+
+// SourceType `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later.
+type SourceType string
+
 // TaskStatus defines model for TaskStatus.
 type TaskStatus string
 
@@ -4078,6 +4426,9 @@ type RepositoryID = int64
 // Skip defines model for Skip.
 type Skip = int
 
+// SourceID defines model for SourceID.
+type SourceID = int64
+
 // TaskID defines model for TaskID.
 type TaskID = int64
 
@@ -4148,6 +4499,111 @@ type UpdateFederatedProjectParams struct {
 type GetFederatedProjectParams struct {
 	// XAPIKey The key that the instance was given when it was registered.
 	XAPIKey *XAPIKey `json:"X-API-Key,omitempty"`
+}
+
+// ListSourcesParams defines parameters for ListSources.
+type ListSourcesParams struct {
+	// ProjectId The project of the call, where it is said at all.
+	ProjectId *int64      `form:"project_id,omitempty" json:"project_id,omitempty"`
+	Type      *SourceType `form:"type,omitempty" json:"type,omitempty"`
+	Enabled   *bool       `form:"enabled,omitempty" json:"enabled,omitempty"`
+	Skip      *int        `form:"skip,omitempty" json:"skip,omitempty"`
+	Limit     *int        `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// CreateSourceParams defines parameters for CreateSource.
+type CreateSourceParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// DiscoverSourcesParams defines parameters for DiscoverSources.
+type DiscoverSourcesParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ExportOPMLParams defines parameters for ExportOPML.
+type ExportOPMLParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ImportOPMLParams defines parameters for ImportOPML.
+type ImportOPMLParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// PreviewSourceParams defines parameters for PreviewSource.
+type PreviewSourceParams struct {
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// DeleteSourceParams defines parameters for DeleteSource.
+type DeleteSourceParams struct {
+	// Documents Remove its documents too. Those that another source has seen stay.
+	Documents *bool `form:"documents,omitempty" json:"documents,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// GetSourceParams defines parameters for GetSource.
+type GetSourceParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// UpdateSourceParams defines parameters for UpdateSource.
+type UpdateSourceParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// PreviewKeptSourceParams defines parameters for PreviewKeptSource.
+type PreviewKeptSourceParams struct {
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// TriggerManualRunParams defines parameters for TriggerManualRun.
+type TriggerManualRunParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListSourceRunsParams defines parameters for ListSourceRuns.
+type ListSourceRunsParams struct {
+	Skip  *int `form:"skip,omitempty" json:"skip,omitempty"`
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 }
 
 // ListAuditParams defines parameters for ListAudit.
@@ -5612,6 +6068,21 @@ type ReactivateUserParams struct {
 // UpdateFederatedProjectJSONRequestBody defines body for UpdateFederatedProject for application/json ContentType.
 type UpdateFederatedProjectJSONRequestBody = FederatedProjectCreate
 
+// CreateSourceJSONRequestBody defines body for CreateSource for application/json ContentType.
+type CreateSourceJSONRequestBody = IngestionSourceCreate
+
+// DiscoverSourcesJSONRequestBody defines body for DiscoverSources for application/json ContentType.
+type DiscoverSourcesJSONRequestBody = SourceDiscovery
+
+// ImportOPMLJSONRequestBody defines body for ImportOPML for application/json ContentType.
+type ImportOPMLJSONRequestBody = OPMLImport
+
+// PreviewSourceJSONRequestBody defines body for PreviewSource for application/json ContentType.
+type PreviewSourceJSONRequestBody = IngestionSourceCreate
+
+// UpdateSourceJSONRequestBody defines body for UpdateSource for application/json ContentType.
+type UpdateSourceJSONRequestBody = IngestionSourceUpdate
+
 // LoginBrowserJSONRequestBody defines body for LoginBrowser for application/json ContentType.
 type LoginBrowserJSONRequestBody = UserLogin
 
@@ -6087,6 +6558,145 @@ type ClientInterface interface {
 	//
 	// Corresponds with GET /api/fed/projects/{slug} (the `GetFederatedProject` operationId).
 	GetFederatedProject(ctx context.Context, slug InstanceSlug, params *GetFederatedProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSources Where documents come from
+	//
+	// By priority, the highest first.
+	//
+	// Corresponds with GET /api/ingestion/sources (the `ListSources` operationId).
+	ListSources(ctx context.Context, params *ListSourcesParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSourceWithBody Fetch documents from somewhere
+	//
+	// The source is asked at once and then by its `schedule`, or as often as fits its type. What is new there, or has changed, is kept in the knowledge base under its
+	// address: the same document seen through two sources is one. Addresses of this machine and of private networks are refused unless the operator has opened them
+	// (`egress.allow`). `credentials` are kept sealed and shown to nobody.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/ingestion/sources (the `CreateSource` operationId).
+	CreateSourceWithBody(ctx context.Context, params *CreateSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// CreateSource Fetch documents from somewhere
+	//
+	// The source is asked at once and then by its `schedule`, or as often as fits its type. What is new there, or has changed, is kept in the knowledge base under its
+	// address: the same document seen through two sources is one. Addresses of this machine and of private networks are refused unless the operator has opened them
+	// (`egress.allow`). `credentials` are kept sealed and shown to nobody.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/ingestion/sources (the `CreateSource` operationId).
+	CreateSource(ctx context.Context, params *CreateSourceParams, body CreateSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DiscoverSourcesWithBody Which sources an address has
+	//
+	// An address may be that of a feed, or of a page that names its feeds or has them at usual places. What is found can be given to `createSource` as it is.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/ingestion/sources/discover (the `DiscoverSources` operationId).
+	DiscoverSourcesWithBody(ctx context.Context, params *DiscoverSourcesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DiscoverSources Which sources an address has
+	//
+	// An address may be that of a feed, or of a page that names its feeds or has them at usual places. What is found can be given to `createSource` as it is.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/ingestion/sources/discover (the `DiscoverSources` operationId).
+	DiscoverSources(ctx context.Context, params *DiscoverSourcesParams, body DiscoverSourcesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ExportOPML The feeds of the project as a list that feed readers take
+	//
+	// Corresponds with GET /api/ingestion/sources/opml (the `ExportOPML` operationId).
+	ExportOPML(ctx context.Context, params *ExportOPMLParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportOPMLWithBody Fetch the feeds of a list
+	//
+	// Of a feed reader, as OPML. Folders become categories. A feed that the project has already is left as it is.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/ingestion/sources/opml (the `ImportOPML` operationId).
+	ImportOPMLWithBody(ctx context.Context, params *ImportOPMLParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ImportOPML Fetch the feeds of a list
+	//
+	// Of a feed reader, as OPML. Folders become categories. A feed that the project has already is left as it is.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/ingestion/sources/opml (the `ImportOPML` operationId).
+	ImportOPML(ctx context.Context, params *ImportOPMLParams, body ImportOPMLJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PreviewSourceWithBody What a source would yield
+	//
+	// Fetches it as a run does, and keeps nothing. At most `limit` documents are shown.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/ingestion/sources/preview (the `PreviewSource` operationId).
+	PreviewSourceWithBody(ctx context.Context, params *PreviewSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PreviewSource What a source would yield
+	//
+	// Fetches it as a run does, and keeps nothing. At most `limit` documents are shown.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with POST /api/ingestion/sources/preview (the `PreviewSource` operationId).
+	PreviewSource(ctx context.Context, params *PreviewSourceParams, body PreviewSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteSource Fetch no more from a source
+	//
+	// Its history goes. Its documents stay in the knowledge base, unless `documents` says otherwise.
+	//
+	// Corresponds with DELETE /api/ingestion/sources/{source_id} (the `DeleteSource` operationId).
+	DeleteSource(ctx context.Context, sourceId SourceID, params *DeleteSourceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// GetSource One source, and how it is
+	//
+	// Corresponds with GET /api/ingestion/sources/{source_id} (the `GetSource` operationId).
+	GetSource(ctx context.Context, sourceId SourceID, params *GetSourceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateSourceWithBody Say something else of a source
+	//
+	// What the body does not name stays. The source is asked at once, also one that was left alone after failures. Credentials that are kept are for the host that they
+	// were given for: with another one they are given again, or null.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with PUT /api/ingestion/sources/{source_id} (the `UpdateSource` operationId).
+	UpdateSourceWithBody(ctx context.Context, sourceId SourceID, params *UpdateSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// UpdateSource Say something else of a source
+	//
+	// What the body does not name stays. The source is asked at once, also one that was left alone after failures. Credentials that are kept are for the host that they
+	// were given for: with another one they are given again, or null.
+	//
+	// Takes a body of the `application/json` content type.
+	//
+	// Corresponds with PUT /api/ingestion/sources/{source_id} (the `UpdateSource` operationId).
+	UpdateSource(ctx context.Context, sourceId SourceID, params *UpdateSourceParams, body UpdateSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// PreviewKeptSource What the next run of a source would take
+	//
+	// Corresponds with GET /api/ingestion/sources/{source_id}/preview (the `PreviewKeptSource` operationId).
+	PreviewKeptSource(ctx context.Context, sourceId SourceID, params *PreviewKeptSourceParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// TriggerManualRun Ask a source now
+	//
+	// The run is a job; `listSourceRuns` tells how far it is. When one is under way, it is that one. A disabled source is 400.
+	//
+	// Corresponds with POST /api/ingestion/sources/{source_id}/run (the `TriggerManualRun` operationId).
+	TriggerManualRun(ctx context.Context, sourceId SourceID, params *TriggerManualRunParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListSourceRuns When a source was asked, and what came of it
+	//
+	// The latest first; the last 200 are kept.
+	//
+	// Corresponds with GET /api/ingestion/sources/{source_id}/runs (the `ListSourceRuns` operationId).
+	ListSourceRuns(ctx context.Context, sourceId SourceID, params *ListSourceRunsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// ListAudit Who did what, to what, from where
 	//
@@ -7636,6 +8246,315 @@ func (c *Client) UpdateFederatedProject(ctx context.Context, params *UpdateFeder
 // Corresponds with GET /api/fed/projects/{slug} (the `GetFederatedProject` operationId).
 func (c *Client) GetFederatedProject(ctx context.Context, slug InstanceSlug, params *GetFederatedProjectParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetFederatedProjectRequest(c.Server, slug, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSources Where documents come from
+//
+// By priority, the highest first.
+//
+// Corresponds with GET /api/ingestion/sources (the `ListSources` operationId).
+func (c *Client) ListSources(ctx context.Context, params *ListSourcesParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSourcesRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSourceWithBody Fetch documents from somewhere
+//
+// The source is asked at once and then by its `schedule`, or as often as fits its type. What is new there, or has changed, is kept in the knowledge base under its
+// address: the same document seen through two sources is one. Addresses of this machine and of private networks are refused unless the operator has opened them
+// (`egress.allow`). `credentials` are kept sealed and shown to nobody.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/ingestion/sources (the `CreateSource` operationId).
+func (c *Client) CreateSourceWithBody(ctx context.Context, params *CreateSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSourceRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// CreateSource Fetch documents from somewhere
+//
+// The source is asked at once and then by its `schedule`, or as often as fits its type. What is new there, or has changed, is kept in the knowledge base under its
+// address: the same document seen through two sources is one. Addresses of this machine and of private networks are refused unless the operator has opened them
+// (`egress.allow`). `credentials` are kept sealed and shown to nobody.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/ingestion/sources (the `CreateSource` operationId).
+func (c *Client) CreateSource(ctx context.Context, params *CreateSourceParams, body CreateSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewCreateSourceRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DiscoverSourcesWithBody Which sources an address has
+//
+// An address may be that of a feed, or of a page that names its feeds or has them at usual places. What is found can be given to `createSource` as it is.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/ingestion/sources/discover (the `DiscoverSources` operationId).
+func (c *Client) DiscoverSourcesWithBody(ctx context.Context, params *DiscoverSourcesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiscoverSourcesRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DiscoverSources Which sources an address has
+//
+// An address may be that of a feed, or of a page that names its feeds or has them at usual places. What is found can be given to `createSource` as it is.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/ingestion/sources/discover (the `DiscoverSources` operationId).
+func (c *Client) DiscoverSources(ctx context.Context, params *DiscoverSourcesParams, body DiscoverSourcesJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDiscoverSourcesRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ExportOPML The feeds of the project as a list that feed readers take
+//
+// Corresponds with GET /api/ingestion/sources/opml (the `ExportOPML` operationId).
+func (c *Client) ExportOPML(ctx context.Context, params *ExportOPMLParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewExportOPMLRequest(c.Server, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportOPMLWithBody Fetch the feeds of a list
+//
+// Of a feed reader, as OPML. Folders become categories. A feed that the project has already is left as it is.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/ingestion/sources/opml (the `ImportOPML` operationId).
+func (c *Client) ImportOPMLWithBody(ctx context.Context, params *ImportOPMLParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportOPMLRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ImportOPML Fetch the feeds of a list
+//
+// Of a feed reader, as OPML. Folders become categories. A feed that the project has already is left as it is.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/ingestion/sources/opml (the `ImportOPML` operationId).
+func (c *Client) ImportOPML(ctx context.Context, params *ImportOPMLParams, body ImportOPMLJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewImportOPMLRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PreviewSourceWithBody What a source would yield
+//
+// Fetches it as a run does, and keeps nothing. At most `limit` documents are shown.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/ingestion/sources/preview (the `PreviewSource` operationId).
+func (c *Client) PreviewSourceWithBody(ctx context.Context, params *PreviewSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPreviewSourceRequestWithBody(c.Server, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PreviewSource What a source would yield
+//
+// Fetches it as a run does, and keeps nothing. At most `limit` documents are shown.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with POST /api/ingestion/sources/preview (the `PreviewSource` operationId).
+func (c *Client) PreviewSource(ctx context.Context, params *PreviewSourceParams, body PreviewSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPreviewSourceRequest(c.Server, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteSource Fetch no more from a source
+//
+// Its history goes. Its documents stay in the knowledge base, unless `documents` says otherwise.
+//
+// Corresponds with DELETE /api/ingestion/sources/{source_id} (the `DeleteSource` operationId).
+func (c *Client) DeleteSource(ctx context.Context, sourceId SourceID, params *DeleteSourceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteSourceRequest(c.Server, sourceId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// GetSource One source, and how it is
+//
+// Corresponds with GET /api/ingestion/sources/{source_id} (the `GetSource` operationId).
+func (c *Client) GetSource(ctx context.Context, sourceId SourceID, params *GetSourceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetSourceRequest(c.Server, sourceId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateSourceWithBody Say something else of a source
+//
+// What the body does not name stays. The source is asked at once, also one that was left alone after failures. Credentials that are kept are for the host that they
+// were given for: with another one they are given again, or null.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with PUT /api/ingestion/sources/{source_id} (the `UpdateSource` operationId).
+func (c *Client) UpdateSourceWithBody(ctx context.Context, sourceId SourceID, params *UpdateSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateSourceRequestWithBody(c.Server, sourceId, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// UpdateSource Say something else of a source
+//
+// What the body does not name stays. The source is asked at once, also one that was left alone after failures. Credentials that are kept are for the host that they
+// were given for: with another one they are given again, or null.
+//
+// Takes a body of the `application/json` content type.
+//
+// Corresponds with PUT /api/ingestion/sources/{source_id} (the `UpdateSource` operationId).
+func (c *Client) UpdateSource(ctx context.Context, sourceId SourceID, params *UpdateSourceParams, body UpdateSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewUpdateSourceRequest(c.Server, sourceId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// PreviewKeptSource What the next run of a source would take
+//
+// Corresponds with GET /api/ingestion/sources/{source_id}/preview (the `PreviewKeptSource` operationId).
+func (c *Client) PreviewKeptSource(ctx context.Context, sourceId SourceID, params *PreviewKeptSourceParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewPreviewKeptSourceRequest(c.Server, sourceId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// TriggerManualRun Ask a source now
+//
+// The run is a job; `listSourceRuns` tells how far it is. When one is under way, it is that one. A disabled source is 400.
+//
+// Corresponds with POST /api/ingestion/sources/{source_id}/run (the `TriggerManualRun` operationId).
+func (c *Client) TriggerManualRun(ctx context.Context, sourceId SourceID, params *TriggerManualRunParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewTriggerManualRunRequest(c.Server, sourceId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListSourceRuns When a source was asked, and what came of it
+//
+// The latest first; the last 200 are kept.
+//
+// Corresponds with GET /api/ingestion/sources/{source_id}/runs (the `ListSourceRuns` operationId).
+func (c *Client) ListSourceRuns(ctx context.Context, sourceId SourceID, params *ListSourceRunsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListSourceRunsRequest(c.Server, sourceId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -11121,6 +12040,856 @@ func NewGetFederatedProjectRequest(server string, slug InstanceSlug, params *Get
 			}
 
 			req.Header.Set("X-API-Key", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListSourcesRequest constructs an http.Request for the ListSources method
+func NewListSourcesRequest(server string, params *ListSourcesParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/ingestion/sources")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.ProjectId != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "project_id", *params.ProjectId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: "int64"}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Type != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "type", *params.Type, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Enabled != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "enabled", *params.Enabled, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Skip != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "skip", *params.Skip, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewCreateSourceRequest calls the generic CreateSource builder with application/json body
+func NewCreateSourceRequest(server string, params *CreateSourceParams, body CreateSourceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewCreateSourceRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewCreateSourceRequestWithBody constructs an http.Request for the CreateSource method, with any body, and a specified content type
+func NewCreateSourceRequestWithBody(server string, params *CreateSourceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/ingestion/sources")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDiscoverSourcesRequest calls the generic DiscoverSources builder with application/json body
+func NewDiscoverSourcesRequest(server string, params *DiscoverSourcesParams, body DiscoverSourcesJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewDiscoverSourcesRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewDiscoverSourcesRequestWithBody constructs an http.Request for the DiscoverSources method, with any body, and a specified content type
+func NewDiscoverSourcesRequestWithBody(server string, params *DiscoverSourcesParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/ingestion/sources/discover")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewExportOPMLRequest constructs an http.Request for the ExportOPML method
+func NewExportOPMLRequest(server string, params *ExportOPMLParams) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/ingestion/sources/opml")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewImportOPMLRequest calls the generic ImportOPML builder with application/json body
+func NewImportOPMLRequest(server string, params *ImportOPMLParams, body ImportOPMLJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewImportOPMLRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewImportOPMLRequestWithBody constructs an http.Request for the ImportOPML method, with any body, and a specified content type
+func NewImportOPMLRequestWithBody(server string, params *ImportOPMLParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/ingestion/sources/opml")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPreviewSourceRequest calls the generic PreviewSource builder with application/json body
+func NewPreviewSourceRequest(server string, params *PreviewSourceParams, body PreviewSourceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewPreviewSourceRequestWithBody(server, params, "application/json", bodyReader)
+}
+
+// NewPreviewSourceRequestWithBody constructs an http.Request for the PreviewSource method, with any body, and a specified content type
+func NewPreviewSourceRequestWithBody(server string, params *PreviewSourceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/ingestion/sources/preview")
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDeleteSourceRequest constructs an http.Request for the DeleteSource method
+func NewDeleteSourceRequest(server string, sourceId SourceID, params *DeleteSourceParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "source_id", sourceId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/ingestion/sources/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Documents != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "documents", *params.Documents, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.IdempotencyKey != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam0)
+		}
+
+		if params.Prefer != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam1)
+		}
+
+		if params.XProjectID != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewGetSourceRequest constructs an http.Request for the GetSource method
+func NewGetSourceRequest(server string, sourceId SourceID, params *GetSourceParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "source_id", sourceId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/ingestion/sources/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewUpdateSourceRequest calls the generic UpdateSource builder with application/json body
+func NewUpdateSourceRequest(server string, sourceId SourceID, params *UpdateSourceParams, body UpdateSourceJSONRequestBody) (*http.Request, error) {
+	var bodyReader io.Reader
+	buf, err := json.Marshal(body)
+	if err != nil {
+		return nil, err
+	}
+	bodyReader = bytes.NewReader(buf)
+	return NewUpdateSourceRequestWithBody(server, sourceId, params, "application/json", bodyReader)
+}
+
+// NewUpdateSourceRequestWithBody constructs an http.Request for the UpdateSource method, with any body, and a specified content type
+func NewUpdateSourceRequestWithBody(server string, sourceId SourceID, params *UpdateSourceParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "source_id", sourceId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/ingestion/sources/%s", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPut, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewPreviewKeptSourceRequest constructs an http.Request for the PreviewKeptSource method
+func NewPreviewKeptSourceRequest(server string, sourceId SourceID, params *PreviewKeptSourceParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "source_id", sourceId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/ingestion/sources/%s/preview", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewTriggerManualRunRequest constructs an http.Request for the TriggerManualRun method
+func NewTriggerManualRunRequest(server string, sourceId SourceID, params *TriggerManualRunParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "source_id", sourceId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/ingestion/sources/%s/run", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewListSourceRunsRequest constructs an http.Request for the ListSourceRuns method
+func NewListSourceRunsRequest(server string, sourceId SourceID, params *ListSourceRunsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "source_id", sourceId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/ingestion/sources/%s/runs", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.Skip != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "skip", *params.Skip, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Limit != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "limit", *params.Limit, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "integer", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
 		}
 
 	}
@@ -20663,6 +22432,159 @@ type ClientWithResponsesInterface interface {
 	// Corresponds with GET /api/fed/projects/{slug} (the `GetFederatedProject` operationId).
 	GetFederatedProjectWithResponse(ctx context.Context, slug InstanceSlug, params *GetFederatedProjectParams, reqEditors ...RequestEditorFn) (*GetFederatedProjectResponse, error)
 
+	// ListSourcesWithResponse Where documents come from
+	//
+	// By priority, the highest first.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/ingestion/sources (the `ListSources` operationId).
+	ListSourcesWithResponse(ctx context.Context, params *ListSourcesParams, reqEditors ...RequestEditorFn) (*ListSourcesResponse, error)
+
+	// CreateSourceWithBodyWithResponse Fetch documents from somewhere
+	//
+	// The source is asked at once and then by its `schedule`, or as often as fits its type. What is new there, or has changed, is kept in the knowledge base under its
+	// address: the same document seen through two sources is one. Addresses of this machine and of private networks are refused unless the operator has opened them
+	// (`egress.allow`). `credentials` are kept sealed and shown to nobody.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/ingestion/sources (the `CreateSource` operationId).
+	CreateSourceWithBodyWithResponse(ctx context.Context, params *CreateSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSourceResponse, error)
+
+	// CreateSourceWithResponse Fetch documents from somewhere
+	//
+	// The source is asked at once and then by its `schedule`, or as often as fits its type. What is new there, or has changed, is kept in the knowledge base under its
+	// address: the same document seen through two sources is one. Addresses of this machine and of private networks are refused unless the operator has opened them
+	// (`egress.allow`). `credentials` are kept sealed and shown to nobody.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/ingestion/sources (the `CreateSource` operationId).
+	CreateSourceWithResponse(ctx context.Context, params *CreateSourceParams, body CreateSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSourceResponse, error)
+
+	// DiscoverSourcesWithBodyWithResponse Which sources an address has
+	//
+	// An address may be that of a feed, or of a page that names its feeds or has them at usual places. What is found can be given to `createSource` as it is.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/ingestion/sources/discover (the `DiscoverSources` operationId).
+	DiscoverSourcesWithBodyWithResponse(ctx context.Context, params *DiscoverSourcesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DiscoverSourcesResponse, error)
+
+	// DiscoverSourcesWithResponse Which sources an address has
+	//
+	// An address may be that of a feed, or of a page that names its feeds or has them at usual places. What is found can be given to `createSource` as it is.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/ingestion/sources/discover (the `DiscoverSources` operationId).
+	DiscoverSourcesWithResponse(ctx context.Context, params *DiscoverSourcesParams, body DiscoverSourcesJSONRequestBody, reqEditors ...RequestEditorFn) (*DiscoverSourcesResponse, error)
+
+	// ExportOPMLWithResponse The feeds of the project as a list that feed readers take
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/ingestion/sources/opml (the `ExportOPML` operationId).
+	ExportOPMLWithResponse(ctx context.Context, params *ExportOPMLParams, reqEditors ...RequestEditorFn) (*ExportOPMLResponse, error)
+
+	// ImportOPMLWithBodyWithResponse Fetch the feeds of a list
+	//
+	// Of a feed reader, as OPML. Folders become categories. A feed that the project has already is left as it is.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/ingestion/sources/opml (the `ImportOPML` operationId).
+	ImportOPMLWithBodyWithResponse(ctx context.Context, params *ImportOPMLParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportOPMLResponse, error)
+
+	// ImportOPMLWithResponse Fetch the feeds of a list
+	//
+	// Of a feed reader, as OPML. Folders become categories. A feed that the project has already is left as it is.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/ingestion/sources/opml (the `ImportOPML` operationId).
+	ImportOPMLWithResponse(ctx context.Context, params *ImportOPMLParams, body ImportOPMLJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportOPMLResponse, error)
+
+	// PreviewSourceWithBodyWithResponse What a source would yield
+	//
+	// Fetches it as a run does, and keeps nothing. At most `limit` documents are shown.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/ingestion/sources/preview (the `PreviewSource` operationId).
+	PreviewSourceWithBodyWithResponse(ctx context.Context, params *PreviewSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PreviewSourceResponse, error)
+
+	// PreviewSourceWithResponse What a source would yield
+	//
+	// Fetches it as a run does, and keeps nothing. At most `limit` documents are shown.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/ingestion/sources/preview (the `PreviewSource` operationId).
+	PreviewSourceWithResponse(ctx context.Context, params *PreviewSourceParams, body PreviewSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*PreviewSourceResponse, error)
+
+	// DeleteSourceWithResponse Fetch no more from a source
+	//
+	// Its history goes. Its documents stay in the knowledge base, unless `documents` says otherwise.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/ingestion/sources/{source_id} (the `DeleteSource` operationId).
+	DeleteSourceWithResponse(ctx context.Context, sourceId SourceID, params *DeleteSourceParams, reqEditors ...RequestEditorFn) (*DeleteSourceResponse, error)
+
+	// GetSourceWithResponse One source, and how it is
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/ingestion/sources/{source_id} (the `GetSource` operationId).
+	GetSourceWithResponse(ctx context.Context, sourceId SourceID, params *GetSourceParams, reqEditors ...RequestEditorFn) (*GetSourceResponse, error)
+
+	// UpdateSourceWithBodyWithResponse Say something else of a source
+	//
+	// What the body does not name stays. The source is asked at once, also one that was left alone after failures. Credentials that are kept are for the host that they
+	// were given for: with another one they are given again, or null.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/ingestion/sources/{source_id} (the `UpdateSource` operationId).
+	UpdateSourceWithBodyWithResponse(ctx context.Context, sourceId SourceID, params *UpdateSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateSourceResponse, error)
+
+	// UpdateSourceWithResponse Say something else of a source
+	//
+	// What the body does not name stays. The source is asked at once, also one that was left alone after failures. Credentials that are kept are for the host that they
+	// were given for: with another one they are given again, or null.
+	//
+	// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with PUT /api/ingestion/sources/{source_id} (the `UpdateSource` operationId).
+	UpdateSourceWithResponse(ctx context.Context, sourceId SourceID, params *UpdateSourceParams, body UpdateSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateSourceResponse, error)
+
+	// PreviewKeptSourceWithResponse What the next run of a source would take
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/ingestion/sources/{source_id}/preview (the `PreviewKeptSource` operationId).
+	PreviewKeptSourceWithResponse(ctx context.Context, sourceId SourceID, params *PreviewKeptSourceParams, reqEditors ...RequestEditorFn) (*PreviewKeptSourceResponse, error)
+
+	// TriggerManualRunWithResponse Ask a source now
+	//
+	// The run is a job; `listSourceRuns` tells how far it is. When one is under way, it is that one. A disabled source is 400.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/ingestion/sources/{source_id}/run (the `TriggerManualRun` operationId).
+	TriggerManualRunWithResponse(ctx context.Context, sourceId SourceID, params *TriggerManualRunParams, reqEditors ...RequestEditorFn) (*TriggerManualRunResponse, error)
+
+	// ListSourceRunsWithResponse When a source was asked, and what came of it
+	//
+	// The latest first; the last 200 are kept.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/ingestion/sources/{source_id}/runs (the `ListSourceRuns` operationId).
+	ListSourceRunsWithResponse(ctx context.Context, sourceId SourceID, params *ListSourceRunsParams, reqEditors ...RequestEditorFn) (*ListSourceRunsResponse, error)
+
 	// ListAuditWithResponse Who did what, to what, from where
 	//
 	// One entry for every write, also for one that was refused or failed, and for every denied request; denials that are alike share one with a
@@ -22608,6 +24530,768 @@ func (r GetFederatedProjectResponse) StatusCode() int {
 
 // ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
 func (r GetFederatedProjectResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListSourcesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *IngestionSourceList
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSourcesResponse) GetJSON200() *IngestionSourceList {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListSourcesResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSourcesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSourcesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSourcesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSourcesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSourcesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type CreateSourceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON201 the response for an HTTP 201 `application/json` response
+	JSON201 *IngestionSourceResponse
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON201 returns the response for an HTTP 201 `application/json` response
+func (r CreateSourceResponse) GetJSON201() *IngestionSourceResponse {
+	return r.JSON201
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r CreateSourceResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r CreateSourceResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r CreateSourceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r CreateSourceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r CreateSourceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r CreateSourceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r CreateSourceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DiscoverSourcesResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SourceCandidates
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r DiscoverSourcesResponse) GetJSON200() *SourceCandidates {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r DiscoverSourcesResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DiscoverSourcesResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DiscoverSourcesResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DiscoverSourcesResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DiscoverSourcesResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DiscoverSourcesResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ExportOPMLResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ExportOPMLResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ExportOPMLResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ExportOPMLResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ExportOPMLResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ExportOPMLResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ExportOPMLResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// ImportOPMLResponse200Headers the declared response headers of an HTTP 200 response for ImportOPML
+type ImportOPMLResponse200Headers struct {
+	CCDurability *string
+}
+
+// ImportOPMLResponse202Headers the declared response headers of an HTTP 202 response for ImportOPML
+type ImportOPMLResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type ImportOPMLResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *OPMLImported
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *ImportOPMLResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *ImportOPMLResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ImportOPMLResponse) GetJSON200() *OPMLImported {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r ImportOPMLResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r ImportOPMLResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ImportOPMLResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ImportOPMLResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ImportOPMLResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ImportOPMLResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ImportOPMLResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ImportOPMLResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PreviewSourceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SourcePreview
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PreviewSourceResponse) GetJSON200() *SourcePreview {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r PreviewSourceResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PreviewSourceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PreviewSourceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PreviewSourceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PreviewSourceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PreviewSourceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteSourceResponse202Headers the declared response headers of an HTTP 202 response for DeleteSource
+type DeleteSourceResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+// DeleteSourceResponse204Headers the declared response headers of an HTTP 204 response for DeleteSource
+type DeleteSourceResponse204Headers struct {
+	CCDurability *string
+}
+
+type DeleteSourceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *DeleteSourceResponse202Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteSourceResponse204Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DeleteSourceResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r DeleteSourceResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r DeleteSourceResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteSourceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteSourceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteSourceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteSourceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteSourceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type GetSourceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *IngestionSourceResponse
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r GetSourceResponse) GetJSON200() *IngestionSourceResponse {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r GetSourceResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r GetSourceResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r GetSourceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r GetSourceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r GetSourceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r GetSourceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r GetSourceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type UpdateSourceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *IngestionSourceResponse
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r UpdateSourceResponse) GetJSON200() *IngestionSourceResponse {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r UpdateSourceResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r UpdateSourceResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r UpdateSourceResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r UpdateSourceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r UpdateSourceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r UpdateSourceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r UpdateSourceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r UpdateSourceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type PreviewKeptSourceResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SourcePreview
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r PreviewKeptSourceResponse) GetJSON200() *SourcePreview {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r PreviewKeptSourceResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r PreviewKeptSourceResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r PreviewKeptSourceResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r PreviewKeptSourceResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r PreviewKeptSourceResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r PreviewKeptSourceResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r PreviewKeptSourceResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type TriggerManualRunResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *IngestionRun
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r TriggerManualRunResponse) GetJSON202() *IngestionRun {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r TriggerManualRunResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r TriggerManualRunResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r TriggerManualRunResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r TriggerManualRunResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r TriggerManualRunResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r TriggerManualRunResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r TriggerManualRunResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r TriggerManualRunResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type ListSourceRunsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *SourceRunPage
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListSourceRunsResponse) GetJSON200() *SourceRunPage {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ListSourceRunsResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListSourceRunsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListSourceRunsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListSourceRunsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListSourceRunsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListSourceRunsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListSourceRunsResponse) ContentType() string {
 	if r.HTTPResponse != nil {
 		return r.HTTPResponse.Header.Get("Content-Type")
 	}
@@ -32517,6 +35201,261 @@ func (c *ClientWithResponses) GetFederatedProjectWithResponse(ctx context.Contex
 	return ParseGetFederatedProjectResponse(rsp)
 }
 
+// ListSourcesWithResponse Where documents come from
+//
+// By priority, the highest first.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/ingestion/sources (the `ListSources` operationId).
+func (c *ClientWithResponses) ListSourcesWithResponse(ctx context.Context, params *ListSourcesParams, reqEditors ...RequestEditorFn) (*ListSourcesResponse, error) {
+	rsp, err := c.ListSources(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSourcesResponse(rsp)
+}
+
+// CreateSourceWithBodyWithResponse Fetch documents from somewhere
+//
+// The source is asked at once and then by its `schedule`, or as often as fits its type. What is new there, or has changed, is kept in the knowledge base under its
+// address: the same document seen through two sources is one. Addresses of this machine and of private networks are refused unless the operator has opened them
+// (`egress.allow`). `credentials` are kept sealed and shown to nobody.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/ingestion/sources (the `CreateSource` operationId).
+func (c *ClientWithResponses) CreateSourceWithBodyWithResponse(ctx context.Context, params *CreateSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*CreateSourceResponse, error) {
+	rsp, err := c.CreateSourceWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSourceResponse(rsp)
+}
+
+// CreateSourceWithResponse Fetch documents from somewhere
+//
+// The source is asked at once and then by its `schedule`, or as often as fits its type. What is new there, or has changed, is kept in the knowledge base under its
+// address: the same document seen through two sources is one. Addresses of this machine and of private networks are refused unless the operator has opened them
+// (`egress.allow`). `credentials` are kept sealed and shown to nobody.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/ingestion/sources (the `CreateSource` operationId).
+func (c *ClientWithResponses) CreateSourceWithResponse(ctx context.Context, params *CreateSourceParams, body CreateSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*CreateSourceResponse, error) {
+	rsp, err := c.CreateSource(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseCreateSourceResponse(rsp)
+}
+
+// DiscoverSourcesWithBodyWithResponse Which sources an address has
+//
+// An address may be that of a feed, or of a page that names its feeds or has them at usual places. What is found can be given to `createSource` as it is.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/ingestion/sources/discover (the `DiscoverSources` operationId).
+func (c *ClientWithResponses) DiscoverSourcesWithBodyWithResponse(ctx context.Context, params *DiscoverSourcesParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*DiscoverSourcesResponse, error) {
+	rsp, err := c.DiscoverSourcesWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiscoverSourcesResponse(rsp)
+}
+
+// DiscoverSourcesWithResponse Which sources an address has
+//
+// An address may be that of a feed, or of a page that names its feeds or has them at usual places. What is found can be given to `createSource` as it is.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/ingestion/sources/discover (the `DiscoverSources` operationId).
+func (c *ClientWithResponses) DiscoverSourcesWithResponse(ctx context.Context, params *DiscoverSourcesParams, body DiscoverSourcesJSONRequestBody, reqEditors ...RequestEditorFn) (*DiscoverSourcesResponse, error) {
+	rsp, err := c.DiscoverSources(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDiscoverSourcesResponse(rsp)
+}
+
+// ExportOPMLWithResponse The feeds of the project as a list that feed readers take
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/ingestion/sources/opml (the `ExportOPML` operationId).
+func (c *ClientWithResponses) ExportOPMLWithResponse(ctx context.Context, params *ExportOPMLParams, reqEditors ...RequestEditorFn) (*ExportOPMLResponse, error) {
+	rsp, err := c.ExportOPML(ctx, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseExportOPMLResponse(rsp)
+}
+
+// ImportOPMLWithBodyWithResponse Fetch the feeds of a list
+//
+// Of a feed reader, as OPML. Folders become categories. A feed that the project has already is left as it is.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/ingestion/sources/opml (the `ImportOPML` operationId).
+func (c *ClientWithResponses) ImportOPMLWithBodyWithResponse(ctx context.Context, params *ImportOPMLParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*ImportOPMLResponse, error) {
+	rsp, err := c.ImportOPMLWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportOPMLResponse(rsp)
+}
+
+// ImportOPMLWithResponse Fetch the feeds of a list
+//
+// Of a feed reader, as OPML. Folders become categories. A feed that the project has already is left as it is.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/ingestion/sources/opml (the `ImportOPML` operationId).
+func (c *ClientWithResponses) ImportOPMLWithResponse(ctx context.Context, params *ImportOPMLParams, body ImportOPMLJSONRequestBody, reqEditors ...RequestEditorFn) (*ImportOPMLResponse, error) {
+	rsp, err := c.ImportOPML(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseImportOPMLResponse(rsp)
+}
+
+// PreviewSourceWithBodyWithResponse What a source would yield
+//
+// Fetches it as a run does, and keeps nothing. At most `limit` documents are shown.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/ingestion/sources/preview (the `PreviewSource` operationId).
+func (c *ClientWithResponses) PreviewSourceWithBodyWithResponse(ctx context.Context, params *PreviewSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*PreviewSourceResponse, error) {
+	rsp, err := c.PreviewSourceWithBody(ctx, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePreviewSourceResponse(rsp)
+}
+
+// PreviewSourceWithResponse What a source would yield
+//
+// Fetches it as a run does, and keeps nothing. At most `limit` documents are shown.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/ingestion/sources/preview (the `PreviewSource` operationId).
+func (c *ClientWithResponses) PreviewSourceWithResponse(ctx context.Context, params *PreviewSourceParams, body PreviewSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*PreviewSourceResponse, error) {
+	rsp, err := c.PreviewSource(ctx, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePreviewSourceResponse(rsp)
+}
+
+// DeleteSourceWithResponse Fetch no more from a source
+//
+// Its history goes. Its documents stay in the knowledge base, unless `documents` says otherwise.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/ingestion/sources/{source_id} (the `DeleteSource` operationId).
+func (c *ClientWithResponses) DeleteSourceWithResponse(ctx context.Context, sourceId SourceID, params *DeleteSourceParams, reqEditors ...RequestEditorFn) (*DeleteSourceResponse, error) {
+	rsp, err := c.DeleteSource(ctx, sourceId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteSourceResponse(rsp)
+}
+
+// GetSourceWithResponse One source, and how it is
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/ingestion/sources/{source_id} (the `GetSource` operationId).
+func (c *ClientWithResponses) GetSourceWithResponse(ctx context.Context, sourceId SourceID, params *GetSourceParams, reqEditors ...RequestEditorFn) (*GetSourceResponse, error) {
+	rsp, err := c.GetSource(ctx, sourceId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseGetSourceResponse(rsp)
+}
+
+// UpdateSourceWithBodyWithResponse Say something else of a source
+//
+// What the body does not name stays. The source is asked at once, also one that was left alone after failures. Credentials that are kept are for the host that they
+// were given for: with another one they are given again, or null.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/ingestion/sources/{source_id} (the `UpdateSource` operationId).
+func (c *ClientWithResponses) UpdateSourceWithBodyWithResponse(ctx context.Context, sourceId SourceID, params *UpdateSourceParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*UpdateSourceResponse, error) {
+	rsp, err := c.UpdateSourceWithBody(ctx, sourceId, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateSourceResponse(rsp)
+}
+
+// UpdateSourceWithResponse Say something else of a source
+//
+// What the body does not name stays. The source is asked at once, also one that was left alone after failures. Credentials that are kept are for the host that they
+// were given for: with another one they are given again, or null.
+//
+// Takes a body of the `application/json` content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with PUT /api/ingestion/sources/{source_id} (the `UpdateSource` operationId).
+func (c *ClientWithResponses) UpdateSourceWithResponse(ctx context.Context, sourceId SourceID, params *UpdateSourceParams, body UpdateSourceJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateSourceResponse, error) {
+	rsp, err := c.UpdateSource(ctx, sourceId, params, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseUpdateSourceResponse(rsp)
+}
+
+// PreviewKeptSourceWithResponse What the next run of a source would take
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/ingestion/sources/{source_id}/preview (the `PreviewKeptSource` operationId).
+func (c *ClientWithResponses) PreviewKeptSourceWithResponse(ctx context.Context, sourceId SourceID, params *PreviewKeptSourceParams, reqEditors ...RequestEditorFn) (*PreviewKeptSourceResponse, error) {
+	rsp, err := c.PreviewKeptSource(ctx, sourceId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParsePreviewKeptSourceResponse(rsp)
+}
+
+// TriggerManualRunWithResponse Ask a source now
+//
+// The run is a job; `listSourceRuns` tells how far it is. When one is under way, it is that one. A disabled source is 400.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/ingestion/sources/{source_id}/run (the `TriggerManualRun` operationId).
+func (c *ClientWithResponses) TriggerManualRunWithResponse(ctx context.Context, sourceId SourceID, params *TriggerManualRunParams, reqEditors ...RequestEditorFn) (*TriggerManualRunResponse, error) {
+	rsp, err := c.TriggerManualRun(ctx, sourceId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseTriggerManualRunResponse(rsp)
+}
+
+// ListSourceRunsWithResponse When a source was asked, and what came of it
+//
+// The latest first; the last 200 are kept.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/ingestion/sources/{source_id}/runs (the `ListSourceRuns` operationId).
+func (c *ClientWithResponses) ListSourceRunsWithResponse(ctx context.Context, sourceId SourceID, params *ListSourceRunsParams, reqEditors ...RequestEditorFn) (*ListSourceRunsResponse, error) {
+	rsp, err := c.ListSourceRuns(ctx, sourceId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListSourceRunsResponse(rsp)
+}
+
 // ListAuditWithResponse Who did what, to what, from where
 //
 // One entry for every write, also for one that was refused or failed, and for every denied request; denials that are alike share one with a
@@ -35445,6 +38384,633 @@ func ParseGetFederatedProjectResponse(rsp *http.Response) (*GetFederatedProjectR
 			return nil, err
 		}
 		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListSourcesResponse parses an HTTP response from a ListSourcesWithResponse call
+func ParseListSourcesResponse(rsp *http.Response) (*ListSourcesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSourcesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest IngestionSourceList
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseCreateSourceResponse parses an HTTP response from a CreateSourceWithResponse call
+func ParseCreateSourceResponse(rsp *http.Response) (*CreateSourceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &CreateSourceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 201:
+		var dest IngestionSourceResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON201 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDiscoverSourcesResponse parses an HTTP response from a DiscoverSourcesWithResponse call
+func ParseDiscoverSourcesResponse(rsp *http.Response) (*DiscoverSourcesResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DiscoverSourcesResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SourceCandidates
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseExportOPMLResponse parses an HTTP response from a ExportOPMLWithResponse call
+func ParseExportOPMLResponse(rsp *http.Response) (*ExportOPMLResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ExportOPMLResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseImportOPMLResponse parses an HTTP response from a ImportOPMLWithResponse call
+func ParseImportOPMLResponse(rsp *http.Response) (*ImportOPMLResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ImportOPMLResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest OPMLImported
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers ImportOPMLResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers ImportOPMLResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParsePreviewSourceResponse parses an HTTP response from a PreviewSourceWithResponse call
+func ParsePreviewSourceResponse(rsp *http.Response) (*PreviewSourceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PreviewSourceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SourcePreview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseDeleteSourceResponse parses an HTTP response from a DeleteSourceWithResponse call
+func ParseDeleteSourceResponse(rsp *http.Response) (*DeleteSourceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteSourceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers DeleteSourceResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 204:
+		var headers DeleteSourceResponse204Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers204 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseGetSourceResponse parses an HTTP response from a GetSourceWithResponse call
+func ParseGetSourceResponse(rsp *http.Response) (*GetSourceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &GetSourceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest IngestionSourceResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseUpdateSourceResponse parses an HTTP response from a UpdateSourceWithResponse call
+func ParseUpdateSourceResponse(rsp *http.Response) (*UpdateSourceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &UpdateSourceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest IngestionSourceResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParsePreviewKeptSourceResponse parses an HTTP response from a PreviewKeptSourceWithResponse call
+func ParsePreviewKeptSourceResponse(rsp *http.Response) (*PreviewKeptSourceResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &PreviewKeptSourceResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SourcePreview
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseTriggerManualRunResponse parses an HTTP response from a TriggerManualRunWithResponse call
+func ParseTriggerManualRunResponse(rsp *http.Response) (*TriggerManualRunResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &TriggerManualRunResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest IngestionRun
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseListSourceRunsResponse parses an HTTP response from a ListSourceRunsWithResponse call
+func ParseListSourceRunsResponse(rsp *http.Response) (*ListSourceRunsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListSourceRunsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest SourceRunPage
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
 
 	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
 		var dest NotFound

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/commandcenter/commandcenter/pkg/egress"
 	"github.com/commandcenter/commandcenter/services/auth"
 	"github.com/commandcenter/commandcenter/services/commandcenter/internal/datadir"
 	"github.com/commandcenter/commandcenter/services/federation"
@@ -38,6 +39,7 @@ type Config struct {
 	Ops         string `config:"ops" flag:"ops" usage:"address of a listener for /metrics and /health of a process without the gateway; empty opens none"`
 
 	Secrets    Secrets           `config:"secrets"`
+	Egress     Egress            `config:"egress"`
 	Gateway    Gateway           `config:"gateway"`
 	Auth       auth.Config       `config:"auth"`
 	Knowledge  knowledge.Config  `config:"knowledge"`
@@ -60,6 +62,11 @@ type Secrets struct {
 	KeyFile string `config:"key_file" usage:"file of the sealing keys, a Tink keyset in JSON; empty takes keys/sealing.json below the data directory, and makes it"`
 	Keys    string `config:"keys" secret:"true" usage:"the sealing keys themselves, in place of a file"`
 	KMS     string `config:"kms" usage:"address of a KMS key that encrypts the sealing keys, for builds with a Tink client for it; empty: they are as they are"`
+}
+
+// Egress says what may be called of what people give.
+type Egress struct {
+	Allow []string `config:"allow" usage:"networks and addresses, such as 10.1.0.0/16, that sources may be in though they are not public"`
 }
 
 // Gateway is what concerns the edge. What is not here is as the service has it.
@@ -172,6 +179,9 @@ func (c Config) Validate() error {
 		bad("otlp_endpoint", "want http(s)://host:port")
 	}
 	errs = append(errs, c.Gateway.Config().Validate(), below("auth", c.Auth.Validate()), below("knowledge", c.Knowledge.Validate()), below("federation", c.Federation.Validate()), below("ingestion", c.Ingestion.Validate()), below("research", c.Research.Validate()), c.Hub.validate(c.NATSURL == ""), c.Cluster.validate())
+	if _, err := egress.ParseAllow(c.Egress.Allow); err != nil {
+		bad("egress.allow", "%w", err)
+	}
 	if c.Client.Server != "" && !hasScheme(c.Client.Server, "http", "https") {
 		bad("client.server", "want http(s)://host:port")
 	}

@@ -43,9 +43,7 @@ func services() []service {
 	return []service{
 		{name: auth.Name, schema: &auth.Migrations, portable: &auth.Portable, conns: 12, jobs: true, live: true, files: true, purges: true, build: buildAuth},
 		{name: knowledge.Name, schema: &knowledge.Migrations, portable: &knowledge.Portable, conns: 16, jobs: true, live: true, files: true, build: buildKnowledge},
-		{name: ingestion.Name, schema: &ingestion.Migrations, portable: &ingestion.Portable, conns: 4, external: true, dead: true, build: func(b built) (*app.Module, error) {
-			return ingestion.New(ingestion.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Version: b.env.Version}, b.env.Config.Ingestion)
-		}},
+		{name: ingestion.Name, schema: &ingestion.Migrations, portable: &ingestion.Portable, conns: 4, jobs: true, live: true, files: true, external: true, dead: true, build: buildIngestion},
 		{name: research.Name, schema: &research.Migrations, portable: &research.Portable, conns: 6, build: func(b built) (*app.Module, error) {
 			return research.New(research.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Version: b.env.Version}, b.env.Config.Research)
 		}},

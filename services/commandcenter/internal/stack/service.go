@@ -12,10 +12,12 @@ import (
 
 	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/bus"
+	"github.com/commandcenter/commandcenter/pkg/egress"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/services/auth"
 	"github.com/commandcenter/commandcenter/services/federation"
 	"github.com/commandcenter/commandcenter/services/gateway"
+	"github.com/commandcenter/commandcenter/services/ingestion"
 	"github.com/commandcenter/commandcenter/services/knowledge"
 )
 
@@ -216,6 +218,20 @@ func buildAuth(b built) (*app.Module, error) {
 		DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Secrets: ring, Secret: b.env.Secret, Version: b.env.Version, Areas: areas,
 		CheckRow: CheckRow,
 	}, b.env.Config.Auth)
+}
+
+func buildIngestion(b built) (*app.Module, error) {
+	ring, err := b.env.Ring()
+	if err != nil {
+		return nil, err
+	}
+	allow, err := egress.ParseAllow(b.env.Config.Egress.Allow)
+	if err != nil {
+		return nil, fmt.Errorf("egress.allow: %w", err)
+	}
+	return ingestion.New(ingestion.Deps{
+		DB: b.db, Bus: b.bus, Log: b.env.Log, Secrets: ring, Allow: allow, Registerer: b.env.Registry, Version: b.env.Version,
+	}, b.env.Config.Ingestion)
 }
 
 func buildFederation(b built) (*app.Module, error) {

@@ -484,8 +484,10 @@ func sample(operation string) *bus.Answer {
 	const judgedSet = `{"id":1,"name":"s","questions":1,"judgements":1,"imported_by":null,"created_at":"2026-01-02T03:04:05Z","updated_at":"2026-01-02T03:04:05Z"}`
 	const evaluation = `{"id":1,"judgements_id":1,"judgements":"s","label":null,"collection":null,"ways":[{"mode":"keyword"}],"tune":false,"state":"queued","error":null,"asked":0,"total":1,"model":null,"index_generation":null,"started_by":null,"job_id":null,"created_at":"2026-01-02T03:04:05Z","finished_at":null,"report":null}`
 	const invitation = `"id":4,"role":"member","email":null,"invited_by":1,"inviter":"o@b.io","created_at":"2026-01-02T03:04:05Z","expires_at":"2026-01-09T03:04:05Z"`
-	if a := technologySample(operation); a != nil {
-		return a
+	for _, sample := range []func(operation string) *bus.Answer{technologySample, sourceSample} {
+		if a := sample(operation); a != nil {
+			return a
+		}
 	}
 	status, body := 200, ""
 	switch operation {

@@ -5,7 +5,102 @@ package serve
 
 import (
 	"time"
+
+	openapi_types "github.com/oapi-codegen/runtime/types"
 )
+
+// Defines values for SourceRunState.
+const (
+	SourceRunStateDone    SourceRunState = "done"
+	SourceRunStateFailed  SourceRunState = "failed"
+	SourceRunStateQueued  SourceRunState = "queued"
+	SourceRunStateRunning SourceRunState = "running"
+)
+
+// Valid indicates whether the value is a known member of the SourceRunState enum.
+func (e SourceRunState) Valid() bool {
+	switch e {
+	case SourceRunStateDone:
+		return true
+	case SourceRunStateFailed:
+		return true
+	case SourceRunStateQueued:
+		return true
+	case SourceRunStateRunning:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SourceRunTrigger.
+const (
+	Change   SourceRunTrigger = "change"
+	Manual   SourceRunTrigger = "manual"
+	Schedule SourceRunTrigger = "schedule"
+)
+
+// Valid indicates whether the value is a known member of the SourceRunTrigger enum.
+func (e SourceRunTrigger) Valid() bool {
+	switch e {
+	case Change:
+		return true
+	case Manual:
+		return true
+	case Schedule:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SourceStatus.
+const (
+	SourceStatusDisabled SourceStatus = "disabled"
+	SourceStatusError    SourceStatus = "error"
+	SourceStatusPending  SourceStatus = "pending"
+	SourceStatusRunning  SourceStatus = "running"
+	SourceStatusSuccess  SourceStatus = "success"
+)
+
+// Valid indicates whether the value is a known member of the SourceStatus enum.
+func (e SourceStatus) Valid() bool {
+	switch e {
+	case SourceStatusDisabled:
+		return true
+	case SourceStatusError:
+		return true
+	case SourceStatusPending:
+		return true
+	case SourceStatusRunning:
+		return true
+	case SourceStatusSuccess:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for SourceType.
+const (
+	Documentation SourceType = "documentation"
+	FileWatcher   SourceType = "file_watcher"
+	Rss           SourceType = "rss"
+)
+
+// Valid indicates whether the value is a known member of the SourceType enum.
+func (e SourceType) Valid() bool {
+	switch e {
+	case Documentation:
+		return true
+	case FileWatcher:
+		return true
+	case Rss:
+		return true
+	default:
+		return false
+	}
+}
 
 // Defines values for LimitClass.
 const (
@@ -100,6 +195,106 @@ type EventSchemaNew struct {
 	Version int    `json:"version"`
 }
 
+// IngestionRun defines model for IngestionRun.
+type IngestionRun struct {
+	SourceId   int64  `json:"source_id"`
+	SourceName string `json:"source_name"`
+
+	// TaskId The job, and the id of the run
+	TaskId string `json:"task_id"`
+}
+
+// IngestionSourceCreate defines model for IngestionSourceCreate.
+type IngestionSourceCreate struct {
+	Config      *SourceConfig      `json:"config,omitempty"`
+	Credentials *SourceCredentials `json:"credentials,omitempty"`
+	Enabled     *bool              `json:"enabled,omitempty"`
+	Name        string             `json:"name"`
+	Path        *string            `json:"path,omitempty"`
+
+	// Priority Of its runs among those of the project, 10 the highest
+	Priority *int `json:"priority,omitempty"`
+
+	// ProjectId The project of the call, where it is said at all
+	ProjectId *int64 `json:"project_id,omitempty"`
+
+	// Schedule Five fields of cron, in UTC, or @hourly, @daily, @weekly, @monthly
+	Schedule *string `json:"schedule,omitempty"`
+
+	// Type `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later.
+	Type SourceType `json:"type"`
+	Url  *string    `json:"url,omitempty"`
+}
+
+// IngestionSourceList defines model for IngestionSourceList.
+type IngestionSourceList struct {
+	Sources []IngestionSourceResponse `json:"sources"`
+	Total   int                       `json:"total"`
+}
+
+// IngestionSourceResponse defines model for IngestionSourceResponse.
+type IngestionSourceResponse struct {
+	Config    *SourceConfig `json:"config"`
+	CreatedAt time.Time     `json:"created_at"`
+
+	// DocumentsIngested New and changed ones, since the beginning
+	DocumentsIngested int64 `json:"documents_ingested"`
+	Enabled           bool  `json:"enabled"`
+
+	// ErrorCount Runs that failed one after the other
+	ErrorCount     int        `json:"error_count"`
+	HasCredentials bool       `json:"has_credentials"`
+	Id             int64      `json:"id"`
+	LastError      *string    `json:"last_error"`
+	LastRun        *time.Time `json:"last_run"`
+	LastSuccess    *time.Time `json:"last_success"`
+	Name           string     `json:"name"`
+
+	// NextRun Null when it is not asked by itself
+	NextRun *time.Time `json:"next_run"`
+
+	// ParkedSince After ten failures a source is left alone, until somebody runs or changes it
+	ParkedSince *time.Time   `json:"parked_since"`
+	Path        *string      `json:"path"`
+	Priority    int          `json:"priority"`
+	ProjectId   int64        `json:"project_id"`
+	Schedule    *string      `json:"schedule"`
+	Status      SourceStatus `json:"status"`
+
+	// Type `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later.
+	Type      SourceType `json:"type"`
+	UpdatedAt time.Time  `json:"updated_at"`
+	Url       *string    `json:"url"`
+}
+
+// IngestionSourceUpdate defines model for IngestionSourceUpdate.
+type IngestionSourceUpdate struct {
+	Config      *SourceConfig      `json:"config,omitempty"`
+	Credentials *SourceCredentials `json:"credentials,omitempty"`
+	Enabled     *bool              `json:"enabled,omitempty"`
+	Name        *string            `json:"name,omitempty"`
+	Path        *string            `json:"path,omitempty"`
+	Priority    *int               `json:"priority,omitempty"`
+	Schedule    *string            `json:"schedule,omitempty"`
+	Url         *string            `json:"url,omitempty"`
+}
+
+// OPMLImport defines model for OPMLImport.
+type OPMLImport struct {
+	Opml string `json:"opml"`
+}
+
+// OPMLImported defines model for OPMLImported.
+type OPMLImported struct {
+	Added int `json:"added"`
+
+	// Known That the project had
+	Known int `json:"known"`
+
+	// Sources That were added
+	Sources []IngestionSourceResponse `json:"sources"`
+}
+
 // Operation defines model for Operation.
 type Operation = any
 
@@ -115,8 +310,163 @@ type OperationProgress struct {
 	Total int64 `json:"total"`
 }
 
+// PreviewedDocument defines model for PreviewedDocument.
+type PreviewedDocument struct {
+	Author      *string `json:"author"`
+	ContentType string  `json:"content_type"`
+
+	// Excerpt The beginning of its text
+	Excerpt string `json:"excerpt"`
+
+	// Place The name under which it would be kept
+	Place       string     `json:"place"`
+	PublishedAt *time.Time `json:"published_at"`
+
+	// Size In bytes
+	Size  int     `json:"size"`
+	Title string  `json:"title"`
+	Url   *string `json:"url"`
+}
+
 // Problem RFC 9457 problem details.
 type Problem = any
+
+// SourceCandidate defines model for SourceCandidate.
+type SourceCandidate struct {
+	// Items That it has at the moment
+	Items int    `json:"items"`
+	Name  string `json:"name"`
+
+	// Type `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later.
+	Type SourceType `json:"type"`
+	Url  *string    `json:"url"`
+
+	// Why It was found
+	Why string `json:"why"`
+}
+
+// SourceCandidates defines model for SourceCandidates.
+type SourceCandidates struct {
+	Candidates []SourceCandidate `json:"candidates"`
+}
+
+// SourceConfig defines model for SourceConfig.
+type SourceConfig struct {
+	// Category Of the documents; the name of the source where it is not said
+	Category *string `json:"category,omitempty"`
+
+	// Collection In which the documents are kept; the default one where it is not said
+	Collection *string `json:"collection,omitempty"`
+
+	// FullText Of a feed: read the page of each entry, of which the feed may have a summary only
+	FullText *bool `json:"full_text,omitempty"`
+
+	// Ignore Of a folder: globs of what is left out, beside what its .gitignore and .ignore say
+	Ignore *[]string `json:"ignore,omitempty"`
+
+	// Language Of the texts, as ISO 639-1 has it; found out where it is not said
+	Language *string `json:"language,omitempty"`
+
+	// MaxDepth Of a site: links that are followed from its first page; 0 is 5
+	MaxDepth *int `json:"max_depth,omitempty"`
+
+	// MaxItems That one run takes; 0 is as many as the type allows, of a feed 500, of a site 1000 pages
+	MaxItems *int `json:"max_items,omitempty"`
+
+	// Patterns Of a folder: globs of the files that are read, of a path or, without a slash, of a name; those of texts where there are none
+	Patterns *[]string `json:"patterns,omitempty"`
+
+	// TechnologyId The technology that they are about
+	TechnologyId *int `json:"technology_id,omitempty"`
+}
+
+// SourceCredentials A user name with its password, or a token, which is sent as a bearer's.
+type SourceCredentials struct {
+	Password *string `json:"password,omitempty"`
+	Token    *string `json:"token,omitempty"`
+	Username *string `json:"username,omitempty"`
+}
+
+// SourceDiscovery defines model for SourceDiscovery.
+type SourceDiscovery struct {
+	// Url Example: https://go.dev/blog
+	Url string `json:"url"`
+}
+
+// SourcePreview defines model for SourcePreview.
+type SourcePreview struct {
+	Documents []PreviewedDocument `json:"documents"`
+
+	// Failed What could not be read, and why
+	Failed []string `json:"failed"`
+
+	// More There are more than are shown
+	More bool `json:"more"`
+
+	// MovedTo The address that the source has now, for good
+	MovedTo *string `json:"moved_to"`
+	Note    *string `json:"note"`
+
+	// Unchanged That are as they were, and would not be taken
+	Unchanged int `json:"unchanged"`
+}
+
+// SourceRun defines model for SourceRun.
+type SourceRun struct {
+	// Bytes That were fetched
+	Bytes int64 `json:"bytes"`
+
+	// Doing At the moment
+	Doing *string `json:"doing"`
+
+	// Elsewhere That another source has already
+	Elsewhere int     `json:"elsewhere"`
+	Error     *string `json:"error"`
+
+	// Failed That could not be read
+	Failed     int        `json:"failed"`
+	FinishedAt *time.Time `json:"finished_at"`
+
+	// Gone That are not there any more
+	Gone int                `json:"gone"`
+	Id   openapi_types.UUID `json:"id"`
+	Note *string            `json:"note"`
+
+	// RunBy The principal: `user:1`
+	RunBy string `json:"run_by"`
+
+	// Seen Documents that were looked at
+	Seen      int            `json:"seen"`
+	SourceId  int64          `json:"source_id"`
+	StartedAt *time.Time     `json:"started_at"`
+	State     SourceRunState `json:"state"`
+
+	// Taken That are new or have changed
+	Taken int `json:"taken"`
+
+	// Total Documents that there are; 0 while that is not known
+	Total     int              `json:"total"`
+	Trigger   SourceRunTrigger `json:"trigger"`
+	Unchanged int              `json:"unchanged"`
+}
+
+// SourceRunState defines model for SourceRun.State.
+type SourceRunState string
+
+// SourceRunTrigger defines model for SourceRun.Trigger.
+type SourceRunTrigger string
+
+// SourceRunPage defines model for SourceRunPage.
+type SourceRunPage struct {
+	Items []SourceRun `json:"items"`
+	Total int         `json:"total"`
+}
+
+// SourceStatus defines model for SourceStatus.
+type SourceStatus string
+
+// SourceType `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later.
+type SourceType string
 
 // ValidationError defines model for ValidationError.
 type ValidationError = any
@@ -160,6 +510,9 @@ type Prefer = string
 // ProjectID defines model for ProjectID.
 type ProjectID = int64
 
+// SourceID defines model for SourceID.
+type SourceID = int64
+
 // TaskID defines model for TaskID.
 type TaskID = int64
 
@@ -181,8 +534,116 @@ type Conflict = Problem
 // Invalid defines model for Invalid.
 type Invalid = ValidationProblem
 
+// Malformed RFC 9457 problem details.
+type Malformed = Problem
+
 // NotFound RFC 9457 problem details.
 type NotFound = Problem
+
+// ListSourcesParams defines parameters for ListSources.
+type ListSourcesParams struct {
+	// ProjectId The project of the call, where it is said at all.
+	ProjectId *int64      `form:"project_id,omitempty" json:"project_id,omitempty"`
+	Type      *SourceType `form:"type,omitempty" json:"type,omitempty"`
+	Enabled   *bool       `form:"enabled,omitempty" json:"enabled,omitempty"`
+	Skip      *int        `form:"skip,omitempty" json:"skip,omitempty"`
+	Limit     *int        `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// CreateSourceParams defines parameters for CreateSource.
+type CreateSourceParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// DiscoverSourcesParams defines parameters for DiscoverSources.
+type DiscoverSourcesParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ExportOPMLParams defines parameters for ExportOPML.
+type ExportOPMLParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ImportOPMLParams defines parameters for ImportOPML.
+type ImportOPMLParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// PreviewSourceParams defines parameters for PreviewSource.
+type PreviewSourceParams struct {
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// DeleteSourceParams defines parameters for DeleteSource.
+type DeleteSourceParams struct {
+	// Documents Remove its documents too. Those that another source has seen stay.
+	Documents *bool `form:"documents,omitempty" json:"documents,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// GetSourceParams defines parameters for GetSource.
+type GetSourceParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// UpdateSourceParams defines parameters for UpdateSource.
+type UpdateSourceParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// PreviewKeptSourceParams defines parameters for PreviewKeptSource.
+type PreviewKeptSourceParams struct {
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// TriggerManualRunParams defines parameters for TriggerManualRun.
+type TriggerManualRunParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// ListSourceRunsParams defines parameters for ListSourceRuns.
+type ListSourceRunsParams struct {
+	Skip  *int `form:"skip,omitempty" json:"skip,omitempty"`
+	Limit *int `form:"limit,omitempty" json:"limit,omitempty"`
+
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
 
 // PurgeDeadLettersParams defines parameters for PurgeDeadLetters.
 type PurgeDeadLettersParams struct {
@@ -292,6 +753,21 @@ type GetEventSchemaParams struct {
 	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
 	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
 }
+
+// CreateSourceJSONRequestBody defines body for CreateSource for application/json ContentType.
+type CreateSourceJSONRequestBody = IngestionSourceCreate
+
+// DiscoverSourcesJSONRequestBody defines body for DiscoverSources for application/json ContentType.
+type DiscoverSourcesJSONRequestBody = SourceDiscovery
+
+// ImportOPMLJSONRequestBody defines body for ImportOPML for application/json ContentType.
+type ImportOPMLJSONRequestBody = OPMLImport
+
+// PreviewSourceJSONRequestBody defines body for PreviewSource for application/json ContentType.
+type PreviewSourceJSONRequestBody = IngestionSourceCreate
+
+// UpdateSourceJSONRequestBody defines body for UpdateSource for application/json ContentType.
+type UpdateSourceJSONRequestBody = IngestionSourceUpdate
 
 // RegisterEventSchemaJSONRequestBody defines body for RegisterEventSchema for application/json ContentType.
 type RegisterEventSchemaJSONRequestBody = EventSchemaNew

@@ -9,6 +9,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/ingestion/internal/schema"
+	"github.com/commandcenter/commandcenter/services/ingestion/internal/source"
 )
 
 // Book is what this room asks.
@@ -19,11 +20,14 @@ type Book interface {
 	Delete(ctx context.Context, p tenant.Project, id int64) error
 }
 
-// Handlers answer the operations.
+// Handlers answer the operations. All fields are needed.
 type Handlers struct {
-	Book Book
-	Dead DeadLetters
-	Now  func() time.Time
+	Book        Book
+	Dead        DeadLetters
+	Sources     source.Book
+	Runner      *source.Runner
+	Discovering Discovering
+	Now         func() time.Time
 }
 
 // Operations are the operations of the contract that the service answers.
@@ -31,6 +35,8 @@ func Operations() []string {
 	return []string{
 		"deleteEventSchema", "getEventSchema", "listEventSchemas", "registerEventSchema",
 		"discardDeadLetter", "getDeadLetter", "listDeadLetters", "purgeDeadLetters", "redriveDeadLetter",
+		"listSources", "createSource", "previewSource", "discoverSources", "exportOPML", "importOPML", "getSource", "updateSource", "deleteSource", "triggerManualRun",
+		"previewKeptSource", "listSourceRuns",
 	}
 }
 
@@ -46,4 +52,16 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "listDeadLetters", h.listDead)
 	bus.Command(s, "purgeDeadLetters", h.purgeDead)
 	bus.Command(s, "redriveDeadLetter", h.redriveDead)
+	bus.Request(s, "listSources", h.listSources)
+	bus.Request(s, "createSource", h.addSource)
+	bus.Request(s, "previewSource", h.preview)
+	bus.Request(s, "discoverSources", h.discover)
+	bus.Request(s, "exportOPML", h.exportOPML)
+	bus.Command(s, "importOPML", h.importOPML)
+	bus.Request(s, "getSource", h.getSource)
+	bus.Request(s, "updateSource", h.updateSource)
+	bus.Command(s, "deleteSource", h.deleteSource)
+	bus.Request(s, "triggerManualRun", h.runSource)
+	bus.Request(s, "previewKeptSource", h.previewKept)
+	bus.Request(s, "listSourceRuns", h.listRuns)
 }

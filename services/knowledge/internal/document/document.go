@@ -129,6 +129,7 @@ type Submission struct {
 	Repository  int64
 	Technology  int64
 	ContentType string // as declared; "" unknown
+	Typed       bool   // ContentType is right, whatever Source looks like
 	// TextLanguage is the language of the text, as ISO 639-1 has it; "" unknown.
 	TextLanguage string
 	CreatedBy    int64
@@ -139,7 +140,7 @@ type Submission struct {
 
 // check validates s and fills in what follows from the rest.
 func (s *Submission) check() error {
-	s.Source = cleanName(s.Source)
+	s.Source = CleanName(s.Source)
 	s.Title = strings.Join(strings.Fields(s.Title), " ")
 	s.Category = strings.TrimSpace(s.Category)
 	s.Collection = strings.TrimSpace(s.Collection)
@@ -184,9 +185,9 @@ func printable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
-// cleanName makes a source name of a file name: forward slashes, no leading
+// CleanName makes a source name of a file name: forward slashes, no leading
 // ones, no steps upwards. It is a name, never a path that anything opens.
-func cleanName(s string) string {
+func CleanName(s string) string {
 	parts := strings.FieldsFunc(strings.ReplaceAll(strings.TrimSpace(s), "\\", "/"), func(r rune) bool { return r == '/' })
 	kept := parts[:0]
 	for _, p := range parts {

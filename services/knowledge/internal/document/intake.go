@@ -182,7 +182,11 @@ func (in *Intake) read(ctx context.Context, b Blob) (data []byte, err error) {
 
 // plan is the document that the submission would make, before extraction.
 func plan(s Submission, data []byte) (Document, error) {
-	f, err := extract.Detect(s.Source, s.ContentType, data)
+	name := s.Source
+	if s.Typed {
+		name = ""
+	}
+	f, err := extract.Detect(name, s.ContentType, data)
 	if err != nil {
 		return Document{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	events "github.com/commandcenter/commandcenter/proto-events"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
+	ingestionv1 "github.com/commandcenter/commandcenter/proto-events/ingestion/v1"
 	researchv1 "github.com/commandcenter/commandcenter/proto-events/research/v1"
 
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
@@ -22,6 +23,9 @@ type Handlers struct {
 	Drop func(p tenant.Project) (purge.Part, error)
 	// Accept takes a document in.
 	Accept func(ctx context.Context, s document.Submission) (document.Document, error)
+	// DeleteAt removes the document of a name in a collection, unless somebody else has
+	// added it since.
+	DeleteAt func(ctx context.Context, p tenant.Project, collection, source, principal string) error
 	// DeleteOf removes every document of a technology.
 	DeleteOf func(ctx context.Context, p tenant.Project, technology int64) error
 }
@@ -30,6 +34,10 @@ type Handlers struct {
 func (h *Handlers) Register(in *bus.Inbox) {
 	bus.Handle(in, h.projectDeleting)
 	bus.Handle(in, h.factAccepted)
+	bus.Handle(in, h.documentFetched)
+	bus.Handle(in, func(ctx context.Context, m bus.Meta, e *ingestionv1.DocumentGone) error {
+		return h.DeleteAt(ctx, m.Project, e.GetCollection(), e.GetPlace(), fetchedBy)
+	})
 	bus.Handle(in, func(ctx context.Context, m bus.Meta, e *researchv1.TechnologyRemoved) error {
 		return h.DeleteOf(ctx, m.Project, int64(e.GetTechnologyId()))
 	})

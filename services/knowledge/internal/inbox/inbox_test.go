@@ -98,3 +98,38 @@ func TestADocumentThatATeamPublishesIsTakenIn(t *testing.T) {
 		t.Errorf("%d dead letters, want 2 (%v)", len(dead), err)
 	}
 }
+
+func TestADocumentOfASourceIsTakenInUnderItsPlaceAndGoesWithIt(t *testing.T) {
+	t.Parallel()
+	env := bustest.New(t, "ingestion", "knowledge")
+	heard, gone := make(chan document.Submission, 10), make(chan string, 10)
+	in := bus.NewInbox(env.Bus("knowledge"), bus.InboxConfig{Service: "knowledge", DB: pgtest.New(t, knowledge.Migrations)})
+	(&inbox.Handlers{
+		Accept: func(_ context.Context, s document.Submission) (document.Document, error) {
+			heard <- s
+			return document.Document{}, nil
+		},
+		DeleteAt: func(_ context.Context, p tenant.Project, collection, source, principal string) error {
+			gone <- fmt.Sprint(p, collection, source, principal)
+			return nil
+		},
+	}).Register(in)
+	env.Run(in)
+	env.Say(&ingestionv1.DocumentFetched{
+		ProjectId: 3, DocumentId: "1", Version: 1, SourceId: 7, Place: "example.com/a.pdf", Title: "A", ContentType: "text/html", Typed: true, Content: []byte("<p>x</p>"), Collection: "c", Category: "News",
+		TechnologyId: 4, Language: "xx",
+	})
+	s := bustest.Await(env, heard)
+	if s.Project != 3 || s.Source != "example.com/a.pdf" || s.Title != "A" || !s.Typed || s.ContentType != "text/html" || string(s.Blob.Body) != "<p>x</p>" || s.Collection != "c" || s.Category != "News" ||
+		s.Technology != 4 || s.TextLanguage != "" || s.Principal != "service:ingestion" {
+		t.Errorf("taken in %+v", s)
+	}
+	env.Say(&ingestionv1.DocumentFetched{ProjectId: 3, DocumentId: "1", Version: 2, Place: "a", Object: "p3/x", Size: 9, Sha256: "ab", Language: "de"})
+	if s := bustest.Await(env, heard); s.Blob.Name != "p3/x" || s.Blob.Size != 9 || s.TextLanguage != "de" || len(s.Blob.Body) != 0 {
+		t.Errorf("taken in %+v", s)
+	}
+	env.Say(&ingestionv1.DocumentGone{ProjectId: 3, DocumentId: "1", Version: 3, Place: "a", Collection: "c"})
+	if got := bustest.Await(env, gone); got != "3 c a service:ingestion" && got != "3caservice:ingestion" {
+		t.Errorf("gone %q", got)
+	}
+}

@@ -48,6 +48,28 @@ func (s *Store) Delete(ctx context.Context, p tenant.Project, id int64, may func
 	})
 }
 
+// DeleteAt removes the document of a name in a collection, if it is one that the
+// principal has added; one that is not there is as good.
+func (s *Store) DeleteAt(ctx context.Context, p tenant.Project, collection, source, principal string) error {
+	if collection == "" {
+		collection = document.DefaultCollection
+	}
+	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		const q = `SELECT id FROM documents WHERE project_id = $1 AND collection = $2 AND md5(source) = md5($3) AND principal = $4`
+		var ids []int64
+		if err := tx.SelectContext(ctx, &ids, q, int64(p), collection, document.CleanName(source), principal); err != nil {
+			return fmt.Errorf("find the document %q: %w", source, err)
+		}
+		for _, id := range ids {
+			err := s.Delete(ctx, p, id, func(document.Document) error { return nil })
+			if err != nil && !errors.Is(err, document.ErrNotFound) {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 // DeleteOf removes every document of a technology, which is gone.
 func (s *Store) DeleteOf(ctx context.Context, p tenant.Project, technology int64) error {
 	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {

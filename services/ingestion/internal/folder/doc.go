@@ -1,0 +1,3 @@
+// Package folder reads folders of the machine that the operator has opened, and
+// hears when something changes in them.
+package folder
