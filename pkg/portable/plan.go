@@ -81,13 +81,16 @@ var common = map[string]string{
 	"closed_projects": "the mark of a project that was purged here",
 }
 
-// tables are those of the schema that are exported, from the catalog.
+// tables are those of the schema that are exported, from the catalog: each behind those
+// that it refers to, since an import takes rows in as they come.
 func (p Plan) tables(ctx context.Context, tx *sqlx.Tx) ([]pg.Holding, error) {
 	all, err := pg.Holdings(ctx, tx, p.Schema.Name)
 	if err != nil {
 		return nil, err
 	}
 	left := p.leftOut()
+	all = pg.ReferringFirst(all)
+	slices.Reverse(all)
 	return slices.DeleteFunc(all, func(h pg.Holding) bool { _, out := left[h.Table]; return out }), nil
 }
 
