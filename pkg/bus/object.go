@@ -30,17 +30,24 @@ type ObjectRef struct {
 const (
 	metaFilename    = "filename"
 	metaContentType = "content-type"
+	metaOwner       = "for" // the service that is going to refer to it
 
 	// chunkSize is how many bytes of an object one message carries: each
 	// message is a write that waits for the disk.
 	chunkSize = 128 << 10
 )
 
-// PutObject streams r into the object store and returns when every byte is
-// stored. More than max bytes is errs.TooLarge; then, and after any failure,
-// nothing is left behind. An object that no row refers to is its creator's to
-// delete; what a creator forgets, [Bus.SweepObjects] finds.
+// PutObject is [Bus.PutObjectFor] the caller itself.
 func (b *Bus) PutObject(ctx context.Context, p tenant.Project, filename, contentType string, r io.Reader, max int64) (ObjectRef, error) {
+	return b.PutObjectFor(ctx, b.service, p, filename, contentType, r, max)
+}
+
+// PutObjectFor streams r into the object store and returns when every byte is
+// stored. owner is the service that is going to refer to it. More than max bytes is
+// errs.TooLarge; then, and after any failure, nothing is left behind. An object that
+// no row refers to is its creator's to delete; what a creator forgets,
+// [Bus.SweepObjects] finds.
+func (b *Bus) PutObjectFor(ctx context.Context, owner string, p tenant.Project, filename, contentType string, r io.Reader, max int64) (ObjectRef, error) {
 	store, err := b.objects.get(ctx)
 	if err != nil {
 		return ObjectRef{}, errNoStore.Because(err)
@@ -51,7 +58,7 @@ func (b *Bus) PutObject(ctx context.Context, p tenant.Project, filename, content
 	name := p.Token() + "/" + uuid.NewString()
 	info, err := store.Put(context.WithoutCancel(ctx), jetstream.ObjectMeta{
 		Name:     name,
-		Metadata: map[string]string{metaFilename: filename, metaContentType: contentType},
+		Metadata: map[string]string{metaFilename: filename, metaContentType: contentType, metaOwner: owner},
 		Opts:     &jetstream.ObjectMetaOptions{ChunkSize: chunkSize},
 	}, file)
 	if err != nil {

@@ -25,17 +25,18 @@ const (
 // nobody refers to: objects, and chunks of puts that broke off together with
 // their process. It returns how many it removed.
 //
-// It is for the one service whose commands bring objects. referred returns
-// which of the names, all of one project, that service refers to. A command
+// mine says for which owners the service looks after objects; each has to be looked
+// after by one service, which is the one whose commands bring them. referred returns
+// which of the names, all of one project, that service refers to. A command of it
 // that has not run refers to its object as well: while commands wait, objects
 // stay, and of a project with dead commands they stay until those are redriven
 // or discarded. before must be longer ago than the longest upload takes.
-func (b *Bus) SweepObjects(ctx context.Context, before time.Time, referred func(ctx context.Context, p tenant.Project, names []string) ([]string, error)) (removed int, err error) {
+func (b *Bus) SweepObjects(ctx context.Context, before time.Time, mine func(owner string) bool, referred func(ctx context.Context, p tenant.Project, names []string) ([]string, error)) (removed int, err error) {
 	s, err := b.blobs.get(ctx)
 	if err != nil {
 		return 0, errNoStore.Because(err)
 	}
-	x := &sweep{b: b, s: s, before: before, referred: referred}
+	x := &sweep{b: b, s: s, before: before, mine: mine, referred: referred}
 	if err := x.parts(ctx); err != nil {
 		return 0, err
 	}
@@ -50,6 +51,7 @@ type sweep struct {
 	b        *Bus
 	s        jetstream.Stream
 	before   time.Time
+	mine     func(owner string) bool
 	referred func(ctx context.Context, p tenant.Project, names []string) ([]string, error)
 	chunks   map[string]uint64 // by subject; in the end those without an object
 	removed  int
@@ -91,7 +93,7 @@ func (x *sweep) objects(ctx context.Context) error {
 			continue
 		}
 		delete(x.chunks, chunksOf+o.NUID)
-		if !m.Time.Before(x.before) {
+		if !m.Time.Before(x.before) || !x.mine(o.Metadata[metaOwner]) {
 			continue
 		}
 		if batch = append(batch, o); len(batch) == sweepBatch {

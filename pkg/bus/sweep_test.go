@@ -34,7 +34,7 @@ func (w *world) put(t *testing.T, p tenant.Project) bus.ObjectRef {
 // sweep removes what was put before the time and is not among the kept.
 func (w *world) sweep(t *testing.T, before time.Time, kept ...bus.ObjectRef) int {
 	t.Helper()
-	n, err := w.Bus("auth").SweepObjects(t.Context(), before, func(_ context.Context, p tenant.Project, names []string) (out []string, _ error) {
+	n, err := w.Bus("auth").SweepObjects(t.Context(), before, func(owner string) bool { return owner != "another" }, func(_ context.Context, p tenant.Project, names []string) (out []string, _ error) {
 		for _, name := range names {
 			if !strings.HasPrefix(name, p.Token()+"/") {
 				t.Errorf("%s is asked for in project %d", name, p)
@@ -152,12 +152,24 @@ func TestAnObjectStaysWhileACommandMayReferToIt(t *testing.T) {
 	}
 }
 
+func TestWhoseObjectAnotherServiceLooksAfterStays(t *testing.T) {
+	t.Parallel()
+	w := newStore(t)
+	ref, err := w.Bus(bustest.Edge).PutObjectFor(t.Context(), "another", 42, "f", "", strings.NewReader("content"), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := w.sweep(t, time.Now().Add(time.Hour)); n != 0 || !w.there(t, ref) {
+		t.Errorf("%d removed", n)
+	}
+}
+
 func TestASweepThatCannotAskRemovesNothing(t *testing.T) {
 	t.Parallel()
 	w := newStore(t)
 	ref := w.put(t, 42)
 	away := errors.New("the database is away")
-	_, err := w.Bus("auth").SweepObjects(t.Context(), time.Now().Add(time.Hour), func(context.Context, tenant.Project, []string) ([]string, error) { return nil, away })
+	_, err := w.Bus("auth").SweepObjects(t.Context(), time.Now().Add(time.Hour), func(string) bool { return true }, func(context.Context, tenant.Project, []string) ([]string, error) { return nil, away })
 	if !errors.Is(err, away) || !w.there(t, ref) {
 		t.Errorf("%v", err)
 	}

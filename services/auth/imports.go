@@ -115,9 +115,9 @@ func (s objects) Open(ctx context.Context, o transfer.Object) (io.ReadCloser, er
 	return s.b.GetObject(ctx, ref(o))
 }
 
-// Put keeps bytes as an object of a project.
-func (s objects) Put(ctx context.Context, p tenant.Project, r io.Reader, most int64) (transfer.Object, error) {
-	o, err := s.b.PutObject(ctx, p, "import", "application/octet-stream", r, most)
+// Put keeps bytes for a service as an object of a project.
+func (s objects) Put(ctx context.Context, service string, p tenant.Project, r io.Reader, most int64) (transfer.Object, error) {
+	o, err := s.b.PutObjectFor(ctx, service, p, "import", "application/octet-stream", r, most)
 	return transfer.Object{Bucket: o.Bucket, Name: o.Name, SHA256: o.SHA256, Size: o.Size}, err
 }
 

@@ -67,8 +67,8 @@ type Lines struct {
 type objects interface {
 	// Open reads an object, which verifies its sum at its end.
 	Open(ctx context.Context, o Object) (io.ReadCloser, error)
-	// Put keeps bytes as an object of a project.
-	Put(ctx context.Context, p tenant.Project, r io.Reader, most int64) (Object, error)
+	// Put keeps bytes for a service as an object of a project.
+	Put(ctx context.Context, service string, p tenant.Project, r io.Reader, most int64) (Object, error)
 	// Delete removes an object, also one that is not there.
 	Delete(ctx context.Context, o Object) error
 }
@@ -251,7 +251,7 @@ func (f *filling) object(service, sum string, size int64, r io.Reader) error {
 	if service == f.x.Own {
 		return errs.Newf(errs.Invalid, "the archive is refused: %s has no objects", service)
 	}
-	o, err := f.x.Objects.Put(f.ctx, f.to.Project, r, size)
+	o, err := f.x.Objects.Put(f.ctx, service, f.to.Project, r, size)
 	if err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func (s *stage) Open(context.Context, transfer.Object) (io.ReadCloser, error) {
 	return io.NopCloser(bytes.NewReader(s.file)), s.opened
 }
 
-func (s *stage) Put(_ context.Context, p tenant.Project, r io.Reader, _ int64) (transfer.Object, error) {
+func (s *stage) Put(_ context.Context, _ string, p tenant.Project, r io.Reader, _ int64) (transfer.Object, error) {
 	text, err := io.ReadAll(r)
 	o := transfer.Object{Name: "o", SHA256: sum(string(text)), Size: int64(len(text))}
 	if s.put != "" {

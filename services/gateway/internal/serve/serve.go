@@ -31,7 +31,7 @@ type Bus interface {
 	Request(ctx context.Context, t bus.Target, who tenant.Identity, payload []byte) (*bus.Answer, error)
 	Command(ctx context.Context, t bus.Target, who tenant.Identity, payload []byte, o bus.CommandOptions) (*bus.Answer, error)
 	Answered(ctx context.Context, t bus.Target, who tenant.Identity, payload []byte, key string) (*bus.Answer, error)
-	PutObject(ctx context.Context, p tenant.Project, filename, contentType string, r io.Reader, max int64) (bus.ObjectRef, error)
+	PutObjectFor(ctx context.Context, owner string, p tenant.Project, filename, contentType string, r io.Reader, max int64) (bus.ObjectRef, error)
 	DeleteObject(ctx context.Context, ref bus.ObjectRef) error
 	Backlog(service string) error
 	FollowLive(ctx context.Context, p tenant.Project, job string, fn func([]byte)) (stop func(), err error)

@@ -259,7 +259,7 @@ func (u *uploading) fault(typ, msg, name string) {
 }
 
 func (u *uploading) store(ctx context.Context, filename, contentType string, r io.Reader) error {
-	ref, err := u.s.bus.PutObject(ctx, u.project, filename, contentType[:min(len(contentType), 200)], r, u.most)
+	ref, err := u.s.bus.PutObjectFor(ctx, u.op.Service, u.project, filename, contentType[:min(len(contentType), 200)], r, u.most)
 	if err != nil {
 		return readError(err, u.most)
 	}

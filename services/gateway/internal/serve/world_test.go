@@ -244,7 +244,7 @@ func (b *fakeBus) count() int {
 
 func (b *fakeBus) Backlog(string) error { return b.backlog }
 
-func (b *fakeBus) PutObject(_ context.Context, p tenant.Project, filename, contentType string, r io.Reader, most int64) (bus.ObjectRef, error) {
+func (b *fakeBus) PutObjectFor(_ context.Context, _ string, p tenant.Project, filename, contentType string, r io.Reader, most int64) (bus.ObjectRef, error) {
 	if b.putErr != nil {
 		return bus.ObjectRef{}, b.putErr
 	}
