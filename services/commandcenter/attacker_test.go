@@ -145,7 +145,7 @@ func (a *attacker) things(t testing.TB) map[string]string {
 		}
 		ids[c.name] = fmt.Sprint(out.ID)
 	}
-	ids["project_id"] = "1"
+	ids["project_id"], ids["attachment_id"] = "1", a.who.attached(ids["task_id"])
 	var tried made
 	a.who.json("POST", "/api/v1/knowledge/evaluations", map[string]any{"judgements_id": json.Number(ids["judgements_id"])}, 201, &tried)
 	ids["evaluation_id"] = fmt.Sprint(tried.ID)

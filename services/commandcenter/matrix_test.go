@@ -355,6 +355,7 @@ func (m *matrix) things(t *testing.T) map[string][2]string {
 		"invitation_id": {create(fmt.Sprintf("/api/v1/projects/%d/invitations", m.other), map[string]any{"role": "viewer"})},
 		"user_id":       {me.ID.String()},
 	}
+	out["attachment_id"] = [2]string{m.foreign.attached(out["task_id"][0], "X-Project-ID", there)}
 	out["evaluation_id"] = [2]string{create("/api/v1/knowledge/evaluations", map[string]any{"judgements_id": json.Number(out["judgements_id"][0])})}
 	for name, pair := range out {
 		out[name] = [2]string{pair[0], "2147480000"}

@@ -142,6 +142,10 @@ func (s *stopping) arrange(round string) things {
 		made(op, "task_id", "id", "/api/v1/research-tasks/", map[string]any{"title": op + " " + round})
 	}
 	made("deleteSource", "source_id", "id", "/api/ingestion/sources", map[string]any{"name": "gone", "type": "rss", "url": "https://feed.example.com/" + url.PathEscape(round), "enabled": false})
+	for _, op := range []string{"attachTaskDocument", "deleteTaskDocument"} {
+		made(op, "task_id", "id", "/api/v1/research-tasks/", map[string]any{"title": op + " " + round})
+	}
+	x.path["deleteTaskDocument"]["attachment_id"] = s.who.attached(x.path["deleteTaskDocument"]["task_id"])
 	made("deleteEventSchema", "schema_id", "id", "/api/v1/events/schemas", map[string]any{"team": "gone", "noun": "thing", "fact": "s" + joined.Replace(round), "version": 1, "schema": map[string]any{"type": "object"}})
 	for _, op := range []string{"admitInstance", "removeInstance"} {
 		slug := strings.ToLower(op) + "-" + strings.ReplaceAll(round, " ", "-")
@@ -217,6 +221,8 @@ func (x things) of(a *attacker, op attackedOp) attackCall {
 	case "addDocument":
 		c.file = "u " + x.round + ".md"
 		c.body = map[string]any{"category": "c"}
+	case "attachTaskDocument":
+		c.file = "f " + x.round + ".md"
 	case "importJudgements":
 		c.body = judgedSet("imported")
 	case "startEvaluation":

@@ -132,7 +132,7 @@ func foreignIDs(t *testing.T, who *caller) map[string][2]string {
 	who.json("POST", "/api/v1/technologies/", map[string]any{"title": "t"}, 201, &technology)
 	who.json("POST", "/api/v1/research-tasks/", map[string]any{"title": "t"}, 201, &task)
 	who.json("POST", "/api/ingestion/sources", map[string]any{"name": "s", "type": "rss", "url": "https://feed.example.com/", "enabled": false}, 201, &origin)
-	out := map[string][2]string{"project_id": {"1", "9"}}
+	out := map[string][2]string{"project_id": {"1", "9"}, "attachment_id": {who.attached(fmt.Sprint(task.ID)), "9"}}
 	for name, id := range map[string]int64{"document_id": doc.ID, "schema_id": schema.ID, "judgements_id": judged.ID, "evaluation_id": tried.ID, "technology_id": technology.ID, "task_id": task.ID, "source_id": origin.ID} {
 		if id < 1 || id > 8 {
 			t.Fatalf("%s is %d, not of one digit", name, id)

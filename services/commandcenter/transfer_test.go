@@ -55,7 +55,7 @@ func (c *caller) exported(id int64) []byte {
 
 // shape is what of a project has to be the same in its copy.
 type shape struct {
-	Documents, Schemas, Limits, Description any
+	Documents, Schemas, Limits, Description, Tasks any
 }
 
 func (c *caller) shapeOf(id int64) (s shape) {
@@ -95,7 +95,9 @@ func (c *caller) shapeOf(id int64) (s shape) {
 	var project map[string]any
 	c.json("GET", "/api/v1/limits", nil, 200, &limits, here...)
 	c.json("GET", fmt.Sprintf("/api/v1/projects/%d", id), nil, 200, &project)
-	return shape{docs.Items, schemas.Items, limits, project["description"]}
+	var tasks []any
+	c.json("GET", "/api/v1/research-tasks/", nil, 200, &tasks, here...)
+	return shape{docs.Items, schemas.Items, limits, project["description"], tasks}
 }
 
 func TestAProjectComesBackAsItWasExported(t *testing.T) {
@@ -122,6 +124,10 @@ func TestAProjectComesBackAsItWasExported(t *testing.T) {
 
 	owner.json("PUT", "/api/v1/knowledge/settings", map[string]any{"alpha": 0.3, "languages": []string{"en", "de"}}, 200, nil, in...)
 	owner.json("POST", "/api/v1/knowledge/judgements", judgedSet("apollo"), 201, nil, in...)
+	var technology, task struct{ ID json.Number }
+	owner.json("POST", "/api/v1/technologies/", map[string]any{"title": "Saturn V"}, 201, &technology, in...)
+	owner.json("POST", "/api/v1/research-tasks/", map[string]any{"title": "Will it fly?", "technology_id": technology.ID, "due_date": "2030-01-31", "metadata_": map[string]any{"k": 1}, "status": "completed"}, 201, &task, in...)
+	attachment := owner.attached(task.ID.String(), in...)
 	before := owner.shapeOf(made.ID)
 	file := owner.exported(made.ID)
 	members := map[string]string{}
@@ -134,7 +140,7 @@ func TestAProjectComesBackAsItWasExported(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if content.Manifest.Objects != 3 || content.Manifest.Rows["knowledge"]["documents"] != 4 || !strings.Contains(members["auth.memberships"], "owner@commandcenter.local") {
+	if content.Manifest.Objects != 4 || content.Manifest.Rows["knowledge"]["documents"] != 4 || !strings.Contains(members["auth.memberships"], "owner@commandcenter.local") {
 		t.Errorf("manifest %+v, members %s", content.Manifest, members["auth.memberships"])
 	}
 	for _, table := range []string{"auth.api_keys", "auth.invitations"} {
@@ -166,6 +172,9 @@ func TestAProjectComesBackAsItWasExported(t *testing.T) {
 	id := int64(answer["id"].(float64))
 	if after := owner.shapeOf(id); !reflect.DeepEqual(before, after) {
 		t.Errorf("it was\n%v\nand is\n%v", before, after)
+	}
+	if status, _, text, err := owner.do("GET", "/api/v1/research-tasks/"+task.ID.String()+"/documents/"+attachment, "", nil, "X-Project-ID", fmt.Sprint(id)); err != nil || status != 200 || string(text) != "# Because" {
+		t.Errorf("a file at a task of the copy: %d %s %v", status, text, err)
 	}
 	var found any
 	owner.json("POST", "/api/v1/knowledge/query", map[string]any{"query": "rollback command"}, 200, &found, "X-Project-ID", fmt.Sprint(id))

@@ -103,6 +103,46 @@ func TestTheWebClientGetsWhatItReads(t *testing.T) {
 		{name: "projects: stats", method: "GET", path: "/api/v1/projects/" + project + "/stats", status: 200,
 			reads: map[string]string{"repository_count": number, "technology_count": number, "research_task_count": number, "knowledge_entry_count": number}},
 	}
+	const technologies, tasks = "/api/v1/technologies/", "/api/v1/research-tasks/"
+	one := map[string]string{
+		"id": number, "title": text, "description": text + "?", "status": text, "technology_id": number + "?", "repository_id": number + "?", "user_notes": text + "?", "findings": text + "?", "assigned_to": text + "?",
+		"due_date": text + "?", "estimated_hours": number + "?", "actual_hours": number + "?", "uploaded_documents": list + "?", "completed_at": text + "?", "progress_percentage": number, "metadata_": object + "?",
+		"created_at": text, "updated_at": text,
+	}
+	listed := map[string]string{"": list}
+	for field, kind := range one {
+		listed["0."+field] = kind
+	}
+	row := map[string]string{"total": number, "items": list, "page": number, "page_size": number}
+	for field, kind := range map[string]string{
+		"id": number, "title": text, "vendor": text + "?", "domain": text, "status": text, "priority": number, "relevance_score": number, "description": text + "?", "notes": text + "?", "use_cases": text + "?", "tags": text + "?",
+		"website_url": text + "?", "documentation_url": text + "?", "repository_url": text + "?", "latency_ms": number + "?", "throughput_qps": number + "?", "integration_difficulty": text + "?", "github_stars": number + "?",
+		"integration_time_estimate_days": number + "?", "maturity_level": text + "?", "stability_score": number + "?", "cost_tier": text + "?", "cost_monthly_usd": number + "?", "dependencies": object + "?", "alternatives": text + "?",
+		"last_hn_mention": text + "?", "hn_score_avg": number + "?", "github_last_commit": text + "?",
+	} {
+		row["items.0."+field] = kind
+	}
+	attachType, attach := form(t, "paper.md", essay)
+	const blank = `"vendor":"","description":"","notes":"","use_cases":"","tags":"","website_url":"","documentation_url":"","repository_url":"","latency_ms":null,"throughput_qps":null,"integration_difficulty":null,` +
+		`"integration_time_estimate_days":null,"maturity_level":null,"stability_score":null,"cost_tier":null,"cost_monthly_usd":null,"dependencies":null,"alternatives":"","domain":"ai-ml","status":"research","relevance_score":50,"priority":3`
+	calls = append(calls, []call{
+		{name: "radar: create", method: "POST", path: technologies, contentType: asJSON, body: `{"title":"pgvector",` + blank + `}`, status: 201},
+		{name: "radar: list", method: "GET", path: technologies + "?skip=0&limit=20&search=pg", status: 200, reads: row},
+		{name: "radar: save", method: "PUT", path: technologies + "1", contentType: asJSON, body: `{"title":"pgvector 0.8",` + blank + `}`, status: 200},
+		{name: "tasks: create", method: "POST", path: tasks, contentType: asJSON, body: `{"title":"Is it fast?","technology_id":1,"due_date":"2030-01-31","description":""}`, status: 201, reads: one},
+		{name: "tasks: list", method: "GET", path: tasks + "?technology_id=1&limit=20", status: 200, reads: listed},
+		{name: "tasks: get", method: "GET", path: tasks + "1", status: 200, reads: one},
+		{name: "tasks: patch", method: "PATCH", path: tasks + "1", contentType: asJSON, body: `{"findings":"1 ms","actual_hours":2}`, status: 200, reads: one},
+		{name: "tasks: status", method: "PATCH", path: tasks + "1/status?new_status=in_progress", contentType: asJSON, body: `null`, status: 200, reads: one},
+		{name: "tasks: progress", method: "PATCH", path: tasks + "1/progress?progress_percentage=40", contentType: asJSON, body: `null`, status: 200, reads: one},
+		{name: "tasks: attach", method: "POST", path: tasks + "1/documents", contentType: attachType, body: string(attach), status: 200, reads: one},
+		{name: "tasks: files", method: "GET", path: tasks + "1/documents", status: 200, reads: map[string]string{"documents": list, "documents.0.filename": text, "documents.0.content_type": text + "?", "documents.0.size": number, "documents.0.uploaded_at": text}},
+		{name: "tasks: statistics", method: "GET", path: tasks + "statistics/overview", status: 200, reads: map[string]string{"by_status": object, "by_status.blocked": number, "total": number, "overdue_count": number, "upcoming_count": number, "overdue_tasks": list, "upcoming_tasks": list}},
+		{name: "tasks: upcoming", method: "GET", path: tasks + "upcoming/list?days=30", status: 200, reads: map[string]string{"": list}},
+		{name: "tasks: overdue", method: "GET", path: tasks + "overdue/list", status: 200, reads: map[string]string{"": list}},
+		{name: "tasks: delete", method: "DELETE", path: tasks + "1", status: 204},
+		{name: "radar: delete", method: "DELETE", path: technologies + "1", status: 204},
+	}...)
 	// These carry no token in the client: a clear refusal, in the form that it
 	// can show.
 	for _, path := range []string{"/api/v1/knowledge/collections", "/api/v1/projects/"} {

@@ -471,6 +471,23 @@ func form(t testing.TB, name, content string, fields ...string) (contentType str
 	return w.FormDataContentType(), b.Bytes()
 }
 
+// attached puts a file to a task, and returns its id.
+func (c *caller) attached(task string, headers ...string) string {
+	c.t.Helper()
+	kind, body := form(c.t, "a.md", "# Because")
+	status, _, answer, err := c.do("POST", "/api/v1/research-tasks/"+task+"/documents", kind, body, headers...)
+	var x struct {
+		Documents []struct{ ID json.Number } `json:"uploaded_documents"`
+	}
+	if err == nil {
+		err = json.Unmarshal(answer, &x)
+	}
+	if err != nil || status != 200 || len(x.Documents) == 0 {
+		c.t.Fatalf("a file to task %s: %d %s, %v", task, status, answer, err)
+	}
+	return x.Documents[len(x.Documents)-1].ID.String()
+}
+
 // owner is the HTTP API as the owner.
 func (p *product) owner() *caller {
 	p.t.Helper()

@@ -47,12 +47,12 @@ var permissions = map[string][]string{
 		"listKnowledgeTemplates",
 		"listShares", "searchFederation", "listEvents", "followEvents", "listEventSchemas", "getEventSchema", "listOperations",
 		"listTechnologies", "getTechnology", "listTechnologyMoves", "getRadar", "getRadarSVG", "getRadarPNG", "getRadarCSV",
-		"listResearchTasks", "getResearchTask", "getTaskStatistics", "getUpcomingTasks", "getOverdueTasks", "exportResearchTasks",
+		"listResearchTasks", "getResearchTask", "getTaskStatistics", "getUpcomingTasks", "getOverdueTasks", "exportResearchTasks", "listTaskDocuments", "downloadTaskDocument",
 		"listSources", "getSource", "listSourceRuns", "exportOPML",
 	},
 	"member": {
 		"addDocument", "addTextDocument", "deleteDocument", "importJudgements", "startEvaluation", "createTechnology", "updateTechnology", "importRadar",
-		"importResearchTasks", "createResearchTask", "updateResearchTask", "updateTaskStatus", "updateTaskProgress", "deleteResearchTask", // one's own; others' take an admin, which the service asks for
+		"importResearchTasks", "attachTaskDocument", "deleteTaskDocument", "createResearchTask", "updateResearchTask", "updateTaskStatus", "updateTaskProgress", "deleteResearchTask", // one's own; others' take an admin, which the service asks for
 		"createSource", "updateSource", "triggerManualRun", "previewSource", "previewKeptSource", "discoverSources", "importOPML",
 	},
 	"admin": {

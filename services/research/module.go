@@ -33,14 +33,17 @@ var Migrations = pg.Schema{Name: Name, FS: files, Dir: "migrations"}
 
 // Portable is what becomes of the service's tables when a project is exported.
 var Portable = portable.Plan{
-	Schema: Migrations, Restored: []string{"technologies", "moves", "tasks"},
-	Queries: map[string]string{"technologies": "SELECT " + postgres.Exported + " FROM technologies", "tasks": postgres.ExportedTasks},
+	Schema: Migrations, Restored: []string{"technologies", "moves", "tasks", "task_documents"},
+	Queries: map[string]string{"technologies": "SELECT " + postgres.Exported + " FROM technologies", "tasks": postgres.ExportedTasks, "task_documents": postgres.ExportedDocuments},
 	Columns: map[string][]string{
 		"technologies": postgres.Columns(),
 		"moves":        {"technology_id", "version", "from_status", "to_status", "from_ring", "to_ring", "moved_by", "moved_at"},
 		"tasks":        postgres.TaskColumns(),
+
+		"task_documents": postgres.DocumentColumns(),
 	},
-	Values: map[string]func(row []byte) error{"technologies": serve.CheckTechnology, "moves": serve.CheckMove, "tasks": serve.CheckTask},
+	Values:  map[string]func(row []byte) error{"technologies": serve.CheckTechnology, "moves": serve.CheckMove, "tasks": serve.CheckTask, "task_documents": serve.CheckDocument},
+	LeftOut: map[string]string{"task_files": "where bytes are in this object store; a document has them with it"},
 }
 
 // Deps is what the service is built from. DB, Bus and Log are needed.
@@ -70,14 +73,14 @@ func New(d Deps, c Config) (*app.Module, error) {
 	store, tasks := postgres.New(d.DB), postgres.NewTasks(d.DB)
 	checks := []app.Check{{Name: "research.database", Check: d.DB.Ping}}
 	server := bus.NewServer(d.Bus, bus.ServerConfig{Service: Name, Version: d.Version, DB: d.DB, Workers: c.Workers, Checks: checks})
-	(&serve.Handlers{Book: technology.Book{Keeper: store, Now: now}, Tasks: task.Book{Keeper: tasks, Now: now}, Count: store.Count, Now: now}).Register(server)
-	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable}, serve.Import(store, tasks, now)); err != nil {
+	(&serve.Handlers{Book: technology.Book{Keeper: store, Now: now}, Tasks: task.Book{Keeper: tasks, Now: now}, Count: store.Count, Now: now, Open: d.Bus.GetObject}).Register(server)
+	if err := portable.Serve(server, portable.Exporter{DB: d.DB, Plan: Portable, Refers: postgres.Refers}, serve.Import(store, tasks, now)); err != nil {
 		return nil, err
 	}
 	heard := (&inbox.Handlers{Purge: store.Purge}).Subscriptions(d.Bus, d.DB, Name)
 	return &app.Module{
 		Name:       Name,
-		Parts:      []app.Part{server, heard, outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))},
+		Parts:      []app.Part{server, heard, &sweeper{after: c.Orphans, bus: d.Bus, referred: tasks.Referred, now: now, log: log}, outbox.NewRelay(d.DB, d.Bus, log, outbox.Metrics(d.Registerer))},
 		Checks:     checks,
 		Operations: serve.Operations(),
 	}, nil

@@ -57,7 +57,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, delivery: operations(t), said: make(chan string, 100)}
 	own := bus.Contract{
-		Serves: append(slices.Collect(maps.Keys(w.delivery)), "countResearch"), Publishes: events.SaidBy("research"), Hears: events.ConsumedBy("research"), TakesCommands: true,
+		Serves: append(slices.Collect(maps.Keys(w.delivery)), "countResearch"), Publishes: events.SaidBy("research"), Hears: events.ConsumedBy("research"), TakesCommands: true, Objects: true,
 	}
 	w.Env = bustest.Start(t, []string{"research", "auth", "knowledge"}, bustest.WithContract("research", own))
 	m, err := research.New(research.Deps{DB: pgtest.New(t, research.Migrations), Bus: w.Bus("research"), Log: obs.Discard(), Version: "1.0.0"}, research.DefaultConfig())
@@ -99,6 +99,12 @@ func newWorld(t *testing.T) *world {
 		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *researchv1.TaskRemoved) {
 			w.said <- fmt.Sprintf("task %d removed", e.GetTaskId())
 		}),
+		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *researchv1.DocumentAttached) {
+			w.said <- fmt.Sprintf("document %d attached, %s", e.GetDocumentId(), e.GetContentType())
+		}),
+		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *researchv1.DocumentRemoved) {
+			w.said <- fmt.Sprintf("document %d removed", e.GetDocumentId())
+		}),
 		bus.Follow(b, func(_ context.Context, _ bus.Meta, e *platformv1.ProjectPurged) {
 			w.said <- "purged by " + e.GetService()
 		}))
@@ -109,7 +115,7 @@ func (w *world) call(operation, payload string, role tenant.Role) (*bus.Answer, 
 	ctx, cancel := context.WithTimeout(w.t.Context(), bustest.Patience)
 	defer cancel()
 	to, who := bus.Target{Service: research.Name, Operation: operation, Project: 1}, bustest.Person(1, 1, role)
-	if w.delivery[operation] == "command" {
+	if d := w.delivery[operation]; d == "command" || d == "upload" {
 		return w.Bus("gateway").Command(ctx, to, who, []byte(payload), bus.CommandOptions{})
 	}
 	return w.Bus("gateway").Request(ctx, to, who, []byte(payload))

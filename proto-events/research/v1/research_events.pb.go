@@ -825,6 +825,181 @@ func (x *TaskCancelled) GetCancelledBy() string {
 	return ""
 }
 
+// There is a file at a task.
+type DocumentAttached struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId  int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	DocumentId int32                  `protobuf:"varint,2,opt,name=document_id,json=documentId,proto3" json:"document_id,omitempty"`
+	// 1.
+	Version     int32  `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	TaskId      int32  `protobuf:"varint,4,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	ContentType string `protobuf:"bytes,5,opt,name=content_type,json=contentType,proto3" json:"content_type,omitempty"`
+	// Bytes.
+	Size int32 `protobuf:"varint,6,opt,name=size,proto3" json:"size,omitempty"`
+	// Lower-case hex.
+	Sha256 string `protobuf:"bytes,7,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// A principal.
+	AttachedBy    string `protobuf:"bytes,8,opt,name=attached_by,json=attachedBy,proto3" json:"attached_by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DocumentAttached) Reset() {
+	*x = DocumentAttached{}
+	mi := &file_research_v1_research_events_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DocumentAttached) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DocumentAttached) ProtoMessage() {}
+
+func (x *DocumentAttached) ProtoReflect() protoreflect.Message {
+	mi := &file_research_v1_research_events_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DocumentAttached.ProtoReflect.Descriptor instead.
+func (*DocumentAttached) Descriptor() ([]byte, []int) {
+	return file_research_v1_research_events_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *DocumentAttached) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *DocumentAttached) GetDocumentId() int32 {
+	if x != nil {
+		return x.DocumentId
+	}
+	return 0
+}
+
+func (x *DocumentAttached) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *DocumentAttached) GetTaskId() int32 {
+	if x != nil {
+		return x.TaskId
+	}
+	return 0
+}
+
+func (x *DocumentAttached) GetContentType() string {
+	if x != nil {
+		return x.ContentType
+	}
+	return ""
+}
+
+func (x *DocumentAttached) GetSize() int32 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *DocumentAttached) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *DocumentAttached) GetAttachedBy() string {
+	if x != nil {
+		return x.AttachedBy
+	}
+	return ""
+}
+
+// A file is at its task no more, by itself or with it.
+type DocumentRemoved struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId  int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	DocumentId int32                  `protobuf:"varint,2,opt,name=document_id,json=documentId,proto3" json:"document_id,omitempty"`
+	// 2.
+	Version       int32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	TaskId        int32 `protobuf:"varint,4,opt,name=task_id,json=taskId,proto3" json:"task_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DocumentRemoved) Reset() {
+	*x = DocumentRemoved{}
+	mi := &file_research_v1_research_events_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DocumentRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DocumentRemoved) ProtoMessage() {}
+
+func (x *DocumentRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_research_v1_research_events_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DocumentRemoved.ProtoReflect.Descriptor instead.
+func (*DocumentRemoved) Descriptor() ([]byte, []int) {
+	return file_research_v1_research_events_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *DocumentRemoved) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *DocumentRemoved) GetDocumentId() int32 {
+	if x != nil {
+		return x.DocumentId
+	}
+	return 0
+}
+
+func (x *DocumentRemoved) GetVersion() int32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *DocumentRemoved) GetTaskId() int32 {
+	if x != nil {
+		return x.TaskId
+	}
+	return 0
+}
+
 // A task is gone, by itself or with its technology. What others keep of it goes as well.
 type TaskRemoved struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -838,7 +1013,7 @@ type TaskRemoved struct {
 
 func (x *TaskRemoved) Reset() {
 	*x = TaskRemoved{}
-	mi := &file_research_v1_research_events_proto_msgTypes[9]
+	mi := &file_research_v1_research_events_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -850,7 +1025,7 @@ func (x *TaskRemoved) String() string {
 func (*TaskRemoved) ProtoMessage() {}
 
 func (x *TaskRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_research_v1_research_events_proto_msgTypes[9]
+	mi := &file_research_v1_research_events_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -863,7 +1038,7 @@ func (x *TaskRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TaskRemoved.ProtoReflect.Descriptor instead.
 func (*TaskRemoved) Descriptor() ([]byte, []int) {
-	return file_research_v1_research_events_proto_rawDescGZIP(), []int{9}
+	return file_research_v1_research_events_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *TaskRemoved) GetProjectId() int32 {
@@ -983,7 +1158,28 @@ const file_research_v1_research_events_proto_rawDesc = "" +
 	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x14\n" +
 	"\x05title\x18\x04 \x01(\tR\x05title\x12!\n" +
 	"\fcancelled_by\x18\x05 \x01(\tR\vcancelledBy:#\xca\xf3\x18\x1f\n" +
-	"\bresearch\x12\x04task\x1a\tcancelled \x018\x01\"\x82\x01\n" +
+	"\bresearch\x12\x04task\x1a\tcancelled \x018\x01\"\x9d\x02\n" +
+	"\x10DocumentAttached\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1f\n" +
+	"\vdocument_id\x18\x02 \x01(\x05R\n" +
+	"documentId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x17\n" +
+	"\atask_id\x18\x04 \x01(\x05R\x06taskId\x12!\n" +
+	"\fcontent_type\x18\x05 \x01(\tR\vcontentType\x12\x12\n" +
+	"\x04size\x18\x06 \x01(\x05R\x04size\x12\x16\n" +
+	"\x06sha256\x18\a \x01(\tR\x06sha256\x12\x1f\n" +
+	"\vattached_by\x18\b \x01(\tR\n" +
+	"attachedBy:&\xca\xf3\x18\"\n" +
+	"\bresearch\x12\bdocument\x1a\battached \x018\x01\"\xab\x01\n" +
+	"\x0fDocumentRemoved\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x1f\n" +
+	"\vdocument_id\x18\x02 \x01(\x05R\n" +
+	"documentId\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x17\n" +
+	"\atask_id\x18\x04 \x01(\x05R\x06taskId:%\xca\xf3\x18!\n" +
+	"\bresearch\x12\bdocument\x1a\aremoved \x018\x01\"\x82\x01\n" +
 	"\vTaskRemoved\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x17\n" +
@@ -1003,7 +1199,7 @@ func file_research_v1_research_events_proto_rawDescGZIP() []byte {
 	return file_research_v1_research_events_proto_rawDescData
 }
 
-var file_research_v1_research_events_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_research_v1_research_events_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
 var file_research_v1_research_events_proto_goTypes = []any{
 	(*TechnologyAdded)(nil),   // 0: commandcenter.research.v1.TechnologyAdded
 	(*TechnologyChanged)(nil), // 1: commandcenter.research.v1.TechnologyChanged
@@ -1014,7 +1210,9 @@ var file_research_v1_research_events_proto_goTypes = []any{
 	(*TaskCompleted)(nil),     // 6: commandcenter.research.v1.TaskCompleted
 	(*TaskReopened)(nil),      // 7: commandcenter.research.v1.TaskReopened
 	(*TaskCancelled)(nil),     // 8: commandcenter.research.v1.TaskCancelled
-	(*TaskRemoved)(nil),       // 9: commandcenter.research.v1.TaskRemoved
+	(*DocumentAttached)(nil),  // 9: commandcenter.research.v1.DocumentAttached
+	(*DocumentRemoved)(nil),   // 10: commandcenter.research.v1.DocumentRemoved
+	(*TaskRemoved)(nil),       // 11: commandcenter.research.v1.TaskRemoved
 }
 var file_research_v1_research_events_proto_depIdxs = []int32{
 	0, // [0:0] is the sub-list for method output_type
@@ -1035,7 +1233,7 @@ func file_research_v1_research_events_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_research_v1_research_events_proto_rawDesc), len(file_research_v1_research_events_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   10,
+			NumMessages:   12,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -794,6 +794,9 @@ type ValidationProblem = any
 // AccountID defines model for AccountID.
 type AccountID = int64
 
+// AttachmentID defines model for AttachmentID.
+type AttachmentID = int64
+
 // AuditActor defines model for AuditActor.
 type AuditActor = string
 

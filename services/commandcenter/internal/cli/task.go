@@ -24,7 +24,7 @@ func (e *env) taskCommand() *cobra.Command {
   commandcenter task done 7 --findings "1 ms at a million vectors"`,
 	}
 	e.bind(c, true, "client.server", "client.ca_file", "client.project")
-	return group(c, e.taskAdd(), e.taskList(), e.taskShow(), e.taskEdit(), e.taskMove(), e.taskDone(), e.taskDelete(), e.taskStats(), e.taskExport(), e.taskImport())
+	return group(c, e.taskAdd(), e.taskList(), e.taskShow(), e.taskEdit(), e.taskMove(), e.taskDone(), e.taskDelete(), e.taskStats(), e.taskAttach(), e.taskFiles(), e.taskDownload(), e.taskDetach(), e.taskExport(), e.taskImport())
 }
 
 // taskStatuses are the words of the contract.

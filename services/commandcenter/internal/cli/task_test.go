@@ -33,6 +33,11 @@ func taskServer(t *testing.T) (address string, asked func() string) {
 			answer = `{"by_status":{"pending":2,"in_progress":1,"blocked":0,"completed":0,"cancelled":0},"total":3,"overdue_count":1,"upcoming_count":0,"overdue_tasks":[{"id":7,"title":"Why?","due_date":"2026-01-31T12:00:00Z"}],"upcoming_tasks":[]}`
 		case strings.HasSuffix(r.URL.Path, "/export") && r.URL.Query().Get("format") == "csv":
 			answer, kind = "id,title\n7,Why?\n", "text/csv"
+		case strings.HasSuffix(r.URL.Path, "/documents") && r.Method == "GET":
+			answer = `{"documents":[{"id":3,"filename":"a.pdf","content_type":"application/pdf","size":2048,"sha256":"00","uploaded_by":"user:1","uploaded_at":"2026-01-02T03:04:05Z"}]}`
+		case strings.HasSuffix(r.URL.Path, "/documents"):
+		case strings.HasSuffix(r.URL.Path, "/documents/3"):
+			answer, kind = "the file", "text/plain"
 		case strings.HasSuffix(r.URL.Path, "/import"):
 			answer = `{"added":2,"ids":[8,9]}`
 		case r.Method == "GET" && !strings.HasSuffix(r.URL.Path, "/7"):
@@ -73,6 +78,10 @@ func TestATaskIsKeptFromTheCommandLine(t *testing.T) { // not parallel: the envi
 		{[]string{"done", "7", "--findings", "so"}, "Done: 7", "PATCH " + tasks + `7 {"findings":"so","status":"completed"}`},
 		{[]string{"delete", "7"}, "Deleted 7.", "DELETE " + tasks + "7"},
 		{[]string{"stats"}, "1 overdue", "GET " + tasks + "statistics/overview"},
+		{[]string{"attach", "7", in}, "Attached in.csv to 7, Why?.", "title\nWhy?\nHow?\n\r\n--"},
+		{[]string{"files", "7"}, "3   2.0 KiB  2026-01-02  user:1  a.pdf", "GET " + tasks + "7/documents"},
+		{[]string{"download", "7", "3", filepath.Join(dir, "f")}, "Wrote " + filepath.Join(dir, "f"), "GET " + tasks + "7/documents/3"},
+		{[]string{"detach", "7", "3"}, "Deleted file 3 of 7.", "DELETE " + tasks + "7/documents/3"},
 		{[]string{"export", "-"}, "7,Why?", "GET " + tasks + "export?format=csv&after=0&limit=1000"},
 		{[]string{"export", out}, "1 tasks.", "GET " + tasks + "export?format=json&after=0&limit=1000"},
 		{[]string{"import", in, "--dry-run"}, "2 would be added.", `{"content":"title\nWhy?\nHow?\n","dry_run":true,"format":"csv"}`},
@@ -95,7 +104,7 @@ func TestATaskIsKeptFromTheCommandLine(t *testing.T) { // not parallel: the envi
 	}
 	for says, words := range map[string][]string{
 		"is no id": {"show", "Why?"}, "is no status": {"move", "7", "done"}, "nothing to change": {"edit", "7"}, "stand alone": {"list", "--overdue", "--status", "blocked"}, "at least 1": {"list", "--limit", "0"},
-		"neither csv nor json": {"export", "-", "--format", "xml"}, "no such file": {"import", filepath.Join(dir, "missing")},
+		"is no id of a file": {"detach", "7", "a.pdf"}, "this is no file": {"attach", "7", dir}, "neither csv nor json": {"export", "-", "--format", "xml"}, "no such file": {"import", filepath.Join(dir, "missing")},
 	} {
 		if code, _, errs := cc(t, "", append(append([]string{"task"}, words...), "--server", server)...); code != exitUsage || !strings.Contains(errs, says) {
 			t.Errorf("%v: %d %s", words, code, errs)

@@ -3663,11 +3663,11 @@ type ResearchTaskResponse struct {
 	TaskType  ResearchTaskResponseTaskType `json:"task_type"`
 
 	// TechnologyId One of the project
-	TechnologyId      *int64                    `json:"technology_id"`
-	Title             string                    `json:"title"`
-	UpdatedAt         time.Time                 `json:"updated_at"`
-	UploadedDocuments *[]map[string]interface{} `json:"uploaded_documents"`
-	UserNotes         *string                   `json:"user_notes"`
+	TechnologyId      *int64          `json:"technology_id"`
+	Title             string          `json:"title"`
+	UpdatedAt         time.Time       `json:"updated_at"`
+	UploadedDocuments *[]TaskDocument `json:"uploaded_documents"`
+	UserNotes         *string         `json:"user_notes"`
 
 	// Version Raised with every change
 	Version int64 `json:"version"`
@@ -3972,6 +3972,28 @@ type SourceStatus string
 
 // SourceType `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later.
 type SourceType string
+
+// TaskDocument defines model for TaskDocument.
+type TaskDocument struct {
+	ContentType *string `json:"content_type"`
+
+	// Filename As it is shown
+	Filename string `json:"filename"`
+	Id       int64  `json:"id"`
+	Sha256   string `json:"sha256"`
+
+	// Size Bytes
+	Size       int64     `json:"size"`
+	UploadedAt time.Time `json:"uploaded_at"`
+
+	// UploadedBy A principal
+	UploadedBy string `json:"uploaded_by"`
+}
+
+// TaskDocuments defines model for TaskDocuments.
+type TaskDocuments struct {
+	Documents []TaskDocument `json:"documents"`
+}
 
 // TaskStatus defines model for TaskStatus.
 type TaskStatus string
@@ -4335,6 +4357,9 @@ type ValidationProblem struct {
 
 // AccountID defines model for AccountID.
 type AccountID = int64
+
+// AttachmentID defines model for AttachmentID.
+type AttachmentID = int64
 
 // AuditActor defines model for AuditActor.
 type AuditActor = string
@@ -5797,6 +5822,52 @@ type UpdateResearchTaskParams struct {
 	Prefer *Prefer `json:"Prefer,omitempty"`
 }
 
+// ListTaskDocumentsParams defines parameters for ListTaskDocuments.
+type ListTaskDocumentsParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
+// AttachTaskDocumentMultipartBody defines parameters for AttachTaskDocument.
+type AttachTaskDocumentMultipartBody struct {
+	// File The document, and its name.
+	File openapi_types.File `json:"file"`
+}
+
+// AttachTaskDocumentParams defines parameters for AttachTaskDocument.
+type AttachTaskDocumentParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// DeleteTaskDocumentParams defines parameters for DeleteTaskDocument.
+type DeleteTaskDocumentParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+
+	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
+	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
+	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
+
+	// Prefer RFC 7240. `respond-async`: 202 as soon as the write is durable. `wait=N`: 202 only after N seconds, bounded by the instance
+	// (a minute by default). What was honoured is told in `Preference-Applied`.
+	Prefer *Prefer `json:"Prefer,omitempty"`
+}
+
+// DownloadTaskDocumentParams defines parameters for DownloadTaskDocument.
+type DownloadTaskDocumentParams struct {
+	// XProjectID The project of this call. Without it, the caller's default project, else the oldest.
+	XProjectID *XProjectID `json:"X-Project-ID,omitempty"`
+}
+
 // UpdateTaskProgressParams defines parameters for UpdateTaskProgress.
 type UpdateTaskProgressParams struct {
 	// ProgressPercentage Per cent.
@@ -6190,6 +6261,9 @@ type ImportResearchTasksJSONRequestBody = ResearchTaskImport
 
 // UpdateResearchTaskJSONRequestBody defines body for UpdateResearchTask for application/json ContentType.
 type UpdateResearchTaskJSONRequestBody = ResearchTaskUpdate
+
+// AttachTaskDocumentMultipartRequestBody defines body for AttachTaskDocument for multipart/form-data ContentType.
+type AttachTaskDocumentMultipartRequestBody AttachTaskDocumentMultipartBody
 
 // CreateServiceAccountJSONRequestBody defines body for CreateServiceAccount for application/json ContentType.
 type CreateServiceAccountJSONRequestBody = ServiceAccountCreate
@@ -7875,6 +7949,33 @@ type ClientInterface interface {
 	//
 	// Corresponds with PATCH /api/v1/research-tasks/{task_id} (the `UpdateResearchTask` operationId).
 	UpdateResearchTask(ctx context.Context, taskId TaskID, params *UpdateResearchTaskParams, body UpdateResearchTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// ListTaskDocuments The files at a research task, the oldest first
+	//
+	// Corresponds with GET /api/v1/research-tasks/{task_id}/documents (the `ListTaskDocuments` operationId).
+	ListTaskDocuments(ctx context.Context, taskId TaskID, params *ListTaskDocumentsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// AttachTaskDocumentWithBody Put a file to a research task
+	//
+	// PDF, Markdown, text, CSV, JSON, Word (.docx), PNG and JPEG, at most 25 MiB, and 50 of a task. The name says what it is, and the bytes have to agree.
+	// Nothing of a path is kept.
+	//
+	// Takes any type of body and a specified content type.
+	//
+	// Corresponds with POST /api/v1/research-tasks/{task_id}/documents (the `AttachTaskDocument` operationId).
+	AttachTaskDocumentWithBody(ctx context.Context, taskId TaskID, params *AttachTaskDocumentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DeleteTaskDocument Delete a file at a research task
+	//
+	// One that somebody else uploaded takes an admin of the project.
+	//
+	// Corresponds with DELETE /api/v1/research-tasks/{task_id}/documents/{attachment_id} (the `DeleteTaskDocument` operationId).
+	DeleteTaskDocument(ctx context.Context, taskId TaskID, attachmentId AttachmentID, params *DeleteTaskDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
+
+	// DownloadTaskDocument A file at a research task
+	//
+	// Corresponds with GET /api/v1/research-tasks/{task_id}/documents/{attachment_id} (the `DownloadTaskDocument` operationId).
+	DownloadTaskDocument(ctx context.Context, taskId TaskID, attachmentId AttachmentID, params *DownloadTaskDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 
 	// UpdateTaskProgress Say how far a research task has come
 	//
@@ -11133,6 +11234,73 @@ func (c *Client) UpdateResearchTaskWithBody(ctx context.Context, taskId TaskID, 
 // Corresponds with PATCH /api/v1/research-tasks/{task_id} (the `UpdateResearchTask` operationId).
 func (c *Client) UpdateResearchTask(ctx context.Context, taskId TaskID, params *UpdateResearchTaskParams, body UpdateResearchTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewUpdateResearchTaskRequest(c.Server, taskId, params, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// ListTaskDocuments The files at a research task, the oldest first
+//
+// Corresponds with GET /api/v1/research-tasks/{task_id}/documents (the `ListTaskDocuments` operationId).
+func (c *Client) ListTaskDocuments(ctx context.Context, taskId TaskID, params *ListTaskDocumentsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewListTaskDocumentsRequest(c.Server, taskId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// AttachTaskDocumentWithBody Put a file to a research task
+//
+// PDF, Markdown, text, CSV, JSON, Word (.docx), PNG and JPEG, at most 25 MiB, and 50 of a task. The name says what it is, and the bytes have to agree.
+// Nothing of a path is kept.
+//
+// Takes any type of body and a specified content type.
+//
+// Corresponds with POST /api/v1/research-tasks/{task_id}/documents (the `AttachTaskDocument` operationId).
+func (c *Client) AttachTaskDocumentWithBody(ctx context.Context, taskId TaskID, params *AttachTaskDocumentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewAttachTaskDocumentRequestWithBody(c.Server, taskId, params, contentType, body)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DeleteTaskDocument Delete a file at a research task
+//
+// One that somebody else uploaded takes an admin of the project.
+//
+// Corresponds with DELETE /api/v1/research-tasks/{task_id}/documents/{attachment_id} (the `DeleteTaskDocument` operationId).
+func (c *Client) DeleteTaskDocument(ctx context.Context, taskId TaskID, attachmentId AttachmentID, params *DeleteTaskDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDeleteTaskDocumentRequest(c.Server, taskId, attachmentId, params)
+	if err != nil {
+		return nil, err
+	}
+	req = req.WithContext(ctx)
+	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
+		return nil, err
+	}
+	return c.Client.Do(req)
+}
+
+// DownloadTaskDocument A file at a research task
+//
+// Corresponds with GET /api/v1/research-tasks/{task_id}/documents/{attachment_id} (the `DownloadTaskDocument` operationId).
+func (c *Client) DownloadTaskDocument(ctx context.Context, taskId TaskID, attachmentId AttachmentID, params *DownloadTaskDocumentParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewDownloadTaskDocumentRequest(c.Server, taskId, attachmentId, params)
 	if err != nil {
 		return nil, err
 	}
@@ -20370,6 +20538,262 @@ func NewUpdateResearchTaskRequestWithBody(server string, taskId TaskID, params *
 	return req, nil
 }
 
+// NewListTaskDocumentsRequest constructs an http.Request for the ListTaskDocuments method
+func NewListTaskDocumentsRequest(server string, taskId TaskID, params *ListTaskDocumentsParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "task_id", taskId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/%s/documents", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewAttachTaskDocumentRequestWithBody constructs an http.Request for the AttachTaskDocument method, with any body, and a specified content type
+func NewAttachTaskDocumentRequestWithBody(server string, taskId TaskID, params *AttachTaskDocumentParams, contentType string, body io.Reader) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "task_id", taskId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/%s/documents", pathParam0)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
+	if err != nil {
+		return nil, err
+	}
+
+	req.Header.Add("Content-Type", contentType)
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDeleteTaskDocumentRequest constructs an http.Request for the DeleteTaskDocument method
+func NewDeleteTaskDocumentRequest(server string, taskId TaskID, attachmentId AttachmentID, params *DeleteTaskDocumentParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "task_id", taskId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "attachment_id", attachmentId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/%s/documents/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+		if params.IdempotencyKey != nil {
+			var headerParam1 string
+
+			headerParam1, err = runtime.StyleParamWithOptions("simple", false, "Idempotency-Key", *params.IdempotencyKey, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Idempotency-Key", headerParam1)
+		}
+
+		if params.Prefer != nil {
+			var headerParam2 string
+
+			headerParam2, err = runtime.StyleParamWithOptions("simple", false, "Prefer", *params.Prefer, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "string", Format: ""})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("Prefer", headerParam2)
+		}
+
+	}
+
+	return req, nil
+}
+
+// NewDownloadTaskDocumentRequest constructs an http.Request for the DownloadTaskDocument method
+func NewDownloadTaskDocumentRequest(server string, taskId TaskID, attachmentId AttachmentID, params *DownloadTaskDocumentParams) (*http.Request, error) {
+	var err error
+
+	var pathParam0 string
+
+	pathParam0, err = runtime.StyleParamWithOptions("simple", false, "task_id", taskId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	var pathParam1 string
+
+	pathParam1, err = runtime.StyleParamWithOptions("simple", false, "attachment_id", attachmentId, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationPath, Type: "integer", Format: "int64"})
+	if err != nil {
+		return nil, err
+	}
+
+	serverURL, err := url.Parse(server)
+	if err != nil {
+		return nil, err
+	}
+
+	operationPath := fmt.Sprintf("/api/v1/research-tasks/%s/documents/%s", pathParam0, pathParam1)
+	if operationPath[0] == '/' {
+		operationPath = "." + operationPath
+	}
+
+	queryURL, err := serverURL.Parse(operationPath)
+	if err != nil {
+		return nil, err
+	}
+
+	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
+	if err != nil {
+		return nil, err
+	}
+
+	if params != nil {
+
+		if params.XProjectID != nil {
+			var headerParam0 string
+
+			headerParam0, err = runtime.StyleParamWithOptions("simple", false, "X-Project-ID", *params.XProjectID, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationHeader, Type: "integer", Format: "int64"})
+			if err != nil {
+				return nil, err
+			}
+
+			req.Header.Set("X-Project-ID", headerParam0)
+		}
+
+	}
+
+	return req, nil
+}
+
 // NewUpdateTaskProgressRequest constructs an http.Request for the UpdateTaskProgress method
 func NewUpdateTaskProgressRequest(server string, taskId TaskID, params *UpdateTaskProgressParams) (*http.Request, error) {
 	var err error
@@ -23902,6 +24326,39 @@ type ClientWithResponsesInterface interface {
 	//
 	// Corresponds with PATCH /api/v1/research-tasks/{task_id} (the `UpdateResearchTask` operationId).
 	UpdateResearchTaskWithResponse(ctx context.Context, taskId TaskID, params *UpdateResearchTaskParams, body UpdateResearchTaskJSONRequestBody, reqEditors ...RequestEditorFn) (*UpdateResearchTaskResponse, error)
+
+	// ListTaskDocumentsWithResponse The files at a research task, the oldest first
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/research-tasks/{task_id}/documents (the `ListTaskDocuments` operationId).
+	ListTaskDocumentsWithResponse(ctx context.Context, taskId TaskID, params *ListTaskDocumentsParams, reqEditors ...RequestEditorFn) (*ListTaskDocumentsResponse, error)
+
+	// AttachTaskDocumentWithBodyWithResponse Put a file to a research task
+	//
+	// PDF, Markdown, text, CSV, JSON, Word (.docx), PNG and JPEG, at most 25 MiB, and 50 of a task. The name says what it is, and the bytes have to agree.
+	// Nothing of a path is kept.
+	//
+	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with POST /api/v1/research-tasks/{task_id}/documents (the `AttachTaskDocument` operationId).
+	AttachTaskDocumentWithBodyWithResponse(ctx context.Context, taskId TaskID, params *AttachTaskDocumentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AttachTaskDocumentResponse, error)
+
+	// DeleteTaskDocumentWithResponse Delete a file at a research task
+	//
+	// One that somebody else uploaded takes an admin of the project.
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with DELETE /api/v1/research-tasks/{task_id}/documents/{attachment_id} (the `DeleteTaskDocument` operationId).
+	DeleteTaskDocumentWithResponse(ctx context.Context, taskId TaskID, attachmentId AttachmentID, params *DeleteTaskDocumentParams, reqEditors ...RequestEditorFn) (*DeleteTaskDocumentResponse, error)
+
+	// DownloadTaskDocumentWithResponse A file at a research task
+	//
+	// Returns a wrapper object for the known response body format(s).
+	//
+	// Corresponds with GET /api/v1/research-tasks/{task_id}/documents/{attachment_id} (the `DownloadTaskDocument` operationId).
+	DownloadTaskDocumentWithResponse(ctx context.Context, taskId TaskID, attachmentId AttachmentID, params *DownloadTaskDocumentParams, reqEditors ...RequestEditorFn) (*DownloadTaskDocumentResponse, error)
 
 	// UpdateTaskProgressWithResponse Say how far a research task has come
 	//
@@ -32938,6 +33395,322 @@ func (r UpdateResearchTaskResponse) ContentType() string {
 	return ""
 }
 
+type ListTaskDocumentsResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *TaskDocuments
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r ListTaskDocumentsResponse) GetJSON200() *TaskDocuments {
+	return r.JSON200
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r ListTaskDocumentsResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r ListTaskDocumentsResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r ListTaskDocumentsResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r ListTaskDocumentsResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r ListTaskDocumentsResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r ListTaskDocumentsResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r ListTaskDocumentsResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// AttachTaskDocumentResponse200Headers the declared response headers of an HTTP 200 response for AttachTaskDocument
+type AttachTaskDocumentResponse200Headers struct {
+	CCDurability *string
+	ETag         *string
+}
+
+// AttachTaskDocumentResponse202Headers the declared response headers of an HTTP 202 response for AttachTaskDocument
+type AttachTaskDocumentResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+type AttachTaskDocumentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON200 the response for an HTTP 200 `application/json` response
+	JSON200 *ResearchTaskResponse
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON400 the response for an HTTP 400 `application/problem+json` response
+	ApplicationproblemJSON400 *Malformed
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON409 the response for an HTTP 409 `application/problem+json` response
+	ApplicationproblemJSON409 *Conflict
+	// ApplicationproblemJSON413 the response for an HTTP 413 `application/problem+json` response
+	ApplicationproblemJSON413 *TooLarge
+	// ApplicationproblemJSON415 the response for an HTTP 415 `application/problem+json` response
+	ApplicationproblemJSON415 *Unsupported
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers200 the parsed response headers for an HTTP 200 response
+	Headers200 *AttachTaskDocumentResponse200Headers
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *AttachTaskDocumentResponse202Headers
+}
+
+// GetJSON200 returns the response for an HTTP 200 `application/json` response
+func (r AttachTaskDocumentResponse) GetJSON200() *ResearchTaskResponse {
+	return r.JSON200
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r AttachTaskDocumentResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON400 returns the response for an HTTP 400 `application/problem+json` response
+func (r AttachTaskDocumentResponse) GetApplicationproblemJSON400() *Malformed {
+	return r.ApplicationproblemJSON400
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r AttachTaskDocumentResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON409 returns the response for an HTTP 409 `application/problem+json` response
+func (r AttachTaskDocumentResponse) GetApplicationproblemJSON409() *Conflict {
+	return r.ApplicationproblemJSON409
+}
+
+// GetApplicationproblemJSON413 returns the response for an HTTP 413 `application/problem+json` response
+func (r AttachTaskDocumentResponse) GetApplicationproblemJSON413() *TooLarge {
+	return r.ApplicationproblemJSON413
+}
+
+// GetApplicationproblemJSON415 returns the response for an HTTP 415 `application/problem+json` response
+func (r AttachTaskDocumentResponse) GetApplicationproblemJSON415() *Unsupported {
+	return r.ApplicationproblemJSON415
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r AttachTaskDocumentResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r AttachTaskDocumentResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r AttachTaskDocumentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r AttachTaskDocumentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r AttachTaskDocumentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r AttachTaskDocumentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+// DeleteTaskDocumentResponse202Headers the declared response headers of an HTTP 202 response for DeleteTaskDocument
+type DeleteTaskDocumentResponse202Headers struct {
+	CCDurability      *string
+	Location          *string
+	PreferenceApplied *string
+}
+
+// DeleteTaskDocumentResponse204Headers the declared response headers of an HTTP 204 response for DeleteTaskDocument
+type DeleteTaskDocumentResponse204Headers struct {
+	CCDurability *string
+}
+
+type DeleteTaskDocumentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// JSON202 the response for an HTTP 202 `application/json` response
+	JSON202 *Accepted
+	// ApplicationproblemJSON403 the response for an HTTP 403 `application/problem+json` response
+	ApplicationproblemJSON403 *Forbidden
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+	// Headers202 the parsed response headers for an HTTP 202 response
+	Headers202 *DeleteTaskDocumentResponse202Headers
+	// Headers204 the parsed response headers for an HTTP 204 response
+	Headers204 *DeleteTaskDocumentResponse204Headers
+}
+
+// GetJSON202 returns the response for an HTTP 202 `application/json` response
+func (r DeleteTaskDocumentResponse) GetJSON202() *Accepted {
+	return r.JSON202
+}
+
+// GetApplicationproblemJSON403 returns the response for an HTTP 403 `application/problem+json` response
+func (r DeleteTaskDocumentResponse) GetApplicationproblemJSON403() *Forbidden {
+	return r.ApplicationproblemJSON403
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r DeleteTaskDocumentResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r DeleteTaskDocumentResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DeleteTaskDocumentResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DeleteTaskDocumentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DeleteTaskDocumentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DeleteTaskDocumentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DeleteTaskDocumentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
+type DownloadTaskDocumentResponse struct {
+	Body         []byte
+	HTTPResponse *http.Response
+	// ApplicationproblemJSON404 the response for an HTTP 404 `application/problem+json` response
+	ApplicationproblemJSON404 *NotFound
+	// ApplicationproblemJSON422 the response for an HTTP 422 `application/problem+json` response
+	ApplicationproblemJSON422 *Invalid
+	// ApplicationproblemJSONDefault the response for an HTTP default `application/problem+json` response
+	ApplicationproblemJSONDefault *Problem
+}
+
+// GetApplicationproblemJSON404 returns the response for an HTTP 404 `application/problem+json` response
+func (r DownloadTaskDocumentResponse) GetApplicationproblemJSON404() *NotFound {
+	return r.ApplicationproblemJSON404
+}
+
+// GetApplicationproblemJSON422 returns the response for an HTTP 422 `application/problem+json` response
+func (r DownloadTaskDocumentResponse) GetApplicationproblemJSON422() *Invalid {
+	return r.ApplicationproblemJSON422
+}
+
+// GetApplicationproblemJSONDefault returns the response for an HTTP default `application/problem+json` response
+func (r DownloadTaskDocumentResponse) GetApplicationproblemJSONDefault() *Problem {
+	return r.ApplicationproblemJSONDefault
+}
+
+// GetBody returns the raw response body bytes
+func (r DownloadTaskDocumentResponse) GetBody() []byte {
+	return r.Body
+}
+
+// Status returns HTTPResponse.Status
+func (r DownloadTaskDocumentResponse) Status() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Status
+	}
+	return http.StatusText(0)
+}
+
+// StatusCode returns HTTPResponse.StatusCode
+func (r DownloadTaskDocumentResponse) StatusCode() int {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.StatusCode
+	}
+	return 0
+}
+
+// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
+func (r DownloadTaskDocumentResponse) ContentType() string {
+	if r.HTTPResponse != nil {
+		return r.HTTPResponse.Header.Get("Content-Type")
+	}
+	return ""
+}
+
 // UpdateTaskProgressResponse200Headers the declared response headers of an HTTP 200 response for UpdateTaskProgress
 type UpdateTaskProgressResponse200Headers struct {
 	CCDurability *string
@@ -37612,6 +38385,63 @@ func (c *ClientWithResponses) UpdateResearchTaskWithResponse(ctx context.Context
 		return nil, err
 	}
 	return ParseUpdateResearchTaskResponse(rsp)
+}
+
+// ListTaskDocumentsWithResponse The files at a research task, the oldest first
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/research-tasks/{task_id}/documents (the `ListTaskDocuments` operationId).
+func (c *ClientWithResponses) ListTaskDocumentsWithResponse(ctx context.Context, taskId TaskID, params *ListTaskDocumentsParams, reqEditors ...RequestEditorFn) (*ListTaskDocumentsResponse, error) {
+	rsp, err := c.ListTaskDocuments(ctx, taskId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseListTaskDocumentsResponse(rsp)
+}
+
+// AttachTaskDocumentWithBodyWithResponse Put a file to a research task
+//
+// PDF, Markdown, text, CSV, JSON, Word (.docx), PNG and JPEG, at most 25 MiB, and 50 of a task. The name says what it is, and the bytes have to agree.
+// Nothing of a path is kept.
+//
+// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
+//
+// Corresponds with POST /api/v1/research-tasks/{task_id}/documents (the `AttachTaskDocument` operationId).
+func (c *ClientWithResponses) AttachTaskDocumentWithBodyWithResponse(ctx context.Context, taskId TaskID, params *AttachTaskDocumentParams, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*AttachTaskDocumentResponse, error) {
+	rsp, err := c.AttachTaskDocumentWithBody(ctx, taskId, params, contentType, body, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseAttachTaskDocumentResponse(rsp)
+}
+
+// DeleteTaskDocumentWithResponse Delete a file at a research task
+//
+// One that somebody else uploaded takes an admin of the project.
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with DELETE /api/v1/research-tasks/{task_id}/documents/{attachment_id} (the `DeleteTaskDocument` operationId).
+func (c *ClientWithResponses) DeleteTaskDocumentWithResponse(ctx context.Context, taskId TaskID, attachmentId AttachmentID, params *DeleteTaskDocumentParams, reqEditors ...RequestEditorFn) (*DeleteTaskDocumentResponse, error) {
+	rsp, err := c.DeleteTaskDocument(ctx, taskId, attachmentId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDeleteTaskDocumentResponse(rsp)
+}
+
+// DownloadTaskDocumentWithResponse A file at a research task
+//
+// Returns a wrapper object for the known response body format(s).
+//
+// Corresponds with GET /api/v1/research-tasks/{task_id}/documents/{attachment_id} (the `DownloadTaskDocument` operationId).
+func (c *ClientWithResponses) DownloadTaskDocumentWithResponse(ctx context.Context, taskId TaskID, attachmentId AttachmentID, params *DownloadTaskDocumentParams, reqEditors ...RequestEditorFn) (*DownloadTaskDocumentResponse, error) {
+	rsp, err := c.DownloadTaskDocument(ctx, taskId, attachmentId, params, reqEditors...)
+	if err != nil {
+		return nil, err
+	}
+	return ParseDownloadTaskDocumentResponse(rsp)
 }
 
 // UpdateTaskProgressWithResponse Say how far a research task has come
@@ -46376,6 +47206,313 @@ func ParseUpdateResearchTaskResponse(rsp *http.Response) (*UpdateResearchTaskRes
 			headers.PreferenceApplied = &value
 		}
 		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseListTaskDocumentsResponse parses an HTTP response from a ListTaskDocumentsWithResponse call
+func ParseListTaskDocumentsResponse(rsp *http.Response) (*ListTaskDocumentsResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &ListTaskDocumentsResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest TaskDocuments
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	return response, nil
+}
+
+// ParseAttachTaskDocumentResponse parses an HTTP response from a AttachTaskDocumentWithResponse call
+func ParseAttachTaskDocumentResponse(rsp *http.Response) (*AttachTaskDocumentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &AttachTaskDocumentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
+		var dest ResearchTaskResponse
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON200 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
+		var dest Malformed
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON400 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 409:
+		var dest Conflict
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON409 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 413:
+		var dest TooLarge
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON413 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 415:
+		var dest Unsupported
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON415 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 200:
+		var headers AttachTaskDocumentResponse200Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("ETag"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "ETag", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.ETag = &value
+		}
+		response.Headers200 = &headers
+	case rsp.StatusCode == 202:
+		var headers AttachTaskDocumentResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDeleteTaskDocumentResponse parses an HTTP response from a DeleteTaskDocumentWithResponse call
+func ParseDeleteTaskDocumentResponse(rsp *http.Response) (*DeleteTaskDocumentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DeleteTaskDocumentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 202:
+		var dest Accepted
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.JSON202 = &dest
+
+	case rsp.StatusCode == 204:
+		break // No content-type
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 403:
+		var dest Forbidden
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON403 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
+	}
+
+	switch {
+	case rsp.StatusCode == 202:
+		var headers DeleteTaskDocumentResponse202Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		if values := rsp.Header.Values("Location"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Location", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.Location = &value
+		}
+		if values := rsp.Header.Values("Preference-Applied"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "Preference-Applied", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.PreferenceApplied = &value
+		}
+		response.Headers202 = &headers
+	case rsp.StatusCode == 204:
+		var headers DeleteTaskDocumentResponse204Headers
+		if values := rsp.Header.Values("CC-Durability"); len(values) > 0 {
+			var value string
+			if err := runtime.BindStyledParameterWithOptions("simple", "CC-Durability", values[0], &value, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			}
+			headers.CCDurability = &value
+		}
+		response.Headers204 = &headers
+	}
+
+	return response, nil
+}
+
+// ParseDownloadTaskDocumentResponse parses an HTTP response from a DownloadTaskDocumentWithResponse call
+func ParseDownloadTaskDocumentResponse(rsp *http.Response) (*DownloadTaskDocumentResponse, error) {
+	bodyBytes, err := io.ReadAll(rsp.Body)
+	defer func() { _ = rsp.Body.Close() }()
+	if err != nil {
+		return nil, err
+	}
+
+	response := &DownloadTaskDocumentResponse{
+		Body:         bodyBytes,
+		HTTPResponse: rsp,
+	}
+
+	switch {
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 404:
+		var dest NotFound
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON404 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 422:
+		var dest Invalid
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSON422 = &dest
+
+	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
+		var dest Problem
+		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
+			return nil, err
+		}
+		response.ApplicationproblemJSONDefault = &dest
+
 	}
 
 	return response, nil

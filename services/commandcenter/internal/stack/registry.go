@@ -44,7 +44,7 @@ func services() []service {
 		{name: auth.Name, schema: &auth.Migrations, portable: &auth.Portable, conns: 12, jobs: true, live: true, files: true, purges: true, build: buildAuth},
 		{name: knowledge.Name, schema: &knowledge.Migrations, portable: &knowledge.Portable, conns: 16, jobs: true, live: true, files: true, build: buildKnowledge},
 		{name: ingestion.Name, schema: &ingestion.Migrations, portable: &ingestion.Portable, conns: 4, jobs: true, live: true, files: true, external: true, dead: true, build: buildIngestion},
-		{name: research.Name, schema: &research.Migrations, portable: &research.Portable, conns: 6, build: func(b built) (*app.Module, error) {
+		{name: research.Name, schema: &research.Migrations, portable: &research.Portable, conns: 6, files: true, build: func(b built) (*app.Module, error) {
 			return research.New(research.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Version: b.env.Version}, b.env.Config.Research)
 		}},
 		{name: federation.Name, schema: &federation.Migrations, portable: &federation.Portable, conns: 4, hub: true, build: buildFederation},

@@ -340,6 +340,9 @@ type ValidationProblem = any
 // AccountID defines model for AccountID.
 type AccountID = int64
 
+// AttachmentID defines model for AttachmentID.
+type AttachmentID = int64
+
 // DeadSeq defines model for DeadSeq.
 type DeadSeq = int64
 

@@ -18,18 +18,19 @@ var edgeCalls = map[string]struct {
 	method, path, body string
 	form               []part
 }{
-	"answerQuestion": {"POST", "/api/v1/knowledge/answer", `{"question":"why?"}`, nil},
-	"addDocument":    {"POST", "/api/v1/knowledge/documents", "", []part{{"category", "", "docs"}, {"file", `="a.md"`, "# Hello"}}},
-	"importProject":  {"POST", "/api/v1/projects/import", "", []part{{"file", `="a.zip"`, "PK"}}},
-	"watchDocument":  {"GET", "/api/v1/knowledge/documents/7/progress", "", nil},
-	"listEvents":     {"GET", "/api/v1/events?limit=5", "", nil},
-	"followEvents":   {"GET", "/api/v1/events/stream", "", nil},
-	"listOperations": {"GET", "/api/v1/operations?limit=5", "", nil},
-	"getOperation":   {"GET", "/api/v1/operations/p1.auth.x?wait=0", "", nil},
-	"listLimits":     {"GET", "/api/v1/limits", "", nil},
-	"exportAudit":    {"GET", "/api/v1/audit/export?outcome=denied", "", nil},
-	"exportProject":  {"GET", "/api/v1/projects/1/export", "", nil},
-	"callTool":       {"POST", "/api/v1/mcp", `{"jsonrpc":"2.0","id":1,"method":"ping"}`, nil},
+	"answerQuestion":     {"POST", "/api/v1/knowledge/answer", `{"question":"why?"}`, nil},
+	"attachTaskDocument": {"POST", "/api/v1/research-tasks/7/documents", "", []part{{"file", `="a.md"`, "# Hello"}}},
+	"addDocument":        {"POST", "/api/v1/knowledge/documents", "", []part{{"category", "", "docs"}, {"file", `="a.md"`, "# Hello"}}},
+	"importProject":      {"POST", "/api/v1/projects/import", "", []part{{"file", `="a.zip"`, "PK"}}},
+	"watchDocument":      {"GET", "/api/v1/knowledge/documents/7/progress", "", nil},
+	"listEvents":         {"GET", "/api/v1/events?limit=5", "", nil},
+	"followEvents":       {"GET", "/api/v1/events/stream", "", nil},
+	"listOperations":     {"GET", "/api/v1/operations?limit=5", "", nil},
+	"getOperation":       {"GET", "/api/v1/operations/p1.auth.x?wait=0", "", nil},
+	"listLimits":         {"GET", "/api/v1/limits", "", nil},
+	"exportAudit":        {"GET", "/api/v1/audit/export?outcome=denied", "", nil},
+	"exportProject":      {"GET", "/api/v1/projects/1/export", "", nil},
+	"callTool":           {"POST", "/api/v1/mcp", `{"jsonrpc":"2.0","id":1,"method":"ping"}`, nil},
 }
 
 // openOperations leave query parameters unread that they do not have: pages and

@@ -33,6 +33,14 @@ func technologySample(operation string) *bus.Answer {
 		body = taskRow
 	case "deleteResearchTask":
 		status = 204
+	case "attachTaskDocument":
+		body = taskRow
+	case "listTaskDocuments":
+		body = `{"documents":[{"id":8,"filename":"a.md","content_type":"text/markdown","size":3,"sha256":"00","uploaded_by":"user:1","uploaded_at":"2026-01-02T03:04:05Z"}]}`
+	case "downloadTaskDocument":
+		return &bus.Answer{Status: 200, Header: map[string]string{"Content-Type": "text/markdown", "Content-Disposition": "attachment; filename=a.md"}, Body: []byte("a file")}
+	case "deleteTaskDocument":
+		status = 204
 	case "exportResearchTasks":
 		return &bus.Answer{Status: 200, Header: map[string]string{"Content-Type": "application/json"}, Body: []byte(`[` + taskRow + `]`)}
 	case "importResearchTasks":

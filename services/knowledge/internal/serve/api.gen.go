@@ -1183,6 +1183,9 @@ type ValidationProblem = any
 // AccountID defines model for AccountID.
 type AccountID = int64
 
+// AttachmentID defines model for AttachmentID.
+type AttachmentID = int64
+
 // Collection defines model for Collection.
 type Collection = string
 

@@ -61,6 +61,7 @@ func (s *Tasks) Insert(ctx context.Context, p tenant.Project, tasks ...task.Task
 			if err := insertTask(ctx, tx, p, tasks[i]); err != nil {
 				return err
 			}
+			tasks[i].Documents = []task.Document{}
 		}
 		return nil
 	})
@@ -164,6 +165,9 @@ func (s *Tasks) Update(ctx context.Context, p tenant.Project, id int64, by strin
 		if err != nil {
 			return err
 		}
+		if err := withDocuments(ctx, tx, p, &before); err != nil {
+			return err
+		}
 		if t, err = change(before); err != nil || t.Same(before) {
 			t = before
 			return err
@@ -178,13 +182,16 @@ func (s *Tasks) Update(ctx context.Context, p tenant.Project, id int64, by strin
 		if _, err := tx.NamedExecContext(ctx, q, keptTask{int64(p), t}); err != nil {
 			return err
 		}
-		changed := &researchv1.TaskChanged{
-			ProjectId: int32(p), TaskId: int32(id), Version: int32(t.Version), Title: t.Title, //nolint:gosec // G115: MAXVALUE of the sequence
-			Status: string(t.Status), ProgressPercentage: int32(t.Progress), ChangedBy: by, //nolint:gosec // G115: at most 100
-		}
-		return say(ctx, tx, append([]proto.Message{changed}, stepped(p, before.Status, t, by)...))
+		return say(ctx, tx, append([]proto.Message{changed(p, t, by)}, stepped(p, before.Status, t, by)...))
 	})
 	return t, doing(err, fmt.Sprintf("change research task %d", id))
+}
+
+func changed(p tenant.Project, t task.Task, by string) *researchv1.TaskChanged {
+	return &researchv1.TaskChanged{
+		ProjectId: int32(p), TaskId: int32(t.ID), Version: int32(t.Version), Title: t.Title, //nolint:gosec // G115: MAXVALUE of the sequence
+		Status: string(t.Status), ProgressPercentage: int32(t.Progress), ChangedBy: by, //nolint:gosec // G115: at most 100
+	}
 }
 
 // Delete removes a task that the caller may remove.
@@ -196,6 +203,9 @@ func (s *Tasks) Delete(ctx context.Context, p tenant.Project, id int64, may func
 			return err
 		}
 		if err := may(t); err != nil {
+			return err
+		}
+		if err := removeDocuments(ctx, tx, p, `task_id = $2`, id); err != nil {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, q, int64(p), id); err != nil {
@@ -212,14 +222,18 @@ func removed(p tenant.Project, id, version int64) *researchv1.TaskRemoved {
 
 // removeTasksOf removes the tasks of a technology that goes.
 func removeTasksOf(ctx context.Context, tx *sqlx.Tx, p tenant.Project, technology int64) error {
-	const most = `SELECT count(*) FROM tasks WHERE project_id = $1 AND technology_id = $2`
+	const all = `SELECT id FROM tasks WHERE project_id = $1 AND technology_id = $2 ORDER BY id LIMIT $3 FOR UPDATE` // nobody adds a document meanwhile
 	const q = `DELETE FROM tasks WHERE project_id = $1 AND technology_id = $2 RETURNING id, version`
-	var n int
-	if err := tx.GetContext(ctx, &n, most, int64(p), technology); err != nil {
+	var ids []int64
+	if err := tx.SelectContext(ctx, &ids, all, int64(p), technology, task.MaxPerTechnology+1); err != nil {
 		return err
 	}
-	if n > task.MaxPerTechnology {
+	if len(ids) > task.MaxPerTechnology {
 		return task.ErrManyOfOne
+	}
+	const their = `task_id IN (SELECT id FROM tasks WHERE project_id = $1 AND technology_id = $2)`
+	if err := removeDocuments(ctx, tx, p, their, technology); err != nil {
+		return err
 	}
 	var gone []struct {
 		ID      int64 `db:"id"`
@@ -247,8 +261,10 @@ func getTask(ctx context.Context, tx *sqlx.Tx, p tenant.Project, id int64, lock 
 // Get returns a task.
 func (s *Tasks) Get(ctx context.Context, p tenant.Project, id int64) (t task.Task, err error) {
 	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
-		t, err = getTask(ctx, tx, p, id, "")
-		return err
+		if t, err = getTask(ctx, tx, p, id, ""); err != nil {
+			return err
+		}
+		return withDocuments(ctx, tx, p, &t)
 	})
 	return t, doing(err, fmt.Sprintf("read research task %d", id))
 }

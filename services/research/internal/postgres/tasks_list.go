@@ -66,10 +66,17 @@ func (s *Tasks) Lines(ctx context.Context, p tenant.Project, f task.Filter, afte
 	w.and("id > $%d", after)
 	page := `SELECT ` + taskColumns + ` FROM tasks` + w.String() + ` ORDER BY id LIMIT ` + w.arg(f.Limit)
 	q := `SELECT page.*, (SELECT x.title FROM technologies x WHERE x.project_id = $1 AND x.id = page.technology_id) AS technology FROM (` + page + `) page ORDER BY page.id`
-	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error { return tx.SelectContext(ctx, &lines, q, w.args...) })
-	for i := range lines {
-		lines[i].Task = taskUTC(lines[i].Task)
-	}
+	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := tx.SelectContext(ctx, &lines, q, w.args...); err != nil {
+			return err
+		}
+		all := make([]*task.Task, len(lines))
+		for i := range lines {
+			lines[i].Task = taskUTC(lines[i].Task)
+			all[i] = &lines[i].Task
+		}
+		return withDocuments(ctx, tx, p, all...)
+	})
 	return lines, doing(err, "export research tasks")
 }
 
@@ -87,10 +94,17 @@ func (s *Tasks) Due(ctx context.Context, p tenant.Project, d task.Due) ([]task.T
 }
 
 func (s *Tasks) read(ctx context.Context, p tenant.Project, what, q string, args []any) (tasks []task.Task, err error) {
-	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error { return tx.SelectContext(ctx, &tasks, q, args...) })
-	for i := range tasks {
-		tasks[i] = taskUTC(tasks[i])
-	}
+	err = s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := tx.SelectContext(ctx, &tasks, q, args...); err != nil {
+			return err
+		}
+		all := make([]*task.Task, len(tasks))
+		for i := range tasks {
+			tasks[i] = taskUTC(tasks[i])
+			all[i] = &tasks[i]
+		}
+		return withDocuments(ctx, tx, p, all...)
+	})
 	return tasks, doing(err, what)
 }
 

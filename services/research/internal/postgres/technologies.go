@@ -241,6 +241,9 @@ func (s *Store) Update(ctx context.Context, p tenant.Project, id int64, by strin
 func (s *Store) Delete(ctx context.Context, p tenant.Project, id int64) error {
 	const q = `DELETE FROM technologies WHERE project_id = $1 AND id = $2 RETURNING version`
 	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
+		if _, err := get(ctx, tx, p, id, ` FOR UPDATE`); err != nil { // nobody adds a task meanwhile
+			return err
+		}
 		if err := removeTasksOf(ctx, tx, p, id); err != nil {
 			return err
 		}

@@ -23,42 +23,61 @@ type Restoring interface {
 // RestoringTasks keeps the tasks of an archive under the ids that they had.
 type RestoringTasks interface {
 	Restore(ctx context.Context, p tenant.Project, t task.Task) error
+	KeepFile(ctx context.Context, p tenant.Project, f task.File) error
+	RestoreDocument(ctx context.Context, p tenant.Project, d task.Document) error
+	Tidy(ctx context.Context, p tenant.Project) error
 }
 
 // Import is how the service takes in what was exported.
 func Import(in Restoring, tasks RestoringTasks, now func() time.Time) portable.Importer {
-	return portable.Importer{Rows: map[string]func(ctx context.Context, to portable.Destination, row []byte) (bool, error){
-		"technologies": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
-			x, err := readTechnology(row)
-			if err != nil {
-				return false, err
+	return portable.Importer{
+		Object: func(ctx context.Context, to portable.Destination, o portable.Object) error {
+			if o.Size > task.MaxDocument {
+				return task.ErrTooLarge
 			}
-			x.CreatedBy, x.CreatedAt, x.UpdatedAt = to.Principal, past(x.CreatedAt, now()), past(x.UpdatedAt, now())
-			return true, in.Restore(ctx, to.Project, x)
+			return tasks.KeepFile(ctx, to.Project, task.File{SHA256: o.SHA256, Size: o.Size, Bucket: o.Bucket, Name: o.Name})
 		},
-		"moves": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
-			m, err := readMove(row)
-			if err != nil {
-				return false, err
-			}
-			m.By, m.At = to.Principal, past(m.At, now())
-			return true, in.RestoreMove(ctx, to.Project, m)
-		},
-		"tasks": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
-			t, err := readTask(row)
-			if err != nil {
-				return false, err
-			}
-			t.CreatedBy, t.CreatedAt, t.UpdatedAt = to.Principal, past(t.CreatedAt, now()), past(t.UpdatedAt, now())
-			for _, at := range []**time.Time{&t.StartedAt, &t.CompletedAt} {
-				if *at != nil {
-					was := past(**at, now())
-					*at = &was
+		End: func(ctx context.Context, to portable.Destination) error { return tasks.Tidy(ctx, to.Project) },
+		Rows: map[string]func(ctx context.Context, to portable.Destination, row []byte) (bool, error){
+			"technologies": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
+				x, err := readTechnology(row)
+				if err != nil {
+					return false, err
 				}
-			}
-			return true, tasks.Restore(ctx, to.Project, t)
-		},
-	}}
+				x.CreatedBy, x.CreatedAt, x.UpdatedAt = to.Principal, past(x.CreatedAt, now()), past(x.UpdatedAt, now())
+				return true, in.Restore(ctx, to.Project, x)
+			},
+			"moves": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
+				m, err := readMove(row)
+				if err != nil {
+					return false, err
+				}
+				m.By, m.At = to.Principal, past(m.At, now())
+				return true, in.RestoreMove(ctx, to.Project, m)
+			},
+			"tasks": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
+				t, err := readTask(row)
+				if err != nil {
+					return false, err
+				}
+				t.CreatedBy, t.CreatedAt, t.UpdatedAt = to.Principal, past(t.CreatedAt, now()), past(t.UpdatedAt, now())
+				for _, at := range []**time.Time{&t.StartedAt, &t.CompletedAt} {
+					if *at != nil {
+						was := past(**at, now())
+						*at = &was
+					}
+				}
+				return true, tasks.Restore(ctx, to.Project, t)
+			},
+			"task_documents": func(ctx context.Context, to portable.Destination, row []byte) (bool, error) {
+				d, err := readDocument(row)
+				if err != nil {
+					return false, err
+				}
+				d.UploadedBy, d.UploadedAt = to.Principal, past(d.UploadedAt, now())
+				return true, tasks.RestoreDocument(ctx, to.Project, d)
+			},
+		}}
 }
 
 func readTechnology(row []byte) (technology.Technology, error) {
@@ -99,6 +118,25 @@ func readTask(row []byte) (task.Task, error) {
 		return t, err
 	}
 	return t, t.Check()
+}
+
+func readDocument(row []byte) (task.Document, error) {
+	var x struct {
+		task.Document
+		TaskID int64 `json:"task_id"`
+	}
+	if err := json.Unmarshal(row, &x); err != nil {
+		return x.Document, errs.Wrap(errs.Invalid, err, "a document of a task cannot be read")
+	}
+	d := x.Document
+	d.TaskID = x.TaskID
+	return d, d.Check()
+}
+
+// CheckDocument refuses a document that could not have been kept.
+func CheckDocument(row []byte) error {
+	_, err := readDocument(row)
+	return err
 }
 
 // CheckTask refuses a task that could not have been kept.

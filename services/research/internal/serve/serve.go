@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"io"
 	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/bus"
@@ -19,6 +20,8 @@ type Handlers struct {
 	// Count is how much a project has.
 	Count func(ctx context.Context, p tenant.Project) (technologies, tasks int, err error)
 	Now   func() time.Time
+	// Open reads an object of the store.
+	Open func(ctx context.Context, ref bus.ObjectRef) (io.ReadCloser, error)
 }
 
 // Operations are the operations of the contract that the service answers.
@@ -28,6 +31,7 @@ func Operations() []string {
 		"getRadar", "getRadarSVG", "getRadarPNG", "getRadarCSV", "importRadar",
 		"listResearchTasks", "createResearchTask", "getResearchTask", "updateResearchTask", "deleteResearchTask", "updateTaskStatus", "updateTaskProgress",
 		"getTaskStatistics", "getUpcomingTasks", "getOverdueTasks", "exportResearchTasks", "importResearchTasks",
+		"attachTaskDocument", "listTaskDocuments", "downloadTaskDocument", "deleteTaskDocument",
 	}
 }
 
@@ -57,6 +61,10 @@ func (h *Handlers) Register(s *bus.Server) {
 	bus.Request(s, "getOverdueTasks", h.overdueTasks)
 	bus.Request(s, "exportResearchTasks", h.exportTasks)
 	bus.Command(s, "importResearchTasks", h.importTasks)
+	bus.Command(s, "attachTaskDocument", h.attach)
+	bus.Request(s, "listTaskDocuments", h.taskDocuments)
+	bus.Request(s, "downloadTaskDocument", h.download)
+	bus.Command(s, "deleteTaskDocument", h.removeDocument)
 	bus.Internal(s, "countResearch", h.count)
 }
 

@@ -14,10 +14,7 @@ import (
 )
 
 // taskAnswer is a task as the contract shows it.
-type taskAnswer struct {
-	task.Task
-	Documents []struct{} `json:"uploaded_documents"`
-}
+type taskAnswer struct{ task.Task }
 
 // Headers tells the version, for If-Match.
 func (a taskAnswer) Headers() map[string]string { return tagged(a.Version) }
@@ -49,7 +46,7 @@ func (h *Handlers) createTask(ctx context.Context, r createTask) (createdTask, e
 		return createdTask{}, err
 	}
 	t, err := h.Tasks.Add(ctx, who.Project, d, step, who.Principal)
-	return createdTask{taskAnswer{Task: t}}, err
+	return createdTask{taskAnswer{t}}, err
 }
 
 type oneTask struct {
@@ -58,7 +55,7 @@ type oneTask struct {
 
 func (h *Handlers) getTask(ctx context.Context, r oneTask) (taskAnswer, error) {
 	t, err := h.Tasks.Get(ctx, tenant.From(ctx).Project, r.ID)
-	return taskAnswer{Task: t}, err
+	return taskAnswer{t}, err
 }
 
 type matchedTask struct {
@@ -77,7 +74,7 @@ func (h *Handlers) change(ctx context.Context, r matchedTask, edit func(*task.Dr
 		return taskAnswer{}, err
 	}
 	t, err := h.Tasks.Change(ctx, who.Project, r.ID, version, who.Principal, edit)
-	return taskAnswer{Task: t}, err
+	return taskAnswer{t}, err
 }
 
 type updateTask struct {
@@ -137,7 +134,7 @@ func (h *Handlers) listTasks(ctx context.Context, r listTasks) ([]taskAnswer, er
 func shownTasks(all []task.Task, err error) ([]taskAnswer, error) {
 	out := make([]taskAnswer, len(all))
 	for i, t := range all {
-		out[i] = taskAnswer{Task: t}
+		out[i] = taskAnswer{t}
 	}
 	return out, err
 }

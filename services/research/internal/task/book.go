@@ -60,6 +60,13 @@ type Keeper interface {
 	List(ctx context.Context, p tenant.Project, f Filter) ([]Task, error)
 	// Due returns those that are due, the first one first.
 	Due(ctx context.Context, p tenant.Project, d Due) ([]Task, error)
+	// Attach puts a document to a task, as its next version, or refuses with
+	// [ErrManyDocuments].
+	Attach(ctx context.Context, p tenant.Project, id int64, d Document) (Task, error)
+	// Document returns one of a task, with its file, or [ErrNoDocument].
+	Document(ctx context.Context, p tenant.Project, id, document int64) (Document, error)
+	// Detach removes one unless may refuses; by is who does it.
+	Detach(ctx context.Context, p tenant.Project, id, document int64, by string, now time.Time, may func(Document) error) error
 	// Lines are tasks of which the ids are higher than after, in the order of these.
 	Lines(ctx context.Context, p tenant.Project, f Filter, after int64) ([]Line, error)
 	// Statistics counts; of f, technology and repository are looked at.
@@ -125,6 +132,16 @@ func (b Book) Remove(ctx context.Context, p tenant.Project, id int64, by string,
 			return nil
 		}
 		return ErrNotYours
+	})
+}
+
+// RemoveDocument deletes a document for somebody who uploaded it, or who may delete any.
+func (b Book) RemoveDocument(ctx context.Context, p tenant.Project, id, document int64, by string, whoever bool) error {
+	return b.Detach(ctx, p, id, document, by, b.Now(), func(d Document) error {
+		if whoever || d.UploadedBy == by {
+			return nil
+		}
+		return ErrNotUploaded
 	})
 }
 

@@ -16,6 +16,8 @@ type Task struct {
 	CreatedBy string    `json:"created_by" db:"created_by"` // principal
 	CreatedAt time.Time `json:"created_at" db:"created_at"`
 	UpdatedAt time.Time `json:"updated_at" db:"updated_at"`
+	// Documents are the files at it; nil where nobody read them.
+	Documents []Document `json:"uploaded_documents" db:"-"`
 }
 
 // Draft is what people say of a task. Empty texts are as good as none.
