@@ -22,7 +22,7 @@
 // The other story:
 //
 //  1. The clock (fetching.go) finds a source that is due, and makes its run, a job.
-//  2. internal/feed and internal/site ask it by pkg/egress, internal/folder reads what
+//  2. internal/feed, internal/site and internal/hackernews ask it by pkg/egress, internal/folder reads what
 //     is below a root; each yields what is new there.
 //  3. internal/source names each document; internal/postgres keeps who has it, and
 //     DocumentFetched in the outbox. What is large goes into the object store.

@@ -24,6 +24,7 @@ import (
 
 	"github.com/commandcenter/commandcenter/services/ingestion/internal/feed"
 	"github.com/commandcenter/commandcenter/services/ingestion/internal/folder"
+	"github.com/commandcenter/commandcenter/services/ingestion/internal/hackernews"
 	"github.com/commandcenter/commandcenter/services/ingestion/internal/inbox"
 	"github.com/commandcenter/commandcenter/services/ingestion/internal/postgres"
 	"github.com/commandcenter/commandcenter/services/ingestion/internal/schema"
@@ -93,7 +94,9 @@ func New(d Deps, c Config) (*app.Module, error) {
 	feeds := &feed.Reader{Client: client, Now: now}
 	folders := folder.Reader{Roots: c.Roots}
 	kept := postgres.NewSources(d.DB)
-	sources := source.Book{Keeper: kept, Kinds: source.Kinds{source.Feed: feeds.Fetch, source.Site: (&site.Crawler{Client: client, Now: now}).Fetch, source.Folder: folders.Fetch}, Safe: safe{d.Secrets}, Now: now}
+	sources := source.Book{Keeper: kept, Kinds: source.Kinds{source.Feed: feeds.Fetch, source.Site: (&site.Crawler{Client: client, Now: now}).Fetch, source.Folder: folders.Fetch,
+		source.HackerNews: (&hackernews.Reader{Client: client, API: c.HackerNews, Now: now}).Fetch,
+	}, Safe: safe{d.Secrets}, Now: now}
 	sources.Check = map[source.Kind]func(source.Draft) error{source.Folder: func(x source.Draft) error {
 		_, _, err := folders.Root(x.Path)
 		return err

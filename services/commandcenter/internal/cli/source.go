@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -30,95 +29,17 @@ func (e *env) sourceCommand() *cobra.Command {
 	return group(c, e.sourceAdd(), e.sourceList(), e.sourceShow(), e.sourceEdit(), e.sourceRun(), e.sourcePreview(), e.sourceHistory(), e.sourceRemove(), e.sourceDiscover(), e.sourceOPML())
 }
 
-// sourceFlags are the flags that say something of a source.
-func sourceFlags(c *cobra.Command) {
-	fs := c.Flags()
-	fs.String("name", "", "its name")
-	fs.String("schedule", "", `when it is asked: five fields of cron, in UTC ("" as often as fits)`)
-	fs.Int("priority", 5, "of its runs, 1 to 10, the highest first")
-	fs.String("collection", "", "in which the documents are kept")
-	fs.String("category", "", "of the documents")
-	fs.Int("technology", 0, "id of the technology that they are about")
-	fs.String("language", "", "of the texts, such as en")
-	fs.Int("max-items", 0, "that one run takes")
-	fs.StringSlice("pattern", nil, "glob of files of a folder that are read")
-	fs.StringSlice("ignore", nil, "glob of files of a folder that are left out")
-	fs.Int("max-depth", 0, "links that are followed from the first page of a site")
-	fs.Bool("full-text", false, "read the page of each entry of a feed")
-	fs.String("username", "", "by which it is asked, with the password in --secret-file")
-	fs.String("secret-file", "", "file with the password of --username, or else with a token")
-}
-
-// The flags that are fields of a source, and those of its configuration.
-var (
-	sourceFields = map[string]string{"name": "name", "schedule": "schedule", "priority": "priority"}
-	configFields = map[string]string{
-		"collection": "collection", "category": "category", "technology": "technology_id", "language": "language", "max-items": "max_items", "max-depth": "max_depth", "pattern": "patterns", "ignore": "ignore", "full-text": "full_text",
-	}
-)
-
-func flagValue(c *cobra.Command, name string) any {
-	fs := c.Flags()
-	if n, err := fs.GetInt(name); err == nil {
-		return n
-	}
-	if b, err := fs.GetBool(name); err == nil {
-		return b
-	}
-	if l, err := fs.GetStringSlice(name); err == nil {
-		return l
-	}
-	s, _ := fs.GetString(name) // it is one of the four
-	return s
-}
-
-// saidOfSource is what the flags that were given say, over the configuration that
-// there is.
-func saidOfSource(c *cobra.Command, config map[string]any) (map[string]any, error) {
-	out := map[string]any{}
-	for flag, field := range sourceFields {
-		if c.Flags().Changed(flag) {
-			out[field] = flagValue(c, flag)
-		}
-	}
-	changed := false
-	for flag, field := range configFields {
-		if c.Flags().Changed(flag) {
-			config[field], changed = flagValue(c, flag), true
-		}
-	}
-	if changed {
-		out["config"] = config
-	}
-	username, file := flagValue(c, "username").(string), flagValue(c, "secret-file").(string)
-	if file == "" {
-		if username != "" {
-			return nil, usageError{errors.New("the password of --username is read from --secret-file")}
-		}
-		return out, nil
-	}
-	text, err := os.ReadFile(file)
-	if err != nil {
-		return nil, codedError{err, exitUsage}
-	}
-	secret := strings.TrimSpace(string(text))
-	out["credentials"] = map[string]any{"token": secret}
-	if username != "" {
-		out["credentials"] = map[string]any{"username": username, "password": secret}
-	}
-	return out, nil
-}
-
 func (e *env) sourceAdd() *cobra.Command {
 	var kind string
 	var dry, detach bool
 	c := &cobra.Command{
-		Use: "add ADDRESS|FOLDER", Short: "Fetch documents from somewhere", Args: nargs(1, 1),
+		Use: "add ADDRESS|FOLDER|WORD", Short: "Fetch documents from somewhere", Args: nargs(1, 1),
 		Long: `Adds the source at an address, and shows its first run. Where the address is that of a
 page, the feed that it names is taken; ` + "`source discover`" + ` shows which there are.`,
 		Example: `  commandcenter source add https://go.dev/blog/feed.atom --full-text
   commandcenter source add go.dev/blog --schedule "0 6 * * *"
   commandcenter source add https://docs.example.com/guide/ --type documentation --schedule @weekly
+  commandcenter source add NATS --type hackernews --keyword JetStream --min-points 50
   commandcenter source add /srv/handbook --type file_watcher --ignore drafts
   commandcenter source add https://example.com/feed.xml --dry-run`,
 	}
@@ -138,6 +59,16 @@ page, the feed that it names is taken; ` + "`source discover`" + ` shows which t
 			return err
 		}
 		fields["type"], fields["url"] = kind, args[0]
+		if kind == "hackernews" { // its argument is a word
+			config, _ := fields["config"].(map[string]any)
+			if config == nil {
+				config = map[string]any{}
+			}
+			more, _ := config["keywords"].([]string)
+			config["keywords"] = append([]string{args[0]}, more...)
+			fields["config"] = config
+			delete(fields, "url")
+		}
 		if kind == "file_watcher" {
 			if fields["path"], err = filepath.Abs(args[0]); err != nil {
 				return err
@@ -186,7 +117,7 @@ page, the feed that it names is taken; ` + "`source discover`" + ` shows which t
 	return ends(c, codesClient...)
 }
 
-var sourceTypes = []string{"rss", "documentation", "file_watcher"}
+var sourceTypes = []string{"rss", "documentation", "file_watcher", "hackernews"}
 
 // discovered is the one source of an address.
 func discovered(ctx context.Context, s *client.Session, address string) (client.SourceCandidate, error) {

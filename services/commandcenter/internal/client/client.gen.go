@@ -907,6 +907,7 @@ func (e SourceStatus) Valid() bool {
 const (
 	Documentation SourceType = "documentation"
 	FileWatcher   SourceType = "file_watcher"
+	Hackernews    SourceType = "hackernews"
 	Rss           SourceType = "rss"
 )
 
@@ -916,6 +917,8 @@ func (e SourceType) Valid() bool {
 	case Documentation:
 		return true
 	case FileWatcher:
+		return true
+	case Hackernews:
 		return true
 	case Rss:
 		return true
@@ -2575,7 +2578,7 @@ type IngestionSourceCreate struct {
 	// Schedule Five fields of cron, in UTC, or @hourly, @daily, @weekly, @monthly
 	Schedule *string `json:"schedule,omitempty"`
 
-	// Type `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later.
+	// Type `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later. `hackernews` are stories of the last week on Hacker News that name one of `keywords`.
 	Type SourceType `json:"type"`
 	Url  *string    `json:"url,omitempty"`
 }
@@ -2615,7 +2618,7 @@ type IngestionSourceResponse struct {
 	Schedule    *string      `json:"schedule"`
 	Status      SourceStatus `json:"status"`
 
-	// Type `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later.
+	// Type `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later. `hackernews` are stories of the last week on Hacker News that name one of `keywords`.
 	Type      SourceType `json:"type"`
 	UpdatedAt time.Time  `json:"updated_at"`
 	Url       *string    `json:"url"`
@@ -3842,7 +3845,7 @@ type SourceCandidate struct {
 	Items int    `json:"items"`
 	Name  string `json:"name"`
 
-	// Type `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later.
+	// Type `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later. `hackernews` are stories of the last week on Hacker News that name one of `keywords`.
 	Type SourceType `json:"type"`
 	Url  *string    `json:"url"`
 
@@ -3863,11 +3866,14 @@ type SourceConfig struct {
 	// Collection In which the documents are kept; the default one where it is not said
 	Collection *string `json:"collection,omitempty"`
 
-	// FullText Of a feed: read the page of each entry, of which the feed may have a summary only
+	// FullText Of a feed: read the page of each entry, of which the feed may have a summary only; of Hacker News: read the comments
 	FullText *bool `json:"full_text,omitempty"`
 
 	// Ignore Of a folder: globs of what is left out, beside what its .gitignore and .ignore say
 	Ignore *[]string `json:"ignore,omitempty"`
+
+	// Keywords Of Hacker News: any of which a story names
+	Keywords *[]string `json:"keywords,omitempty"`
 
 	// Language Of the texts, as ISO 639-1 has it; found out where it is not said
 	Language *string `json:"language,omitempty"`
@@ -3877,6 +3883,12 @@ type SourceConfig struct {
 
 	// MaxItems That one run takes; 0 is as many as the type allows, of a feed 500, of a site 1000 pages
 	MaxItems *int `json:"max_items,omitempty"`
+
+	// MinComments Of Hacker News: that a story has
+	MinComments *int `json:"min_comments,omitempty"`
+
+	// MinPoints Of Hacker News: that a story has; 0 is 20
+	MinPoints *int `json:"min_points,omitempty"`
 
 	// Patterns Of a folder: globs of the files that are read, of a path or, without a slash, of a name; those of texts where there are none
 	Patterns *[]string `json:"patterns,omitempty"`
@@ -3970,7 +3982,7 @@ type SourceRunPage struct {
 // SourceStatus defines model for SourceStatus.
 type SourceStatus string
 
-// SourceType `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later.
+// SourceType `rss` is a feed: RSS, Atom or JSON Feed. `documentation` is a site: the pages of a host below the folder of `url`, as its robots.txt allows. `file_watcher` is a folder of the machine, below one that the operator has opened (`ingestion.roots`): what changes there is read a moment later. `hackernews` are stories of the last week on Hacker News that name one of `keywords`.
 type SourceType string
 
 // TaskDocument defines model for TaskDocument.

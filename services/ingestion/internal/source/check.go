@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/url"
 	"path"
 	"strings"
 	"unicode"
@@ -82,6 +83,9 @@ func (d *Draft) Normalise(known func(Kind) bool) error {
 	return f.err()
 }
 
+// searchHN is where people search Hacker News.
+const searchHN = "https://hn.algolia.com/?query="
+
 // place checks where the source is, as its kind has it.
 func (d *Draft) place(f *faults) {
 	if d.Kind == Folder {
@@ -92,6 +96,20 @@ func (d *Draft) place(f *faults) {
 			f.add("value_error", "a source of type %s has a path, from the root of the machine on", []any{d.Kind}, "path")
 		}
 		d.Path = path.Clean(d.Path)
+		return
+	}
+	if d.Kind == HackerNews {
+		if d.URL != "" && !strings.HasPrefix(d.URL, searchHN) || d.Path != "" {
+			f.add("value_error", "a source of type %s has keywords, and neither url nor path", []any{d.Kind}, "url")
+		}
+		if len(d.Config.Keywords) == 0 || len(d.Config.Keywords) > 20 {
+			f.add("missing", "a source of type %s has 1 to 20 keywords", []any{d.Kind}, "config", "keywords")
+		}
+		for i, k := range d.Config.Keywords {
+			d.Config.Keywords[i] = strings.Join(strings.Fields(strings.ReplaceAll(k, `"`, " ")), " ")
+			f.text(d.Config.Keywords[i], 1, maxWord, "config", "keywords")
+		}
+		d.URL = searchHN + url.QueryEscape(strings.Join(d.Config.Keywords, " ")) // for people
 		return
 	}
 	if d.Kind != Feed && d.Kind != Site {
@@ -118,6 +136,9 @@ func (c Config) check(f *faults) {
 	}
 	if c.Technology < 0 || c.Technology > 1<<31-1 {
 		f.add("out_of_range", "technology_id is the id of a technology", nil, "config", "technology_id")
+	}
+	if c.MinPoints < 0 || c.MinPoints > 1_000_000 || c.MinComments < 0 || c.MinComments > 1_000_000 {
+		f.add("out_of_range", "min_points and min_comments are not below 0", nil, "config", "min_points")
 	}
 	for name, list := range map[string][]string{"patterns": c.Patterns, "ignore": c.Ignore} {
 		if len(list) > 100 {

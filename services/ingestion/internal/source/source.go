@@ -16,9 +16,10 @@ type Kind string
 
 // The kinds.
 const (
-	Feed   Kind = "rss"           // RSS, Atom or JSON Feed
-	Site   Kind = "documentation" // pages below an address
-	Folder Kind = "file_watcher"  // files below a path of the machine
+	Feed       Kind = "rss"           // RSS, Atom or JSON Feed
+	Site       Kind = "documentation" // pages below an address
+	HackerNews Kind = "hackernews"    // stories that name some words
+	Folder     Kind = "file_watcher"  // files below a path of the machine
 )
 
 // Status is how a source is.
@@ -83,6 +84,11 @@ type Config struct {
 
 	// Of sites.
 	MaxDepth int `json:"max_depth,omitempty"` // links that are followed from the first page; 0 is 5
+
+	// Of Hacker News.
+	Keywords    []string `json:"keywords,omitempty"` // any of which a story names
+	MinPoints   int      `json:"min_points,omitempty"`
+	MinComments int      `json:"min_comments,omitempty"`
 
 	// Of folders: globs, of a path or, without a slash, of a name.
 	Patterns []string `json:"patterns,omitempty"` // files that are read; those of texts when there are none
