@@ -26,10 +26,13 @@ import (
 // inline is the largest content that a fact carries itself, in bytes.
 const inline = 48 << 10
 
+// keeper is the service that is going to refer to contents.
+const keeper = "knowledge"
+
 // Objects keeps contents that a fact does not carry. One that no document refers to
 // in the end is removed by who reads the fact.
 type Objects interface {
-	PutObject(ctx context.Context, p tenant.Project, filename, contentType string, r io.Reader, max int64) (bus.ObjectRef, error)
+	PutObjectFor(ctx context.Context, owner string, p tenant.Project, filename, contentType string, r io.Reader, max int64) (bus.ObjectRef, error)
 }
 
 // Saving is the sources with a place for large contents.
@@ -105,7 +108,7 @@ func (s Saving) large(ctx context.Context, x source.Source, docs []source.Docume
 			}
 			continue
 		}
-		ref, err := s.Objects.PutObject(ctx, x.Project, d.Title, d.ContentType, bytes.NewReader(d.Content), source.MaxContent)
+		ref, err := s.Objects.PutObjectFor(ctx, keeper, x.Project, d.Title, d.ContentType, bytes.NewReader(d.Content), source.MaxContent)
 		if err != nil {
 			return nil, err
 		}
