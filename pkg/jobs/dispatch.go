@@ -155,6 +155,9 @@ func (d *dispatcher) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := d.let(ctx); err != nil {
+		return err
+	}
 	for _, j := range silent {
 		d.conf.Log.Warn("job.silent", "job", j.ID, "kind", j.Kind, "project", j.Project.Token(), "attempt", j.Attempts, "state", j.State)
 		if j.Final() {
@@ -163,6 +166,26 @@ func (d *dispatcher) recover(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// let queues the held jobs whose needs are done, and ends those that can have them no
+// more. A need that is not there any more was not done, or was long ago; nobody can tell.
+func (d *dispatcher) let(ctx context.Context) error {
+	const q = `
+		UPDATE jobs j SET
+		       state       = CASE WHEN n.missed THEN 'cancelled' ELSE 'queued' END,
+		       finished_at = CASE WHEN n.missed THEN now() END,
+		       error       = CASE WHEN n.missed THEN 'a job that it needs was not done' ELSE j.error END
+		FROM  (SELECT w.project_id, w.id, bool_or(x.id IS NULL OR x.finished_at IS NOT NULL AND x.state <> 'done') AS missed, bool_and(x.state IS NOT DISTINCT FROM 'done') AS met
+		       FROM  (SELECT project_id, id, needs FROM jobs WHERE state = 'held' AND needs IS NOT NULL ORDER BY project_id, id LIMIT 1000) w
+		       CROSS  JOIN LATERAL unnest(w.needs) need
+		       LEFT   JOIN jobs x ON x.id = need AND x.project_id = w.project_id
+		       GROUP  BY w.project_id, w.id) n
+		WHERE  j.id = n.id AND j.project_id = n.project_id AND j.state = 'held' AND (n.missed OR n.met)`
+	return d.tx(ctx, func(ctx context.Context, tx *sqlx.Tx) error {
+		_, err := tx.ExecContext(ctx, q)
+		return err
+	})
 }
 
 // longAhead is how many released long jobs may wait for a worker: few, since a

@@ -81,6 +81,7 @@ type Manager struct {
 	bus      *bus.Bus
 	conf     Config
 	handlers map[string]Handler
+	types    map[string]Type
 
 	slots, long chan struct{} // hold a token per running job, and per running long one
 
@@ -100,7 +101,7 @@ func New(db *pg.DB, b *bus.Bus, c Config) *Manager {
 	c = c.withDefaults()
 	return &Manager{
 		db: db, bus: b, conf: c, slots: make(chan struct{}, c.Workers), long: make(chan struct{}, max(1, c.Workers-1)),
-		handlers: map[string]Handler{}, running: map[uuid.UUID]context.CancelCauseFunc{}, ending: make(chan struct{}),
+		handlers: map[string]Handler{}, types: map[string]Type{}, running: map[uuid.UUID]context.CancelCauseFunc{}, ending: make(chan struct{}),
 	}
 }
 
@@ -264,9 +265,9 @@ func (m *Manager) Cancel(ctx context.Context, p tenant.Project, id uuid.UUID) (J
 		const q = `
 			UPDATE jobs SET
 			       cancel_requested = true,
-			       state       = CASE WHEN state IN ('queued', 'released') THEN 'cancelled' ELSE state END,
-			       finished_at = CASE WHEN state IN ('queued', 'released') THEN now() ELSE finished_at END
-			WHERE  project_id = $1 AND id = $2 AND state IN ('queued', 'released', 'running')`
+			       state       = CASE WHEN state IN ('held', 'queued', 'released') THEN 'cancelled' ELSE state END,
+			       finished_at = CASE WHEN state IN ('held', 'queued', 'released') THEN now() ELSE finished_at END
+			WHERE  project_id = $1 AND id = $2 AND state IN ('held', 'queued', 'released', 'running')`
 		res, err := tx.ExecContext(ctx, q, int64(p), id)
 		if err != nil {
 			return err

@@ -28,6 +28,7 @@ type Run struct {
 	mu       sync.Mutex
 	saved    time.Time // of the progress in the row
 	advanced bool      // a step of this try is committed
+	costs    map[string]int64
 }
 
 // Decode reads the job's payload into v.

@@ -115,7 +115,7 @@ func (m *Manager) claim(ctx context.Context, t ticket) (j Job, run uuid.UUID, er
 	}
 	const q = `
 		UPDATE jobs SET state = 'running', attempts = attempts + 1, releases = $3, run = $4, released_at = NULL,
-		       started_at = now(), lease_until = now() + make_interval(secs => $5)
+		       started_at = now(), begun_at = coalesce(begun_at, now()), lease_until = now() + make_interval(secs => $5)
 		WHERE  project_id = $1 AND id = $2
 		AND   (state = 'released' AND releases = $3
 		       OR state = 'queued' AND releases = $3 - 1 AND next_attempt_at <= now()
@@ -315,6 +315,8 @@ func (m *Manager) settle(ctx context.Context, r *Run, e ending) (Job, error) {
 		       finished_at     = CASE WHEN n.next <> 'queued' THEN now() END,
 		       next_attempt_at = CASE WHEN n.next =  'queued' THEN now() + make_interval(secs => $6) ELSE next_attempt_at END,
 		       attempts        = attempts - $7,
+		       busy_ms         = busy_ms + greatest(0, extract(epoch FROM now() - started_at) * 1000)::bigint,
+		       spent           = $10::jsonb,
 		       long            = long OR $9,
 		       progress        = CASE WHEN n.next = 'done' AND total > 0 THEN total ELSE progress END,
 		       result          = coalesce($8::jsonb, result)
@@ -333,8 +335,11 @@ func (m *Manager) settle(ctx context.Context, r *Run, e ending) (Job, error) {
 	var j Job
 	err := m.db.InTenant(pg.Detached(ctx), r.Job.Project, func(ctx context.Context, tx *sqlx.Tx) error {
 		var err error
-		j, err = scan(tx.QueryRowxContext(ctx, q, int64(r.Job.Project), r.Job.ID, r.run, e.state, e.text, e.wait.Seconds(), refund, result, e.long))
-		return err
+		j, err = scan(tx.QueryRowxContext(ctx, q, int64(r.Job.Project), r.Job.ID, r.run, e.state, e.text, e.wait.Seconds(), refund, result, e.long, string(r.spent())))
+		if err != nil || e.text == "" {
+			return err
+		}
+		return noteLog(ctx, tx, r.Job, levelOf(j), e.text)
 	})
 	if pg.NoRows(err) {
 		return Job{}, ErrLost

@@ -77,6 +77,7 @@ var common = map[string]string{
 	"operations":      "answers of calls to this instance, kept for a day",
 	"jobs":            "work of this instance; an import begins its own",
 	"job_steps":       "belong to jobs",
+	"job_logs":        "belong to jobs",
 	"held_facts":      "facts that wait for a part of this instance",
 	"closed_projects": "the mark of a project that was purged here",
 }

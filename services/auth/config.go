@@ -118,7 +118,7 @@ func DefaultConfig() Config {
 		Housekeeping: 10 * time.Minute,
 		RemindPurge:  time.Hour,
 
-		TenantHolders: []string{"knowledge", "federation", "ingestion", "research"},
+		TenantHolders: []string{"knowledge", "federation", "ingestion", "research", "jobs"},
 
 		Registration:   string(user.OpenToAll),
 		InvitationLife: 7 * 24 * time.Hour,

@@ -283,10 +283,11 @@ func TestNobodyReachesWhatIsOthersByItsID(t *testing.T) {
 	a.who.json("POST", "/api/v1/research-tasks/", map[string]any{"title": "t"}, 201, &task)
 	a.who.json("POST", "/api/ingestion/sources", map[string]any{"name": "s", "type": "rss", "url": "https://feed.example.com/"}, 201, &origin)
 	attachment := a.who.attached(fmt.Sprint(task.ID))
+	job, schedule := latestJob(a.who), newSchedule(a.who)
 	p.caller("").json("POST", "/api/v1/auth/register", map[string]string{"email": "other@example.org", "password": "a long enough pass phrase"}, 201, nil)
 	a.who = p.login("other@example.org", "a long enough pass phrase")
 	ids := map[string]string{"project_id": "1", "document_id": fmt.Sprint(doc.ID), "schema_id": fmt.Sprint(schema.ID),
-		"judgements_id": fmt.Sprint(judged.ID), "evaluation_id": fmt.Sprint(tried.ID), "technology_id": fmt.Sprint(technology.ID), "task_id": fmt.Sprint(task.ID), "source_id": fmt.Sprint(origin.ID), "attachment_id": attachment, "seq": "1"}
+		"judgements_id": fmt.Sprint(judged.ID), "evaluation_id": fmt.Sprint(tried.ID), "technology_id": fmt.Sprint(technology.ID), "task_id": fmt.Sprint(task.ID), "source_id": fmt.Sprint(origin.ID), "attachment_id": attachment, "job_id": fmt.Sprint(job), "schedule_id": fmt.Sprint(schedule), "seq": "1"}
 	for _, op := range a.ops {
 		if op.project == "none" {
 			continue

@@ -149,6 +149,7 @@ func (a *attacker) things(t testing.TB) map[string]string {
 	var tried made
 	a.who.json("POST", "/api/v1/knowledge/evaluations", map[string]any{"judgements_id": json.Number(ids["judgements_id"])}, 201, &tried)
 	ids["evaluation_id"] = fmt.Sprint(tried.ID)
+	ids["job_id"], ids["schedule_id"] = fmt.Sprint(latestJob(a.who)), fmt.Sprint(newSchedule(a.who))
 	return ids
 }
 
@@ -394,4 +395,26 @@ func (a *attacker) judge(t testing.TB, c attackCall, got attacked) {
 // have left there, as what it is: text. Nothing of the product's own has it.
 func stored(got attacked, text string) bool {
 	return got.status < 300 && text != "9801547" && text != "PostgreSQL 1" && text != "root:x:0" && text != "uid=0"
+}
+
+// latestJob is the id of the latest job that the caller's project has.
+func latestJob(who *caller, header ...string) int64 {
+	who.t.Helper()
+	var list struct {
+		Jobs []struct{ ID int64 } `json:"jobs"`
+	}
+	who.json("GET", "/api/v1/jobs?limit=1", nil, 200, &list, header...)
+	if len(list.Jobs) != 1 {
+		who.t.Fatal("the project has no job")
+	}
+	return list.Jobs[0].ID
+}
+
+// newSchedule makes a schedule that is never due, and returns its id.
+func newSchedule(who *caller, header ...string) int64 {
+	who.t.Helper()
+	var made struct{ ID int64 }
+	body := map[string]any{"name": "s", "task_type": "call", "frequency": "daily", "enabled": false, "task_parameters": map[string]any{"url": "https://example.org"}}
+	who.json("POST", "/api/v1/schedules", body, 201, &made, header...)
+	return made.ID
 }

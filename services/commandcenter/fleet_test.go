@@ -203,7 +203,7 @@ func assemble(t testing.TB) *fleet {
 		t.Fatalf("migrate: %v\n%s\n%s", err, out, f.log)
 	}
 	for i, name := range []string{"services-1", "services-2"} {
-		f.add(name, []string{"serve", "auth", "knowledge", "ingestion", "research", "federation"}, at, "CC_HTTP="+http[i], "CC_FEDERATION_SLUG=fleet")
+		f.add(name, []string{"serve", "auth", "knowledge", "ingestion", "research", "jobs", "federation"}, at, "CC_HTTP="+http[i], "CC_FEDERATION_SLUG=fleet")
 		ready = append(ready, f.start(name))
 	}
 	for i, name := range []string{"gateway-1", "gateway-2"} {

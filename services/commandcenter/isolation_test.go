@@ -52,7 +52,7 @@ func fromEnv(t *testing.T, name string, standard int) int {
 // project and tell of the instance.
 var away = []string{
 	"logout", "endSession", "endSessions", "changePassword", "deleteProject", "leaveProject", "transferProject", "setLimit", "revokeKey",
-	"followEvents", "watchDocument",
+	"followEvents", "watchDocument", "watchJob",
 }
 
 // TestNothingOfAProjectIsSeenFromAnother lets the people of several projects do

@@ -238,12 +238,12 @@ func TestSplitProcessesSurviveTheLossOfEachOther(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
 	p := apart(t, dir, "--no-sample", "--split")
-	if len(p.pids) != 8 {
-		t.Fatalf("processes %v, want eight", p.pids)
+	if len(p.pids) != 9 {
+		t.Fatalf("processes %v, want nine", p.pids)
 	}
 	token := p.owner().token
 	l := &ledger{promised: map[string]string{}, unknown: map[string]bool{}, refused: map[int]int{}}
-	for round, role := range []string{"knowledge", "auth", "ingestion", "research", "federation", "gateway", "nats", "postgres"} {
+	for round, role := range []string{"knowledge", "auth", "ingestion", "research", "jobs", "federation", "gateway", "nats", "postgres"} {
 		stop := make(chan struct{})
 		wg := l.writers(p, token, round, 2, stop)
 		waitWrites(t, l, 3)

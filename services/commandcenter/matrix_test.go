@@ -357,6 +357,8 @@ func (m *matrix) things(t *testing.T) map[string][2]string {
 	}
 	out["attachment_id"] = [2]string{m.foreign.attached(out["task_id"][0], "X-Project-ID", there)}
 	out["evaluation_id"] = [2]string{create("/api/v1/knowledge/evaluations", map[string]any{"judgements_id": json.Number(out["judgements_id"][0])})}
+	out["schedule_id"] = [2]string{strconv.FormatInt(newSchedule(m.foreign, "X-Project-ID", there), 10)}
+	out["job_id"] = [2]string{strconv.FormatInt(latestJob(m.foreign, "X-Project-ID", there), 10)}
 	for name, pair := range out {
 		out[name] = [2]string{pair[0], "2147480000"}
 	}

@@ -28,7 +28,7 @@ func TestAWriteOutlivesItsGatewayAndTheAbsenceOfItsService(t *testing.T) {
 	if code, out, errs := run(t, "migrate", "--data-dir", dir, "--nats-url", base.nats); code != 0 {
 		t.Fatalf("migrate: %d %s%s", code, out, errs)
 	}
-	auth := serving(t, dir, "auth", "federation", "ingestion", "research", "--ops", "127.0.0.1:0")
+	auth := serving(t, dir, "auth", "federation", "ingestion", "research", "jobs", "--ops", "127.0.0.1:0")
 	auth.awaitReady()
 	gateway := func() *product {
 		p := serving(t, dir, "gateway", "--http", "127.0.0.1:0", "--ops", "127.0.0.1:0")

@@ -52,7 +52,7 @@ func serving(t testing.TB, dir string, args ...string) *product {
 func TestPartsFindEachOtherInAnyOrder(t *testing.T) {
 	t.Parallel()
 	dir := dataDir(t)
-	inner := serving(t, dir, "auth", "knowledge", "ingestion", "research", "federation", "--ops", "127.0.0.1:0")
+	inner := serving(t, dir, "auth", "knowledge", "ingestion", "research", "jobs", "federation", "--ops", "127.0.0.1:0")
 	nats := serving(t, dir, "nats", "--nats", "127.0.0.1:0")
 	nats.awaitReady()
 	postgres := serving(t, dir, "postgres")
@@ -120,7 +120,7 @@ func TestPartsWaitForServersOfOthers(t *testing.T) {
 	t.Cleanup(func() { _ = postgres.Stop(context.Background()) }) // a test
 	where := []string{"--nats-url", nats.ClientURL(), "--database-url", postgres.AdminDSN()}
 	var parts []*product
-	for _, name := range []string{"knowledge", "ingestion", "research", "federation", "auth", "gateway"} {
+	for _, name := range []string{"knowledge", "ingestion", "research", "jobs", "federation", "auth", "gateway"} {
 		parts = append(parts, serving(t, dir, append([]string{name, "--http", "127.0.0.1:0"}, where...)...))
 	}
 	for _, p := range parts {

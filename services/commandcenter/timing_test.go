@@ -139,6 +139,8 @@ func foreignIDs(t *testing.T, who *caller) map[string][2]string {
 		}
 		out[name] = [2]string{fmt.Sprint(id), "9"}
 	}
+	out["schedule_id"] = [2]string{fmt.Sprint(newSchedule(who)), "9"}
+	out["job_id"] = [2]string{fmt.Sprint(latestJob(who)), "97"} // of the same service, which has no third one
 	return out
 }
 

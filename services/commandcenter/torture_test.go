@@ -35,7 +35,7 @@ var (
 )
 
 // victims are killed in turn.
-var victims = []string{"knowledge", "nats", "auth", "postgres", "gateway", "ingestion", "research", "federation"}
+var victims = []string{"knowledge", "nats", "auth", "postgres", "gateway", "ingestion", "research", "jobs", "federation"}
 
 // TestNoPromiseIsBrokenWhateverIsKilled kills each process of `up --split` in
 // turn while clients write, a team says facts, and others listen; then everything
@@ -234,7 +234,7 @@ func openAdmin(t testing.TB, dir string) *sql.DB {
 }
 
 // outboxServices have an outbox.
-var outboxServices = []string{"auth", "knowledge", "ingestion", "research", "federation"}
+var outboxServices = []string{"auth", "knowledge", "ingestion", "research", "jobs", "federation"}
 
 // outboxes is the last row of each outbox.
 func outboxes(t testing.TB, db *sql.DB) map[string]int64 {

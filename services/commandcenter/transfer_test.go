@@ -230,7 +230,7 @@ func TestAProjectComesBackAsItWasExported(t *testing.T) {
 func forged(t *testing.T, fill func(w *archive.Writer) error) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	w, err := archive.NewWriter(&b, archive.Head{Project: "Forged", Services: map[string]archive.Schemas{"auth": {}, "knowledge": {}, "federation": {}, "ingestion": {}, "research": {}}})
+	w, err := archive.NewWriter(&b, archive.Head{Project: "Forged", Services: map[string]archive.Schemas{"auth": {}, "knowledge": {}, "federation": {}, "ingestion": {}, "jobs": {}, "research": {}}})
 	if err == nil {
 		err = errors.Join(fill(w), w.Close())
 	}

@@ -49,11 +49,15 @@ var permissions = map[string][]string{
 		"listTechnologies", "getTechnology", "listTechnologyMoves", "getRadar", "getRadarSVG", "getRadarPNG", "getRadarCSV",
 		"listResearchTasks", "getResearchTask", "getTaskStatistics", "getUpcomingTasks", "getOverdueTasks", "exportResearchTasks", "listTaskDocuments", "downloadTaskDocument",
 		"listSources", "getSource", "listSourceRuns", "exportOPML",
+		"listJobs", "listActiveJobs", "getJobStatistics", "getJob", "getJobProgress", "watchJob", "listJobTypes", "getJobLog",
+		"listSchedules", "getSchedule", "getScheduleStatistics", "listDueSchedules", "listUpcomingRuns", "listScheduleRuns",
 	},
 	"member": {
 		"addDocument", "addTextDocument", "deleteDocument", "importJudgements", "startEvaluation", "createTechnology", "updateTechnology", "importRadar",
 		"importResearchTasks", "attachTaskDocument", "deleteTaskDocument", "createResearchTask", "updateResearchTask", "updateTaskStatus", "updateTaskProgress", "deleteResearchTask", // one's own; others' take an admin, which the service asks for
 		"createSource", "updateSource", "triggerManualRun", "previewSource", "previewKeptSource", "discoverSources", "importOPML",
+		"cancelJob", "deleteJob", "createJob", "updateJob", "dispatchJob", "retryJob",
+		"createSchedule", "updateSchedule", "deleteSchedule", "executeSchedule", "enableSchedule", "disableSchedule",
 	},
 	"admin": {
 		"updateProject", "setMemberRole", "removeMember", "listInvitations", "inviteMember", "revokeInvitation", "setLimit", "resetLimit", "setKnowledgeSettings", "deleteJudgements", "deleteEvaluation", "applyEvaluation", "applyKnowledgeTemplate",

@@ -48,6 +48,53 @@ var departures = map[string]string{
 	"listSources: query.skip: narrowed by maximum":                             pages,
 	"listTechnologies: query.limit: narrowed by minimum, maximum":              pages,
 	"listTechnologies: query.skip: narrowed by minimum, maximum":               pages,
+	"createJob: body.job_type: narrowed by minLength, maxLength":               "a type is one of those that there are",
+	"createJob: body.project_id: narrowed by minimum":                          ids,
+	"createJob: body.created_by: is not there":                                 author,
+	"updateJob: path.job_id: narrowed by minimum, maximum":                     whole,
+	"updateJob: body.status: is not there":                                     worker,
+	"updateJob: body.progress: is not there":                                   worker,
+	"updateJob: body.current_step: is not there":                               worker,
+	"updateJob: body.result: is not there":                                     worker,
+	"updateJob: body.error: is not there":                                      worker,
+	"updateJob: body.traceback: is not there":                                  worker,
+	"dispatchJob: path.job_id: narrowed by minimum, maximum":                   whole,
+	"createSchedule: body.project_id: narrowed by minimum":                     ids,
+	"createSchedule: body.created_by: is not there":                            author,
+	"createSchedule: body.tags: default map[] is gone":                         "null and nothing mean none, as that did",
+	"createSchedule: body.task_parameters: default map[] is gone":              "null and nothing mean none, as that did",
+	"createSchedule: body.interval_seconds: narrowed by minimum, maximum":      "no frequency of the seed took it; this one's is a minute to a year",
+	"updateSchedule: body.interval_seconds: narrowed by minimum, maximum":      "see above",
+	"updateSchedule: path.schedule_id: narrowed by minimum":                    ids,
+	"getSchedule: path.schedule_id: narrowed by minimum":                       ids,
+	"deleteSchedule: path.schedule_id: narrowed by minimum":                    ids,
+	"enableSchedule: path.schedule_id: narrowed by minimum":                    ids,
+	"disableSchedule: path.schedule_id: narrowed by minimum":                   ids,
+	"executeSchedule: path.schedule_id: narrowed by minimum":                   ids,
+	"executeSchedule: body: may not be null":                                   "a body is there or is not",
+	"listSchedules: query.project_id: narrowed by minimum":                     ids,
+	"listSchedules: query.page: narrowed by maximum":                           "no project has so many",
+	"getScheduleStatistics: query.project_id: narrowed by minimum":             ids,
+	"executeSchedule: 202.schedule_id: is not there":                           made,
+	"executeSchedule: 202.schedule_id: may be missing":                         made,
+	"executeSchedule: 202.schedule_name: is not there":                         made,
+	"executeSchedule: 202.schedule_name: may be missing":                       made,
+	"executeSchedule: 202.job_id: is not there":                                made,
+	"executeSchedule: 202.job_id: may be missing":                              made,
+	"executeSchedule: 202.executed_at: is not there":                           made,
+	"executeSchedule: 202.executed_at: may be missing":                         made,
+	"executeSchedule: 202.next_run_at: is not there":                           made,
+	"executeSchedule: 202.next_run_at: may be missing":                         made,
+	"executeSchedule: 202.message: is not there":                               made,
+	"executeSchedule: 202.message: may be missing":                             made,
+	"listJobs: query.skip: narrowed by maximum":                                "so far every service has to be asked for all that goes before",
+	"listJobs: query.project_id: narrowed by minimum":                          ids,
+	"listActiveJobs: query.project_id: narrowed by minimum":                    ids,
+	"getJobStatistics: query.project_id: narrowed by minimum":                  ids,
+	"getJob: path.job_id: narrowed by minimum, maximum":                        whole,
+	"deleteJob: path.job_id: narrowed by minimum, maximum":                     whole,
+	"cancelJob: path.job_id: narrowed by minimum, maximum":                     whole,
+	"getJobProgress: path.job_id: narrowed by minimum, maximum":                whole,
 	"getResearchTask: path.task_id: narrowed by minimum":                       ids,
 	"updateResearchTask: path.task_id: narrowed by minimum":                    ids,
 	"deleteResearchTask: path.task_id: narrowed by minimum":                    ids,
@@ -89,9 +136,13 @@ var departures = map[string]string{
 
 // Reasons that hold for many.
 const (
-	ids   = "ids begin at 1"
-	open  = "components are a map, so that a new part needs no new contract; this one is always in it"
-	pages = "the seed took negative and unbounded limits, which its database refused with a 500"
+	ids    = "ids begin at 1"
+	author = "it is whoever calls"
+	worker = "what a job is at is said by its worker: anybody could have a cancelled job run on paper"
+	made   = "the job is made when it is answered, by 200; 202 means that the write waits for its service"
+	whole  = "ids begin at 1, and stay below what a browser can count to"
+	open   = "components are a map, so that a new part needs no new contract; this one is always in it"
+	pages  = "the seed took negative and unbounded limits, which its database refused with a 500"
 )
 
 // schema is a schema of either version of OpenAPI, as far as it is compared.

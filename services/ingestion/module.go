@@ -103,6 +103,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	}}
 	runner := &source.Runner{Book: sources, Saving: postgres.Saving{Sources: kept, Objects: d.Bus, Now: now}, Chance: rand.Float64}
 	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: c.Jobs + 1, Window: 2 * c.Jobs, Log: log, Registerer: d.Registerer})
+	work.Serve(server)
 	fetch, err := fetching(runner, log, d.Registerer)
 	if err != nil {
 		return nil, fmt.Errorf("ingestion: %w", err)

@@ -171,6 +171,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	// project alone has two processes.
 	work := jobs.New(d.DB, d.Bus, jobs.Config{Workers: c.Jobs, Window: 2 * c.Jobs, Log: log, Registerer: d.Registerer})
 	keeper.indexer = document.NewIndexer(intake, models, store, serve.Answers{Server: server})
+	work.Serve(server)
 	work.Handle(postgres.ModelJob, func(context.Context, *jobs.Run) error {
 		keeper.wake()
 		return nil

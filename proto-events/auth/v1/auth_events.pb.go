@@ -1666,14 +1666,14 @@ const file_auth_v1_auth_events_proto_rawDesc = "" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x05R\aversion\x12\x12\n" +
 	"\x04name\x18\x04 \x01(\tR\x04name: \xca\xf3\x18\x1c\n" +
-	"\x04auth\x12\aproject\x1a\aupdated \x018\x01\"\xc5\x01\n" +
+	"\x04auth\x12\aproject\x1a\aupdated \x018\x01\"\xcb\x01\n" +
 	"\x0fProjectDeleting\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x18\n" +
 	"\aversion\x18\x03 \x01(\x05R\aversion\x12!\n" +
-	"\frequested_by\x18\x04 \x01(\x05R\vrequestedBy:V\xca\xf3\x18R\n" +
+	"\frequested_by\x18\x04 \x01(\x05R\vrequestedBy:\\\xca\xf3\x18X\n" +
 	"\x04auth\x12\aproject\x1a\bdeleting \x01*\tknowledge*\n" +
-	"federation*\tingestion*\bresearch2\agateway8\x01\"t\n" +
+	"federation*\tingestion*\bresearch*\x04jobs2\agateway8\x01\"t\n" +
 	"\x0eProjectDeleted\x12\x1d\n" +
 	"\n" +
 	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x18\n" +

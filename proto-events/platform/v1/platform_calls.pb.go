@@ -459,6 +459,775 @@ func (x *RestorePart) GetLeftOut() int32 {
 	return 0
 }
 
+// Which jobs does the service have for a project? The keys of the first ones, the
+// latest first, so that the jobs of several services make one list. A service
+// without jobs does not answer.
+type JobKeysRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// Of these states alone; all when empty.
+	States []string `protobuf:"bytes,2,rep,name=states,proto3" json:"states,omitempty"`
+	// Of this kind alone; of each when empty.
+	Kind string `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// How many keys; 0 for none but the count.
+	Most          int32 `protobuf:"varint,4,opt,name=most,proto3" json:"most,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobKeysRequest) Reset() {
+	*x = JobKeysRequest{}
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobKeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobKeysRequest) ProtoMessage() {}
+
+func (x *JobKeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobKeysRequest.ProtoReflect.Descriptor instead.
+func (*JobKeysRequest) Descriptor() ([]byte, []int) {
+	return file_platform_v1_platform_calls_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *JobKeysRequest) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *JobKeysRequest) GetStates() []string {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *JobKeysRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *JobKeysRequest) GetMost() int32 {
+	if x != nil {
+		return x.Most
+	}
+	return 0
+}
+
+// JobKeys are the numbers of jobs in the order of their making, the latest first.
+type JobKeys struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Decimal numbers.
+	Numbers []string `protobuf:"bytes,1,rep,name=numbers,proto3" json:"numbers,omitempty"`
+	// When each was made: microseconds since 1970, decimal numbers.
+	Made []string `protobuf:"bytes,2,rep,name=made,proto3" json:"made,omitempty"`
+	// How many there are, counted no further than 100,000.
+	Total         int32 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobKeys) Reset() {
+	*x = JobKeys{}
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobKeys) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobKeys) ProtoMessage() {}
+
+func (x *JobKeys) ProtoReflect() protoreflect.Message {
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobKeys.ProtoReflect.Descriptor instead.
+func (*JobKeys) Descriptor() ([]byte, []int) {
+	return file_platform_v1_platform_calls_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *JobKeys) GetNumbers() []string {
+	if x != nil {
+		return x.Numbers
+	}
+	return nil
+}
+
+func (x *JobKeys) GetMade() []string {
+	if x != nil {
+		return x.Made
+	}
+	return nil
+}
+
+func (x *JobKeys) GetTotal() int32 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+// What are these jobs like?
+type JobRowsRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// Decimal numbers, at most 1,000. Those that are not there are left out of the answer.
+	Numbers       []string `protobuf:"bytes,2,rep,name=numbers,proto3" json:"numbers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobRowsRequest) Reset() {
+	*x = JobRowsRequest{}
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobRowsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobRowsRequest) ProtoMessage() {}
+
+func (x *JobRowsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobRowsRequest.ProtoReflect.Descriptor instead.
+func (*JobRowsRequest) Descriptor() ([]byte, []int) {
+	return file_platform_v1_platform_calls_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *JobRowsRequest) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *JobRowsRequest) GetNumbers() []string {
+	if x != nil {
+		return x.Numbers
+	}
+	return nil
+}
+
+// JobRows are rows as the package jobs writes them.
+type JobRows struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One JSON object each, in the order that was asked for.
+	Jobs          [][]byte `protobuf:"bytes,1,rep,name=jobs,proto3" json:"jobs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobRows) Reset() {
+	*x = JobRows{}
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobRows) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobRows) ProtoMessage() {}
+
+func (x *JobRows) ProtoReflect() protoreflect.Message {
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobRows.ProtoReflect.Descriptor instead.
+func (*JobRows) Descriptor() ([]byte, []int) {
+	return file_platform_v1_platform_calls_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *JobRows) GetJobs() [][]byte {
+	if x != nil {
+		return x.Jobs
+	}
+	return nil
+}
+
+// Change a job: what may be done to each, whatever it does.
+type ChangeJobRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// A decimal number.
+	Number string `protobuf:"bytes,2,opt,name=number,proto3" json:"number,omitempty"`
+	// "cancel" and "dispatch" (either may be asked twice), "retry", "relabel" or "delete".
+	Change string `protobuf:"bytes,3,opt,name=change,proto3" json:"change,omitempty"`
+	// Who wants it.
+	Principal string `protobuf:"bytes,4,opt,name=principal,proto3" json:"principal,omitempty"`
+	// Of dispatch: not before so many seconds have passed.
+	DelaySeconds int32 `protobuf:"varint,5,opt,name=delay_seconds,json=delaySeconds,proto3" json:"delay_seconds,omitempty"`
+	// Of retry: the step to begin at; empty for the first that was not saved.
+	FromStep string `protobuf:"bytes,6,opt,name=from_step,json=fromStep,proto3" json:"from_step,omitempty"`
+	// Of retry: other parameters, a JSON object; empty for those that it has.
+	Input []byte `protobuf:"bytes,7,opt,name=input,proto3" json:"input,omitempty"`
+	// Of relabel: a JSON object; empty for those that it has.
+	Tags []byte `protobuf:"bytes,8,opt,name=tags,proto3" json:"tags,omitempty"`
+	// Of relabel: the priority from now on; absent for that which it has.
+	Priority      *int32 `protobuf:"varint,9,opt,name=priority,proto3,oneof" json:"priority,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ChangeJobRequest) Reset() {
+	*x = ChangeJobRequest{}
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ChangeJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ChangeJobRequest) ProtoMessage() {}
+
+func (x *ChangeJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ChangeJobRequest.ProtoReflect.Descriptor instead.
+func (*ChangeJobRequest) Descriptor() ([]byte, []int) {
+	return file_platform_v1_platform_calls_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ChangeJobRequest) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *ChangeJobRequest) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *ChangeJobRequest) GetChange() string {
+	if x != nil {
+		return x.Change
+	}
+	return ""
+}
+
+func (x *ChangeJobRequest) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *ChangeJobRequest) GetDelaySeconds() int32 {
+	if x != nil {
+		return x.DelaySeconds
+	}
+	return 0
+}
+
+func (x *ChangeJobRequest) GetFromStep() string {
+	if x != nil {
+		return x.FromStep
+	}
+	return ""
+}
+
+func (x *ChangeJobRequest) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *ChangeJobRequest) GetTags() []byte {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *ChangeJobRequest) GetPriority() int32 {
+	if x != nil && x.Priority != nil {
+		return *x.Priority
+	}
+	return 0
+}
+
+// How many jobs does the service have for a project, and how do they fare?
+type CountJobsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId     int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CountJobsRequest) Reset() {
+	*x = CountJobsRequest{}
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CountJobsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CountJobsRequest) ProtoMessage() {}
+
+func (x *CountJobsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CountJobsRequest.ProtoReflect.Descriptor instead.
+func (*CountJobsRequest) Descriptor() ([]byte, []int) {
+	return file_platform_v1_platform_calls_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *CountJobsRequest) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+// JobCounts are of the jobs that are kept.
+type JobCounts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By state.
+	States map[string]int32 `protobuf:"bytes,1,rep,name=states,proto3" json:"states,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	// Of those that are done: seconds from the first try's begin to the end, added up.
+	Seconds       float64 `protobuf:"fixed64,2,opt,name=seconds,proto3" json:"seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobCounts) Reset() {
+	*x = JobCounts{}
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobCounts) ProtoMessage() {}
+
+func (x *JobCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobCounts.ProtoReflect.Descriptor instead.
+func (*JobCounts) Descriptor() ([]byte, []int) {
+	return file_platform_v1_platform_calls_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *JobCounts) GetStates() map[string]int32 {
+	if x != nil {
+		return x.States
+	}
+	return nil
+}
+
+func (x *JobCounts) GetSeconds() float64 {
+	if x != nil {
+		return x.Seconds
+	}
+	return 0
+}
+
+// Which jobs may callers ask the service for?
+type JobTypesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobTypesRequest) Reset() {
+	*x = JobTypesRequest{}
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobTypesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobTypesRequest) ProtoMessage() {}
+
+func (x *JobTypesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobTypesRequest.ProtoReflect.Descriptor instead.
+func (*JobTypesRequest) Descriptor() ([]byte, []int) {
+	return file_platform_v1_platform_calls_proto_rawDescGZIP(), []int{12}
+}
+
+// JobTypes are those that a service has.
+type JobTypes struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// One JSON object each: job_type, title, input and output (JSON Schemas), long.
+	Types         [][]byte `protobuf:"bytes,1,rep,name=types,proto3" json:"types,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobTypes) Reset() {
+	*x = JobTypes{}
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobTypes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobTypes) ProtoMessage() {}
+
+func (x *JobTypes) ProtoReflect() protoreflect.Message {
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobTypes.ProtoReflect.Descriptor instead.
+func (*JobTypes) Descriptor() ([]byte, []int) {
+	return file_platform_v1_platform_calls_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *JobTypes) GetTypes() [][]byte {
+	if x != nil {
+		return x.Types
+	}
+	return nil
+}
+
+// Make a job of a type that callers may ask for.
+type AskJobRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// A UUID: what is asked for twice is there once.
+	Id      string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	JobType string `protobuf:"bytes,3,opt,name=job_type,json=jobType,proto3" json:"job_type,omitempty"`
+	// JSON objects.
+	Input     []byte `protobuf:"bytes,4,opt,name=input,proto3" json:"input,omitempty"`
+	Tags      []byte `protobuf:"bytes,5,opt,name=tags,proto3" json:"tags,omitempty"`
+	Principal string `protobuf:"bytes,6,opt,name=principal,proto3" json:"principal,omitempty"`
+	Priority  int32  `protobuf:"varint,7,opt,name=priority,proto3" json:"priority,omitempty"`
+	// It waits until it is dispatched.
+	Held bool `protobuf:"varint,8,opt,name=held,proto3" json:"held,omitempty"`
+	// While one of the type and key is not over, that one is answered; empty for none.
+	UniqueKey string `protobuf:"bytes,9,opt,name=unique_key,json=uniqueKey,proto3" json:"unique_key,omitempty"`
+	// UUIDs of jobs of the same service that are done before.
+	Needs         []string `protobuf:"bytes,10,rep,name=needs,proto3" json:"needs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AskJobRequest) Reset() {
+	*x = AskJobRequest{}
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AskJobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AskJobRequest) ProtoMessage() {}
+
+func (x *AskJobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AskJobRequest.ProtoReflect.Descriptor instead.
+func (*AskJobRequest) Descriptor() ([]byte, []int) {
+	return file_platform_v1_platform_calls_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *AskJobRequest) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *AskJobRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AskJobRequest) GetJobType() string {
+	if x != nil {
+		return x.JobType
+	}
+	return ""
+}
+
+func (x *AskJobRequest) GetInput() []byte {
+	if x != nil {
+		return x.Input
+	}
+	return nil
+}
+
+func (x *AskJobRequest) GetTags() []byte {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+func (x *AskJobRequest) GetPrincipal() string {
+	if x != nil {
+		return x.Principal
+	}
+	return ""
+}
+
+func (x *AskJobRequest) GetPriority() int32 {
+	if x != nil {
+		return x.Priority
+	}
+	return 0
+}
+
+func (x *AskJobRequest) GetHeld() bool {
+	if x != nil {
+		return x.Held
+	}
+	return false
+}
+
+func (x *AskJobRequest) GetUniqueKey() string {
+	if x != nil {
+		return x.UniqueKey
+	}
+	return ""
+}
+
+func (x *AskJobRequest) GetNeeds() []string {
+	if x != nil {
+		return x.Needs
+	}
+	return nil
+}
+
+// What has a job noted?
+type JobNotesRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ProjectId int32                  `protobuf:"varint,1,opt,name=project_id,json=projectId,proto3" json:"project_id,omitempty"`
+	// A decimal number.
+	Number        string `protobuf:"bytes,2,opt,name=number,proto3" json:"number,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobNotesRequest) Reset() {
+	*x = JobNotesRequest{}
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobNotesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobNotesRequest) ProtoMessage() {}
+
+func (x *JobNotesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobNotesRequest.ProtoReflect.Descriptor instead.
+func (*JobNotesRequest) Descriptor() ([]byte, []int) {
+	return file_platform_v1_platform_calls_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *JobNotesRequest) GetProjectId() int32 {
+	if x != nil {
+		return x.ProjectId
+	}
+	return 0
+}
+
+func (x *JobNotesRequest) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+// JobNotes are at most 1,000 lines and 1,000 steps.
+type JobNotes struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// JSON objects: seq, at, level, attempt, message.
+	Lines [][]byte `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
+	// JSON objects: name, saved_at.
+	Steps         [][]byte `protobuf:"bytes,2,rep,name=steps,proto3" json:"steps,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *JobNotes) Reset() {
+	*x = JobNotes{}
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *JobNotes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*JobNotes) ProtoMessage() {}
+
+func (x *JobNotes) ProtoReflect() protoreflect.Message {
+	mi := &file_platform_v1_platform_calls_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use JobNotes.ProtoReflect.Descriptor instead.
+func (*JobNotes) Descriptor() ([]byte, []int) {
+	return file_platform_v1_platform_calls_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *JobNotes) GetLines() [][]byte {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *JobNotes) GetSteps() [][]byte {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
 var File_platform_v1_platform_calls_proto protoreflect.FileDescriptor
 
 const file_platform_v1_platform_calls_proto_rawDesc = "" +
@@ -507,7 +1276,75 @@ const file_platform_v1_platform_calls_proto_rawDesc = "" +
 	"\x01*\x12\vrestorePart\x1a%commandcenter.platform.v1.RestorePart\"\x04auth\"D\n" +
 	"\vRestorePart\x12\x1a\n" +
 	"\brestored\x18\x01 \x01(\x05R\brestored\x12\x19\n" +
-	"\bleft_out\x18\x02 \x01(\x05R\aleftOutBLZJgithub.com/commandcenter/commandcenter/proto-events/platform/v1;platformv1b\x06proto3"
+	"\bleft_out\x18\x02 \x01(\x05R\aleftOut\"\xaa\x01\n" +
+	"\x0eJobKeysRequest\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x16\n" +
+	"\x06states\x18\x02 \x03(\tR\x06states\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04most\x18\x04 \x01(\x05R\x04most:9\xd2\xf3\x185\n" +
+	"\x01*\x12\ajobKeys\x1a!commandcenter.platform.v1.JobKeys\"\x04jobs\"M\n" +
+	"\aJobKeys\x12\x18\n" +
+	"\anumbers\x18\x01 \x03(\tR\anumbers\x12\x12\n" +
+	"\x04made\x18\x02 \x03(\tR\x04made\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x05R\x05total\"\x84\x01\n" +
+	"\x0eJobRowsRequest\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x18\n" +
+	"\anumbers\x18\x02 \x03(\tR\anumbers:9\xd2\xf3\x185\n" +
+	"\x01*\x12\ajobRows\x1a!commandcenter.platform.v1.JobRows\"\x04jobs\"\x1d\n" +
+	"\aJobRows\x12\x12\n" +
+	"\x04jobs\x18\x01 \x03(\fR\x04jobs\"\xd6\x02\n" +
+	"\x10ChangeJobRequest\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\tR\x06number\x12\x16\n" +
+	"\x06change\x18\x03 \x01(\tR\x06change\x12\x1c\n" +
+	"\tprincipal\x18\x04 \x01(\tR\tprincipal\x12#\n" +
+	"\rdelay_seconds\x18\x05 \x01(\x05R\fdelaySeconds\x12\x1b\n" +
+	"\tfrom_step\x18\x06 \x01(\tR\bfromStep\x12\x14\n" +
+	"\x05input\x18\a \x01(\fR\x05input\x12\x12\n" +
+	"\x04tags\x18\b \x01(\fR\x04tags\x12\x1f\n" +
+	"\bpriority\x18\t \x01(\x05H\x00R\bpriority\x88\x01\x01:;\xd2\xf3\x187\n" +
+	"\x01*\x12\tchangeJob\x1a!commandcenter.platform.v1.JobRows\"\x04jobsB\v\n" +
+	"\t_priority\"p\n" +
+	"\x10CountJobsRequest\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId:=\xd2\xf3\x189\n" +
+	"\x01*\x12\tcountJobs\x1a#commandcenter.platform.v1.JobCounts\"\x04jobs\"\xaa\x01\n" +
+	"\tJobCounts\x12H\n" +
+	"\x06states\x18\x01 \x03(\v20.commandcenter.platform.v1.JobCounts.StatesEntryR\x06states\x12\x18\n" +
+	"\aseconds\x18\x02 \x01(\x01R\aseconds\x1a9\n" +
+	"\vStatesEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x05R\x05value:\x028\x01\"N\n" +
+	"\x0fJobTypesRequest:;\xd2\xf3\x187\n" +
+	"\x01*\x12\bjobTypes\x1a\"commandcenter.platform.v1.JobTypes\"\x04jobs\" \n" +
+	"\bJobTypes\x12\x14\n" +
+	"\x05types\x18\x01 \x03(\fR\x05types\"\xc0\x02\n" +
+	"\rAskJobRequest\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x0e\n" +
+	"\x02id\x18\x02 \x01(\tR\x02id\x12\x19\n" +
+	"\bjob_type\x18\x03 \x01(\tR\ajobType\x12\x14\n" +
+	"\x05input\x18\x04 \x01(\fR\x05input\x12\x12\n" +
+	"\x04tags\x18\x05 \x01(\fR\x04tags\x12\x1c\n" +
+	"\tprincipal\x18\x06 \x01(\tR\tprincipal\x12\x1a\n" +
+	"\bpriority\x18\a \x01(\x05R\bpriority\x12\x12\n" +
+	"\x04held\x18\b \x01(\bR\x04held\x12\x1d\n" +
+	"\n" +
+	"unique_key\x18\t \x01(\tR\tuniqueKey\x12\x14\n" +
+	"\x05needs\x18\n" +
+	" \x03(\tR\x05needs:8\xd2\xf3\x184\n" +
+	"\x01*\x12\x06askJob\x1a!commandcenter.platform.v1.JobRows\"\x04jobs\"\x85\x01\n" +
+	"\x0fJobNotesRequest\x12\x1d\n" +
+	"\n" +
+	"project_id\x18\x01 \x01(\x05R\tprojectId\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\tR\x06number:;\xd2\xf3\x187\n" +
+	"\x01*\x12\bjobNotes\x1a\"commandcenter.platform.v1.JobNotes\"\x04jobs\"6\n" +
+	"\bJobNotes\x12\x14\n" +
+	"\x05lines\x18\x01 \x03(\fR\x05lines\x12\x14\n" +
+	"\x05steps\x18\x02 \x03(\fR\x05stepsBLZJgithub.com/commandcenter/commandcenter/proto-events/platform/v1;platformv1b\x06proto3"
 
 var (
 	file_platform_v1_platform_calls_proto_rawDescOnce sync.Once
@@ -521,24 +1358,38 @@ func file_platform_v1_platform_calls_proto_rawDescGZIP() []byte {
 	return file_platform_v1_platform_calls_proto_rawDescData
 }
 
-var file_platform_v1_platform_calls_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_platform_v1_platform_calls_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_platform_v1_platform_calls_proto_goTypes = []any{
 	(*ExportPageRequest)(nil),  // 0: commandcenter.platform.v1.ExportPageRequest
 	(*ExportPage)(nil),         // 1: commandcenter.platform.v1.ExportPage
 	(*PortableObject)(nil),     // 2: commandcenter.platform.v1.PortableObject
 	(*RestorePartRequest)(nil), // 3: commandcenter.platform.v1.RestorePartRequest
 	(*RestorePart)(nil),        // 4: commandcenter.platform.v1.RestorePart
-	nil,                        // 5: commandcenter.platform.v1.ExportPage.LeftOutEntry
+	(*JobKeysRequest)(nil),     // 5: commandcenter.platform.v1.JobKeysRequest
+	(*JobKeys)(nil),            // 6: commandcenter.platform.v1.JobKeys
+	(*JobRowsRequest)(nil),     // 7: commandcenter.platform.v1.JobRowsRequest
+	(*JobRows)(nil),            // 8: commandcenter.platform.v1.JobRows
+	(*ChangeJobRequest)(nil),   // 9: commandcenter.platform.v1.ChangeJobRequest
+	(*CountJobsRequest)(nil),   // 10: commandcenter.platform.v1.CountJobsRequest
+	(*JobCounts)(nil),          // 11: commandcenter.platform.v1.JobCounts
+	(*JobTypesRequest)(nil),    // 12: commandcenter.platform.v1.JobTypesRequest
+	(*JobTypes)(nil),           // 13: commandcenter.platform.v1.JobTypes
+	(*AskJobRequest)(nil),      // 14: commandcenter.platform.v1.AskJobRequest
+	(*JobNotesRequest)(nil),    // 15: commandcenter.platform.v1.JobNotesRequest
+	(*JobNotes)(nil),           // 16: commandcenter.platform.v1.JobNotes
+	nil,                        // 17: commandcenter.platform.v1.ExportPage.LeftOutEntry
+	nil,                        // 18: commandcenter.platform.v1.JobCounts.StatesEntry
 }
 var file_platform_v1_platform_calls_proto_depIdxs = []int32{
-	5, // 0: commandcenter.platform.v1.ExportPage.left_out:type_name -> commandcenter.platform.v1.ExportPage.LeftOutEntry
-	2, // 1: commandcenter.platform.v1.ExportPage.objects:type_name -> commandcenter.platform.v1.PortableObject
-	2, // 2: commandcenter.platform.v1.RestorePartRequest.object:type_name -> commandcenter.platform.v1.PortableObject
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	17, // 0: commandcenter.platform.v1.ExportPage.left_out:type_name -> commandcenter.platform.v1.ExportPage.LeftOutEntry
+	2,  // 1: commandcenter.platform.v1.ExportPage.objects:type_name -> commandcenter.platform.v1.PortableObject
+	2,  // 2: commandcenter.platform.v1.RestorePartRequest.object:type_name -> commandcenter.platform.v1.PortableObject
+	18, // 3: commandcenter.platform.v1.JobCounts.states:type_name -> commandcenter.platform.v1.JobCounts.StatesEntry
+	4,  // [4:4] is the sub-list for method output_type
+	4,  // [4:4] is the sub-list for method input_type
+	4,  // [4:4] is the sub-list for extension type_name
+	4,  // [4:4] is the sub-list for extension extendee
+	0,  // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_platform_v1_platform_calls_proto_init() }
@@ -546,13 +1397,14 @@ func file_platform_v1_platform_calls_proto_init() {
 	if File_platform_v1_platform_calls_proto != nil {
 		return
 	}
+	file_platform_v1_platform_calls_proto_msgTypes[9].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_platform_v1_platform_calls_proto_rawDesc), len(file_platform_v1_platform_calls_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

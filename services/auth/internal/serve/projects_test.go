@@ -245,6 +245,7 @@ func TestDeletionHidesAtOnceAndEndsWhenAllHavePurged(t *testing.T) {
 	w.env.Say(&platformv1.ProjectPurged{ProjectId: int32(second.Project), Version: e.GetVersion(), Service: "federation"})
 	w.env.Say(&platformv1.ProjectPurged{ProjectId: int32(second.Project), Version: e.GetVersion(), Service: "ingestion"})
 	w.env.Say(&platformv1.ProjectPurged{ProjectId: int32(second.Project), Version: e.GetVersion(), Service: "research"})
+	w.env.Say(&platformv1.ProjectPurged{ProjectId: int32(second.Project), Version: e.GetVersion(), Service: "jobs"})
 	w.env.SayAs("purged", &platformv1.ProjectPurged{ProjectId: int32(second.Project), Version: e.GetVersion(), Service: "knowledge"})
 	if got := bustest.Await(w.env, deleted); got.GetProjectId() != int32(second.Project) || got.GetVersion() != 3 {
 		t.Errorf("event = %v", got)

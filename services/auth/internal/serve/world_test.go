@@ -68,7 +68,7 @@ func newWorld(t testing.TB, change ...func(*auth.Config)) *world {
 		f(&c)
 	}
 	w := &world{
-		TB: t, env: bustest.Start(t, []string{"auth", "knowledge", "research", "reader"}, bustest.WithContract("auth", grants())), db: pgtest.New(t, auth.Migrations),
+		TB: t, env: bustest.Start(t, []string{"auth", "knowledge", "research", "jobs", "reader"}, bustest.WithContract("auth", grants())), db: pgtest.New(t, auth.Migrations),
 		clock: &clock{at: time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)},
 	}
 	w.edge = w.env.Bus(bustest.Edge)

@@ -102,7 +102,7 @@ flags; the later wins. ` + "`commandcenter config list`" + ` shows what is in fo
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"}, &cobra.Group{ID: "client", Title: "Client:"}, &cobra.Group{ID: "admin", Title: "Administration:"})
 	for group, cmds := range map[string][]*cobra.Command{
 		"server": {e.upCommand(), e.serveCommand(), e.migrateCommand()},
-		"client": {e.loginCommand(), e.logoutCommand(), e.projectCommand(), e.memberCommand(), e.invitationCommand(), e.keyCommand(), e.serviceAccountCommand(), e.sessionCommand(), e.passwordCommand(), e.limitsCommand(), e.auditCommand(), e.ingestCommand(), e.knowledgeCommand(), e.technologyCommand(), e.sourceCommand(), e.taskCommand(), e.searchCommand(), e.answerCommand(), e.evalCommand(), e.mcpCommand(), e.operationCommand(), e.federationCommand()},
+		"client": {e.loginCommand(), e.logoutCommand(), e.projectCommand(), e.memberCommand(), e.invitationCommand(), e.keyCommand(), e.serviceAccountCommand(), e.sessionCommand(), e.passwordCommand(), e.limitsCommand(), e.auditCommand(), e.ingestCommand(), e.knowledgeCommand(), e.technologyCommand(), e.jobCommand(), e.scheduleCommand(), e.sourceCommand(), e.taskCommand(), e.searchCommand(), e.answerCommand(), e.evalCommand(), e.mcpCommand(), e.operationCommand(), e.federationCommand()},
 		"admin":  {e.userCommand(), e.authCommand(), e.doctorCommand(), e.busCommand(), e.modelsCommand(), e.secretsCommand(), e.configCommand(), e.versionCommand()},
 	} {
 		for _, c := range cmds {

@@ -18,6 +18,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/federation"
 	"github.com/commandcenter/commandcenter/services/gateway"
 	"github.com/commandcenter/commandcenter/services/ingestion"
+	"github.com/commandcenter/commandcenter/services/jobs"
 	"github.com/commandcenter/commandcenter/services/knowledge"
 	"github.com/commandcenter/commandcenter/services/research"
 )
@@ -46,6 +47,7 @@ type Config struct {
 	Federation federation.Config `config:"federation"`
 	Ingestion  ingestion.Config  `config:"ingestion"`
 	Research   research.Config   `config:"research"`
+	Jobs       jobs.Config       `config:"jobs"`
 	Hub        Hub               `config:"hub"`
 	Cluster    Cluster           `config:"cluster"`
 	Client     Client            `config:"client"`
@@ -139,6 +141,7 @@ func Default() Config {
 		Federation: federation.DefaultConfig(),
 		Ingestion:  ingestion.DefaultConfig(),
 		Research:   research.DefaultConfig(),
+		Jobs:       jobs.DefaultConfig(),
 	}
 }
 
@@ -178,7 +181,7 @@ func (c Config) Validate() error {
 	if c.OTLP != "" && !hasScheme(c.OTLP, "http", "https") {
 		bad("otlp_endpoint", "want http(s)://host:port")
 	}
-	errs = append(errs, c.Gateway.Config().Validate(), below("auth", c.Auth.Validate()), below("knowledge", c.Knowledge.Validate()), below("federation", c.Federation.Validate()), below("ingestion", c.Ingestion.Validate()), below("research", c.Research.Validate()), c.Hub.validate(c.NATSURL == ""), c.Cluster.validate())
+	errs = append(errs, c.Gateway.Config().Validate(), below("auth", c.Auth.Validate()), below("knowledge", c.Knowledge.Validate()), below("federation", c.Federation.Validate()), below("ingestion", c.Ingestion.Validate()), below("research", c.Research.Validate()), below("jobs", c.Jobs.Validate()), c.Hub.validate(c.NATSURL == ""), c.Cluster.validate())
 	if _, err := egress.ParseAllow(c.Egress.Allow); err != nil {
 		bad("egress.allow", "%w", err)
 	}

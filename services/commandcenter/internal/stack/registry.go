@@ -16,6 +16,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/federation"
 	"github.com/commandcenter/commandcenter/services/gateway"
 	"github.com/commandcenter/commandcenter/services/ingestion"
+	"github.com/commandcenter/commandcenter/services/jobs"
 	"github.com/commandcenter/commandcenter/services/knowledge"
 	"github.com/commandcenter/commandcenter/services/research"
 )
@@ -28,6 +29,7 @@ type service struct {
 	conns    int            // most connections to the database
 	hub      bool           // connects to account HUB too
 	jobs     bool           // runs jobs
+	code     int            // in the ids of its jobs, for good, where they are a project's: 1 to 31; 0 where they are not
 	live     bool           // tells progress
 	files    bool           // reads uploaded files
 	external bool           // takes facts of other teams
@@ -42,14 +44,26 @@ type service struct {
 func services() []service {
 	return []service{
 		{name: auth.Name, schema: &auth.Migrations, portable: &auth.Portable, conns: 12, jobs: true, live: true, files: true, purges: true, build: buildAuth},
-		{name: knowledge.Name, schema: &knowledge.Migrations, portable: &knowledge.Portable, conns: 16, jobs: true, live: true, files: true, build: buildKnowledge},
-		{name: ingestion.Name, schema: &ingestion.Migrations, portable: &ingestion.Portable, conns: 4, jobs: true, live: true, files: true, external: true, dead: true, build: buildIngestion},
+		{name: knowledge.Name, schema: &knowledge.Migrations, portable: &knowledge.Portable, conns: 16, jobs: true, code: 1, live: true, files: true, build: buildKnowledge},
+		{name: ingestion.Name, schema: &ingestion.Migrations, portable: &ingestion.Portable, conns: 4, jobs: true, code: 3, live: true, files: true, external: true, dead: true, build: buildIngestion},
 		{name: research.Name, schema: &research.Migrations, portable: &research.Portable, conns: 6, files: true, build: func(b built) (*app.Module, error) {
 			return research.New(research.Deps{DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Version: b.env.Version}, b.env.Config.Research)
 		}},
+		{name: jobs.Name, schema: &jobs.Migrations, portable: &jobs.Portable, conns: 6, jobs: true, code: 2, live: true, build: buildJobs},
 		{name: federation.Name, schema: &federation.Migrations, portable: &federation.Portable, conns: 4, hub: true, build: buildFederation},
 		{name: "gateway", edge: true, files: true, build: buildGateway},
 	}
+}
+
+// owners are the services that have jobs of projects, by their codes.
+func owners() map[int]string {
+	out := map[int]string{}
+	for _, s := range services() {
+		if s.code != 0 {
+			out[s.code] = s.name
+		}
+	}
+	return out
 }
 
 // Roles of a process beside the services.
@@ -164,7 +178,7 @@ func (s service) contract() (bus.Contract, error) {
 			continue
 		}
 		for _, other := range services() { // by name: a right on "*" would be one on all replies too
-			if other.schema != nil && other.name != s.name {
+			if other.schema != nil && (other.name != s.name || s.code != 0) { // what all services have, it may have too
 				c.Calls = append(c.Calls, other.name+"."+q.Call)
 			}
 		}

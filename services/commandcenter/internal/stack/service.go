@@ -18,6 +18,7 @@ import (
 	"github.com/commandcenter/commandcenter/services/federation"
 	"github.com/commandcenter/commandcenter/services/gateway"
 	"github.com/commandcenter/commandcenter/services/ingestion"
+	"github.com/commandcenter/commandcenter/services/jobs"
 	"github.com/commandcenter/commandcenter/services/knowledge"
 )
 
@@ -232,6 +233,16 @@ func buildIngestion(b built) (*app.Module, error) {
 	return ingestion.New(ingestion.Deps{
 		DB: b.db, Bus: b.bus, Log: b.env.Log, Secrets: ring, Allow: allow, Registerer: b.env.Registry, Version: b.env.Version,
 	}, b.env.Config.Ingestion)
+}
+
+func buildJobs(b built) (*app.Module, error) {
+	allow, err := egress.ParseAllow(b.env.Config.Egress.Allow)
+	if err != nil {
+		return nil, fmt.Errorf("egress.allow: %w", err)
+	}
+	return jobs.New(jobs.Deps{
+		DB: b.db, Bus: b.bus, Log: b.env.Log, Registerer: b.env.Registry, Owners: owners(), Allow: allow, Version: b.env.Version,
+	}, b.env.Config.Jobs)
 }
 
 func buildFederation(b built) (*app.Module, error) {

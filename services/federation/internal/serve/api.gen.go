@@ -358,6 +358,9 @@ type IdempotencyKey = string
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
 
+// JobID defines model for JobID.
+type JobID = int64
+
 // JudgementsID defines model for JudgementsID.
 type JudgementsID = int64
 
@@ -372,6 +375,9 @@ type Prefer = string
 
 // ProjectID defines model for ProjectID.
 type ProjectID = int64
+
+// ScheduleID defines model for ScheduleID.
+type ScheduleID = int64
 
 // Skip defines model for Skip.
 type Skip = int

@@ -113,6 +113,31 @@ var calls = []struct {
 	{"getRadarPNG", "GET", "/api/v1/technologies/radar.png", "", viewer, 200, 1, `{}`},
 	{"getRadarCSV", "GET", "/api/v1/technologies/radar.csv", "", viewer, 200, 1, `{}`},
 	{"importRadar", "POST", "/api/v1/technologies/import", `{"csv":"x"}`, member, 200, 1, `{"body":{"csv":"x","dry_run":false}}`},
+	{"listJobs", "GET", "/api/v1/jobs?status_filter=failed&limit=5", "", viewer, 200, 1, `{"status_filter":"failed","skip":0,"limit":5}`},
+	{"listActiveJobs", "GET", "/api/v1/jobs/active/list?project_id=1", "", viewer, 200, 1, `{"project_id":1,"limit":1000}`},
+	{"getJobStatistics", "GET", "/api/v1/jobs/statistics/summary", "", viewer, 200, 1, `{}`},
+	{"createSchedule", "POST", "/api/v1/schedules", `{"name":"n","task_type":"call","frequency":"daily"}`, member, 201, 1, `{"body":{"catch_up":"skip","enabled":true,"frequency":"daily","jitter_seconds":0,"name":"n","overlap":"allow","priority":0,"task_type":"call","timezone":"UTC"}}`},
+	{"listSchedules", "GET", "/api/v1/schedules?enabled=true", "", viewer, 200, 1, `{"enabled":true,"page":1,"page_size":50}`},
+	{"getSchedule", "GET", "/api/v1/schedules/7", "", viewer, 200, 1, `{"schedule_id":7}`},
+	{"updateSchedule", "PATCH", "/api/v1/schedules/7", `{"name":"m"}`, member, 200, 1, `{"schedule_id":7,"body":{"name":"m"}}`},
+	{"deleteSchedule", "DELETE", "/api/v1/schedules/7", "", member, 204, 1, `{"schedule_id":7}`},
+	{"executeSchedule", "POST", "/api/v1/schedules/7/execute", `{"force":true}`, member, 200, 1, `{"schedule_id":7,"body":{"force":true}}`},
+	{"enableSchedule", "POST", "/api/v1/schedules/7/enable", "", member, 200, 1, `{"schedule_id":7}`},
+	{"disableSchedule", "POST", "/api/v1/schedules/7/disable", "", member, 200, 1, `{"schedule_id":7}`},
+	{"getScheduleStatistics", "GET", "/api/v1/schedules/statistics/summary", "", viewer, 200, 1, `{}`},
+	{"listDueSchedules", "GET", "/api/v1/schedules/due/list", "", viewer, 200, 1, `{"limit":100}`},
+	{"listUpcomingRuns", "GET", "/api/v1/schedules/7/next?limit=3", "", viewer, 200, 1, `{"schedule_id":7,"limit":3}`},
+	{"listScheduleRuns", "GET", "/api/v1/schedules/7/runs", "", viewer, 200, 1, `{"schedule_id":7,"limit":50}`},
+	{"createJob", "POST", "/api/v1/jobs", `{"job_type":"call","parameters":{"url":"https://example.org"}}`, member, 201, 1, `{"body":{"dispatch":false,"job_type":"call","parameters":{"url":"https://example.org"},"priority":0}}`},
+	{"listJobTypes", "GET", "/api/v1/jobs/types", "", viewer, 200, 1, `{}`},
+	{"updateJob", "PATCH", "/api/v1/jobs/33", `{"priority":2}`, member, 200, 1, `{"job_id":33,"body":{"priority":2}}`},
+	{"dispatchJob", "POST", "/api/v1/jobs/33/dispatch?delay_seconds=5", "", member, 200, 1, `{"job_id":33,"delay_seconds":5}`},
+	{"retryJob", "POST", "/api/v1/jobs/33/retry", `{"from_step":"two"}`, member, 200, 1, `{"job_id":33,"body":{"from_step":"two"}}`},
+	{"getJobLog", "GET", "/api/v1/jobs/33/log", "", viewer, 200, 1, `{"job_id":33}`},
+	{"getJob", "GET", "/api/v1/jobs/33", "", viewer, 200, 1, `{"job_id":33}`},
+	{"deleteJob", "DELETE", "/api/v1/jobs/33", "", member, 204, 1, `{"job_id":33}`},
+	{"cancelJob", "POST", "/api/v1/jobs/33/cancel", "", member, 200, 1, `{"job_id":33}`},
+	{"getJobProgress", "GET", "/api/v1/jobs/33/progress", "", viewer, 200, 1, `{"job_id":33}`},
 	{"listResearchTasks", "GET", "/api/v1/research-tasks/?status=blocked&technology_id=3&assigned_to=Jo", "", viewer, 200, 1, `{"skip":0,"limit":100,"status":"blocked","technology_id":3,"assigned_to":"Jo"}`},
 	{"createResearchTask", "POST", "/api/v1/research-tasks/", `{"title":"Why?","due_date":"2026-01-31"}`, member, 201, 1, `{"body":{"due_date":"2026-01-31","status":"pending","task_type":"research","title":"Why?"}}`},
 	{"getResearchTask", "GET", "/api/v1/research-tasks/7", "", viewer, 200, 1, `{"task_id":7}`},
@@ -213,7 +238,7 @@ func sameJSON(a, b string) bool {
 func TestEveryOperationOfTheContractIsCalledByThisTest(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	seen := map[string]bool{"addDocument": true, "attachTaskDocument": true, "importProject": true, "watchDocument": true, "answerQuestion": true} // their own tests
+	seen := map[string]bool{"addDocument": true, "attachTaskDocument": true, "importProject": true, "watchDocument": true, "watchJob": true, "answerQuestion": true} // their own tests
 	for _, c := range calls {
 		seen[c.op] = true
 	}

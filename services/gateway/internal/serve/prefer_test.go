@@ -228,7 +228,7 @@ func TestOperationsAreListedPageByPage(t *testing.T) {
 	}
 	token := as(w.auth.token(viewer))
 	first := w.call("GET", "/api/v1/operations?status=pending&limit=3", "", token).json(t)
-	if who.Project != 1 || asked.State != "pending" || asked.Limit != 3 || !asked.Before.IsZero() || strings.Join(asked.Services, " ") != "auth federation ingestion knowledge research" {
+	if who.Project != 1 || asked.State != "pending" || asked.Limit != 3 || !asked.Before.IsZero() || strings.Join(asked.Services, " ") != "auth federation ingestion jobs knowledge research" {
 		t.Errorf("asked %+v for %+v", asked, who)
 	}
 	var got []string

@@ -23,6 +23,7 @@ var edgeCalls = map[string]struct {
 	"addDocument":        {"POST", "/api/v1/knowledge/documents", "", []part{{"category", "", "docs"}, {"file", `="a.md"`, "# Hello"}}},
 	"importProject":      {"POST", "/api/v1/projects/import", "", []part{{"file", `="a.zip"`, "PK"}}},
 	"watchDocument":      {"GET", "/api/v1/knowledge/documents/7/progress", "", nil},
+	"watchJob":           {"GET", "/api/v1/jobs/33/events", "", nil},
 	"listEvents":         {"GET", "/api/v1/events?limit=5", "", nil},
 	"followEvents":       {"GET", "/api/v1/events/stream", "", nil},
 	"listOperations":     {"GET", "/api/v1/operations?limit=5", "", nil},

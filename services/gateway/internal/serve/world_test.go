@@ -489,6 +489,9 @@ func sample(operation string) *bus.Answer {
 			return a
 		}
 	}
+	if a := jobSample(operation); a != nil {
+		return a
+	}
 	status, body := 200, ""
 	switch operation {
 	case "register":

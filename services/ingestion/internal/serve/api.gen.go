@@ -510,6 +510,9 @@ type IdempotencyKey = string
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
 
+// JobID defines model for JobID.
+type JobID = int64
+
 // JudgementsID defines model for JudgementsID.
 type JudgementsID = int64
 
@@ -524,6 +527,9 @@ type Prefer = string
 
 // ProjectID defines model for ProjectID.
 type ProjectID = int64
+
+// ScheduleID defines model for ScheduleID.
+type ScheduleID = int64
 
 // SourceID defines model for SourceID.
 type SourceID = int64

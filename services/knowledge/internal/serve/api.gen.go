@@ -1207,6 +1207,9 @@ type IdempotencyKey = string
 // InstanceSlug defines model for InstanceSlug.
 type InstanceSlug = string
 
+// JobID defines model for JobID.
+type JobID = int64
+
 // JudgementsID defines model for JudgementsID.
 type JudgementsID = int64
 
@@ -1224,6 +1227,9 @@ type ProjectID = int64
 
 // RepositoryID defines model for RepositoryID.
 type RepositoryID = int64
+
+// ScheduleID defines model for ScheduleID.
+type ScheduleID = int64
 
 // Skip defines model for Skip.
 type Skip = int

@@ -1,0 +1,10 @@
+DROP TABLE IF EXISTS job_logs;
+DROP INDEX IF EXISTS jobs_needing;
+DROP INDEX IF EXISTS jobs_unique;
+ALTER TABLE jobs DROP COLUMN IF EXISTS spent;
+ALTER TABLE jobs DROP COLUMN IF EXISTS busy_ms;
+ALTER TABLE jobs DROP COLUMN IF EXISTS needs;
+ALTER TABLE jobs DROP COLUMN IF EXISTS unique_key;
+UPDATE jobs SET state = 'queued' WHERE state = 'held';
+ALTER TABLE jobs DROP CONSTRAINT IF EXISTS jobs_state_known;
+ALTER TABLE jobs ADD CONSTRAINT jobs_state_known CHECK (state IN ('queued', 'released', 'running', 'done', 'failed', 'dead', 'cancelled'));

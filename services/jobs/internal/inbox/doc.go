@@ -1,0 +1,3 @@
+// Package inbox hears what the jobs service has to know of others: that a project
+// goes.
+package inbox

@@ -1,0 +1,2 @@
+DROP TABLE IF EXISTS firings;
+DROP TABLE IF EXISTS schedules;
