@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -36,8 +37,9 @@ func (p *product) overhear(t *testing.T, who *caller, project int64) (o *overhea
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err = nc.Subscribe(">", o.hear); err == nil {
-			err = nc.Flush()
+		sub, err := nc.Subscribe(">", o.hear)
+		if err == nil {
+			err = errors.Join(sub.SetPendingLimits(-1, -1), nc.Flush())
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -110,10 +112,11 @@ func (o *overheard) until(t *testing.T, text string) {
 }
 
 // without fails the test for each secret that went anywhere but where it belongs: in
-// the bodies of requests of the operations, and in their answers, a cookie too. It returns how
-// often it was seen there.
-func (o *overheard) without(t *testing.T, secrets, operations []string) (seen int) {
+// the bodies of requests of the operations, and in their answers, a cookie too. It
+// returns how often each was seen there.
+func (o *overheard) without(t *testing.T, secrets, operations []string) map[string]int {
 	t.Helper()
+	seen := map[string]int{}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var replies []string
@@ -137,7 +140,7 @@ func (o *overheard) without(t *testing.T, secrets, operations []string) (seen in
 				case bytes.Contains([]byte(m.Subject), form), bytes.Contains(header, form) && !answer, bytes.Contains(m.Data, form) && !belongs:
 					t.Errorf("%.12s… is said on %s", secret, m.Subject)
 				case i == 0 && bytes.Contains(m.Data, form):
-					seen++
+					seen[secret]++
 				}
 			}
 		}

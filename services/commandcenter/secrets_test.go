@@ -104,8 +104,11 @@ func TestSecretsLieNowhere(t *testing.T) {
 	for _, secret := range planted {
 		said = append(said, secret)
 	}
-	if heard.without(t, said, []string{"register", "login", "refreshToken", "registerInstance", "createKey", "issuePasswordReset", "resetPassword", "loginBrowser"}) == 0 {
-		t.Error("no secret was heard where it belongs: this test listens in the wrong places")
+	seen := heard.without(t, said, []string{"register", "login", "refreshToken", "registerInstance", "createKey", "issuePasswordReset", "resetPassword", "loginBrowser"})
+	for _, name := range []string{"a password", "a wrong password", "a refresh token", "a traded refresh token", "the key of an instance", "an API key", "the secret of a password reset"} {
+		if seen[planted[name]] == 0 {
+			t.Errorf("%s was not heard where it belongs: this test listens in the wrong places", name)
+		}
 	}
 
 	var all [][]byte

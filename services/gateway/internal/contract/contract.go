@@ -308,6 +308,8 @@ func (o *Operation) check() error {
 		return fmt.Errorf("%s: x-project path without {project_id}", o.ID)
 	case o.Instance != "" && (o.Project != CurrentProject || o.flag() == nil):
 		return fmt.Errorf("%s: x-instance is a boolean query parameter in place of the current project", o.ID)
+	case o.Instance != "" && (o.Permission != Viewer || o.Delivery != Edge): // which asks for no role then
+		return fmt.Errorf("%s: x-instance is for what everybody may read at the edge", o.ID)
 	case o.Permission == Public && o.Project != NoProject:
 		return fmt.Errorf("%s: a public operation has no project", o.ID)
 	case o.Delivery == Live && o.Watch == nil && o.Service != "gateway":

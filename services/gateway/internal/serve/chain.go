@@ -185,7 +185,7 @@ func (s *Edge) noRoute(c echo.Context, answer error) error {
 			of = s.classes.unauthenticated
 		}
 	}
-	if err := s.limit(r.Context(), h, of, who); err != nil {
+	if err := s.limit(r.Context(), h, who, of); err != nil {
 		return err
 	}
 	return answer

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,11 +85,11 @@ func (s *Edge) identify(c echo.Context, k *call, rt *route, path []string) error
 	if op.Permission == contract.Public {
 		k.who.Client = bucket(k.addr) // all that is known; failed logins are counted by it
 		if op.Refusals != nil {       // not each is counted by its own limit
-			if err := s.limit(r.Context(), h, s.classes.anonymous, k.who.Client); err != nil {
+			if err := s.limit(r.Context(), h, k.who.Client, s.classes.anonymous); err != nil {
 				return err
 			}
 		}
-		return s.limit(r.Context(), h, rt.class, k.who.Client)
+		return s.limit(r.Context(), h, k.who.Client, rt.class)
 	}
 	claims, err := s.claims(r.Context(), r)
 	if err != nil {
@@ -101,8 +102,11 @@ func (s *Edge) identify(c echo.Context, k *call, rt *route, path []string) error
 	if claims.Key != nil {
 		k.denied.key, k.denied.project = claims.Key.ID, claims.Key.Project
 	}
-	counted := s.classes.in(rt.class, known)
-	if err := s.limit(r.Context(), h, counted, principal); err != nil {
+	if op.Project == contract.NoProject || asked.none {
+		known.Limits = nil // those of the project where the caller happens to be at home
+	}
+	counted := s.classes.counters(rt.class, known)
+	if err := s.limit(r.Context(), h, principal, counted...); err != nil {
 		return err
 	}
 	if faulty != nil {
@@ -115,9 +119,12 @@ func (s *Edge) identify(c echo.Context, k *call, rt *route, path []string) error
 	if err != nil {
 		return s.unknown(r.Context(), h, k, err)
 	}
-	// Who was not remembered was counted by the limit of the instance.
-	if own := s.classes.in(rt.class, access.Standing{Project: who.Project, Limits: limits}); own != counted {
-		if err := s.limit(r.Context(), h, own, principal); err != nil {
+	// Who was not remembered was counted by the limit of the instance alone.
+	for _, own := range s.classes.counters(rt.class, access.Standing{Project: who.Project, Limits: limits}) {
+		if slices.Contains(counted, own) {
+			continue
+		}
+		if err := s.limit(r.Context(), h, principal, own); err != nil {
 			return err
 		}
 	}
@@ -129,7 +136,7 @@ func (s *Edge) identify(c echo.Context, k *call, rt *route, path []string) error
 // because nobody knows the caller, and returns what to refuse it with.
 func (s *Edge) unknown(ctx context.Context, h http.Header, k *call, err error) error {
 	if errs.KindOf(err) == errs.Unauthenticated {
-		if limited := s.limit(ctx, h, s.classes.unauthenticated, bucket(k.addr)); limited != nil {
+		if limited := s.limit(ctx, h, bucket(k.addr), s.classes.unauthenticated); limited != nil {
 			s.guesses.shut(bucket(k.addr), s.now(), errs.As(limited).RetryAfter)
 			return limited
 		}

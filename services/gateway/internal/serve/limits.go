@@ -3,6 +3,7 @@ package serve
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -133,13 +134,33 @@ func (cs classes) in(c *class, st access.Standing) *class {
 	if !set.Raised && c.rate != nil && faster(r, *c.rate) {
 		return c
 	}
-	rule := c.name + "@" + st.Project.Token()
+	rule := ruleOf(c.name, st.Project)
 	if own, ok := cs.own.Load(rule); ok && *own.(*class).rate == r {
 		return own.(*class)
 	}
 	own := newClass(c.name, rule, &r)
 	cs.own.Store(rule, own)
 	return own
+}
+
+// counters are the classes by which a call is counted: that of the project, and that
+// of the instance beside it, or whoever is in many projects would have many times as
+// much. What a superuser has set takes the place of the instance's.
+func (cs classes) counters(c *class, st access.Standing) []*class {
+	own := cs.in(c, st)
+	if own == c || st.Limits[c.name].Raised {
+		return []*class{own}
+	}
+	return []*class{c, own}
+}
+
+func ruleOf(name string, p tenant.Project) string { return name + "@" + p.Token() }
+
+// forget drops the classes of a project, which are made anew when they are needed.
+func (cs classes) forget(p tenant.Project) {
+	for _, c := range []*class{cs.reads, cs.writes} {
+		cs.own.Delete(ruleOf(c.name, p))
+	}
 }
 
 // faster reports whether a lets through as much as b, or more.
@@ -171,21 +192,27 @@ func (cs classes) within(who tenant.Identity, payload []byte) error {
 	return nil
 }
 
-// limit counts a call of who and refuses it above the rate of its class. The
-// headers are those of the contract, and those of the IETF's draft
+// limit counts a call of who and refuses it above the rate of any of its classes. The
+// headers say which has least left; they are those of the contract, and those of the IETF's draft
 // (draft-ietf-httpapi-ratelimit-headers).
-func (s *Edge) limit(ctx context.Context, h http.Header, c *class, who string) error {
-	r := c.rate
-	if r == nil {
-		return nil
+func (s *Edge) limit(ctx context.Context, h http.Header, who string, of ...*class) error {
+	least := math.MaxInt
+	for _, c := range of {
+		r := c.rate
+		if r == nil {
+			continue
+		}
+		d := s.limits.Take(ctx, limit.Key{Rule: c.rule, Who: who}, r.N, r.Per)
+		if !d.OK || d.Remaining < least {
+			c.say(h, d)
+			least = d.Remaining
+		}
+		if !d.OK {
+			s.m.limited.WithLabelValues(c.name).Inc()
+			return errs.New(errs.RateLimited, "Rate limit exceeded: "+r.String()).After(d.Wait)
+		}
 	}
-	d := s.limits.Take(ctx, limit.Key{Rule: c.rule, Who: who}, r.N, r.Per)
-	c.say(h, d)
-	if d.OK {
-		return nil
-	}
-	s.m.limited.WithLabelValues(c.name).Inc()
-	return errs.New(errs.RateLimited, "Rate limit exceeded: "+r.String()).After(d.Wait)
+	return nil
 }
 
 // spare gives a call back that was refused with err, where the contract says that

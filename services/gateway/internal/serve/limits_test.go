@@ -307,3 +307,43 @@ func TestWhoIsNotRememberedIsCountedByTheLimitsOfTheProjectAsWell(t *testing.T) 
 		}
 	}
 }
+
+func TestTheLimitOfAUserHoldsInAllProjectsTogether(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, perMinute(60, 3))
+	w.auth.mu.Lock()
+	w.auth.limits = access.Limits{"writes": {Calls: 2, Per: time.Minute}} // of each project
+	w.auth.mu.Unlock()
+	token := as(w.auth.token(owner))
+	write := func(project string) answer {
+		return w.call("POST", "/api/v1/knowledge/documents/text", `{"title":"t","content":"c","category":"k"}`, token, with("X-Project-ID", project))
+	}
+	for i, c := range []struct {
+		project, left string
+		want          int
+	}{{"1", "1", 201}, {"2", "1", 201}, {"1", "0", 201}, {"2", "0", 429}} {
+		if got := write(c.project); got.status != c.want || got.header.Get("RateLimit-Remaining") != c.left {
+			t.Errorf("write %d, in project %s: %d with %s left, want %d with %s", i, c.project, got.status, got.header.Get("RateLimit-Remaining"), c.want, c.left)
+		}
+	}
+}
+
+func TestWhatWorksInNoProjectIsNotCountedByTheLimitsOfOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, perMinute(60, 60))
+	w.auth.mu.Lock()
+	w.auth.limits = access.Limits{"reads": {Calls: 1, Per: time.Minute}}
+	w.auth.mu.Unlock()
+	token := as(w.auth.token(owner))
+	if got := w.call("GET", "/api/v1/knowledge/collections", "", token); got.status != 200 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	for _, path := range []string{"/api/v1/auth/me", "/api/v1/operations?instance=true"} {
+		if got := w.call("GET", path, "", token); got.status == 429 {
+			t.Errorf("%s: %d %s", path, got.status, got.body)
+		}
+	}
+	if got := w.call("GET", "/api/v1/knowledge/collections", "", token); got.status != 429 {
+		t.Errorf("in the project: %d %s", got.status, got.body)
+	}
+}

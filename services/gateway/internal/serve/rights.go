@@ -60,6 +60,7 @@ func (s *Edge) ForgetSession(id string) {
 
 // ForgetProject does so for those in a project.
 func (s *Edge) ForgetProject(p tenant.Project) {
+	s.classes.forget(p)
 	s.rights.doubt(func(w tenant.Identity) bool { return w.Project == p })
 }
 
