@@ -248,7 +248,7 @@ func TestALoginEndsWhereItBegan(t *testing.T) {
 	s.finish(back).refused(errs.Unauthenticated, "did not let you in") // a code is good once
 	s.clock.move(10 * time.Minute)
 	s.finish(back).refused(errs.Unauthenticated, "too long ago")
-	for given, want := range map[string]string{"//evil.example.org": "/", `/\evil.example.org`: "/", "https://evil.example.org": "/", "/a?b=c": "/a?b=c"} {
+	for given, want := range map[string]string{"//evil.example.org": "/ui", `/\evil.example.org`: "/ui", "https://evil.example.org": "/ui", "/a?b=c": "/a?b=c"} {
 		s.world.clock.move(time.Since(s.world.clock.now()))
 		if got := s.finish(s.at(s.begin(given), "ada")).ok(303).header["Location"]; got != want {
 			t.Errorf("%s: sent to %s", given, got)

@@ -75,11 +75,14 @@ func (s *Sealer) open(cookie string) (f flow, err error) {
 	return f, nil
 }
 
-// local returns the path if it is one of this server, else the root: nobody is
+// home is where those go who do not say.
+const home = "/ui"
+
+// local returns the path if it is one of this server, else the page: nobody is
 // sent to another server by a link to us.
 func local(path string) string {
 	if !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\r\n\t") {
-		return "/"
+		return home
 	}
 	return path
 }

@@ -36,6 +36,15 @@ type Claims struct {
 	Key     *APIKey // nil for a token
 }
 
+// GoodUntil is when a call would first be refused for its age, as far as is known; zero
+// for a key that never expires.
+func (c Claims) GoodUntil() time.Time {
+	if c.Key != nil {
+		return c.Expires
+	}
+	return c.Expires.Add(leeway + time.Millisecond)
+}
+
 // asked is the question for the standing of whoever it is about. A key has one
 // project, and no other is asked for.
 func (c Claims) asked(project tenant.Project) Question {

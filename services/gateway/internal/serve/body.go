@@ -12,7 +12,7 @@ import (
 
 // form says how the body is to be read.
 func (s *Edge) form(r *http.Request, op *contract.Operation) (contract.Form, map[string]string, error) {
-	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") && len(op.Body.Types) > 0 {
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") && (len(op.Body.Types) > 0 || r.ContentLength != 0) {
 		return contract.NoBody, nil, errs.New(errs.Unsupported, "a compressed body is not read here")
 	}
 	kind := r.Header.Get("Content-Type")

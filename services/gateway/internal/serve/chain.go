@@ -51,7 +51,16 @@ type call struct {
 	pending bool          // answered 202
 	limits  access.Limits // of the project that it works in
 	denied  denied        // for the audit log, should it be
+	expires time.Time     // of the caller's token or key; zero: never
 	long    bool          // an event stream: its duration is not a latency
+}
+
+// good is how long the caller's token or key is good from now on, 0 for ever.
+func (k *call) good(now time.Time) time.Duration {
+	if k.expires.IsZero() {
+		return 0
+	}
+	return max(k.expires.Sub(now), time.Nanosecond)
 }
 
 const callKey = "call"

@@ -16,6 +16,9 @@ const (
 	plainCookie  = "cc_session"
 )
 
+// loginBrowser is the operation that gives a browser a cookie for a password.
+const loginBrowser = "loginBrowser"
+
 var errOrigin = errs.New(errs.Forbidden, "A cookie counts for calls from the pages of this server alone")
 
 // cookieOf returns the session cookie of a call, "" without one. Over TLS that is

@@ -116,3 +116,22 @@ func TestOverTLSACookieIsTheOneForTLS(t *testing.T) {
 		}
 	}
 }
+
+func TestNoPageElsewhereLogsItsVisitorIn(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for name, c := range map[string]struct {
+		header [2]string
+		want   int
+	}{
+		"a program":            {[2]string{"X-Nothing", "x"}, 200},
+		"a page of the server": {[2]string{"Sec-Fetch-Site", "same-origin"}, 200},
+		"a page elsewhere":     {[2]string{"Sec-Fetch-Site", "cross-site"}, 403},
+		"an old browser":       {[2]string{"Origin", "https://evil.example"}, 403},
+	} {
+		got := w.call("POST", "/api/v1/auth/browser", `{"email":"a@b.io","password":"correct horse"}`, with(c.header[0], c.header[1]))
+		if got.status != c.want || c.want == 403 && len(got.header["Set-Cookie"]) > 0 {
+			t.Errorf("%s: %d %s %v", name, got.status, got.body, got.header)
+		}
+	}
+}

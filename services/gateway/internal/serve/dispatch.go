@@ -83,6 +83,11 @@ func (s *Edge) take(c echo.Context, op *contract.Operation, who tenant.Identity,
 func (s *Edge) identify(c echo.Context, k *call, rt *route, path []string) error {
 	r, h, op := c.Request(), c.Response().Header(), rt.op
 	if op.Permission == contract.Public {
+		if op.ID == loginBrowser {
+			if err := s.sameOrigin.Check(r); err != nil { // a page elsewhere would log its visitor in as somebody
+				return errOrigin.Because(err)
+			}
+		}
 		k.who.Client = bucket(k.addr) // all that is known; failed logins are counted by it
 		if op.Refusals != nil {       // not each is counted by its own limit
 			if err := s.limit(r.Context(), h, k.who.Client, s.classes.anonymous); err != nil {
@@ -97,6 +102,7 @@ func (s *Edge) identify(c echo.Context, k *call, rt *route, path []string) error
 	}
 	asked, faulty := projects(r, op, path)
 	principal := principalOf(claims)
+	k.expires = claims.GoodUntil()
 	known := s.guard.Known(claims, asked.want)
 	k.denied = denied{principal: principal, project: known.Project, want: cmp.Or(asked.want, asked.named)}
 	if claims.Key != nil {

@@ -83,7 +83,7 @@ func (s *Edge) watch(c echo.Context, op *contract.Operation, who tenant.Identity
 	defer s.streams.leave(who.Principal)
 	s.m.streams.Inc()
 	defer s.m.streams.Dec()
-	right, drop := s.rights.hold(who)
+	right, drop := s.rights.hold(who, callOf(c).good(s.now()))
 	defer drop()
 	w.right = right
 	callOf(c).long = true

@@ -2,6 +2,7 @@ package serve
 
 import (
 	"sync"
+	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
@@ -19,9 +20,14 @@ type right struct {
 	bell chan struct{}
 }
 
-// hold registers a stream; drop ends that.
-func (x *rights) hold(who tenant.Identity) (r *right, drop func()) {
+// hold registers a stream whose caller's token or key is good for so long, 0 for
+// ever: it is looked at again then. drop ends that.
+func (x *rights) hold(who tenant.Identity, good time.Duration) (r *right, drop func()) {
 	r = &right{who, make(chan struct{}, 1)}
+	expiry := time.AfterFunc(max(good, time.Nanosecond), r.ring)
+	if good == 0 {
+		expiry.Stop()
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.open == nil {
@@ -29,9 +35,17 @@ func (x *rights) hold(who tenant.Identity) (r *right, drop func()) {
 	}
 	x.open[r] = struct{}{}
 	return r, func() {
+		expiry.Stop()
 		x.mu.Lock()
 		defer x.mu.Unlock()
 		delete(x.open, r)
+	}
+}
+
+func (r *right) ring() {
+	select {
+	case r.bell <- struct{}{}:
+	default:
 	}
 }
 
@@ -40,10 +54,7 @@ func (x *rights) doubt(which func(tenant.Identity) bool) {
 	defer x.mu.Unlock()
 	for r := range x.open {
 		if which(r.who) {
-			select {
-			case r.bell <- struct{}{}:
-			default:
-			}
+			r.ring()
 		}
 	}
 }

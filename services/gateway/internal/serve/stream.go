@@ -41,7 +41,7 @@ func (s *Edge) followEvents(c echo.Context, op *contract.Operation, who tenant.I
 	defer s.streams.leave(who.Principal)
 	s.m.streams.Inc()
 	defer s.m.streams.Dec()
-	right, drop := s.rights.hold(who)
+	right, drop := s.rights.hold(who, callOf(c).good(s.now()))
 	defer drop()
 	callOf(c).long = true
 	out := s.eventStream(c)

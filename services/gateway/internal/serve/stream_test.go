@@ -56,20 +56,28 @@ type sse struct{ name, id, data string }
 
 // client is an EventSource: it knows the last id that it was told.
 type client struct {
-	t      testing.TB
-	w      *world
-	path   string
-	user   int64
-	last   string
-	body   io.ReadCloser
-	lines  *bufio.Reader
-	cancel context.CancelFunc
+	t       testing.TB
+	w       *world
+	path    string
+	user    int64
+	expires time.Time // of its token; zero: in an hour
+	last    string
+	body    io.ReadCloser
+	lines   *bufio.Reader
+	cancel  context.CancelFunc
 }
 
 func (w *world) source(path string, user int64) *client {
 	c := &client{t: w.t, w: w, path: path, user: user}
 	w.t.Cleanup(c.close)
 	return c
+}
+
+func (c *client) token() string {
+	if c.expires.IsZero() {
+		return c.w.auth.token(c.user)
+	}
+	return c.w.auth.sign("k1", "at+jwt", map[string]any{"sub": c.user, "exp": c.expires.Unix()})
 }
 
 func (c *client) close() {
@@ -89,7 +97,7 @@ func (c *client) open() int {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	as(c.w.auth.token(c.user))(r)
+	as(c.token())(r)
 	if c.last != "" {
 		r.Header.Set("Last-Event-ID", c.last)
 	}
@@ -292,6 +300,17 @@ func TestAStreamEndsWhenTheRightToFollowEnds(t *testing.T) {
 				t.Errorf("comes back with %d", status)
 			}
 		})
+	}
+}
+
+func TestAStreamEndsWhenItsTokenExpiresAndNotAtItsNextHeartbeat(t *testing.T) {
+	t.Parallel()
+	w := newFactWorld(t, 100, func(c *serve.Config, _ *serve.Deps) { c.Heartbeat = time.Hour })
+	c := w.source(streamPath, member)
+	c.expires = time.Now().Add(-2 * time.Second) // and it is good for what clocks may differ
+	c.started()
+	if e, ok := c.next(); !ok || e.name != "closed" {
+		t.Errorf("%+v", e)
 	}
 }
 

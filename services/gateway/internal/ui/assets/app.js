@@ -65,8 +65,17 @@ function login(why, email = "") {
       button.disabled = false;
     }
   });
+  offerSignOn($("#sign-on"));
   form.elements.email.value = email;
   form.elements[email ? "password" : "email"].focus();
+}
+
+/** Shows the way by an identity provider where there is one: the server would send the browser there. */
+async function offerSignOn(link) {
+  try {
+    const answer = await fetch("/api/v1/auth/oidc/login?return_to=/ui", { method: "HEAD", redirect: "manual" });
+    link.hidden = answer.type !== "opaqueredirect";
+  } catch { /* the password is a way, too */ }
 }
 
 const remembered = {
