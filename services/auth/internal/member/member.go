@@ -41,9 +41,10 @@ type store interface {
 	// returns, and says so. It returns [project.ErrNotFound] and [ErrNone].
 	SetRole(ctx context.Context, p tenant.Project, by, userID int64, decide Decision) (Member, error)
 	// Remove locks the project, asks decide, and ends the membership, with its
-	// facts. A default that it was becomes the user's oldest other project. It
+	// facts; with keys it revokes those that the user has made for service accounts
+	// there. A default that it was becomes the user's oldest other project. It
 	// returns [project.ErrNotFound] and [ErrNone].
-	Remove(ctx context.Context, p tenant.Project, by, userID int64, now time.Time, decide Decision) error
+	Remove(ctx context.Context, p tenant.Project, by, userID int64, keys bool, now time.Time, decide Decision) error
 	// SetDefault makes the project the user's default, or returns [ErrNone].
 	SetDefault(ctx context.Context, p tenant.Project, userID int64) error
 }
@@ -78,12 +79,13 @@ func (s Service) SetRole(ctx context.Context, caller tenant.Identity, p tenant.P
 	})
 }
 
-// Remove ends another's membership.
-func (s Service) Remove(ctx context.Context, caller tenant.Identity, p tenant.Project, userID int64) error {
+// Remove ends another's membership, and with keys the keys that it has made for service
+// accounts of the project, which it may know. Without, they go on: programs use them.
+func (s Service) Remove(ctx context.Context, caller tenant.Identity, p tenant.Project, userID int64, keys bool) error {
 	if err := project.Permit(caller, p, tenant.Admin); err != nil {
 		return err
 	}
-	return s.Members.Remove(ctx, p, caller.UserID, userID, s.Now(), func(has, target tenant.Role) (tenant.Role, error) {
+	return s.Members.Remove(ctx, p, caller.UserID, userID, keys, s.Now(), func(has, target tenant.Role) (tenant.Role, error) {
 		return tenant.NoRole, manages(caller, has, target, tenant.NoRole)
 	})
 }
@@ -93,7 +95,7 @@ func (s Service) Leave(ctx context.Context, caller tenant.Identity, p tenant.Pro
 	if err := project.Permit(caller, p, tenant.Viewer); err != nil {
 		return err
 	}
-	err := s.Members.Remove(ctx, p, caller.UserID, caller.UserID, s.Now(), func(_, target tenant.Role) (tenant.Role, error) {
+	err := s.Members.Remove(ctx, p, caller.UserID, caller.UserID, false, s.Now(), func(_, target tenant.Role) (tenant.Role, error) {
 		if target == tenant.Owner {
 			return tenant.NoRole, ErrOwner
 		}

@@ -45,7 +45,7 @@ func (d *desk) SetRole(_ context.Context, _ tenant.Project, by, userID int64, de
 	return Member{UserID: userID, Role: role}, nil
 }
 
-func (d *desk) Remove(_ context.Context, _ tenant.Project, by, userID int64, _ time.Time, decide Decision) error {
+func (d *desk) Remove(_ context.Context, _ tenant.Project, by, userID int64, _ bool, _ time.Time, decide Decision) error {
 	if _, err := d.ask(by, userID, decide); err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func TestWhoMayRemoveWhom(t *testing.T) {
 		{"nobody to remove", admin, 8, ErrNone},
 	} {
 		d := newDesk()
-		err := service(d).Remove(t.Context(), c.who, here, c.target)
+		err := service(d).Remove(t.Context(), c.who, here, c.target, false)
 		if !errors.Is(err, c.want) || (err == nil) != (len(d.removed) == 1) {
 			t.Errorf("%s: %v, removed %v; want %v", c.name, err, d.removed, c.want)
 		}

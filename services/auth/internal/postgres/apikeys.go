@@ -268,6 +268,20 @@ func revokeKeys(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64
 	return sayKeysRevoked(ctx, tx, keys)
 }
 
+// revokeMade ends the keys of service accounts of the project that a person has made,
+// says so of each, and returns how many there were.
+func revokeMade(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64, now time.Time) (int, error) {
+	const end = `
+		UPDATE api_keys k SET revoked_at = $3, revoke_reason = $4, version = 2
+		WHERE  k.project_id = $1 AND k.created_by = $2 AND k.account_id IS NOT NULL AND k.revoked_at IS NULL
+		AND    (k.expires_at IS NULL OR k.expires_at > $3) RETURNING ` + columnsOfKey
+	var keys []apiKeyRow
+	if err := tx.SelectContext(ctx, &keys, end, int64(p), userID, now, key.Revoked); err != nil {
+		return 0, fmt.Errorf("revoke keys of service accounts: %w", err)
+	}
+	return len(keys), sayKeysRevoked(ctx, tx, keys)
+}
+
 func sayKeysRevoked(ctx context.Context, tx *sqlx.Tx, keys []apiKeyRow) error {
 	for _, k := range keys {
 		if err := outbox.Add(ctx, tx, apiKeyRevoked(k, key.Revoked), outbox.Heard()); err != nil {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/jmoiron/sqlx"
@@ -153,8 +154,9 @@ func changeRole(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64
 	})
 }
 
-// Remove ends a membership, with its facts.
-func (s Members) Remove(ctx context.Context, p tenant.Project, by, userID int64, now time.Time, decide member.Decision) error {
+// Remove ends a membership, with its facts, and with keys the keys that the member has
+// made for service accounts.
+func (s Members) Remove(ctx context.Context, p tenant.Project, by, userID int64, keys bool, now time.Time, decide member.Decision) error {
 	return s.db.AcrossProjects(ctx, "remove a member", func(ctx context.Context, tx *sqlx.Tx) error {
 		var had tenant.Role
 		_, err := s.decide(ctx, tx, p, by, userID, func(caller, has tenant.Role) (tenant.Role, error) {
@@ -165,7 +167,14 @@ func (s Members) Remove(ctx context.Context, p tenant.Project, by, userID int64,
 			return err
 		}
 		bus.Changed(ctx, "role", string(had), "")
-		return remove(ctx, tx, p, by, userID, now)
+		if err := remove(ctx, tx, p, by, userID, now); err != nil || !keys {
+			return err
+		}
+		ended, err := revokeMade(ctx, tx, p, userID, now) // after: nobody makes one any more
+		if err == nil {
+			bus.Changed(ctx, "made_keys", strconv.Itoa(ended), "0")
+		}
+		return err
 	})
 }
 

@@ -97,7 +97,7 @@ func TestAnInvitationWorksOnceAndForTheOneItIsFor(t *testing.T) {
 		t.Errorf("a member's address: %v", err)
 	}
 	// Who was removed does not come back by what let them in.
-	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, monday, yes("")))
+	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, false, monday, yes("")))
 	if _, _, err := w.invitations().Accept(w.ctx(), key, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
 		t.Errorf("used and removed: %v", err)
 	}
@@ -118,7 +118,7 @@ func TestNobodyComesBackByAnotherInvitation(t *testing.T) {
 	if got, want := w.facts()[before:], []string{e + "invitation.created.v1", e + "invitation.revoked.v1", e + "membership.changed.v1", e + "member.joined.v1"}; !slices.Equal(got, want) {
 		t.Errorf("facts %v", got)
 	}
-	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, monday, yes("")))
+	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, false, monday, yes("")))
 	if _, _, err := w.invitations().Accept(w.ctx(), other, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
 		t.Errorf("removed, and in again: %v", err)
 	}
@@ -209,7 +209,7 @@ func TestAnInvitationEndsWithTheRightOfItsInviter(t *testing.T) {
 	}
 	// One that is removed takes its invitations along: they do not come back with it.
 	key := w.invite(p, b.ID, tenant.Member, nil, 9)
-	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, monday, yes("")))
+	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, false, monday, yes("")))
 	w.join(p, a.ID, b.ID, tenant.Admin, 10)
 	if _, _, err := w.invitations().Accept(w.ctx(), key, guest.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
 		t.Errorf("removed and back: %v", err)
@@ -375,7 +375,7 @@ func TestWhoIsRemovedFallsBackToAnotherProject(t *testing.T) {
 		t.Errorf("default %d, want %d", w.standard(b.ID), p)
 	}
 	before := len(w.facts())
-	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, monday, yes("")))
+	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, false, monday, yes("")))
 	e := "evt." + p.Token() + ".auth."
 	if got := w.facts()[before:]; !slices.Equal(got, []string{e + "membership.changed.v1", e + "member.removed.v1"}) {
 		t.Errorf("facts %v", got)
@@ -383,11 +383,11 @@ func TestWhoIsRemovedFallsBackToAnotherProject(t *testing.T) {
 	if n := w.count(`SELECT count(*) FROM memberships WHERE user_id = $1 AND is_default AND project_id = $2`, b.ID, int64(own)); n != 1 {
 		t.Error("the default is nowhere")
 	}
-	if err := w.members().Remove(w.ctx(), p, a.ID, b.ID, monday, yes("")); !errors.Is(err, member.ErrNone) {
+	if err := w.members().Remove(w.ctx(), p, a.ID, b.ID, false, monday, yes("")); !errors.Is(err, member.ErrNone) {
 		t.Errorf("twice: %v", err)
 	}
 	no := errors.New("no")
-	if err := w.members().Remove(w.ctx(), p, a.ID, a.ID, monday, func(tenant.Role, tenant.Role) (tenant.Role, error) { return "", no }); !errors.Is(err, no) || w.role(p, a.ID) != tenant.Owner {
+	if err := w.members().Remove(w.ctx(), p, a.ID, a.ID, false, monday, func(tenant.Role, tenant.Role) (tenant.Role, error) { return "", no }); !errors.Is(err, no) || w.role(p, a.ID) != tenant.Owner {
 		t.Errorf("refused: %v", err)
 	}
 }
@@ -407,7 +407,7 @@ func TestTheKeysOfWhoLeavesEndAndDoNotComeBack(t *testing.T) {
 		return hash[:]
 	}
 	ends, others, own := made(p, b.ID), made(p, a.ID), made(elsewhere, b.ID)
-	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, monday, yes("")))
+	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, false, monday, yes("")))
 	w.join(p, a.ID, b.ID, tenant.Viewer, 2)
 	if _, err := w.keys().Find(w.ctx(), ends, monday); !errors.Is(err, key.ErrUnknown) {
 		t.Errorf("removed and back: %v", err)

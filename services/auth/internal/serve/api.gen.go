@@ -1194,6 +1194,9 @@ type ListMembersParams struct {
 
 // RemoveMemberParams defines parameters for RemoveMember.
 type RemoveMemberParams struct {
+	// RevokeKeys Revokes the keys as well that they made for service accounts of the project.
+	RevokeKeys *bool `form:"revoke_keys,omitempty" json:"revoke_keys,omitempty"`
+
 	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
 	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`

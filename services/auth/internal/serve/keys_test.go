@@ -3,6 +3,7 @@ package serve_test
 import (
 	"context"
 	"crypto/sha256"
+	"fmt"
 	"strconv"
 	"strings"
 	"testing"
@@ -206,6 +207,33 @@ func TestServiceAccountsAreOfWhoIsAnAdminNow(t *testing.T) {
 	it := tenant.Identity{Principal: "service-account:1", ServiceAccount: id, Project: jo.Project, Role: tenant.Admin}
 	for _, op := range []string{"listKeys", "listSessions", "createKey"} {
 		w.request(op, it, obj{"body": reading}).refused(errs.Forbidden, "persons")
+	}
+}
+
+func TestKeysThatAMemberMadeForServiceAccountsGoOnUnlessTheyAreRevoked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	me := w.member("me@example.org")
+	account := w.command("createServiceAccount", "", me, obj{"body": obj{"name": "ci"}}).ok(201).num("id")
+	secretOf := func(who tenant.Identity, name string) string {
+		return w.request("createServiceAccountKey", who, obj{"account_id": account, "body": obj{"name": name, "scopes": []string{"*:read"}}}).ok(201).str("secret")
+	}
+	mine := secretOf(me, "mine")
+	for _, revoke := range []bool{false, true} {
+		name := fmt.Sprint(revoke)
+		admin := w.guest(me, name+"@example.org", "admin")
+		made := secretOf(admin, name)
+		own, _ := w.newKey(admin, obj{"name": name, "scopes": []string{"*:read"}})
+		w.command("removeMember", "", me, obj{"project_id": int64(me.Project), "user_id": admin.UserID, "revoke_keys": revoke}).ok(204)
+		if lives := w.resolve(made).GetKeyId() != ""; lives == revoke {
+			t.Errorf("a key of a service account, by revoke_keys=%v, lives: %v", revoke, lives)
+		}
+		if w.resolve(own).GetKeyId() != "" || w.resolve(mine).GetKeyId() == "" {
+			t.Errorf("revoke_keys=%v: the member's own key has to end, and that of somebody else to stay", revoke)
+		}
+	}
+	if got := w.targets(me.Project, "removeMember", 2); !strings.Contains(got, "made_keys.before=1 made_keys.after=0") {
+		t.Errorf("the log has %q", got)
 	}
 }
 

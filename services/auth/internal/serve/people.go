@@ -72,8 +72,13 @@ func (h *Handlers) setMemberRole(ctx context.Context, r setMemberRoleRequest) (P
 	return projectMember(m), nil
 }
 
-func (h *Handlers) removeMember(ctx context.Context, r memberRequest) (gone, error) {
-	return gone{}, h.Members.Remove(ctx, tenant.From(ctx), tenant.Project(r.ProjectID), r.UserID)
+type removeMemberRequest struct {
+	memberRequest
+	RevokeKeys bool `json:"revoke_keys"`
+}
+
+func (h *Handlers) removeMember(ctx context.Context, r removeMemberRequest) (gone, error) {
+	return gone{}, h.Members.Remove(ctx, tenant.From(ctx), tenant.Project(r.ProjectID), r.UserID, r.RevokeKeys)
 }
 
 func (h *Handlers) leaveProject(ctx context.Context, r projectRequest) (gone, error) {

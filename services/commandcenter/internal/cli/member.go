@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -189,11 +190,16 @@ func (e *env) memberRole() *cobra.Command {
 }
 
 func (e *env) memberRemove() *cobra.Command {
-	return ends(&cobra.Command{
-		Use:     "remove USER...",
-		Short:   "Take members out of the project",
-		Long:    "USER is the id or the e-mail address of a member. Within seconds their calls are\nrefused and their event streams end. It takes an admin.",
-		Example: "  commandcenter member remove jo@example.org",
+	var revoke bool
+	c := &cobra.Command{
+		Use:   "remove USER...",
+		Short: "Take members out of the project",
+		Long: `USER is the id or the e-mail address of a member. Within seconds their calls are
+refused and their event streams end. It takes an admin.
+
+Keys that they made for service accounts go on, since programs use them, and they
+may know them: it is said how many there are, and --revoke-keys ends them too.`,
+		Example: "  commandcenter member remove jo@example.org\n  commandcenter member remove jo@example.org --revoke-keys",
 		Args:    nargs(1, -1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return e.inProject(func(ctx context.Context, s *client.Session, project int64) error {
@@ -202,21 +208,48 @@ func (e *env) memberRemove() *cobra.Command {
 					if err != nil {
 						return err
 					}
+					made, err := madeKeys(ctx, s, m.UserId)
+					if err != nil {
+						return err
+					}
 					key := uuid.NewString()
-					resp, err := s.RemoveMember(ctx, project, m.UserId, &client.RemoveMemberParams{IdempotencyKey: &key})
+					resp, err := s.RemoveMember(ctx, project, m.UserId, &client.RemoveMemberParams{IdempotencyKey: &key, RevokeKeys: &revoke})
 					if _, err := client.Finish[any](ctx, s, resp, err); err != nil {
 						return fmt.Errorf("%s: %w", m.Email, err)
 					}
 					if e.json {
-						e.print(e.Out, map[string]any{"user_id": m.UserId, "email": m.Email, "done": "remove"})
+						e.print(e.Out, map[string]any{"user_id": m.UserId, "email": m.Email, "done": "remove", "made_keys": made, "revoked": revoke})
 						continue
 					}
 					e.line("%s is no member any more.", m.Email)
+					switch {
+					case len(made) == 0:
+					case revoke:
+						e.say("%s made for service accounts are revoked.", count(len(made), "key"))
+					default:
+						e.say("%s made for service accounts by them go on, and they may know them: %s. `commandcenter key rotate` or `key revoke` ends one.", count(len(made), "key"), strings.Join(made, ", "))
+					}
 				}
 				return nil
 			})(cmd)
 		},
-	}, append([]int{exitNotFound}, codesClient...)...)
+	}
+	c.Flags().BoolVar(&revoke, "revoke-keys", false, "revoke the keys as well that they made for service accounts")
+	return ends(c, append([]int{exitNotFound}, codesClient...)...)
+}
+
+// madeKeys are the ids of the live keys that a member has made for service accounts of
+// the project in use.
+func madeKeys(ctx context.Context, s *client.Session, userID int64) ([]string, error) {
+	all := true
+	keys, err := client.Into[[]client.ApiKey](s.ListKeys(ctx, &client.ListKeysParams{All: &all}))
+	made := []string{}
+	for _, k := range keys {
+		if k.CreatedBy == fmt.Sprint("user:", userID) && strings.HasPrefix(k.Holder, "service-account:") {
+			made = append(made, k.Id)
+		}
+	}
+	return made, err
 }
 
 func (e *env) memberLeave() *cobra.Command {

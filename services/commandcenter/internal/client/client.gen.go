@@ -6508,6 +6508,9 @@ type ListMembersParams struct {
 
 // RemoveMemberParams defines parameters for RemoveMember.
 type RemoveMemberParams struct {
+	// RevokeKeys Revokes the keys as well that they made for service accounts of the project.
+	RevokeKeys *bool `form:"revoke_keys,omitempty" json:"revoke_keys,omitempty"`
+
 	// IdempotencyKey Names this write of yours, quoted or bare; sent again with the same key and body it gets the first answer, for 24 hours, with
 	// `Idempotent-Replayed`. With another body it is 422; while the first call has not been answered, 409 with `Retry-After`.
 	IdempotencyKey *IdempotencyKey `json:"Idempotency-Key,omitempty"`
@@ -8965,6 +8968,8 @@ type ClientInterface interface {
 	// RemoveMember Take a member out of the project
 	//
 	// Their calls are refused and their event streams end within seconds, and no invitation of theirs is good any more. The owner is not removed, 409.
+	// Keys that they made for service accounts go on, since programs of the project use them, and they may know them: `listKeys` with `all` tells which
+	// (`created_by`), and `revoke_keys` ends them too.
 	//
 	// Corresponds with DELETE /api/v1/projects/{project_id}/members/{user_id} (the `RemoveMember` operationId).
 	RemoveMember(ctx context.Context, projectId ProjectID, userId UserID, params *RemoveMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error)
@@ -12480,6 +12485,8 @@ func (c *Client) ListMembers(ctx context.Context, projectId ProjectID, params *L
 // RemoveMember Take a member out of the project
 //
 // Their calls are refused and their event streams end within seconds, and no invitation of theirs is good any more. The owner is not removed, 409.
+// Keys that they made for service accounts go on, since programs of the project use them, and they may know them: `listKeys` with `all` tells which
+// (`created_by`), and `revoke_keys` ends them too.
 //
 // Corresponds with DELETE /api/v1/projects/{project_id}/members/{user_id} (the `RemoveMember` operationId).
 func (c *Client) RemoveMember(ctx context.Context, projectId ProjectID, userId UserID, params *RemoveMemberParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
@@ -22288,6 +22295,33 @@ func NewRemoveMemberRequest(server string, projectId ProjectID, userId UserID, p
 		return nil, err
 	}
 
+	if params != nil {
+		// queryValues collects non-styled parameters (passthrough, JSON)
+		// that are safe to round-trip through url.Values.Encode().
+		queryValues := queryURL.Query()
+		// rawQueryFragments collects pre-encoded query fragments from
+		// styled parameters, preserving literal commas as delimiters
+		// per the OpenAPI spec (e.g. "color=blue,black,brown").
+		var rawQueryFragments []string
+
+		if params.RevokeKeys != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "revoke_keys", *params.RevokeKeys, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "boolean", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if encoded := queryValues.Encode(); encoded != "" {
+			rawQueryFragments = append(rawQueryFragments, encoded)
+		}
+		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
+	}
+
 	req, err := http.NewRequest(http.MethodDelete, queryURL.String(), nil)
 	if err != nil {
 		return nil, err
@@ -28064,6 +28098,8 @@ type ClientWithResponsesInterface interface {
 	// RemoveMemberWithResponse Take a member out of the project
 	//
 	// Their calls are refused and their event streams end within seconds, and no invitation of theirs is good any more. The owner is not removed, 409.
+	// Keys that they made for service accounts go on, since programs of the project use them, and they may know them: `listKeys` with `all` tells which
+	// (`created_by`), and `revoke_keys` ends them too.
 	//
 	// Returns a wrapper object for the known response body format(s).
 	//
@@ -44260,6 +44296,8 @@ func (c *ClientWithResponses) ListMembersWithResponse(ctx context.Context, proje
 // RemoveMemberWithResponse Take a member out of the project
 //
 // Their calls are refused and their event streams end within seconds, and no invitation of theirs is good any more. The owner is not removed, 409.
+// Keys that they made for service accounts go on, since programs of the project use them, and they may know them: `listKeys` with `all` tells which
+// (`created_by`), and `revoke_keys` ends them too.
 //
 // Returns a wrapper object for the known response body format(s).
 //

@@ -46,7 +46,7 @@ var calls = []struct {
 	{"getProjectStats", "GET", "/api/v1/projects/1/stats", "", viewer, 200, 1, `{"project_id":1}`},
 	{"listMembers", "GET", "/api/v1/projects/1/members", "", viewer, 200, 1, `{"project_id":1,"skip":0,"limit":100}`},
 	{"setMemberRole", "PUT", "/api/v1/projects/1/members/3", `{"role":"admin"}`, owner, 200, 1, `{"project_id":1,"user_id":3,"body":{"role":"admin"}}`},
-	{"removeMember", "DELETE", "/api/v1/projects/1/members/3", "", owner, 204, 1, `{"project_id":1,"user_id":3}`},
+	{"removeMember", "DELETE", "/api/v1/projects/1/members/3", "", owner, 204, 1, `{"project_id":1,"user_id":3,"revoke_keys":false}`},
 	{"leaveProject", "POST", "/api/v1/projects/1/leave", "", viewer, 204, 1, `{"project_id":1}`},
 	{"setDefaultProject", "PUT", "/api/v1/projects/1/default", "", viewer, 204, 1, `{"project_id":1}`},
 	{"transferProject", "POST", "/api/v1/projects/1/transfer", `{"user_id":3}`, owner, 200, 1, `{"project_id":1,"body":{"user_id":3}}`},
