@@ -182,16 +182,24 @@ func TestAStreamIsRefusedBeforeItsFirstFrame(t *testing.T) {
 	if _, err := edge.Stream(t.Context(), bus.Target{Service: "a b"}, alice, nil); errs.KindOf(err) != errs.Internal {
 		t.Errorf("no name: %v", err)
 	}
-	f := openStream(t, env, "huge", `{}`)
+	// The one slot is free a moment after the end, or the refusal, of the one before.
+	opened := func(name string) (f *bus.Frames) {
+		t.Helper()
+		eventually(t, func() bool {
+			var err error
+			if f, err = edge.Stream(t.Context(), op(name), alice, []byte(`{}`)); err != nil && errs.KindOf(err) != errs.Unavailable {
+				t.Fatalf("%s: %v", name, err)
+			}
+			return err == nil
+		})
+		return f
+	}
+	f := opened("huge")
 	if _, err := f.Next(t.Context()); errs.KindOf(err) != errs.TooLarge {
 		t.Errorf("a frame that is too large: %v", err)
 	}
-	var first *bus.Frames
-	eventually(t, func() bool { // the slot of the one before is free a moment after its end
-		var err error
-		first, err = edge.Stream(t.Context(), op("hold"), alice, nil)
-		return err == nil
-	})
+	f.Close()
+	first := opened("hold")
 	bustest.Await(env, holding)
 	if _, err := edge.Stream(t.Context(), op("hold"), alice, nil); errs.KindOf(err) != errs.Unavailable {
 		t.Errorf("one too many: %v", err)

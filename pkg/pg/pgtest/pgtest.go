@@ -75,19 +75,15 @@ func AdminDSN(t testing.TB) string {
 // db must come from this package.
 func DSN(t testing.TB, db *pg.DB) string {
 	t.Helper()
-	v, _ := dsns.Load(db)
-	dsn, ok := v.(string)
-	if !ok {
-		t.Fatal("pgtest.DSN: not a DB of this package")
-	}
-	return dsn
+	return made(t, db).dsn
 }
 
-// Admin connects to the database of db as superuser, past all policies. db
-// must come from this package.
+// Admin is the database of db for the superuser, past all policies, for as long as db
+// is open. db must come from this package. It is one pool however often it is asked
+// for: whoever waits for a row asks often.
 func Admin(t testing.TB, db *pg.DB) *sqlx.DB {
 	t.Helper()
-	return Connect(t, DSN(t, db))
+	return made(t, db).admin()
 }
 
 // Connect opens dsn until the test ends.
@@ -112,7 +108,23 @@ func Secrets() pg.RoleSecrets {
 	return func(role string) string { return "test-" + role }
 }
 
-var dsns sync.Map // *pg.DB to the DSN of the superuser
+var known sync.Map // *pg.DB to its *database
+
+// database is what is known of a DB of this package.
+type database struct {
+	dsn   string // of the superuser
+	admin func() *sqlx.DB
+}
+
+func made(t testing.TB, db *pg.DB) *database {
+	t.Helper()
+	v, _ := known.Load(db)
+	d, ok := v.(*database)
+	if !ok {
+		t.Fatal("pgtest: not a DB of this package, or one that is closed")
+	}
+	return d
+}
 
 func open(ctx context.Context, t testing.TB, adminDSN, service string) *pg.DB {
 	t.Helper()
@@ -129,9 +141,9 @@ func openWith(ctx context.Context, t testing.TB, adminDSN, service string, maxCo
 	if err != nil {
 		t.Fatalf("pgtest: %v", err)
 	}
-	dsns.Store(db, adminDSN)
+	known.Store(db, &database{dsn: adminDSN, admin: sync.OnceValue(func() *sqlx.DB { return Connect(t, adminDSN) })})
 	t.Cleanup(func() {
-		dsns.Delete(db)
+		known.Delete(db)
 		if err := db.Close(); err != nil {
 			t.Errorf("pgtest: close: %v", err)
 		}

@@ -28,6 +28,7 @@ import (
 type factWorld struct {
 	*world
 	env  *bustest.Env
+	ring *feed.Ring
 	said int32 // versions of the one document of each project
 }
 
@@ -41,7 +42,7 @@ func newFactWorld(t testing.TB, ring int, opts ...option) *factWorld {
 		c.MaxStreams, c.MaxPerUser = 2000, 2000
 	}}, opts...)...)
 	w.client = w.server.Client() // the checking one reads answers whole
-	return &factWorld{world: w, env: env}
+	return &factWorld{world: w, env: env, ring: r}
 }
 
 // say says that the next version of a document of project p was indexed.
@@ -49,6 +50,25 @@ func (w *factWorld) say(p int32) int32 {
 	w.said++
 	w.env.Say(&knowledgev1.DocumentIndexed{ProjectId: p, DocumentId: "7", Version: w.said, Title: "t"})
 	return w.said
+}
+
+// heard waits until the edge has heard all that was said: what it hears later is news
+// to a stream that begins, and to one that goes on far behind it.
+func (w *factWorld) heard() {
+	w.t.Helper()
+	kept, err := w.env.Bus("gateway").KeptFacts(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); w.ring.End().Seq < kept.End.Seq; {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			w.t.Fatalf("the edge has heard %v, and said was %v", w.ring.End(), kept.End)
+		}
+	}
 }
 
 // sse is one server-sent event as a client dispatches it.
@@ -174,6 +194,7 @@ func TestAStreamTellsTheFactsOfItsProjectAndNoOthers(t *testing.T) {
 	t.Parallel()
 	w := newFactWorld(t, 100)
 	w.say(1)
+	w.heard()
 	c := w.source(streamPath, viewer).started()
 	other := w.source(streamPath, stranger).started()
 	w.say(2)
@@ -224,6 +245,7 @@ func TestAStreamThatGoesOnMissesNothingFarFromTheRing(t *testing.T) {
 		w.say(1)
 		w.say(2)
 	}
+	w.heard()
 	c.started()
 	for want := first + 1; want <= w.said-1; want += 2 {
 		if got := c.version(); got != want {
@@ -240,6 +262,7 @@ func TestAPlaceThatIsNobodysIsAReset(t *testing.T) {
 	t.Parallel()
 	w := newFactWorld(t, 100)
 	w.say(1)
+	w.heard()
 	now := w.source(streamPath, viewer).started()
 	w.say(1)
 	now.version()
