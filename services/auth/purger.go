@@ -15,11 +15,12 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 )
 
-// Pauses of a purger: while a deletion waits for something that is about to
-// happen, and at most after failures.
+// Pauses of a purger: the first, the longest while a deletion waits for something that
+// is about to happen, which is a look at a few rows, and the longest after failures.
 const (
-	purgeSoon = 100 * time.Millisecond
-	purgeLate = 10 * time.Second
+	purgeSoon  = 100 * time.Millisecond
+	purgeWaits = time.Second
+	purgeLate  = 10 * time.Second
 )
 
 // purger ends deletions, as soon as the last service has purged: it removes what
@@ -74,8 +75,11 @@ func (p *purger) run(ctx context.Context) {
 			p.log.ErrorContext(ctx, "auth.purge", "err", err)
 		}
 		next := p.every
-		if waiting > 0 || err != nil {
-			next, pause = pause, min(2*pause, purgeLate)
+		if most := purgeWaits; waiting > 0 || err != nil {
+			if err != nil {
+				most = purgeLate
+			}
+			next, pause = min(pause, most), min(2*pause, most)
 		} else {
 			pause = purgeSoon
 		}
