@@ -110,7 +110,7 @@ func try(path string, cfg any, data []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) //nolint:errcheck // a file in the temporary directory
+	defer os.Remove(tmp.Name()) // a file in the temporary directory
 	_, err = tmp.Write(data)
 	if err := errors.Join(err, tmp.Close()); err != nil {
 		return err

@@ -50,7 +50,7 @@ func WriteQrels(w io.Writer, q Qrels) error {
 	b := bufio.NewWriter(w)
 	for _, query := range slices.Sorted(maps.Keys(q)) {
 		for _, d := range slices.Sorted(maps.Keys(q[query])) {
-			fmt.Fprintf(b, "%s 0 %s %d\n", word(query), word(d), q[query][d]) //nolint:errcheck // Flush says it
+			fmt.Fprintf(b, "%s 0 %s %d\n", word(query), word(d), q[query][d]) // Flush says it
 		}
 	}
 	return b.Flush()
@@ -82,7 +82,7 @@ func WriteRun(w io.Writer, r Run, tag string) error {
 	b := bufio.NewWriter(w)
 	for _, query := range slices.Sorted(maps.Keys(r)) {
 		for i, d := range r.Ranked(query) {
-			fmt.Fprintf(b, "%s Q0 %s %d %s %s\n", word(query), word(d), i+1, //nolint:errcheck // Flush says it
+			fmt.Fprintf(b, "%s Q0 %s %d %s %s\n", word(query), word(d), i+1, // Flush says it
 				strconv.FormatFloat(r[query][d], 'g', -1, 64), word(tag))
 		}
 	}

@@ -136,7 +136,7 @@ func TestTracesGoToTheEndpointAndExistWithoutOne(t *testing.T) { //nolint:parall
 
 func get(t *testing.T, url string) (int, string) {
 	t.Helper()
-	resp, err := http.Get(url) //nolint:noctx // a test
+	resp, err := http.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}

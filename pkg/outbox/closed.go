@@ -43,7 +43,7 @@ func Open(ctx context.Context, tx *sqlx.Tx, p tenant.Project) error {
 	}
 	defer rows.Close()
 	closed := false
-	for rows.Next() { //nolint:revive // the lock has a row of nothing
+	for rows.Next() { // the lock has a row of nothing
 	}
 	if rows.NextResultSet() && rows.Next() {
 		if err := rows.Scan(&closed); err != nil {

@@ -210,7 +210,7 @@ func (f *fleet) agree(sys *nats.Conn) {
 		if err != nil {
 			return err
 		}
-		defer sub.Unsubscribe() //nolint:errcheck // it ends with the connection
+		defer sub.Unsubscribe() // it ends with the connection
 		if err := sys.PublishRequest("$SYS.REQ.SERVER.PING.JSZ", sub.Subject, []byte(`{"accounts":true,"streams":true}`)); err != nil {
 			return err
 		}

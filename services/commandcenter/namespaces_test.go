@@ -44,7 +44,7 @@ func spaces(t *testing.T) (a, b space) {
 	for _, s := range []space{a, b} {
 		ip(t, "netns", "add", s.name)
 		t.Cleanup(func() {
-			if out, err := exec.Command("ip", "netns", "del", s.name).CombinedOutput(); err != nil { //nolint:noctx // the test's context is over
+			if out, err := exec.Command("ip", "netns", "del", s.name).CombinedOutput(); err != nil { // the test's context is over
 				t.Errorf("%v: %s", err, out)
 			}
 		})
@@ -59,7 +59,7 @@ func spaces(t *testing.T) (a, b space) {
 }
 
 func (s space) command(args ...string) *exec.Cmd {
-	return exec.Command("ip", append([]string{"netns", "exec", s.name}, args...)...) //nolint:noctx // each ends by itself or is stopped
+	return exec.Command("ip", append([]string{"netns", "exec", s.name}, args...)...) // each ends by itself or is stopped
 }
 
 // start starts an instance in it.
@@ -116,7 +116,7 @@ func (s space) Dial(network, address string) (net.Conn, error) {
 			got <- end{err: err}
 			return
 		}
-		defer f.Close() //nolint:errcheck // it was only read
+		defer f.Close() // it was only read
 		if err := unix.Setns(int(f.Fd()), unix.CLONE_NEWNET); err != nil {
 			got <- end{err: err}
 			return

@@ -184,11 +184,11 @@ func TestTheDeathOfPostgreSQLIsTheLastWord(t *testing.T) {
 
 func TestWhatCannotStartSaysWhy(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // a test
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close() //nolint:errcheck // a test
+	defer ln.Close()
 	taken := ln.Addr().String()
 	newer := t.TempDir()
 	if err := os.WriteFile(filepath.Join(newer, "VERSION"), []byte("999.0.0\n"), 0o600); err != nil {

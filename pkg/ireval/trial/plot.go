@@ -26,7 +26,7 @@ var colours = []string{"#1b4f72", "#e67e22", "#27ae60", "#8e44ad", "#7f8c8d", "#
 // row, and on nDCG@10 the interval of its mean.
 func (r *Report) Plot(w io.Writer) error {
 	var b bytes.Buffer
-	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) } //nolint:errcheck // to memory
+	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) } // to memory
 	p(`<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" font-family="system-ui, sans-serif" font-size="12">`, plotWidth, plotHeight)
 	title := fmt.Sprintf("%s: %d queries", r.Title, r.Queries)
 	p(`<title>%s</title>`, html.EscapeString(title))

@@ -149,7 +149,7 @@ func (e *env) printQuote(quote string, stands bool) {
 // sayHowAnswered says what to mind.
 func (e *env) sayHowAnswered(a client.KnowledgeAnswer) {
 	say := func(format string, args ...any) {
-		fmt.Fprintf(e.Err, format+"\n", args...) //nolint:errcheck // only talk
+		fmt.Fprintf(e.Err, format+"\n", args...) // only talk
 	}
 	if a.Outcome == client.Uncited {
 		say("No passage is cited for this: it may be invented.")

@@ -147,7 +147,7 @@ func TestATakenAddressIsFoundBeforeAnythingStarts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close() //nolint:errcheck // a test
+	defer ln.Close()
 	err = free(t.Context(), ln.Addr().String(), "--http", "CC_HTTP")
 	if exitCode(err) != exitInUse || !strings.Contains(err.Error(), "--http or CC_HTTP") {
 		t.Errorf("taken: %v", err)

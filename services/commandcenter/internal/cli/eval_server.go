@@ -275,7 +275,7 @@ func download(name string) func(resp *http.Response, err error) error {
 		if err != nil {
 			return err
 		}
-		defer resp.Body.Close() //nolint:errcheck // read only
+		defer resp.Body.Close() // read only
 		var b bytes.Buffer
 		if _, err := io.Copy(&b, resp.Body); err != nil {
 			return err

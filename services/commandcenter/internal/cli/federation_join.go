@@ -177,7 +177,7 @@ func domainAt(ctx context.Context, address string) string {
 	if err != nil {
 		return ""
 	}
-	defer c.Close() //nolint:errcheck // it was only read
+	defer c.Close() // it was only read
 	if end, ok := ctx.Deadline(); !ok || c.SetReadDeadline(end) != nil {
 		return ""
 	}

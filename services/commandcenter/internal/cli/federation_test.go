@@ -19,7 +19,7 @@ func federationServer(t *testing.T) (config string) {
 		w.Header().Set("Content-Type", "application/json")
 		switch {
 		case strings.HasSuffix(r.URL.Path, "/search"):
-			fmt.Fprint(w, `{"summary":"1 of 1","instances":[],"results":[{"title":"Levers","heading_path":["Levers","Green"],"content":"Pull\n\n   the \u001b[31mgreen lever.","score":0.7,"instance":"south","project":"Handbook","category":"docs","source_file":"levers.md"}]}`) //nolint:errcheck // a test
+			fmt.Fprint(w, `{"summary":"1 of 1","instances":[],"results":[{"title":"Levers","heading_path":["Levers","Green"],"content":"Pull\n\n   the \u001b[31mgreen lever.","score":0.7,"instance":"south","project":"Handbook","category":"docs","source_file":"levers.md"}]}`)
 		case r.Method == http.MethodGet:
 			some := []string{}
 			skip, err := strconv.Atoi(r.URL.Query().Get("skip"))
@@ -29,10 +29,10 @@ func federationServer(t *testing.T) (config string) {
 			for i := skip; i < min(skip+1000, 2001); i++ {
 				some = append(some, fmt.Sprintf(`{"slug":"north-%d","status":"online","heartbeats":1,"admitted":true,"last_heartbeat_at":"2026-01-02T03:04:05Z"}`, i))
 			}
-			fmt.Fprintf(w, `{"instances":[%s],"total":2001}`, strings.Join(some, ",")) //nolint:errcheck // a test
+			fmt.Fprintf(w, `{"instances":[%s],"total":2001}`, strings.Join(some, ","))
 		case strings.HasSuffix(r.URL.Path, "/nobody"):
 			w.WriteHeader(http.StatusNotFound)
-			fmt.Fprint(w, `{"title":"Not Found","status":404,"detail":"there is no such instance"}`) //nolint:errcheck // a test
+			fmt.Fprint(w, `{"title":"Not Found","status":404,"detail":"there is no such instance"}`)
 		default:
 			w.WriteHeader(http.StatusNoContent)
 		}

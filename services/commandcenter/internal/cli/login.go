@@ -127,7 +127,7 @@ func (e *env) askLogin(email string, fromStdin bool) (string, string, error) {
 	return email, string(password), nil
 }
 
-func (e *env) ask(s string) { fmt.Fprint(e.Err, s) } //nolint:errcheck // only talk
+func (e *env) ask(s string) { fmt.Fprint(e.Err, s) } // only talk
 
 func (e *env) logoutCommand() *cobra.Command {
 	c := &cobra.Command{

@@ -20,14 +20,14 @@ func operationServer(t *testing.T, pending int32, ended string) (config string) 
 		w.Header().Set("Content-Type", "application/json")
 		if !strings.HasSuffix(r.URL.Path, "/operations/p1.knowledge.x") {
 			w.WriteHeader(http.StatusNotFound)
-			fmt.Fprint(w, `{"title":"Not Found","status":404,"detail":"Operation not found"}`) //nolint:errcheck // a test
+			fmt.Fprint(w, `{"title":"Not Found","status":404,"detail":"Operation not found"}`)
 			return
 		}
 		state := ended
 		if asked.Add(1) <= pending {
 			state = `"status":"pending","http_status":null,"answer":null,"started_at":null,"finished_at":null`
 		}
-		fmt.Fprintf(w, `{"id":"p1.knowledge.x","operation":"addDocument","created_by":"user:7","accepted_at":"2026-01-02T03:04:05Z",%s}`, state) //nolint:errcheck // a test
+		fmt.Fprintf(w, `{"id":"p1.knowledge.x","operation":"addDocument","created_by":"user:7","accepted_at":"2026-01-02T03:04:05Z",%s}`, state)
 	}))
 	t.Cleanup(srv.Close)
 	config = filepath.Join(t.TempDir(), "config.yaml")
@@ -75,7 +75,7 @@ func TestOperationsOfTheInstanceAreAskedForInNoProject(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.URL.Query().Get("instance")+" in "+r.Header.Get("X-Project-ID"))
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, `{"items":[],"next":null,"complete":true}`) //nolint:errcheck // a test
+		fmt.Fprint(w, `{"items":[],"next":null,"complete":true}`)
 	}))
 	t.Cleanup(srv.Close)
 	config := filepath.Join(t.TempDir(), "config.yaml")

@@ -81,7 +81,7 @@ func (e *env) tell(ctx context.Context, b *bus.Bus, d *deed, began time.Time, fa
 		return err
 	}
 	m := &platformv1.CallRecorded{
-		ProjectId: int32(d.project), CallId: id.String(), Version: 1, Service: natsd.UserAdmin, Operation: d.operation, //nolint:gosec // G115: ids of projects have 31 bits
+		ProjectId: int32(d.project), CallId: id.String(), Version: 1, Service: natsd.UserAdmin, Operation: d.operation, // G115: ids of projects have 31 bits
 		Principal: bus.Clean(operator()), KeyId: adminKey, Target: d.target, Status: http.StatusOK, AcceptedAt: timestamppb.New(began), Count: 1,
 	}
 	if failure != nil {

@@ -85,7 +85,7 @@ func TestTheOwnersPasswordGoesToTheRunningInstanceAlone(t *testing.T) { // not p
 				if err != nil {
 					t.Fatal(err)
 				}
-				defer lock.Release() //nolint:errcheck // a test
+				defer lock.Release()
 			}
 			for _, args := range [][]string{{"project", "list"}, {"login"}} {
 				var errs bytes.Buffer

@@ -135,7 +135,7 @@ func (b *bars) Paused(d time.Duration, status int) {
 		return
 	}
 	if text := b.pauses.say(d, status); text != "" {
-		fmt.Fprintln(b.p, text) //nolint:errcheck // only talk
+		fmt.Fprintln(b.p, text) // only talk
 	}
 }
 

@@ -201,7 +201,7 @@ func (e *env) importForm(ctx context.Context, path, name string, shares bool) (o
 	shown := func() {}
 	return func() (io.ReadCloser, error) {
 		shown()
-		file, err := os.Open(path) //nolint:gosec // G304: the file that the caller names
+		file, err := os.Open(path) // G304: the file that the caller names
 		if err != nil {
 			return nil, err
 		}

@@ -102,7 +102,7 @@ func (e *env) sure(p client.ProjectResponse) error {
 	if !terminal(e.In) {
 		return refused
 	}
-	fmt.Fprintf(e.Err, "This deletes project %d with everything in it, for all its members, for good.\nType its name, %s, to go on: ", p.Id, e.paint(e.Err, bold, p.Name)) //nolint:errcheck // only talk
+	fmt.Fprintf(e.Err, "This deletes project %d with everything in it, for all its members, for good.\nType its name, %s, to go on: ", p.Id, e.paint(e.Err, bold, p.Name)) // only talk
 	typed, err := bufio.NewReader(e.In).ReadString('\n')
 	if err != nil || strings.TrimSpace(typed) != p.Name {
 		return refused

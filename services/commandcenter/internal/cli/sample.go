@@ -56,7 +56,7 @@ func (s *samplePart) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(tmp) //nolint:errcheck // a directory of the temporary ones
+	defer os.RemoveAll(tmp) // a directory of the temporary ones
 	server := *s.p.HTTP.Load()
 	trust, err := client.Trust(server, nil, []byte(s.p.Dir.Endpoint(datadir.EndpointCert)))
 	if err != nil {

@@ -130,10 +130,10 @@ func (e *env) search(cmd *cobra.Command, query string, f searchFlags) error {
 	// An answer with nothing in it does not say so either: here it is said to
 	// programs too, beside the answer.
 	if why, used := header.Get("CC-Search-Degraded"), header.Get("CC-Search-Mode"); why != "" && used != f.mode {
-		fmt.Fprintf(e.Err, "Searched in mode %s: %s\n", used, oneLine(why)) //nolint:errcheck // only talk
+		fmt.Fprintf(e.Err, "Searched in mode %s: %s\n", used, oneLine(why)) // only talk
 	}
 	if why := header.Get("CC-Search-Not-Reranked"); why != "" {
-		fmt.Fprintf(e.Err, "Not re-ranked: %s\n", oneLine(why)) //nolint:errcheck // only talk
+		fmt.Fprintf(e.Err, "Not re-ranked: %s\n", oneLine(why)) // only talk
 	}
 	return nil
 }

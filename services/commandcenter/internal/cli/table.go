@@ -64,7 +64,7 @@ func aligned(rows [][]string) []string {
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 4, 2, ' ', 0)
 	for _, cells := range rows {
-		fmt.Fprintln(w, strings.Join(cells, "\t")) //nolint:errcheck // to memory
+		fmt.Fprintln(w, strings.Join(cells, "\t")) // to memory
 	}
 	_ = w.Flush() // to memory
 	lines := strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n")

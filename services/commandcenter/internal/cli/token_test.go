@@ -25,11 +25,11 @@ func TestDoctorKnowsATokenThatIsGood(t *testing.T) {
 	} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path != "/api/v1/auth/me" {
-				fmt.Fprint(w, `{"status":"healthy","version":"1","components":{}}`) //nolint:errcheck // a test
+				fmt.Fprint(w, `{"status":"healthy","version":"1","components":{}}`)
 				return
 			}
 			w.WriteHeader(c.status)
-			fmt.Fprintf(w, `{"detail":%q}`, c.detail) //nolint:errcheck // a test
+			fmt.Fprintf(w, `{"detail":%q}`, c.detail)
 		}))
 		t.Cleanup(srv.Close)
 		dir := t.TempDir()

@@ -50,7 +50,7 @@ func (s *Store) Update(ctx context.Context, server string, fn func(*Credentials)
 	if err != nil {
 		return err
 	}
-	defer lock.Close() //nolint:errcheck // nothing was written
+	defer lock.Close() // nothing was written
 	if err := alone(ctx, lock); err != nil {
 		return fmt.Errorf("lock %s: %w", lock.Name(), err)
 	}

@@ -26,7 +26,7 @@ func TestOwnQuestionsNameSectionsThatAreThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close() // read only
 	questions, err := trial.ReadQuestions(f)
 	if err != nil {
 		t.Fatal(err)
@@ -123,7 +123,7 @@ func TestTheServerIsAskedAsItWasSaid(t *testing.T) {
 		}
 		w.Header().Set("CC-Search-Mode", used)
 		w.Header().Set("Content-Type", "application/json")
-		fmt.Fprint(w, `[{"content":"text","title":"t","category":"c","technology_id":null,"source_file":"1.txt","score":1,"metadata":{"heading_path":["a","b"]}}]`) //nolint:errcheck // a test
+		fmt.Fprint(w, `[{"content":"text","title":"t","category":"c","technology_id":null,"source_file":"1.txt","score":1,"metadata":{"heading_path":["a","b"]}}]`)
 	}))
 	t.Cleanup(srv.Close)
 	s, err := client.New(client.Config{Server: srv.URL, Token: "t", Store: client.NewStore(filepath.Join(t.TempDir(), "c"))})

@@ -76,7 +76,7 @@ func (c *child) launch(died error) (*process, error) {
 }
 
 func (p *process) read(r io.ReadCloser, each func(line string)) {
-	defer r.Close() //nolint:errcheck // only read
+	defer r.Close() // only read
 	in := bufio.NewReaderSize(r, 64<<10)
 	for {
 		line, err := in.ReadString('\n')

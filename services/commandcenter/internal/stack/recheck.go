@@ -30,7 +30,7 @@ func recheck(ctx context.Context, b *bus.Bus, id tenant.Identity, operation stri
 		return id, nil
 	}
 	res, err := bus.CallInternal[*authv1.ResolveAccessResponse](ctx, b, auth.Name, "resolveAccess", &authv1.ResolveAccessRequest{
-		UserId: int32(id.UserID), ProjectId: int32(id.Project), ServiceAccountId: int32(id.ServiceAccount), KeyId: id.Key, //nolint:gosec // G115: all are sequences of int4
+		UserId: int32(id.UserID), ProjectId: int32(id.Project), ServiceAccountId: int32(id.ServiceAccount), KeyId: id.Key, // G115: all are sequences of int4
 	})
 	if err != nil {
 		return tenant.Identity{}, err // a fault: the command comes again

@@ -129,7 +129,7 @@ func TestTheReasonWhyNATSCannotBeReachedIsGiven(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close() //nolint:errcheck // a test
+	defer ln.Close()
 	if err := unreachable(t.Context(), "nats://"+ln.Addr().String(), nats.ErrTimeout); !errors.Is(err, nats.ErrTimeout) {
 		t.Errorf("somebody else listens there: %v", err)
 	}

@@ -73,7 +73,7 @@ func launch(t *testing.T, n int, w weather) *fleet {
 	s := &Sweeper{Catalog: c, Every: 5 * time.Second, Log: log}
 	part(s.Start, s.Stop)
 	for i := range n {
-		slug, chance := fmt.Sprintf("i%d", i), rand.New(rand.NewPCG(uint64(i), 7)) //nolint:gosec // chance that can be repeated
+		slug, chance := fmt.Sprintf("i%d", i), rand.New(rand.NewPCG(uint64(i), 7)) // chance that can be repeated
 		key := digest(fmt.Sprintf("%s%03d", keyA[:len(keyA)-3], i))                // each its own
 		var last int64
 		travel := func(ctx context.Context) error {
