@@ -208,7 +208,7 @@ func TestHousekeepingSweepsAndReminds(t *testing.T) {
 	err = db.AcrossProjects(t.Context(), "test", func(ctx context.Context, tx *sqlx.Tx) error {
 		for _, q := range []string{
 			`INSERT INTO sessions (id, user_id, created_at, used_at, expires_at)
-			 VALUES (gen_random_uuid(), $1, now() - interval '2 h', now(), now() - interval '1 h')`,
+			 VALUES (gen_random_uuid(), $1, now() - interval '32 d', now(), now() - interval '31 d')`,
 			`INSERT INTO projects (name, owner_id, created_at, updated_at, deleted_at, reminded_at)
 			 VALUES ('old', $1, now(), now(), now() - interval '3 h', now() - interval '2 h')`,
 			`INSERT INTO project_purges (project_id, service, asked_at) SELECT project_id, 'knowledge', now() FROM projects WHERE owner_id = $1 AND deleted_at IS NOT NULL`,

@@ -252,3 +252,25 @@ func maintenance(dsn string) (*sql.DB, error) {
 	db.SetMaxOpenConns(4)
 	return db, nil
 }
+
+// AwaitLock returns when a statement in the database waits for a lock, and fails the
+// test when none does in time.
+func AwaitLock(t testing.TB, db *pg.DB) {
+	t.Helper()
+	admin := Admin(t, db)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond) // nobody tells of it
+	defer tick.Stop()
+	for {
+		var waits bool
+		const q = `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`
+		if err := admin.GetContext(ctx, &waits, q); err != nil {
+			t.Fatalf("wait for a lock: %v", err)
+		}
+		if waits {
+			return
+		}
+		<-tick.C
+	}
+}

@@ -27,7 +27,7 @@ type desk struct {
 	err     error
 }
 
-func (d *desk) Create(_ context.Context, inv Invitation, key []byte) (Invitation, error) {
+func (d *desk) Create(_ context.Context, _ tenant.Identity, inv Invitation, key []byte) (Invitation, error) {
 	inv.ID = 4
 	d.inv, d.key = inv, key
 	return inv, d.err
@@ -37,7 +37,7 @@ func (d *desk) List(context.Context, tenant.Project, time.Time) ([]Invitation, e
 	return []Invitation{d.inv}, d.err
 }
 
-func (d *desk) Revoke(_ context.Context, _ tenant.Project, id, _ int64, _ time.Time) error {
+func (d *desk) Revoke(_ context.Context, _ tenant.Project, id int64, _ tenant.Identity, _ time.Time) error {
 	d.revoked = id
 	return d.err
 }
@@ -49,11 +49,11 @@ func (d *desk) Open(_ context.Context, key []byte, _ time.Time) (Invitation, err
 	return d.inv, d.err
 }
 
-func (d *desk) Accept(_ context.Context, key []byte, userID int64, _ time.Time) (project.Mine, int64, error) {
+func (d *desk) Accept(_ context.Context, key []byte, by tenant.Identity, _ time.Time) (project.Mine, int64, error) {
 	if !bytes.Equal(key, d.key) {
 		return project.Mine{}, 0, ErrInvalid
 	}
-	d.joined = userID
+	d.joined = by.UserID
 	return project.Mine{Role: d.inv.Role}, d.inv.ID, d.err
 }
 
@@ -162,7 +162,7 @@ func TestASecretIsTakenForOneAddressOrForAll(t *testing.T) {
 	if key, err := s.Check(t.Context(), inv.Secret, "jo@example.org"); err != nil || !bytes.Equal(key, d.key) {
 		t.Errorf("%x, %v", key, err)
 	}
-	if p, id, err := s.Accept(t.Context(), 9, inv.Secret); err != nil || d.joined != 9 || p.Role != tenant.Member || id != 4 {
+	if p, id, err := s.Accept(t.Context(), tenant.Identity{UserID: 9}, inv.Secret); err != nil || d.joined != 9 || p.Role != tenant.Member || id != 4 {
 		t.Errorf("%+v by %d, %v", p, id, err)
 	}
 	if shown, err := s.Show(t.Context(), inv.Secret); err != nil || shown.ID != d.inv.ID {
@@ -175,8 +175,8 @@ func TestASecretIsTakenForOneAddressOrForAll(t *testing.T) {
 		"shows another":      func() error { _, err := s.Show(t.Context(), wrong); return err },
 		"shows none":         func() error { _, err := s.Show(t.Context(), ""); return err },
 		"no secret":          func() error { _, err := s.Check(t.Context(), "x", "jo@example.org"); return err },
-		"accepts another":    func() error { _, _, err := s.Accept(t.Context(), 9, wrong); return err },
-		"accepts none":       func() error { _, _, err := s.Accept(t.Context(), 9, ""); return err },
+		"accepts another":    func() error { _, _, err := s.Accept(t.Context(), tenant.Identity{UserID: 9}, wrong); return err },
+		"accepts none":       func() error { _, _, err := s.Accept(t.Context(), tenant.Identity{UserID: 9}, ""); return err },
 		"without its prefix": func() error { _, err := Key(strings.TrimPrefix(inv.Secret, Prefix)); return err },
 		"cut off":            func() error { _, err := Key(inv.Secret[:20]); return err },
 		"another spelling":   func() error { _, err := Key(inv.Secret + "="); return err },

@@ -20,23 +20,26 @@ type Service struct {
 	Now         func() time.Time
 }
 
+// store keeps invitations. Every write is refused to a caller whose session, key or
+// account has ended meanwhile: by [session.ErrEnded], [key.ErrEnded], [user.ErrInactive].
 type store interface {
 	// Create locks the project, asks may of its caller's standing, and keeps the
 	// invitation, with its fact. It returns [project.ErrNotFound],
 	// [project.ErrForbidden], [ErrTheirs] and [ErrMany].
-	Create(ctx context.Context, inv Invitation, key []byte) (Invitation, error)
+	Create(ctx context.Context, by tenant.Identity, inv Invitation, key []byte) (Invitation, error)
 	// List returns the open ones whose inviter may still give the role, latest
 	// first.
 	List(ctx context.Context, p tenant.Project, now time.Time) ([]Invitation, error)
-	// Revoke ends an open one, with its fact, or returns [ErrNone].
-	Revoke(ctx context.Context, p tenant.Project, id, by int64, now time.Time) error
+	// Revoke ends an open one, with its fact, or returns [ErrNone]; and
+	// [project.ErrForbidden] or [project.ErrNotFound] when by is no admin any more.
+	Revoke(ctx context.Context, p tenant.Project, id int64, by tenant.Identity, now time.Time) error
 	// Open returns the open one with that key, or [ErrInvalid].
 	Open(ctx context.Context, key []byte, now time.Time) (Invitation, error)
-	// Accept makes the user a member, with the facts, uses the invitation up, and
+	// Accept makes the caller a member, with the facts, uses the invitation up, and
 	// returns its id with the project.
 	// It returns [ErrInvalid] and [ErrMember]; for the user who has accepted it
 	// before, it changes nothing.
-	Accept(ctx context.Context, key []byte, userID int64, now time.Time) (project.Mine, int64, error)
+	Accept(ctx context.Context, key []byte, by tenant.Identity, now time.Time) (project.Mine, int64, error)
 }
 
 // Issued is an invitation with its secret, which is shown this once.
@@ -73,7 +76,7 @@ func (s Service) Create(ctx context.Context, caller tenant.Identity, p tenant.Pr
 		return Issued{}, err
 	}
 	now := s.Now()
-	inv, err := s.Invitations.Create(ctx, Invitation{
+	inv, err := s.Invitations.Create(ctx, caller, Invitation{
 		Project: p, Role: d.Role, Email: d.Email, InvitedBy: caller.UserID, CreatedAt: now, ExpiresAt: now.Add(life),
 	}, key)
 	if err != nil {
@@ -107,17 +110,17 @@ func (s Service) Revoke(ctx context.Context, caller tenant.Identity, p tenant.Pr
 	if err := project.Permit(caller, p, tenant.Admin); err != nil {
 		return err
 	}
-	return s.Invitations.Revoke(ctx, p, id, caller.UserID, s.Now())
+	return s.Invitations.Revoke(ctx, p, id, caller, s.Now())
 }
 
-// Accept brings the user into the project of the invitation, whose id it returns
+// Accept brings the caller into the project of the invitation, whose id it returns
 // as well.
-func (s Service) Accept(ctx context.Context, userID int64, secret string) (project.Mine, int64, error) {
+func (s Service) Accept(ctx context.Context, caller tenant.Identity, secret string) (project.Mine, int64, error) {
 	key, err := Key(secret)
 	if err != nil {
 		return project.Mine{}, 0, err
 	}
-	return s.Invitations.Accept(ctx, key, userID, s.Now())
+	return s.Invitations.Accept(ctx, key, caller, s.Now())
 }
 
 // Show returns the invitation of a secret, if it could be accepted now; otherwise

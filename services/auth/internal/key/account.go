@@ -43,19 +43,21 @@ type Accounts struct {
 	Now   func() time.Time
 }
 
+// accounts keeps service accounts. Every write is refused to a caller whose session, key
+// or account has ended meanwhile: by [session.ErrEnded], [ErrEnded], [user.ErrInactive].
 type accounts interface {
 	// Accounts returns those of the project, by name.
 	Accounts(ctx context.Context, p tenant.Project) ([]Account, error)
 	// CreateAccount keeps a new one and says so, or returns [ErrNameTaken] or
 	// [ErrManyAccounts]. Like the others it returns [ErrAdmin] when who does it is no
 	// admin any more: the call may be of before.
-	CreateAccount(ctx context.Context, a Account) (Account, error)
+	CreateAccount(ctx context.Context, by tenant.Identity, a Account) (Account, error)
 	// UpdateAccount changes one under its lock and says so. It returns
 	// [ErrUnknownAccount] and [ErrNameTaken].
-	UpdateAccount(ctx context.Context, p tenant.Project, by, id int64, now time.Time, c Change) (Account, error)
+	UpdateAccount(ctx context.Context, p tenant.Project, by tenant.Identity, id int64, now time.Time, c Change) (Account, error)
 	// DeleteAccount ends one with its keys and says so, or returns
 	// [ErrUnknownAccount].
-	DeleteAccount(ctx context.Context, p tenant.Project, by, id int64) error
+	DeleteAccount(ctx context.Context, p tenant.Project, by tenant.Identity, id int64) error
 }
 
 // List returns those of the caller's project, by name.
@@ -74,7 +76,7 @@ func (s Accounts) Create(ctx context.Context, caller tenant.Identity, name strin
 		return Account{}, err
 	}
 	now := s.Now()
-	a, err := s.Store.CreateAccount(ctx, Account{Project: caller.Project, Name: *c.Name, Role: role, CreatedBy: caller.UserID, CreatedAt: now, UpdatedAt: now})
+	a, err := s.Store.CreateAccount(ctx, caller, Account{Project: caller.Project, Name: *c.Name, Role: role, CreatedBy: caller.UserID, CreatedAt: now, UpdatedAt: now})
 	if err != nil {
 		return Account{}, fmt.Errorf("create service account: %w", err)
 	}
@@ -87,7 +89,7 @@ func (s Accounts) Update(ctx context.Context, caller tenant.Identity, id int64, 
 	if err != nil {
 		return Account{}, err
 	}
-	a, err := s.Store.UpdateAccount(ctx, caller.Project, caller.UserID, id, s.Now(), c)
+	a, err := s.Store.UpdateAccount(ctx, caller.Project, caller, id, s.Now(), c)
 	if err != nil {
 		return Account{}, fmt.Errorf("update service account: %w", err)
 	}
@@ -99,7 +101,7 @@ func (s Accounts) Delete(ctx context.Context, caller tenant.Identity, id int64) 
 	if _, err := permitted(caller, Change{}); err != nil {
 		return err
 	}
-	if err := s.Store.DeleteAccount(ctx, caller.Project, caller.UserID, id); err != nil {
+	if err := s.Store.DeleteAccount(ctx, caller.Project, caller, id); err != nil {
 		return fmt.Errorf("delete service account: %w", err)
 	}
 	return nil

@@ -24,19 +24,23 @@ type Rules struct {
 	Areas   []string      // that scopes may name; none for every well-formed one
 }
 
+// store keeps keys. Every write is refused to a caller whose session or account has
+// ended meanwhile: by [session.ErrEnded], [ErrEnded], [user.ErrInactive].
 type store interface {
 	// Add keeps a new key with its hash and says so. It returns [ErrUnknownAccount]
 	// for a service account that is not there, [ErrNamed] and [ErrTooMany]; and
-	// [ErrAdmin] when it is one's and its maker is no admin any more.
-	Add(ctx context.Context, k Key, hash []byte) error
+	// [ErrAdmin] when it is one's and its maker is no admin any more,
+	// [project.ErrNotFound] when the maker does not belong to the project any more.
+	Add(ctx context.Context, by tenant.Identity, k Key, hash []byte) error
 	// List returns the live keys of the project, newest first: those of a user,
 	// or with 0 all.
 	List(ctx context.Context, p tenant.Project, user int64, now time.Time) ([]Key, error)
-	// End finds a live key, locks it, asks judge, and does what it says: it revokes
-	// the key or lets it live until a time, keeps the next one, and says so. It
-	// returns [ErrUnknown] when there is no such key, and for the next one what Add
-	// does; it has the name of the one that it replaces.
-	End(ctx context.Context, p tenant.Project, id uuid.UUID, now time.Time, judge func(Key) (Ending, error)) error
+	// End finds a live key, asks judge, locks the key, asks again, and does what judge
+	// says: it revokes the key or lets it live until a time, keeps the next one, and says
+	// so. It returns [ErrUnknown] when there is no such key, or it is another's and by is
+	// no admin any more, and for the next one what Add does; it has the name of the one
+	// that it replaces.
+	End(ctx context.Context, p tenant.Project, by tenant.Identity, id uuid.UUID, now time.Time, judge func(Key) (Ending, error)) error
 }
 
 // Ending is what becomes of a key.
@@ -74,7 +78,7 @@ func (s Keeper) Create(ctx context.Context, caller tenant.Identity, account int6
 		return Secret{}, err
 	}
 	hash := made.Plain.Hash()
-	if err := s.Keys.Add(ctx, made.Key, hash[:]); err != nil {
+	if err := s.Keys.Add(ctx, caller, made.Key, hash[:]); err != nil {
 		return Secret{}, fmt.Errorf("create key: %w", err)
 	}
 	return made, nil
@@ -156,7 +160,7 @@ func (s Keeper) end(ctx context.Context, caller tenant.Identity, id string, now 
 	if err != nil {
 		return ErrUnknown
 	}
-	if err := s.Keys.End(ctx, caller.Project, parsed, now, judge); err != nil {
+	if err := s.Keys.End(ctx, caller.Project, caller, parsed, now, judge); err != nil {
 		return fmt.Errorf("end key: %w", err)
 	}
 	return nil

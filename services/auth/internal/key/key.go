@@ -29,7 +29,9 @@ var (
 	ErrTooMany = errs.Newf(errs.Conflict, "there are %d live keys already: revoke one first", MaxPerHolder)
 	ErrNamed   = errs.New(errs.Conflict, "there is a live key of this name already")
 	ErrAdmin   = errs.New(errs.Forbidden, "this takes an admin of the project")
-	// ErrEnded is the answer to a call that came with a key which has been revoked.
+	// ErrEnded is the answer to a call that came with a key which has been revoked, and
+	// reached auth all the same: by a command that waited, or a gateway that has not
+	// heard of it yet.
 	ErrEnded = errs.New(errs.Unauthenticated, "this API key has been revoked")
 )
 

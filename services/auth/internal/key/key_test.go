@@ -27,7 +27,7 @@ type shelf struct {
 
 func newShelf() *shelf { return &shelf{hashes: map[uuid.UUID]string{}, accounts: map[int64]Account{}} }
 
-func (s *shelf) Add(_ context.Context, k Key, hash []byte) error {
+func (s *shelf) Add(_ context.Context, _ tenant.Identity, k Key, hash []byte) error {
 	if s.fail == nil {
 		s.keys, s.hashes[k.ID] = append(s.keys, k), string(hash)
 	}
@@ -44,7 +44,7 @@ func (s *shelf) List(_ context.Context, p tenant.Project, user int64, _ time.Tim
 	return out, s.fail
 }
 
-func (s *shelf) End(ctx context.Context, p tenant.Project, id uuid.UUID, _ time.Time, judge func(Key) (Ending, error)) error {
+func (s *shelf) End(ctx context.Context, p tenant.Project, _ tenant.Identity, id uuid.UUID, _ time.Time, judge func(Key) (Ending, error)) error {
 	i := slices.IndexFunc(s.keys, func(k Key) bool { return k.ID == id && k.Project == p })
 	if i < 0 {
 		return ErrUnknown
@@ -55,7 +55,7 @@ func (s *shelf) End(ctx context.Context, p tenant.Project, id uuid.UUID, _ time.
 	}
 	s.endings = append(s.endings, e)
 	if e.Next != nil {
-		return s.Add(ctx, *e.Next, e.Hash)
+		return s.Add(ctx, tenant.Identity{}, *e.Next, e.Hash)
 	}
 	return nil
 }
@@ -86,13 +86,13 @@ func (s *shelf) Accounts(context.Context, tenant.Project) ([]Account, error) {
 	return out, s.fail
 }
 
-func (s *shelf) CreateAccount(_ context.Context, a Account) (Account, error) {
+func (s *shelf) CreateAccount(_ context.Context, _ tenant.Identity, a Account) (Account, error) {
 	a.ID = int64(len(s.accounts) + 1)
 	s.accounts[a.ID] = a
 	return a, s.fail
 }
 
-func (s *shelf) UpdateAccount(_ context.Context, _ tenant.Project, _, id int64, now time.Time, c Change) (Account, error) {
+func (s *shelf) UpdateAccount(_ context.Context, _ tenant.Project, _ tenant.Identity, id int64, now time.Time, c Change) (Account, error) {
 	a, ok := s.accounts[id]
 	if !ok {
 		return a, ErrUnknownAccount
@@ -108,7 +108,7 @@ func (s *shelf) UpdateAccount(_ context.Context, _ tenant.Project, _, id int64, 
 	return a, nil
 }
 
-func (s *shelf) DeleteAccount(_ context.Context, _ tenant.Project, _, id int64) error {
+func (s *shelf) DeleteAccount(_ context.Context, _ tenant.Project, _ tenant.Identity, id int64) error {
 	if _, ok := s.accounts[id]; !ok {
 		return ErrUnknownAccount
 	}

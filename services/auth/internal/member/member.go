@@ -34,25 +34,28 @@ type Service struct {
 	Now     func() time.Time
 }
 
+// store keeps who belongs to a project. Every write is refused to a caller whose session,
+// key or account has ended meanwhile: by [session.ErrEnded], [key.ErrEnded],
+// [user.ErrInactive].
 type store interface {
 	// List returns a page of the project's members, in the order of joining.
 	List(ctx context.Context, p tenant.Project, skip, limit int) ([]Member, error)
 	// SetRole locks the project, asks decide, gives the member the role that it
 	// returns, and says so. It returns [project.ErrNotFound] and [ErrNone].
-	SetRole(ctx context.Context, p tenant.Project, by, userID int64, decide Decision) (Member, error)
+	SetRole(ctx context.Context, p tenant.Project, by tenant.Identity, userID int64, decide Decision) (Member, error)
 	// Remove locks the project, asks decide, and ends the membership, with its
 	// facts; with keys it revokes those that the user has made for service accounts
 	// there. A default that it was becomes the user's oldest other project. It
 	// returns [project.ErrNotFound] and [ErrNone].
-	Remove(ctx context.Context, p tenant.Project, by, userID int64, keys bool, now time.Time, decide Decision) error
-	// SetDefault makes the project the user's default, or returns [ErrNone].
-	SetDefault(ctx context.Context, p tenant.Project, userID int64) error
+	Remove(ctx context.Context, p tenant.Project, by tenant.Identity, userID int64, keys bool, now time.Time, decide Decision) error
+	// SetDefault makes the project the caller's default, or returns [ErrNone].
+	SetDefault(ctx context.Context, p tenant.Project, by tenant.Identity) error
 }
 
 // Decision says under the lock of the project which role a member shall have,
-// who has the role has; the caller has the role caller then, none when it is no
+// who has the role has; the caller is now as it is then, without a role when it is no
 // member any more. When the membership is to end the role is ignored.
-type Decision func(caller, has tenant.Role) (tenant.Role, error)
+type Decision func(now tenant.Identity, has tenant.Role) (tenant.Role, error)
 
 // List returns a page of the members, in the order of joining.
 func (s Service) List(ctx context.Context, caller tenant.Identity, p tenant.Project, skip, limit int) ([]Member, error) {
@@ -74,8 +77,8 @@ func (s Service) SetRole(ctx context.Context, caller tenant.Identity, p tenant.P
 	if role == tenant.Owner || !role.Allows(tenant.Viewer) {
 		return Member{}, errs.InvalidField("enum", "the role must be viewer, member or admin", "body", "role")
 	}
-	return s.Members.SetRole(ctx, p, caller.UserID, userID, func(has, target tenant.Role) (tenant.Role, error) {
-		return role, manages(caller, has, target, role)
+	return s.Members.SetRole(ctx, p, caller, userID, func(now tenant.Identity, target tenant.Role) (tenant.Role, error) {
+		return role, manages(now, target, role)
 	})
 }
 
@@ -85,8 +88,8 @@ func (s Service) Remove(ctx context.Context, caller tenant.Identity, p tenant.Pr
 	if err := project.Permit(caller, p, tenant.Admin); err != nil {
 		return err
 	}
-	return s.Members.Remove(ctx, p, caller.UserID, userID, keys, s.Now(), func(has, target tenant.Role) (tenant.Role, error) {
-		return tenant.NoRole, manages(caller, has, target, tenant.NoRole)
+	return s.Members.Remove(ctx, p, caller, userID, keys, s.Now(), func(now tenant.Identity, target tenant.Role) (tenant.Role, error) {
+		return tenant.NoRole, manages(now, target, tenant.NoRole)
 	})
 }
 
@@ -95,7 +98,7 @@ func (s Service) Leave(ctx context.Context, caller tenant.Identity, p tenant.Pro
 	if err := project.Permit(caller, p, tenant.Viewer); err != nil {
 		return err
 	}
-	err := s.Members.Remove(ctx, p, caller.UserID, caller.UserID, false, s.Now(), func(_, target tenant.Role) (tenant.Role, error) {
+	err := s.Members.Remove(ctx, p, caller, caller.UserID, false, s.Now(), func(_ tenant.Identity, target tenant.Role) (tenant.Role, error) {
 		if target == tenant.Owner {
 			return tenant.NoRole, ErrOwner
 		}
@@ -109,7 +112,7 @@ func (s Service) SetDefault(ctx context.Context, caller tenant.Identity, p tenan
 	if err := project.Permit(caller, p, tenant.Viewer); err != nil {
 		return err
 	}
-	return own(s.Members.SetDefault(ctx, p, caller.UserID))
+	return own(s.Members.SetDefault(ctx, p, caller))
 }
 
 // own tells a superuser that is no member what is missing.
@@ -121,10 +124,9 @@ func own(err error) error {
 }
 
 // manages refuses a caller that may not, as things are under the lock.
-func manages(caller tenant.Identity, has, target, role tenant.Role) error {
-	caller.Role = has
+func manages(now tenant.Identity, target, role tenant.Role) error {
 	switch {
-	case !caller.Allows(tenant.Admin), !caller.Allows(role):
+	case !now.Allows(tenant.Admin), !now.Allows(role):
 		return project.ErrForbidden
 	case target == tenant.Owner:
 		return ErrOwner

@@ -29,14 +29,15 @@ func (d *desk) List(_ context.Context, _ tenant.Project, skip, limit int) ([]Mem
 	return make([]Member, min(limit, len(d.roles)-skip)), nil
 }
 
-func (d *desk) ask(by, userID int64, decide Decision) (tenant.Role, error) {
+func (d *desk) ask(by tenant.Identity, userID int64, decide Decision) (tenant.Role, error) {
 	if d.roles[userID] == tenant.NoRole {
 		return "", ErrNone
 	}
-	return decide(d.roles[by], d.roles[userID])
+	by.Role = d.roles[by.UserID]
+	return decide(by, d.roles[userID])
 }
 
-func (d *desk) SetRole(_ context.Context, _ tenant.Project, by, userID int64, decide Decision) (Member, error) {
+func (d *desk) SetRole(_ context.Context, _ tenant.Project, by tenant.Identity, userID int64, decide Decision) (Member, error) {
 	role, err := d.ask(by, userID, decide)
 	if err != nil {
 		return Member{}, err
@@ -45,7 +46,7 @@ func (d *desk) SetRole(_ context.Context, _ tenant.Project, by, userID int64, de
 	return Member{UserID: userID, Role: role}, nil
 }
 
-func (d *desk) Remove(_ context.Context, _ tenant.Project, by, userID int64, _ bool, _ time.Time, decide Decision) error {
+func (d *desk) Remove(_ context.Context, _ tenant.Project, by tenant.Identity, userID int64, _ bool, _ time.Time, decide Decision) error {
 	if _, err := d.ask(by, userID, decide); err != nil {
 		return err
 	}
@@ -54,11 +55,11 @@ func (d *desk) Remove(_ context.Context, _ tenant.Project, by, userID int64, _ b
 	return nil
 }
 
-func (d *desk) SetDefault(_ context.Context, _ tenant.Project, userID int64) error {
-	if d.roles[userID] == tenant.NoRole {
+func (d *desk) SetDefault(_ context.Context, _ tenant.Project, by tenant.Identity) error {
+	if d.roles[by.UserID] == tenant.NoRole {
 		return ErrNone
 	}
-	d.chosen = userID
+	d.chosen = by.UserID
 	return nil
 }
 

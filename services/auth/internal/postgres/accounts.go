@@ -54,7 +54,7 @@ func (s Keys) Accounts(ctx context.Context, p tenant.Project) ([]key.Account, er
 }
 
 // CreateAccount keeps a new one and says so.
-func (s Keys) CreateAccount(ctx context.Context, a key.Account) (key.Account, error) {
+func (s Keys) CreateAccount(ctx context.Context, by tenant.Identity, a key.Account) (key.Account, error) {
 	const q = `
 		INSERT INTO service_accounts (project_id, name, role, created_by, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5)
 		RETURNING project_id, account_id, name, role, version, created_by, created_at, updated_at`
@@ -63,7 +63,7 @@ func (s Keys) CreateAccount(ctx context.Context, a key.Account) (key.Account, er
 		if err := lockProject(ctx, tx, a.Project); err != nil { // so that the count is right
 			return err
 		}
-		if err := adminNow(ctx, tx, a.Project, a.CreatedBy); err != nil {
+		if err := s.adminNow(ctx, tx, a.Project, by); err != nil {
 			return err
 		}
 		var there int
@@ -81,17 +81,14 @@ func (s Keys) CreateAccount(ctx context.Context, a key.Account) (key.Account, er
 	return row.noun(), err
 }
 
-// adminNow refuses somebody who is no admin of the project any more, or whose session
-// or key has ended. Who is one stays so for the rest of the transaction.
-func adminNow(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64) error {
-	who, err := standing(ctx, tx, p, userID)
-	if err != nil {
-		return err
-	}
-	if !who.may(string(tenant.Admin)) {
+// adminNow refuses somebody who is no admin of the project any more, see
+// [Store.roleNow].
+func (s *Store) adminNow(ctx context.Context, tx *sqlx.Tx, p tenant.Project, by tenant.Identity) error {
+	now, err := s.roleNow(ctx, tx, p, by)
+	if err == nil && !now.Allows(tenant.Admin) {
 		return key.ErrAdmin
 	}
-	return callerNow(ctx, tx)
+	return err
 }
 
 // named makes a refusal of a name that is taken.
@@ -103,7 +100,7 @@ func named(err error) error {
 }
 
 // UpdateAccount changes one and says so.
-func (s Keys) UpdateAccount(ctx context.Context, p tenant.Project, by, id int64, now time.Time, c key.Change) (key.Account, error) {
+func (s Keys) UpdateAccount(ctx context.Context, p tenant.Project, by tenant.Identity, id int64, now time.Time, c key.Change) (key.Account, error) {
 	const q = `
 		UPDATE service_accounts a SET name = coalesce($3, a.name), role = coalesce($4, a.role), version = a.version + 1, updated_at = $5
 		FROM  (SELECT name, role FROM service_accounts WHERE project_id = $1 AND account_id = $2 FOR UPDATE) before
@@ -116,7 +113,10 @@ func (s Keys) UpdateAccount(ctx context.Context, p tenant.Project, by, id int64,
 		RoleBefore string `db:"role_before"`
 	}
 	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := adminNow(ctx, tx, p, by); err != nil {
+		if err := keepProject(ctx, tx, p); err != nil {
+			return err
+		}
+		if err := s.adminNow(ctx, tx, p, by); err != nil {
 			return err
 		}
 		err := tx.GetContext(ctx, &row, q, int64(p), id, c.Name, c.Role, now)
@@ -134,9 +134,12 @@ func (s Keys) UpdateAccount(ctx context.Context, p tenant.Project, by, id int64,
 }
 
 // DeleteAccount ends one with its keys, and says so of each.
-func (s Keys) DeleteAccount(ctx context.Context, p tenant.Project, by, id int64) error {
+func (s Keys) DeleteAccount(ctx context.Context, p tenant.Project, by tenant.Identity, id int64) error {
 	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := adminNow(ctx, tx, p, by); err != nil {
+		if err := keepProject(ctx, tx, p); err != nil {
+			return err
+		}
+		if err := s.adminNow(ctx, tx, p, by); err != nil {
 			return err
 		}
 		_, err := deleteAccount(ctx, tx, p, id)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/key"
+	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 )
 
 // Keys keeps API keys and service accounts.
@@ -47,8 +49,11 @@ const columnsOfKey = `
 	k.created_by, k.created_at, k.expires_at, k.last_used_at`
 
 // Add keeps a new key with its hash and says so.
-func (s Keys) Add(ctx context.Context, k key.Key, hash []byte) error {
+func (s Keys) Add(ctx context.Context, by tenant.Identity, k key.Key, hash []byte) error {
 	return s.db.InTenant(ctx, k.Project, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := s.holder(ctx, tx, by, k.Project, k.Holder); err != nil {
+			return err
+		}
 		if err := room(ctx, tx, k, uuid.Nil); err != nil {
 			return err
 		}
@@ -67,29 +72,51 @@ func (s Keys) Add(ctx context.Context, k key.Key, hash []byte) error {
 	})
 }
 
-// room locks the holder of a key that is to be, and refuses one more than it may
-// have; the key that ends is not counted. Who makes a key for a service account has
-// to be an admin still, and who makes any has to be in still.
-func room(ctx context.Context, tx *sqlx.Tx, k key.Key, ends uuid.UUID) error {
-	// Who makes two at a time waits here, so that the count is right.
-	lock, holder := `SELECT id FROM users WHERE id = $1 AND $2 <> 0 FOR NO KEY UPDATE`, k.Holder.User
-	if k.Holder.Account != 0 {
-		if err := adminNow(ctx, tx, k.Project, k.CreatedBy); err != nil {
+// holder locks the holder of a key that is to be, or to end, after the project: who
+// makes two at a time waits here, so that the count is right. It refuses a caller who
+// does not belong to the project any more, and for a service account's key who is no
+// admin.
+func (s Keys) holder(ctx context.Context, tx *sqlx.Tx, by tenant.Identity, p tenant.Project, h key.Holder) error {
+	if err := keepProject(ctx, tx, p); err != nil {
+		return err
+	}
+	if h.Account != 0 {
+		if err := s.adminNow(ctx, tx, p, by); err != nil {
 			return err
 		}
-		lock, holder = `SELECT account_id FROM service_accounts WHERE account_id = $1 AND project_id = $2 FOR UPDATE`, k.Holder.Account
+		return lockHolder(ctx, tx, `SELECT account_id FROM service_accounts WHERE account_id = $1 AND project_id = $2 FOR UPDATE`, h.Account, int64(p))
 	}
+	if h.User == by.UserID { // before its session, as whoever ends all sessions of an account
+		if err := lockHolder(ctx, tx, `SELECT id FROM users WHERE id = $1 FOR NO KEY UPDATE`, h.User); err != nil {
+			return err
+		}
+	}
+	now, err := s.roleNow(ctx, tx, p, by)
+	if err != nil {
+		return err
+	}
+	if h.User == by.UserID {
+		return project.Permit(now, p, tenant.Viewer)
+	}
+	if !now.Allows(tenant.Admin) {
+		return key.ErrUnknown
+	}
+	return nil
+}
+
+func lockHolder(ctx context.Context, tx *sqlx.Tx, lock string, args ...any) error {
 	var id int64
-	if err := tx.GetContext(ctx, &id, lock, holder, int64(k.Project)); pg.NoRows(err) {
+	if err := tx.GetContext(ctx, &id, lock, args...); pg.NoRows(err) {
 		return key.ErrUnknownAccount
 	} else if err != nil {
 		return fmt.Errorf("lock the holder: %w", err)
 	}
-	if k.Holder.Account == 0 { // in this order, as whoever ends all sessions of an account
-		if err := callerNow(ctx, tx); err != nil {
-			return err
-		}
-	}
+	return nil
+}
+
+// room refuses one key more than its holder, who is locked, may have; the key that
+// ends is not counted.
+func room(ctx context.Context, tx *sqlx.Tx, k key.Key, ends uuid.UUID) error {
 	const count = `
 		SELECT count(*) FROM api_keys
 		WHERE  project_id = $1 AND coalesce(user_id, 0) = $2 AND coalesce(account_id, 0) = $3 AND key_id <> $5
@@ -138,16 +165,30 @@ func (s Keys) List(ctx context.Context, p tenant.Project, user int64, now time.T
 	return keys, err
 }
 
-// End finds a live key, locks it, and does what judge says.
-func (s Keys) End(ctx context.Context, p tenant.Project, id uuid.UUID, now time.Time, judge func(key.Key) (key.Ending, error)) error {
+// End finds a live key, locks it, and does what judge says. Who may end it, and who
+// holds it, is locked before: the other way round it would wait in a circle with
+// whoever ends an account and its keys.
+func (s Keys) End(ctx context.Context, p tenant.Project, by tenant.Identity, id uuid.UUID, now time.Time, judge func(key.Key) (key.Ending, error)) error {
 	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
 		const q = `
 			SELECT ` + columnsOfKey + `
 			FROM   api_keys k
-			WHERE  k.project_id = $1 AND k.key_id = $2 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $3)
-			FOR    UPDATE`
+			WHERE  k.project_id = $1 AND k.key_id = $2 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $3)`
 		var row apiKeyRow
 		if err := tx.GetContext(ctx, &row, q, int64(p), id, now); pg.NoRows(err) {
+			return key.ErrUnknown
+		} else if err != nil {
+			return fmt.Errorf("read key: %w", err)
+		}
+		if _, err := judge(row.noun()); err != nil { // nobody waits for who may not
+			return err
+		}
+		if err := s.holder(ctx, tx, by, p, row.noun().Holder); errors.Is(err, key.ErrUnknownAccount) {
+			return key.ErrUnknown
+		} else if err != nil {
+			return err
+		}
+		if err := tx.GetContext(ctx, &row, q+` FOR UPDATE`, int64(p), id, now); pg.NoRows(err) {
 			return key.ErrUnknown
 		} else if err != nil {
 			return fmt.Errorf("lock key: %w", err)
@@ -156,11 +197,7 @@ func (s Keys) End(ctx context.Context, p tenant.Project, id uuid.UUID, now time.
 		if err != nil {
 			return err
 		}
-		if e.Next == nil {
-			if err := callerNow(ctx, tx); err != nil {
-				return err
-			}
-		} else {
+		if e.Next != nil {
 			ends := id
 			if e.Until.After(now) {
 				ends = uuid.Nil // there are both for a while

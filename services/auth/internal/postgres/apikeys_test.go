@@ -12,7 +12,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
 
-	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
@@ -32,7 +31,7 @@ func (w *world) keys() postgres.Keys { return postgres.Keys{Store: w.store} }
 // account makes a service account named "ci".
 func (w *world) account(p tenant.Project) int64 {
 	w.Helper()
-	a, err := w.keys().CreateAccount(w.ctx(), key.Account{Project: p, Name: "ci", Role: tenant.Member, CreatedBy: 1, CreatedAt: monday, UpdatedAt: monday})
+	a, err := w.keys().CreateAccount(w.ctx(), by(1), key.Account{Project: p, Name: "ci", Role: tenant.Member, CreatedBy: 1, CreatedAt: monday, UpdatedAt: monday})
 	w.must(err)
 	return a.ID
 }
@@ -45,7 +44,7 @@ func (w *world) apiKey(p tenant.Project, account int64, at time.Time, expires *t
 		CreatedBy: 1, CreatedAt: at, Expires: expires,
 	}
 	hash := sha256.Sum256(k.ID[:])
-	w.must(w.keys().Add(w.ctx(), k, hash[:]))
+	w.must(w.keys().Add(w.ctx(), by(k.CreatedBy), k, hash[:]))
 	return k, hash[:]
 }
 
@@ -73,7 +72,7 @@ func TestUsesAreWrittenAtMostOnceAMinute(t *testing.T) {
 
 func (w *world) account2(p tenant.Project) int64 {
 	w.Helper()
-	a, err := w.keys().CreateAccount(w.ctx(), key.Account{Project: p, Name: "cd", Role: tenant.Member, CreatedBy: 1, CreatedAt: monday, UpdatedAt: monday})
+	a, err := w.keys().CreateAccount(w.ctx(), by(1), key.Account{Project: p, Name: "cd", Role: tenant.Member, CreatedBy: 1, CreatedAt: monday, UpdatedAt: monday})
 	w.must(err)
 	return a.ID
 }
@@ -86,7 +85,7 @@ func TestKeysThatEndedLongAgoAreSwept(t *testing.T) {
 	alive, _ := w.apiKey(p, account, monday, nil)
 	w.apiKey(p, account, monday, &hour)
 	ended, _ := w.apiKey(p, account, monday, nil)
-	w.must(w.keys().End(w.ctx(), p, ended.ID, hour, func(key.Key) (key.Ending, error) {
+	w.must(w.keys().End(w.ctx(), p, by(1), ended.ID, hour, func(key.Key) (key.Ending, error) {
 		return key.Ending{Until: hour, Reason: key.Revoked}, nil
 	}))
 	if n, err := w.keys().SweepKeys(w.ctx(), hour.Add(-time.Second)); err != nil || n != 0 {
@@ -107,7 +106,7 @@ func TestAnEndedAccountTakesItsKeysAndSaysSo(t *testing.T) {
 	account := w.account(p)
 	_, hash := w.apiKey(p, account, monday, nil)
 	before := len(w.facts())
-	w.must(w.keys().DeleteAccount(w.ctx(), p, u.ID, account))
+	w.must(w.keys().DeleteAccount(w.ctx(), p, by(u.ID), account))
 	prefix := "evt." + p.Token() + ".auth."
 	if got := w.facts()[before:]; !slices.Equal(got, []string{prefix + "key.revoked.v1", prefix + "service_account.changed.v1"}) {
 		t.Errorf("said %v", got)
@@ -127,28 +126,56 @@ func TestAKeyThatIsMadeWhileItsAccountIsDeletedIsSaidToHaveEnded(t *testing.T) {
 	w := newWorld(t)
 	u, p := w.person("a@example.org")
 	account := w.account(p)
-	admin, deleted := pgtest.Admin(t, w.db), make(chan error, 1)
+	deleted := make(chan error, 1)
 	w.must(w.db.InTenant(w.ctx(), p, func(ctx context.Context, _ *sqlx.Tx) error {
 		k := key.Key{
 			ID: uuid.New(), Project: p, Holder: key.Holder{Account: account}, Name: "late", Prefix: "abcdefgh", Scopes: []string{"*:read"}, CreatedBy: u.ID, CreatedAt: monday,
 		}
 		hash := sha256.Sum256(k.ID[:])
-		if err := w.keys().Add(ctx, k, hash[:]); err != nil {
+		if err := w.keys().Add(ctx, by(u.ID), k, hash[:]); err != nil {
 			return err
 		}
-		go func() { deleted <- w.keys().DeleteAccount(w.ctx(), p, u.ID, account) }()
-		for deadline := time.Now().Add(bustest.Patience); ; {
-			var waits bool
-			const q = `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`
-			if err := admin.GetContext(ctx, &waits, q); err != nil || waits {
-				return err
-			} else if time.Now().After(deadline) {
-				return errors.New("the deletion does not wait")
-			}
-		}
+		go func() { deleted <- w.keys().DeleteAccount(w.ctx(), p, by(u.ID), account) }()
+		pgtest.AwaitLock(t, w.db)
+		return nil
 	}))
 	w.must(<-deleted)
 	if got := w.facts(); !slices.Contains(got, "evt."+p.Token()+".auth.key.revoked.v1") {
 		t.Errorf("said %v", got)
+	}
+}
+
+// Whoever ends a service account locks it and then its keys, and so does whoever ends
+// one of these.
+func TestAKeyAndItsAccountMayEndAtTheSameMoment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	u, p := w.person("a@example.org")
+	for call := 1; call <= 2; call++ { // before the key is locked, and after
+		account := w.account(p)
+		k, _ := w.apiKey(p, account, monday, nil)
+		deleted, calls := make(chan error, 1), 0
+		ended := w.keys().End(w.ctx(), p, by(u.ID), k.ID, monday, func(old key.Key) (key.Ending, error) {
+			if calls++; calls == call {
+				go func() { deleted <- w.keys().DeleteAccount(w.ctx(), p, by(u.ID), account) }()
+				if call == 1 {
+					w.must(<-deleted)
+					deleted <- nil
+				} else {
+					pgtest.AwaitLock(t, w.db)
+				}
+			}
+			next := old
+			next.ID, next.Prefix = uuid.New(), "bcdefghi"
+			hash := sha256.Sum256(next.ID[:])
+			return key.Ending{Until: monday, Reason: key.Rotated, Next: &next, Hash: hash[:]}, nil
+		})
+		w.must(<-deleted)
+		if call == 1 && !errors.Is(ended, key.ErrUnknown) || call == 2 && ended != nil {
+			t.Errorf("at call %d: %v", call, ended)
+		}
+	}
+	if n := w.count(`SELECT count(*) FROM api_keys`); n != 0 {
+		t.Errorf("%d keys are left", n)
 	}
 }

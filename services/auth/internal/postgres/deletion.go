@@ -18,8 +18,9 @@ import (
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 )
 
-// Begin hides the project and says that it is being deleted.
-func (s Projects) Begin(ctx context.Context, id tenant.Project, by int64, holders []string, now time.Time) error {
+// Begin hides the project of its owner, or for a superuser anybody's, and says that it
+// is being deleted.
+func (s Projects) Begin(ctx context.Context, id tenant.Project, by tenant.Identity, holders []string, now time.Time) error {
 	return s.db.AcrossProjects(ctx, "delete a project", func(ctx context.Context, tx *sqlx.Tx) error {
 		var owner int64
 		const lock = `SELECT owner_id FROM projects WHERE project_id = $1 AND deleted_at IS NULL FOR UPDATE`
@@ -28,8 +29,11 @@ func (s Projects) Begin(ctx context.Context, id tenant.Project, by int64, holder
 		} else if err != nil {
 			return fmt.Errorf("lock project: %w", err)
 		}
-		if err := callerNow(ctx, tx); err != nil {
+		if err := s.callerNow(ctx, tx, by); err != nil {
 			return err
+		}
+		if !by.Superuser && by.UserID != owner { // of a moment ago
+			return project.ErrForbidden
 		}
 		if err := refuseLast(ctx, tx, id, owner); err != nil {
 			return err
@@ -42,7 +46,7 @@ func (s Projects) Begin(ctx context.Context, id tenant.Project, by int64, holder
 			WHERE  project_id = $1
 			RETURNING version`
 		var version int64
-		if err := tx.GetContext(ctx, &version, mark, int64(id), now, by); err != nil {
+		if err := tx.GetContext(ctx, &version, mark, int64(id), now, by.UserID); err != nil {
 			return fmt.Errorf("mark project: %w", err)
 		}
 		const ask = `INSERT INTO project_purges (project_id, service, asked_at) SELECT $1, unnest($2::text[]), $3`
@@ -52,10 +56,10 @@ func (s Projects) Begin(ctx context.Context, id tenant.Project, by int64, holder
 		const note = `
 			INSERT INTO project_deletions (project_id, requested_by, requested_at) VALUES ($1, $2, $3)
 			ON CONFLICT (project_id) DO UPDATE SET requested_by = excluded.requested_by, requested_at = excluded.requested_at`
-		if _, err := tx.ExecContext(ctx, note, int64(id), by, now); err != nil {
+		if _, err := tx.ExecContext(ctx, note, int64(id), by.UserID, now); err != nil {
 			return fmt.Errorf("note the deletion: %w", err)
 		}
-		return outbox.Add(ctx, tx, &authv1.ProjectDeleting{ProjectId: id32(id), Version: id32(version), RequestedBy: id32(by)}, outbox.Heard())
+		return outbox.Add(ctx, tx, &authv1.ProjectDeleting{ProjectId: id32(id), Version: id32(version), RequestedBy: id32(by.UserID)}, outbox.Heard())
 	})
 }
 

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,18 +50,22 @@ func (s Users) Find(ctx context.Context, q user.Query) ([]user.User, int, error)
 	return out, total, err
 }
 
-// Switch makes an account active or not, and says so.
-func (s Users) Switch(ctx context.Context, id int64, active bool, by int64, now time.Time) (user.User, error) {
+// Switch makes an account active or not for somebody who is a superuser now, and says
+// so.
+func (s Users) Switch(ctx context.Context, id int64, active bool, by tenant.Identity, now time.Time) (user.User, error) {
 	var row userRow
 	err := s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
 		super, err := lockSuperusers(ctx, tx)
 		if err != nil {
 			return err
 		}
+		if !slices.Contains(super, by.UserID) {
+			return user.ErrRank
+		}
 		if row, err = lockUser(ctx, tx, id); err != nil {
 			return err
 		}
-		if err := callerNow(ctx, tx); err != nil {
+		if err := s.callerNow(ctx, tx, by); err != nil {
 			return err
 		}
 		switch {
@@ -75,7 +80,7 @@ func (s Users) Switch(ctx context.Context, id int64, active bool, by int64, now 
 		if err := tx.GetContext(ctx, &row, write, id, active, now); err != nil {
 			return fmt.Errorf("switch user: %w", err)
 		}
-		var fact proto.Message = &authv1.UserReactivated{UserId: id32(id), Version: id32(row.Version), ByUserId: id32(by)}
+		var fact proto.Message = &authv1.UserReactivated{UserId: id32(id), Version: id32(row.Version), ByUserId: id32(by.UserID)}
 		if !active {
 			if err := endResets(ctx, tx, id, true); err != nil {
 				return err
@@ -83,7 +88,7 @@ func (s Users) Switch(ctx context.Context, id int64, active bool, by int64, now 
 			if _, err := revokeAll(ctx, tx, id, uuid.Nil, now, session.DeactivatedReason); err != nil {
 				return err
 			}
-			fact = &authv1.UserDeactivated{UserId: id32(id), Version: id32(row.Version), ByUserId: id32(by)}
+			fact = &authv1.UserDeactivated{UserId: id32(id), Version: id32(row.Version), ByUserId: id32(by.UserID)}
 		}
 		return outbox.Add(ctx, tx, fact, outbox.Heard())
 	})

@@ -10,7 +10,6 @@ import (
 	"github.com/jmoiron/sqlx"
 	"github.com/lib/pq"
 
-	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/jobs"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
@@ -38,7 +37,7 @@ func (s Imports) Enqueue(ctx context.Context, t transfer.Task) (id uuid.UUID, er
 		return uuid.Nil, fmt.Errorf("begin an import: %w", err)
 	}
 	err = s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := callerNow(ctx, tx); err != nil {
+		if err := s.callerNow(ctx, tx, tenant.From(ctx)); err != nil {
 			return err
 		}
 		id, err = jobs.Enqueue(ctx, tx, jobs.Job{Project: tenant.Instance, Kind: ImportJob, Payload: payload, Long: true, MaxAttempts: importTries})
@@ -91,8 +90,8 @@ func (s Imports) Reserve(ctx context.Context, job uuid.UUID, userID int64, name 
 }
 
 // Settle makes the project of a number, with its owner as member and its limits,
-// and says so.
-func (s Imports) Settle(ctx context.Context, p tenant.Project, userID int64, d project.Draft, limits []quota.Quota, now time.Time) (made project.Project, err error) {
+// and says so, unless its account or API key has ended.
+func (s Imports) Settle(ctx context.Context, p tenant.Project, t transfer.Task, d project.Draft, limits []quota.Quota, now time.Time) (made project.Project, err error) {
 	err = s.db.AcrossProjects(ctx, "import a project", func(ctx context.Context, tx *sqlx.Tx) error {
 		const take = `DELETE FROM project_imports WHERE project_id = $1 RETURNING 1`
 		var one int
@@ -102,21 +101,19 @@ func (s Imports) Settle(ctx context.Context, p tenant.Project, userID int64, d p
 			return fmt.Errorf("settle an import: %w", err)
 		}
 		// The job may have waited: what its owner was when it was given counts no more.
-		var owner struct {
-			Active    bool `db:"is_active"`
-			Superuser bool `db:"is_superuser"`
+		// Its session may have ended: that is no word on what it began, which lets nobody in.
+		if err := s.callerNow(ctx, tx, tenant.Identity{UserID: t.UserID, Key: t.Key}); err != nil {
+			return err
 		}
-		if err := tx.GetContext(ctx, &owner, `SELECT is_active, is_superuser FROM users WHERE id = $1 FOR KEY SHARE`, userID); err != nil {
+		var superuser bool
+		if err := tx.GetContext(ctx, &superuser, `SELECT is_superuser FROM users WHERE id = $1`, t.UserID); err != nil {
 			return fmt.Errorf("look at who imports: %w", err)
 		}
-		if !owner.Active {
-			return errs.New(errs.Forbidden, "the account that began the import is deactivated")
-		}
-		if made, err = createProject(ctx, tx, p, userID, d, now); err != nil {
+		if made, err = createProject(ctx, tx, p, t.UserID, d, now); err != nil {
 			return err
 		}
 		for _, q := range limits {
-			if q.Raised && !owner.Superuser {
+			if q.Raised && !superuser {
 				continue
 			}
 			const put = `INSERT INTO project_quotas (project_id, class, calls, seconds, raised, set_by, set_at) VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING version`

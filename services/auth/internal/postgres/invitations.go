@@ -61,7 +61,7 @@ func (r invitationRow) noun() invitation.Invitation {
 }
 
 // Create keeps an invitation of who may give its role now, and says so.
-func (s Invitations) Create(ctx context.Context, inv invitation.Invitation, key []byte) (invitation.Invitation, error) {
+func (s Invitations) Create(ctx context.Context, by tenant.Identity, inv invitation.Invitation, key []byte) (invitation.Invitation, error) {
 	err := s.db.InTenant(ctx, inv.Project, func(ctx context.Context, tx *sqlx.Tx) error {
 		if err := lockProject(ctx, tx, inv.Project); err != nil {
 			return err
@@ -73,7 +73,7 @@ func (s Invitations) Create(ctx context.Context, inv invitation.Invitation, key 
 		if !who.may(string(inv.Role)) {
 			return project.ErrForbidden
 		}
-		if err := callerNow(ctx, tx); err != nil {
+		if err := s.callerNow(ctx, tx, by); err != nil {
 			return err
 		}
 		inv.Inviter = who.Inviter
@@ -114,8 +114,7 @@ func (s Invitations) Create(ctx context.Context, inv invitation.Invitation, key 
 	return inv, err
 }
 
-// standing is what an inviter is now. Its membership stays so for the rest of the
-// transaction.
+// standing is what an inviter is now. Its role stays so while the project is locked.
 func standing(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64) (standingRow, error) {
 	const q = `SELECT email AS inviter, is_active, is_superuser FROM users WHERE id = $1`
 	var row standingRow
@@ -162,10 +161,17 @@ func (s Invitations) List(ctx context.Context, p tenant.Project, now time.Time) 
 	return out, nil
 }
 
-// Revoke takes an open invitation back, and says so.
-func (s Invitations) Revoke(ctx context.Context, p tenant.Project, id, by int64, now time.Time) error {
+// Revoke takes an open invitation back for who is an admin now, and says so.
+func (s Invitations) Revoke(ctx context.Context, p tenant.Project, id int64, by tenant.Identity, now time.Time) error {
 	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := callerNow(ctx, tx); err != nil {
+		if err := lockProject(ctx, tx, p); err != nil {
+			return err
+		}
+		caller, err := s.roleNow(ctx, tx, p, by)
+		if err != nil {
+			return err
+		}
+		if err := project.Permit(caller, p, tenant.Admin); err != nil {
 			return err
 		}
 		const q = `
@@ -178,7 +184,7 @@ func (s Invitations) Revoke(ctx context.Context, p tenant.Project, id, by int64,
 		} else if err != nil {
 			return fmt.Errorf("revoke invitation: %w", err)
 		}
-		return sayRevoked(ctx, tx, p, id, by)
+		return sayRevoked(ctx, tx, p, id, by.UserID)
 	})
 }
 
@@ -205,14 +211,14 @@ func (s Invitations) Open(ctx context.Context, key []byte, now time.Time) (invit
 	return row.noun(), nil
 }
 
-// Accept makes the user a member, and uses the invitation up, whose id it returns.
-func (s Invitations) Accept(ctx context.Context, key []byte, userID int64, now time.Time) (out project.Mine, id int64, err error) {
+// Accept makes the caller a member, and uses the invitation up, whose id it returns.
+func (s Invitations) Accept(ctx context.Context, key []byte, by tenant.Identity, now time.Time) (out project.Mine, id int64, err error) {
 	err = s.db.AcrossProjects(ctx, "accept an invitation", func(ctx context.Context, tx *sqlx.Tx) error {
-		is, err := accept(ctx, tx, key, userID, now)
+		is, err := accept(ctx, tx, key, by.UserID, now)
 		if err != nil {
 			return err
 		}
-		if err := callerNow(ctx, tx); err != nil {
+		if err := s.callerNow(ctx, tx, by); err != nil {
 			return err
 		}
 		var row projectRow

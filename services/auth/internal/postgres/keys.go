@@ -81,7 +81,7 @@ func (s *Store) ReplaceSigningKeys(ctx context.Context, now, until time.Time, ne
 		if _, err := tx.ExecContext(ctx, `LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return fmt.Errorf("lock signing keys: %w", err)
 		}
-		if err := callerNow(ctx, tx); err != nil {
+		if err := s.callerNow(ctx, tx, tenant.From(ctx)); err != nil {
 			return err
 		}
 		// One that was to sign later has signed nothing.

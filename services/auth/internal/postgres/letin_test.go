@@ -31,13 +31,18 @@ func (w *world) opens(id, version int64) [2]error {
 func TestALoginUnderWayDoesNotSurviveWhatEndsAllSessions(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
+	root, err := w.users.Create(w.ctx(), user.Draft{Email: "root@example.org", Hash: hash, Superuser: true}, monday)
+	w.must(err)
 	for name, end := range map[string]func(u user.User) error{
 		"a logout everywhere": func(u user.User) error {
 			_, err := w.sessions.RevokeAll(w.ctx(), u.ID, monday, session.LogoutReason)
 			return err
 		},
 		"a new password": func(u user.User) error { return w.users.ChangePassword(w.ctx(), u, hash, uuid.Nil, monday) },
-		"a deactivation": func(u user.User) error { _, err := w.users.Switch(w.ctx(), u.ID, false, 1, monday); return err },
+		"a deactivation": func(u user.User) error {
+			_, err := w.users.Switch(w.ctx(), u.ID, false, by(root.ID), monday)
+			return err
+		},
 		"a link to an identity": func(u user.User) error {
 			linked, _, err := w.users.Link(w.ctx(), signon.Identity{Issuer: "i", Subject: u.Email, Email: u.Email}, hash, 0, monday)
 			if err == nil {

@@ -55,14 +55,14 @@ func (s Members) List(ctx context.Context, p tenant.Project, skip, limit int) ([
 }
 
 // SetRole gives a member the role that decide returns, and says so.
-func (s Members) SetRole(ctx context.Context, p tenant.Project, by, userID int64, decide member.Decision) (member.Member, error) {
+func (s Members) SetRole(ctx context.Context, p tenant.Project, by tenant.Identity, userID int64, decide member.Decision) (member.Member, error) {
 	var row memberRow
 	err := s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
 		role, err := s.decide(ctx, tx, p, by, userID, decide)
 		if err != nil {
 			return err
 		}
-		before, err := changeRole(ctx, tx, p, userID, role, by)
+		before, err := changeRole(ctx, tx, p, userID, role, by.UserID)
 		if err != nil {
 			return err
 		}
@@ -80,15 +80,12 @@ func (s Members) SetRole(ctx context.Context, p tenant.Project, by, userID int64
 	return row.noun(), nil
 }
 
-// decide locks the project and asks with the roles of both.
-func (s Members) decide(ctx context.Context, tx *sqlx.Tx, p tenant.Project, by, userID int64, decide member.Decision) (tenant.Role, error) {
+// decide locks the project and asks with what both are now.
+func (s Members) decide(ctx context.Context, tx *sqlx.Tx, p tenant.Project, by tenant.Identity, userID int64, decide member.Decision) (tenant.Role, error) {
 	if err := lockProject(ctx, tx, p); err != nil {
 		return "", err
 	}
-	if err := callerNow(ctx, tx); err != nil {
-		return "", err
-	}
-	caller, err := roleOf(ctx, tx, p, by)
+	now, err := s.roleNow(ctx, tx, p, by)
 	if err != nil {
 		return "", err
 	}
@@ -99,12 +96,21 @@ func (s Members) decide(ctx context.Context, tx *sqlx.Tx, p tenant.Project, by, 
 	if target == tenant.NoRole {
 		return "", member.ErrNone
 	}
-	return decide(caller, target)
+	return decide(now, target)
 }
 
-// lockProject keeps the project, and who belongs to it, as it is.
+// lockProject keeps the project, and who belongs to it, as it is; others who do so
+// wait.
 func lockProject(ctx context.Context, tx *sqlx.Tx, p tenant.Project) error {
-	const lock = `SELECT 1 FROM projects WHERE project_id = $1 AND deleted_at IS NULL FOR UPDATE`
+	return holdProject(ctx, tx, p, `SELECT 1 FROM projects WHERE project_id = $1 AND deleted_at IS NULL FOR UPDATE`)
+}
+
+// keepProject does so for who changes neither: others may do so at the same time.
+func keepProject(ctx context.Context, tx *sqlx.Tx, p tenant.Project) error {
+	return holdProject(ctx, tx, p, `SELECT 1 FROM projects WHERE project_id = $1 AND deleted_at IS NULL FOR SHARE`)
+}
+
+func holdProject(ctx context.Context, tx *sqlx.Tx, p tenant.Project, lock string) error {
 	var one int
 	if err := tx.GetContext(ctx, &one, lock, int64(p)); pg.NoRows(err) {
 		return project.ErrNotFound
@@ -114,10 +120,10 @@ func lockProject(ctx context.Context, tx *sqlx.Tx, p tenant.Project) error {
 	return nil
 }
 
-// roleOf is the role of a user, none for who is no member. The membership stays
-// as it is for the rest of the transaction.
+// roleOf is the role of a user, none for who is no member. It stays so while the
+// project is locked.
 func roleOf(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64) (role tenant.Role, err error) {
-	const q = `SELECT role FROM memberships WHERE project_id = $1 AND user_id = $2 FOR SHARE`
+	const q = `SELECT role FROM memberships WHERE project_id = $1 AND user_id = $2`
 	err = tx.GetContext(ctx, &role, q, int64(p), userID)
 	if pg.NoRows(err) {
 		return tenant.NoRole, nil
@@ -156,18 +162,18 @@ func changeRole(ctx context.Context, tx *sqlx.Tx, p tenant.Project, userID int64
 
 // Remove ends a membership, with its facts, and with keys the keys that the member has
 // made for service accounts.
-func (s Members) Remove(ctx context.Context, p tenant.Project, by, userID int64, keys bool, now time.Time, decide member.Decision) error {
+func (s Members) Remove(ctx context.Context, p tenant.Project, by tenant.Identity, userID int64, keys bool, now time.Time, decide member.Decision) error {
 	return s.db.AcrossProjects(ctx, "remove a member", func(ctx context.Context, tx *sqlx.Tx) error {
 		var had tenant.Role
-		_, err := s.decide(ctx, tx, p, by, userID, func(caller, has tenant.Role) (tenant.Role, error) {
+		_, err := s.decide(ctx, tx, p, by, userID, func(now tenant.Identity, has tenant.Role) (tenant.Role, error) {
 			had = has
-			return decide(caller, has)
+			return decide(now, has)
 		})
 		if err != nil {
 			return err
 		}
 		bus.Changed(ctx, "role", string(had), "")
-		if err := remove(ctx, tx, p, by, userID, now); err != nil || !keys {
+		if err := remove(ctx, tx, p, by.UserID, userID, now); err != nil || !keys {
 			return err
 		}
 		ended, err := revokeMade(ctx, tx, p, userID, now) // after: nobody makes one any more
@@ -226,16 +232,16 @@ func remove(ctx context.Context, tx *sqlx.Tx, p tenant.Project, by, userID int64
 	})
 }
 
-// SetDefault makes the project the user's default.
-func (s Members) SetDefault(ctx context.Context, p tenant.Project, userID int64) error {
+// SetDefault makes the project the caller's default.
+func (s Members) SetDefault(ctx context.Context, p tenant.Project, by tenant.Identity) error {
 	return s.db.AcrossProjects(ctx, "choose a default project", func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := lockMemberships(ctx, tx, userID); err != nil {
+		if err := s.callerNow(ctx, tx, by); err != nil {
 			return err
 		}
-		if err := callerNow(ctx, tx); err != nil {
+		if err := lockMemberships(ctx, tx, by.UserID); err != nil {
 			return err
 		}
-		return makeDefault(ctx, tx, p, userID)
+		return makeDefault(ctx, tx, p, by.UserID)
 	})
 }
 

@@ -27,21 +27,21 @@ func (w *world) members() postgres.Members { return postgres.Members{Store: w.st
 func (w *world) invitations() postgres.Invitations { return postgres.Invitations{Store: w.store} }
 
 // invite keeps an invitation for a week whose key begins with n.
-func (w *world) invite(p tenant.Project, by int64, role tenant.Role, email *string, n byte) []byte {
+func (w *world) invite(p tenant.Project, who int64, role tenant.Role, email *string, n byte) []byte {
 	w.Helper()
 	key := make([]byte, 32)
 	key[0] = n
-	_, err := w.invitations().Create(w.ctx(), invitation.Invitation{
-		Project: p, Role: role, Email: email, InvitedBy: by, CreatedAt: monday, ExpiresAt: monday.Add(7 * 24 * time.Hour),
+	_, err := w.invitations().Create(w.ctx(), by(who), invitation.Invitation{
+		Project: p, Role: role, Email: email, InvitedBy: who, CreatedAt: monday, ExpiresAt: monday.Add(7 * 24 * time.Hour),
 	}, key)
 	w.must(err)
 	return key
 }
 
 // join makes the user a member by an invitation.
-func (w *world) join(p tenant.Project, by, userID int64, role tenant.Role, n byte) {
+func (w *world) join(p tenant.Project, who, userID int64, role tenant.Role, n byte) {
 	w.Helper()
-	_, _, err := w.invitations().Accept(w.ctx(), w.invite(p, by, role, nil, n), userID, monday)
+	_, _, err := w.invitations().Accept(w.ctx(), w.invite(p, who, role, nil, n), by(userID), monday)
 	w.must(err)
 }
 
@@ -60,7 +60,7 @@ func (w *world) standard(userID int64) tenant.Project {
 }
 
 func yes(role tenant.Role) member.Decision {
-	return func(tenant.Role, tenant.Role) (tenant.Role, error) { return role, nil }
+	return func(tenant.Identity, tenant.Role) (tenant.Role, error) { return role, nil }
 }
 
 func TestAnInvitationWorksOnceAndForTheOneItIsFor(t *testing.T) {
@@ -71,16 +71,16 @@ func TestAnInvitationWorksOnceAndForTheOneItIsFor(t *testing.T) {
 	c, _ := w.person("c@example.org")
 	before := len(w.facts())
 	key := w.invite(p, a.ID, tenant.Member, &b.Email, 1)
-	if _, _, err := w.invitations().Accept(w.ctx(), key, c.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
+	if _, _, err := w.invitations().Accept(w.ctx(), key, by(c.ID), monday); !errors.Is(err, invitation.ErrInvalid) {
 		t.Errorf("another address: %v", err)
 	}
 	for range 2 { // the answer to the first may have been lost
-		mine, _, err := w.invitations().Accept(w.ctx(), key, b.ID, monday)
+		mine, _, err := w.invitations().Accept(w.ctx(), key, by(b.ID), monday)
 		if err != nil || mine.ID != p || mine.Role != tenant.Member || mine.Owner != "a@example.org" {
 			t.Fatalf("%+v, %v", mine, err)
 		}
 	}
-	if _, _, err := w.invitations().Accept(w.ctx(), w.invite(p, a.ID, tenant.Admin, nil, 2), b.ID, monday); !errors.Is(err, invitation.ErrMember) {
+	if _, _, err := w.invitations().Accept(w.ctx(), w.invite(p, a.ID, tenant.Admin, nil, 2), by(b.ID), monday); !errors.Is(err, invitation.ErrMember) {
 		t.Errorf("a member: %v", err)
 	}
 	if w.role(p, b.ID) != tenant.Member || w.role(p, c.ID) != tenant.NoRole {
@@ -91,14 +91,14 @@ func TestAnInvitationWorksOnceAndForTheOneItIsFor(t *testing.T) {
 	if got := w.facts()[before:]; !slices.Equal(got, want) {
 		t.Errorf("facts %v", got)
 	}
-	if _, err := w.invitations().Create(w.ctx(), invitation.Invitation{
+	if _, err := w.invitations().Create(w.ctx(), by(a.ID), invitation.Invitation{
 		Project: p, Role: tenant.Viewer, Email: &b.Email, InvitedBy: a.ID, CreatedAt: monday, ExpiresAt: monday.Add(time.Hour),
 	}, make([]byte, 32)); !errors.Is(err, invitation.ErrTheirs) {
 		t.Errorf("a member's address: %v", err)
 	}
 	// Who was removed does not come back by what let them in.
-	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, false, monday, yes("")))
-	if _, _, err := w.invitations().Accept(w.ctx(), key, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
+	w.must(w.members().Remove(w.ctx(), p, by(a.ID), b.ID, false, monday, yes("")))
+	if _, _, err := w.invitations().Accept(w.ctx(), key, by(b.ID), monday); !errors.Is(err, invitation.ErrInvalid) {
 		t.Errorf("used and removed: %v", err)
 	}
 }
@@ -118,8 +118,8 @@ func TestNobodyComesBackByAnotherInvitation(t *testing.T) {
 	if got, want := w.facts()[before:], []string{e + "invitation.created.v1", e + "invitation.revoked.v1", e + "membership.changed.v1", e + "member.joined.v1"}; !slices.Equal(got, want) {
 		t.Errorf("facts %v", got)
 	}
-	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, false, monday, yes("")))
-	if _, _, err := w.invitations().Accept(w.ctx(), other, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
+	w.must(w.members().Remove(w.ctx(), p, by(a.ID), b.ID, false, monday, yes("")))
+	if _, _, err := w.invitations().Accept(w.ctx(), other, by(b.ID), monday); !errors.Is(err, invitation.ErrInvalid) {
 		t.Errorf("removed, and in again: %v", err)
 	}
 	for name, key := range map[string][]byte{"of another project": elsewhere, "for nobody in particular": open} {
@@ -144,7 +144,7 @@ func TestOneOfManyThatAcceptAtOnceJoins(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, id := range ids {
 		wg.Go(func() {
-			_, _, err := w.invitations().Accept(w.ctx(), key, id, monday)
+			_, _, err := w.invitations().Accept(w.ctx(), key, by(id), monday)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -192,7 +192,7 @@ func TestAnInvitationEndsWithTheRightOfItsInviter(t *testing.T) {
 			t.Errorf("%s, before: %v", name, err)
 		}
 		c.end()
-		if _, _, err := w.invitations().Accept(w.ctx(), key, guest.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
+		if _, _, err := w.invitations().Accept(w.ctx(), key, by(guest.ID), monday); !errors.Is(err, invitation.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := w.invitations().Open(w.ctx(), key, monday); !errors.Is(err, invitation.ErrInvalid) {
@@ -201,7 +201,7 @@ func TestAnInvitationEndsWithTheRightOfItsInviter(t *testing.T) {
 		if all, err := w.invitations().List(w.ctx(), p, monday); err != nil || slices.ContainsFunc(all, func(i invitation.Invitation) bool { return i.InvitedBy == c.by }) {
 			t.Errorf("%s is listed: %+v, %v", name, all, err)
 		}
-		_, err := w.invitations().Create(w.ctx(), invitation.Invitation{Project: p, Role: tenant.Member, InvitedBy: c.by, CreatedAt: monday, ExpiresAt: monday.Add(time.Hour)}, make([]byte, 32))
+		_, err := w.invitations().Create(w.ctx(), by(c.by), invitation.Invitation{Project: p, Role: tenant.Member, InvitedBy: c.by, CreatedAt: monday, ExpiresAt: monday.Add(time.Hour)}, make([]byte, 32))
 		if !errors.Is(err, project.ErrForbidden) {
 			t.Errorf("%s invites: %v", name, err)
 		}
@@ -209,9 +209,9 @@ func TestAnInvitationEndsWithTheRightOfItsInviter(t *testing.T) {
 	}
 	// One that is removed takes its invitations along: they do not come back with it.
 	key := w.invite(p, b.ID, tenant.Member, nil, 9)
-	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, false, monday, yes("")))
+	w.must(w.members().Remove(w.ctx(), p, by(a.ID), b.ID, false, monday, yes("")))
 	w.join(p, a.ID, b.ID, tenant.Admin, 10)
-	if _, _, err := w.invitations().Accept(w.ctx(), key, guest.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
+	if _, _, err := w.invitations().Accept(w.ctx(), key, by(guest.ID), monday); !errors.Is(err, invitation.ErrInvalid) {
 		t.Errorf("removed and back: %v", err)
 	}
 }
@@ -223,7 +223,7 @@ func TestWhatRanOutOrWasRevokedLetsNobodyIn(t *testing.T) {
 	b, q := w.person("b@example.org")
 	week := monday.Add(7 * 24 * time.Hour)
 	old, revoked, open := w.invite(p, a.ID, tenant.Viewer, nil, 1), w.invite(p, a.ID, tenant.Viewer, nil, 2), w.invite(p, a.ID, tenant.Viewer, nil, 3)
-	if _, _, err := w.invitations().Accept(w.ctx(), old, b.ID, week); !errors.Is(err, invitation.ErrInvalid) {
+	if _, _, err := w.invitations().Accept(w.ctx(), old, by(b.ID), week); !errors.Is(err, invitation.ErrInvalid) {
 		t.Errorf("run out: %v", err)
 	}
 	all, err := w.invitations().List(w.ctx(), p, monday)
@@ -231,15 +231,15 @@ func TestWhatRanOutOrWasRevokedLetsNobodyIn(t *testing.T) {
 		t.Fatalf("%+v, %v", all, err)
 	}
 	id := all[1].ID
-	if err := w.invitations().Revoke(w.ctx(), q, id, b.ID, monday); !errors.Is(err, invitation.ErrNone) {
+	if err := w.invitations().Revoke(w.ctx(), q, id, by(b.ID), monday); !errors.Is(err, invitation.ErrNone) {
 		t.Errorf("from another project: %v", err)
 	}
-	w.must(w.invitations().Revoke(w.ctx(), p, id, a.ID, monday))
-	if err := w.invitations().Revoke(w.ctx(), p, id, a.ID, monday); !errors.Is(err, invitation.ErrNone) {
+	w.must(w.invitations().Revoke(w.ctx(), p, id, by(a.ID), monday))
+	if err := w.invitations().Revoke(w.ctx(), p, id, by(a.ID), monday); !errors.Is(err, invitation.ErrNone) {
 		t.Errorf("twice: %v", err)
 	}
 	for name, key := range map[string][]byte{"revoked": revoked, "unknown": make([]byte, 32)} {
-		if _, _, err := w.invitations().Accept(w.ctx(), key, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
+		if _, _, err := w.invitations().Accept(w.ctx(), key, by(b.ID), monday); !errors.Is(err, invitation.ErrInvalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -257,9 +257,9 @@ func TestWhatRanOutOrWasRevokedLetsNobodyIn(t *testing.T) {
 	}
 	w.project(a.ID, "another", monday)
 	key := w.invite(p, a.ID, tenant.Viewer, nil, 4)
-	w.must(w.projects.Begin(w.ctx(), p, a.ID, []string{"knowledge"}, monday))
+	w.must(w.projects.Begin(w.ctx(), p, by(a.ID), []string{"knowledge"}, monday))
 	for range 2 {
-		if _, _, err := w.invitations().Accept(w.ctx(), key, b.ID, monday); !errors.Is(err, invitation.ErrInvalid) {
+		if _, _, err := w.invitations().Accept(w.ctx(), key, by(b.ID), monday); !errors.Is(err, invitation.ErrInvalid) {
 			t.Errorf("of a project that goes: %v", err)
 		}
 		w.must(w.projects.Confirm(w.ctx(), p, "knowledge", nil, monday))
@@ -278,7 +278,7 @@ func TestInvitationsOfAProjectAreBounded(t *testing.T) {
 		INSERT INTO invitations (project_id, secret_hash, role, invited_by, created_at, expires_at)
 		SELECT $1, sha256(n::text::bytea), 'viewer', $2, $3, $3::timestamptz + interval '1 day' FROM generate_series(1, $4) n`,
 		int64(p), a.ID, monday, invitation.MaxOpen)
-	_, err := w.invitations().Create(w.ctx(), invitation.Invitation{Project: p, Role: tenant.Viewer, InvitedBy: a.ID, CreatedAt: monday, ExpiresAt: monday.Add(time.Hour)}, make([]byte, 32))
+	_, err := w.invitations().Create(w.ctx(), by(a.ID), invitation.Invitation{Project: p, Role: tenant.Viewer, InvitedBy: a.ID, CreatedAt: monday, ExpiresAt: monday.Add(time.Hour)}, make([]byte, 32))
 	if !errors.Is(err, invitation.ErrMany) {
 		t.Error(err)
 	}
@@ -314,9 +314,9 @@ func TestARoleIsChangedOnceAndSaid(t *testing.T) {
 	w.join(p, a.ID, b.ID, tenant.Viewer, 1)
 	before := len(w.facts())
 	for range 2 {
-		m, err := w.members().SetRole(w.ctx(), p, a.ID, b.ID, func(caller, has tenant.Role) (tenant.Role, error) {
-			if caller != tenant.Owner {
-				t.Errorf("the caller is %q", caller)
+		m, err := w.members().SetRole(w.ctx(), p, by(a.ID), b.ID, func(now tenant.Identity, has tenant.Role) (tenant.Role, error) {
+			if now.Role != tenant.Owner {
+				t.Errorf("the caller is %q", now.Role)
 			}
 			return tenant.Admin, nil
 		})
@@ -329,13 +329,13 @@ func TestARoleIsChangedOnceAndSaid(t *testing.T) {
 		t.Errorf("facts %v", got)
 	}
 	no := errors.New("no")
-	if _, err := w.members().SetRole(w.ctx(), p, a.ID, b.ID, func(tenant.Role, tenant.Role) (tenant.Role, error) { return "", no }); !errors.Is(err, no) || w.role(p, b.ID) != tenant.Admin {
+	if _, err := w.members().SetRole(w.ctx(), p, by(a.ID), b.ID, func(tenant.Identity, tenant.Role) (tenant.Role, error) { return "", no }); !errors.Is(err, no) || w.role(p, b.ID) != tenant.Admin {
 		t.Errorf("refused: %v, %q", err, w.role(p, b.ID))
 	}
-	if _, err := w.members().SetRole(w.ctx(), q, b.ID, a.ID, yes(tenant.Admin)); !errors.Is(err, member.ErrNone) {
+	if _, err := w.members().SetRole(w.ctx(), q, by(b.ID), a.ID, yes(tenant.Admin)); !errors.Is(err, member.ErrNone) {
 		t.Errorf("of another project: %v", err)
 	}
-	if _, err := w.members().SetRole(w.ctx(), 999, a.ID, b.ID, yes(tenant.Admin)); !errors.Is(err, project.ErrNotFound) {
+	if _, err := w.members().SetRole(w.ctx(), 999, by(a.ID), b.ID, yes(tenant.Admin)); !errors.Is(err, project.ErrNotFound) {
 		t.Errorf("of none: %v", err)
 	}
 	if all, err := w.members().List(w.ctx(), p, 0, 10); err != nil || len(all) != 2 || all[0].Role != tenant.Owner || all[1].UserID != b.ID {
@@ -352,7 +352,7 @@ func TestAProjectHasOneOwner(t *testing.T) {
 	a, p := w.person("a@example.org")
 	b, _ := w.person("b@example.org")
 	w.join(p, a.ID, b.ID, tenant.Admin, 1)
-	if _, err := w.members().SetRole(w.ctx(), p, a.ID, b.ID, yes(tenant.Owner)); err == nil || w.role(p, b.ID) != tenant.Admin {
+	if _, err := w.members().SetRole(w.ctx(), p, by(a.ID), b.ID, yes(tenant.Owner)); err == nil || w.role(p, b.ID) != tenant.Admin {
 		t.Errorf("%v, role %q", err, w.role(p, b.ID))
 	}
 }
@@ -366,16 +366,16 @@ func TestWhoIsRemovedFallsBackToAnotherProject(t *testing.T) {
 	if w.standard(b.ID) != own {
 		t.Fatalf("joining made it the default")
 	}
-	if err := w.members().SetDefault(w.ctx(), 999, b.ID); !errors.Is(err, member.ErrNone) || w.standard(b.ID) != own {
+	if err := w.members().SetDefault(w.ctx(), 999, by(b.ID)); !errors.Is(err, member.ErrNone) || w.standard(b.ID) != own {
 		t.Errorf("a default that there is not: %v", err)
 	}
-	w.must(w.members().SetDefault(w.ctx(), p, b.ID))
-	w.must(w.members().SetDefault(w.ctx(), p, b.ID))
+	w.must(w.members().SetDefault(w.ctx(), p, by(b.ID)))
+	w.must(w.members().SetDefault(w.ctx(), p, by(b.ID)))
 	if w.standard(b.ID) != p {
 		t.Errorf("default %d, want %d", w.standard(b.ID), p)
 	}
 	before := len(w.facts())
-	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, false, monday, yes("")))
+	w.must(w.members().Remove(w.ctx(), p, by(a.ID), b.ID, false, monday, yes("")))
 	e := "evt." + p.Token() + ".auth."
 	if got := w.facts()[before:]; !slices.Equal(got, []string{e + "membership.changed.v1", e + "member.removed.v1"}) {
 		t.Errorf("facts %v", got)
@@ -383,11 +383,11 @@ func TestWhoIsRemovedFallsBackToAnotherProject(t *testing.T) {
 	if n := w.count(`SELECT count(*) FROM memberships WHERE user_id = $1 AND is_default AND project_id = $2`, b.ID, int64(own)); n != 1 {
 		t.Error("the default is nowhere")
 	}
-	if err := w.members().Remove(w.ctx(), p, a.ID, b.ID, false, monday, yes("")); !errors.Is(err, member.ErrNone) {
+	if err := w.members().Remove(w.ctx(), p, by(a.ID), b.ID, false, monday, yes("")); !errors.Is(err, member.ErrNone) {
 		t.Errorf("twice: %v", err)
 	}
 	no := errors.New("no")
-	if err := w.members().Remove(w.ctx(), p, a.ID, a.ID, false, monday, func(tenant.Role, tenant.Role) (tenant.Role, error) { return "", no }); !errors.Is(err, no) || w.role(p, a.ID) != tenant.Owner {
+	if err := w.members().Remove(w.ctx(), p, by(a.ID), a.ID, false, monday, func(tenant.Identity, tenant.Role) (tenant.Role, error) { return "", no }); !errors.Is(err, no) || w.role(p, a.ID) != tenant.Owner {
 		t.Errorf("refused: %v", err)
 	}
 }
@@ -398,16 +398,16 @@ func TestTheKeysOfWhoLeavesEndAndDoNotComeBack(t *testing.T) {
 	a, p := w.person("a@example.org")
 	b, elsewhere := w.person("b@example.org")
 	w.join(p, a.ID, b.ID, tenant.Admin, 1)
-	made := func(in tenant.Project, by int64) []byte {
+	made := func(in tenant.Project, who int64) []byte {
 		k := key.Key{
-			ID: uuid.New(), Project: in, Holder: key.Holder{User: by}, Name: "x", Prefix: "abcdefgh", Scopes: []string{"*:read"}, CreatedBy: by, CreatedAt: monday,
+			ID: uuid.New(), Project: in, Holder: key.Holder{User: who}, Name: "x", Prefix: "abcdefgh", Scopes: []string{"*:read"}, CreatedBy: who, CreatedAt: monday,
 		}
 		hash := sha256.Sum256(k.ID[:])
-		w.must(w.keys().Add(w.ctx(), k, hash[:]))
+		w.must(w.keys().Add(w.ctx(), by(k.CreatedBy), k, hash[:]))
 		return hash[:]
 	}
 	ends, others, own := made(p, b.ID), made(p, a.ID), made(elsewhere, b.ID)
-	w.must(w.members().Remove(w.ctx(), p, a.ID, b.ID, false, monday, yes("")))
+	w.must(w.members().Remove(w.ctx(), p, by(a.ID), b.ID, false, monday, yes("")))
 	w.join(p, a.ID, b.ID, tenant.Viewer, 2)
 	if _, err := w.keys().Find(w.ctx(), ends, monday); !errors.Is(err, key.ErrUnknown) {
 		t.Errorf("removed and back: %v", err)
@@ -446,7 +446,7 @@ func TestPrincipalsAreKnownByNamesOfTheirProject(t *testing.T) {
 	w := newWorld(t)
 	jo, p := w.person("jo@example.org")
 	_, other := w.person("al@example.org")
-	a, err := postgres.Keys{Store: w.store}.CreateAccount(w.ctx(), key.Account{Project: p, Name: "ci", Role: tenant.Viewer, CreatedBy: jo.ID, CreatedAt: monday})
+	a, err := postgres.Keys{Store: w.store}.CreateAccount(w.ctx(), by(jo.ID), key.Account{Project: p, Name: "ci", Role: tenant.Viewer, CreatedBy: jo.ID, CreatedAt: monday})
 	w.must(err)
 	person, account := fmt.Sprintf("user:%d", jo.ID), fmt.Sprintf("service-account:%d", a.ID)
 	all := []string{person, account, "user:999", "service:jobs", "", "user:x"}

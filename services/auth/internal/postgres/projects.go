@@ -36,13 +36,13 @@ func (r projectRow) noun() project.Project {
 	}
 }
 
-// Create makes a project of the user, with its events.
-func (s Projects) Create(ctx context.Context, ownerID int64, d project.Draft, now time.Time) (p project.Project, err error) {
+// Create makes a project of the caller, with its events.
+func (s Projects) Create(ctx context.Context, owner tenant.Identity, d project.Draft, now time.Time) (p project.Project, err error) {
 	err = s.db.AcrossProjects(ctx, "create a project", func(ctx context.Context, tx *sqlx.Tx) error {
-		if p, err = createProject(ctx, tx, 0, ownerID, d, now); err != nil {
+		if p, err = createProject(ctx, tx, 0, owner.UserID, d, now); err != nil {
 			return err
 		}
-		return callerNow(ctx, tx)
+		return s.callerNow(ctx, tx, owner)
 	})
 	return p, err
 }
@@ -176,9 +176,9 @@ func (s Projects) Get(ctx context.Context, id tenant.Project) (project.Project, 
 	return row.noun(), nil
 }
 
-// Update locks the project, asks change, and keeps and says what is different
+// Update locks the project, asks change for who is an admin now, and keeps and says what is different
 // afterwards. A new owner gets the role, and the old one becomes an admin.
-func (s Projects) Update(ctx context.Context, id tenant.Project, by int64, now time.Time, change project.Change) (project.Project, error) {
+func (s Projects) Update(ctx context.Context, id tenant.Project, by tenant.Identity, now time.Time, change project.Change) (project.Project, error) {
 	var out project.Project
 	err := s.db.InTenant(ctx, id, func(ctx context.Context, tx *sqlx.Tx) error {
 		var row projectRow
@@ -187,7 +187,11 @@ func (s Projects) Update(ctx context.Context, id tenant.Project, by int64, now t
 		} else if err != nil {
 			return fmt.Errorf("lock project: %w", err)
 		}
-		if err := callerNow(ctx, tx); err != nil {
+		caller, err := s.roleNow(ctx, tx, id, by)
+		if err != nil {
+			return err
+		}
+		if err := project.Permit(caller, id, tenant.Admin); err != nil {
 			return err
 		}
 		before := row.noun()
@@ -214,7 +218,7 @@ func (s Projects) Update(ctx context.Context, id tenant.Project, by int64, now t
 			return fmt.Errorf("update project: %w", err)
 		}
 		if after.OwnerID != before.OwnerID {
-			if err := handOver(ctx, tx, id, before.OwnerID, after.OwnerID, by); err != nil {
+			if err := handOver(ctx, tx, id, before.OwnerID, after.OwnerID, by.UserID); err != nil {
 				return err
 			}
 		}
@@ -225,7 +229,7 @@ func (s Projects) Update(ctx context.Context, id tenant.Project, by int64, now t
 		told(ctx, before, out)
 		if after.OwnerID != before.OwnerID {
 			err := outbox.Add(ctx, tx, &authv1.ProjectTransferred{
-				ProjectId: id32(id), Version: id32(out.Version), FromUserId: id32(before.OwnerID), ToUserId: id32(out.OwnerID), TransferredBy: id32(by),
+				ProjectId: id32(id), Version: id32(out.Version), FromUserId: id32(before.OwnerID), ToUserId: id32(out.OwnerID), TransferredBy: id32(by.UserID),
 			})
 			if err != nil {
 				return err

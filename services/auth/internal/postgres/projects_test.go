@@ -27,12 +27,12 @@ func TestNameIsUniquePerOwner(t *testing.T) {
 	a, _ := w.person("a@example.org")
 	b, _ := w.person("b@example.org")
 	w.project(a.ID, "Alpha", monday)
-	if _, err := w.projects.Create(w.ctx(), a.ID, project.Draft{Name: "Alpha"}, monday); !errors.Is(err, project.ErrExists) {
+	if _, err := w.projects.Create(w.ctx(), by(a.ID), project.Draft{Name: "Alpha"}, monday); !errors.Is(err, project.ErrExists) {
 		t.Errorf("same owner: %v", err)
 	}
 	w.project(b.ID, "Alpha", monday)
 	w.project(a.ID, "alpha", monday)
-	if _, err := w.projects.Create(w.ctx(), 999, project.Draft{Name: "Alpha"}, monday); !errors.Is(err, user.ErrGone) {
+	if _, err := w.projects.Create(w.ctx(), by(999), project.Draft{Name: "Alpha"}, monday); !errors.Is(err, user.ErrGone) {
 		t.Errorf("nobody: %v", err)
 	}
 }
@@ -74,7 +74,7 @@ func TestUpdateRisesTheVersionOnlyForAChange(t *testing.T) {
 	before := len(w.facts())
 	later := monday.Add(time.Hour)
 	rename := func(name string, changed bool) (project.Project, error) {
-		return w.projects.Update(w.ctx(), p.ID, 0, later, func(p project.Project, _ project.Members) (project.Project, bool, error) {
+		return w.projects.Update(w.ctx(), p.ID, by(a.ID), later, func(p project.Project, _ project.Members) (project.Project, bool, error) {
 			p.Name = name
 			return p, changed, nil
 		})
@@ -93,7 +93,7 @@ func TestUpdateRisesTheVersionOnlyForAChange(t *testing.T) {
 	if got := w.facts()[before:]; !slices.Equal(got, []string{"evt." + p.ID.Token() + ".auth.project.updated.v1"}) {
 		t.Errorf("facts = %v", got)
 	}
-	if _, err := w.projects.Update(w.ctx(), 999, 0, later, nil); !errors.Is(err, project.ErrNotFound) {
+	if _, err := w.projects.Update(w.ctx(), 999, by(a.ID), later, nil); !errors.Is(err, project.ErrNotFound) {
 		t.Errorf("missing: %v", err)
 	}
 	if got, err := w.projects.Get(w.ctx(), p.ID); err != nil || got.Name != "Beta" || got.Owner != "a@example.org" {
@@ -116,7 +116,7 @@ func TestTransferSwapsTheRoles(t *testing.T) {
 	}
 	w.exec(`UPDATE users SET is_active = false WHERE id = $1`, off.ID)
 	before := len(w.facts())
-	got, err := w.projects.Update(w.ctx(), p.ID, 0, monday, func(p project.Project, m project.Members) (project.Project, bool, error) {
+	got, err := w.projects.Update(w.ctx(), p.ID, by(a.ID), monday, func(p project.Project, m project.Members) (project.Project, bool, error) {
 		for address, want := range map[string]int64{"stranger@example.org": 0, "no address": 0, "off@example.org": 0, " B@Example.org": b.ID} {
 			if got, err := m.ByAddress(address); err != nil || got != want {
 				t.Errorf("member %q = %d, %v; want %d", address, got, err, want)
@@ -198,11 +198,11 @@ func TestDeletedProjectIsGoneAtOnceAndItsRowWhenAllHavePurged(t *testing.T) {
 	w.exec(`UPDATE memberships SET is_default = false WHERE user_id = $1`, m.ID)
 	w.exec(`INSERT INTO memberships (project_id, user_id, role, is_default, created_at) VALUES ($1, $2, 'member', true, now())`, int64(second), m.ID)
 
-	w.must(w.projects.Begin(w.ctx(), second, a.ID, []string{"graph", "knowledge"}, monday))
+	w.must(w.projects.Begin(w.ctx(), second, by(a.ID), []string{"graph", "knowledge"}, monday))
 	if _, err := w.projects.Get(w.ctx(), second); !errors.Is(err, project.ErrNotFound) {
 		t.Errorf("Get: %v", err)
 	}
-	if err := w.projects.Begin(w.ctx(), second, a.ID, nil, monday); !errors.Is(err, project.ErrNotFound) {
+	if err := w.projects.Begin(w.ctx(), second, by(a.ID), nil, monday); !errors.Is(err, project.ErrNotFound) {
 		t.Errorf("deleted twice: %v", err)
 	}
 	for _, id := range []int64{a.ID, m.ID, root.ID} {
@@ -273,7 +273,7 @@ func TestWithoutHoldersTheProjectGoesAsSoonAsThatWasSaid(t *testing.T) {
 	w := newWorld(t)
 	a, _ := w.person("a@example.org")
 	p := w.project(a.ID, "Second", monday)
-	w.must(w.projects.Begin(w.ctx(), p.ID, a.ID, nil, monday))
+	w.must(w.projects.Begin(w.ctx(), p.ID, by(a.ID), nil, monday))
 	if all := w.confirmed(); len(all) != 1 || all[0].Settled {
 		t.Errorf("before it was said: %+v", all)
 	}
@@ -300,7 +300,7 @@ func TestCreationDoesNotWaitForAChangeOfTheOwner(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(w.ctx(), 10*time.Second)
 		defer cancel()
-		_, err := w.projects.Create(ctx, a.ID, project.Draft{Name: "Meanwhile"}, monday)
+		_, err := w.projects.Create(ctx, by(a.ID), project.Draft{Name: "Meanwhile"}, monday)
 		return err
 	}))
 }
@@ -314,7 +314,7 @@ func TestFirstProjectsAtOnceLeaveOneDefault(t *testing.T) {
 	errc := make([]error, 8)
 	for i := range errc {
 		wg.Go(func() {
-			_, errc[i] = w.projects.Create(w.ctx(), a.ID, project.Draft{Name: fmt.Sprint("P", i)}, monday)
+			_, errc[i] = w.projects.Create(w.ctx(), by(a.ID), project.Draft{Name: fmt.Sprint("P", i)}, monday)
 		})
 	}
 	wg.Wait()
@@ -328,14 +328,14 @@ func TestLastProjectOfItsOwnerStays(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	a, first := w.person("a@example.org")
-	if err := w.projects.Begin(w.ctx(), first, a.ID, nil, monday); !errors.Is(err, project.ErrLast) {
+	if err := w.projects.Begin(w.ctx(), first, by(a.ID), nil, monday); !errors.Is(err, project.ErrLast) {
 		t.Fatalf("err = %v", err)
 	}
 	second := w.project(a.ID, "Second", monday).ID
 	var wg sync.WaitGroup
 	errc := make([]error, 2)
 	for i, p := range []tenant.Project{first, second} {
-		wg.Go(func() { errc[i] = w.projects.Begin(w.ctx(), p, a.ID, nil, monday) })
+		wg.Go(func() { errc[i] = w.projects.Begin(w.ctx(), p, by(a.ID), nil, monday) })
 	}
 	wg.Wait()
 	if (errc[0] == nil) == (errc[1] == nil) {
@@ -351,7 +351,7 @@ func TestWaitingDeletionsAreSaidAgain(t *testing.T) {
 	w := newWorld(t)
 	a, _ := w.person("a@example.org")
 	p := w.project(a.ID, "Second", monday).ID
-	w.must(w.projects.Begin(w.ctx(), p, a.ID, []string{"knowledge"}, monday))
+	w.must(w.projects.Begin(w.ctx(), p, by(a.ID), []string{"knowledge"}, monday))
 	before := len(w.facts())
 	for at, want := range map[time.Duration]int{30 * time.Minute: 0} {
 		if n, err := w.projects.Remind(w.ctx(), monday.Add(at-time.Hour), monday.Add(at)); n != want || err != nil {

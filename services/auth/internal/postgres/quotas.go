@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -14,12 +15,13 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	authv1 "github.com/commandcenter/commandcenter/proto-events/auth/v1"
 
+	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 	"github.com/commandcenter/commandcenter/services/auth/internal/quota"
 )
 
 // Put sets a quota, and says so.
-func (s Quotas) Put(ctx context.Context, q quota.Quota, keep func(old quota.Quota) error) error {
-	return s.change(ctx, q.Project, q.Class, func(ctx context.Context, tx *sqlx.Tx, old *quota.Quota) error {
+func (s Quotas) Put(ctx context.Context, by tenant.Identity, q quota.Quota, keep func(old quota.Quota) error) error {
+	return s.change(ctx, by, q.Project, q.Class, func(ctx context.Context, tx *sqlx.Tx, old *quota.Quota) error {
 		if old != nil {
 			if err := keep(*old); err != nil {
 				return err
@@ -44,8 +46,8 @@ func (s Quotas) Put(ctx context.Context, q quota.Quota, keep func(old quota.Quot
 }
 
 // Reset removes a quota, and says so.
-func (s Quotas) Reset(ctx context.Context, p tenant.Project, class string, keep func(old quota.Quota) error) error {
-	return s.change(ctx, p, class, func(ctx context.Context, tx *sqlx.Tx, old *quota.Quota) error {
+func (s Quotas) Reset(ctx context.Context, by tenant.Identity, p tenant.Project, class string, keep func(old quota.Quota) error) error {
+	return s.change(ctx, by, p, class, func(ctx context.Context, tx *sqlx.Tx, old *quota.Quota) error {
 		if old == nil {
 			return quota.ErrNone
 		}
@@ -66,17 +68,20 @@ func limitChanged(p tenant.Project, class string, version int32, limit string) *
 	return &authv1.LimitChanged{ProjectId: id32(p), LimitId: fmt.Sprintf("%d:%s", p, class), Version: version, Limit: limit, Class: class}
 }
 
-// change locks the project and reads what it has set; nil for nothing.
-func (s Quotas) change(ctx context.Context, p tenant.Project, class string, fn func(ctx context.Context, tx *sqlx.Tx, old *quota.Quota) error) error {
+// change locks the project and reads what it has set, nil for nothing, for who is an
+// admin now.
+func (s Quotas) change(ctx context.Context, by tenant.Identity, p tenant.Project, class string, fn func(ctx context.Context, tx *sqlx.Tx, old *quota.Quota) error) error {
 	return s.db.InTenant(ctx, p, func(ctx context.Context, tx *sqlx.Tx) error {
-		const lock = `SELECT 1 FROM projects WHERE project_id = $1 AND deleted_at IS NULL FOR UPDATE`
-		var one int
-		if err := tx.GetContext(ctx, &one, lock, int64(p)); pg.NoRows(err) {
+		if err := lockProject(ctx, tx, p); errors.Is(err, project.ErrNotFound) {
 			return quota.ErrNone
 		} else if err != nil {
-			return fmt.Errorf("lock project: %w", err)
+			return err
 		}
-		if err := callerNow(ctx, tx); err != nil {
+		now, err := s.roleNow(ctx, tx, p, by)
+		if err != nil {
+			return err
+		}
+		if err := project.Permit(now, p, tenant.Admin); err != nil {
 			return err
 		}
 		old := quota.Quota{Project: p, Class: class}

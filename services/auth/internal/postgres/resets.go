@@ -39,7 +39,7 @@ func (s Resets) Issue(ctx context.Context, d reset.Draft) (user.User, error) {
 		if row, err = lockUser(ctx, tx, d.UserID); err != nil {
 			return err
 		}
-		if err := callerNow(ctx, tx); err != nil {
+		if err := s.callerNow(ctx, tx, tenant.From(ctx)); err != nil {
 			return err
 		}
 		if !row.Active {

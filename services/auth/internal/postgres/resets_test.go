@@ -36,10 +36,10 @@ func TestNobodyIssuesAResetWhileLosingTheRightTo(t *testing.T) {
 	jo, _ := w.person("jo@example.org")
 	for round := range byte(10) {
 		var wg sync.WaitGroup
-		for i, by := range all {
+		for i, issuer := range all {
 			for j, target := range append([]int64{jo.ID}, all...) {
 				wg.Go(func() {
-					_, err := w.resets().Issue(w.ctx(), draft(target, by, round*16+byte(i*4+j)+1))
+					_, err := w.resets().Issue(w.ctx(), draft(target, issuer, round*16+byte(i*4+j)+1))
 					if err != nil && !errors.Is(err, user.ErrRank) && !errors.Is(err, reset.ErrInactive) {
 						t.Error(err)
 					}
@@ -48,7 +48,7 @@ func TestNobodyIssuesAResetWhileLosingTheRightTo(t *testing.T) {
 		}
 		off := all[int(round)%2]
 		wg.Go(func() {
-			if _, err := w.users.Switch(w.ctx(), off, false, all[2], monday); err != nil {
+			if _, err := w.users.Switch(w.ctx(), off, false, by(all[2]), monday); err != nil {
 				t.Error(err)
 			}
 		})
@@ -56,7 +56,7 @@ func TestNobodyIssuesAResetWhileLosingTheRightTo(t *testing.T) {
 		if n := w.count(`SELECT count(*) FROM password_resets WHERE user_id = $1 OR issued_by = $1`, off); n != 0 {
 			t.Errorf("%d resets of who is switched off", n)
 		}
-		if _, err := w.users.Switch(w.ctx(), off, true, all[2], monday); err != nil {
+		if _, err := w.users.Switch(w.ctx(), off, true, by(all[2]), monday); err != nil {
 			t.Fatal(err)
 		}
 	}

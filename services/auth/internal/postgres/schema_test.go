@@ -70,7 +70,7 @@ func TestOneProjectNeverSeesAnother(t *testing.T) {
 	w := newWorld(t)
 	ub, b := w.person("b@example.org") // the first account, which the keys of the world are made by
 	_, a := w.person("a@example.org")
-	w.must(w.projects.Begin(w.ctx(), w.project(ub.ID, "Second", monday).ID, ub.ID, []string{"knowledge"}, monday))
+	w.must(w.projects.Begin(w.ctx(), w.project(ub.ID, "Second", monday).ID, by(ub.ID), []string{"knowledge"}, monday))
 	w.apiKey(b, w.account(b), monday, nil)
 	for _, table := range []string{"projects", "memberships", "project_purges", "service_accounts", "api_keys"} {
 		w.must(w.db.InTenant(w.ctx(), a, func(ctx context.Context, tx *sqlx.Tx) error {

@@ -184,38 +184,58 @@ func (s Sessions) RevokeAll(ctx context.Context, userID int64, now time.Time, re
 	return ended, err
 }
 
-// revokeAll spares the session keep. Its caller has given the account another
-// version before, and so holds its lock.
+// revokeAll spares the session keep, and ends those too that have run out: a command
+// that was given in time may wait yet. Of these nothing is said and none is counted.
+// Its caller has given the account another version before, and so holds its lock.
 func revokeAll(ctx context.Context, tx *sqlx.Tx, userID int64, keep uuid.UUID, now time.Time, reason string) (int, error) {
 	const q = `
 		UPDATE sessions SET revoked_at = $2, revoke_reason = $3
-		WHERE  user_id = $1 AND id <> $4 AND revoked_at IS NULL AND expires_at > $2
-		RETURNING id`
-	var ids []uuid.UUID
-	if err := tx.SelectContext(ctx, &ids, q, userID, now, reason, keep); err != nil {
+		WHERE  user_id = $1 AND id <> $4 AND revoked_at IS NULL
+		RETURNING id, expires_at > $2 AS live`
+	var all []struct {
+		ID   uuid.UUID `db:"id"`
+		Live bool      `db:"live"`
+	}
+	if err := tx.SelectContext(ctx, &all, q, userID, now, reason, keep); err != nil {
 		return 0, fmt.Errorf("revoke all sessions: %w", err)
 	}
-	for _, id := range ids {
-		e := &authv1.SessionRevoked{SessionId: id.String(), UserId: id32(userID), Version: 1, Reason: reason}
+	ended := 0
+	for _, s := range all {
+		if !s.Live {
+			continue
+		}
+		ended++
+		e := &authv1.SessionRevoked{SessionId: s.ID.String(), UserId: id32(userID), Version: 1, Reason: reason}
 		if err := outbox.Add(ctx, tx, e, outbox.Heard()); err != nil {
 			return 0, err
 		}
 	}
-	return len(ids), nil
+	return ended, nil
 }
 
-// Sweep removes what has run out: sessions with their tokens, password
-// resets, and records of failed logins that no longer count. It works in bounded steps and returns how
-// many rows it removed.
+// rememberSessions is how long a session that has run out is known: commands that were
+// given while it lived ask for it, and wait for up to as long, as dead letters.
+const rememberSessions = 30 * 24 * time.Hour
+
+// Sweep removes what has run out: tokens and cookies of sessions and later these
+// themselves, password resets, and records of failed logins that no longer count. It
+// works in bounded steps and returns how many rows it removed.
 func (s *Store) Sweep(ctx context.Context, now, attemptsBefore time.Time) (removed int64, err error) {
 	steps := []struct {
 		q     string
 		until time.Time
 	}{
-		{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 LIMIT $2)`, now},
+		{`
+			DELETE FROM refresh_tokens WHERE token_hash IN
+			(SELECT t.token_hash FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE s.expires_at <= $1 LIMIT $2)`, now},
+		{`
+			DELETE FROM browser_sessions WHERE cookie_hash IN
+			(SELECT b.cookie_hash FROM browser_sessions b JOIN sessions s ON s.id = b.session_id WHERE s.expires_at <= $1 LIMIT $2)`, now},
+		{`DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at <= $1 LIMIT $2)`, now.Add(-rememberSessions)},
 		{`DELETE FROM password_resets WHERE user_id IN (SELECT user_id FROM password_resets WHERE expires_at <= $1 LIMIT $2)`, now},
-		{`DELETE FROM login_attempts WHERE address_hash IN
-		  (SELECT address_hash FROM login_attempts WHERE updated_at <= $1 AND coalesce(locked_until, updated_at) <= $1 LIMIT $2)`, attemptsBefore},
+		{`
+			DELETE FROM login_attempts WHERE address_hash IN
+			(SELECT address_hash FROM login_attempts WHERE updated_at <= $1 AND coalesce(locked_until, updated_at) <= $1 LIMIT $2)`, attemptsBefore},
 	}
 	const batch = 1000
 	for _, step := range steps {

@@ -137,10 +137,16 @@ func TestSweepRemovesWhatHasRunOutAndNothingElse(t *testing.T) {
 	w.must(w.users.Failed(w.ctx(), "new@example.org", "", monday.Add(2*time.Hour), keep))
 	n, err := w.store.Sweep(w.ctx(), monday.Add(2*time.Hour), monday.Add(time.Hour))
 	if err != nil || n != 3 {
-		t.Errorf("removed %d, %v; want the session and the old records", n, err)
+		t.Errorf("removed %d, %v; want the token and the old records", n, err)
+	}
+	if s := w.count(`SELECT count(*) FROM sessions`); s != 2 {
+		t.Errorf("%d sessions left: a command may wait that was given while one lived", s)
 	}
 	if s, a := w.count(`SELECT count(*) FROM refresh_tokens`), w.count(`SELECT count(*) FROM login_attempts`); s != 1 || a != 4 {
 		t.Errorf("%d tokens and %d records left, want 1 and 4", s, a)
+	}
+	if n, err := w.store.Sweep(w.ctx(), monday.Add(2*time.Hour+30*24*time.Hour), monday.Add(time.Hour)); err != nil || n != 2 {
+		t.Errorf("a month later removed %d, %v; want the session that ran out, and the token of the other", n, err)
 	}
 }
 

@@ -191,7 +191,7 @@ func TestALogGoesWithItsProjectAndItsEndStays(t *testing.T) {
 	w.append(w.own)
 	w.append(w.own)
 	last := w.log(w.own)[1]
-	w.must(w.projects.Begin(w.ctx(), w.own, 1, []string{"knowledge"}, monday))
+	w.must(w.projects.Begin(w.ctx(), w.own, by(1), []string{"knowledge"}, monday))
 	w.append(w.own) // while the others still purge
 	if got := w.log(w.own); len(got) != 3 {
 		t.Fatalf("log %+v", got)

@@ -284,7 +284,7 @@ func (s Users) ChangePassword(ctx context.Context, u user.User, hash string, kee
 		} else if err != nil {
 			return fmt.Errorf("replace password hash: %w", err)
 		}
-		if err := callerNow(ctx, tx); err != nil {
+		if err := s.callerNow(ctx, tx, tenant.From(ctx)); err != nil {
 			return err
 		}
 		if err := endResets(ctx, tx, u.ID, false); err != nil {

@@ -45,6 +45,9 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) ctx() context.Context { return w.Context() }
 
+// by is a caller who comes with neither session nor key.
+func by(userID int64) tenant.Identity { return tenant.Identity{UserID: userID} }
+
 func (w *world) must(err error) {
 	w.Helper()
 	if err != nil {
@@ -64,7 +67,7 @@ func (w *world) person(email string) (user.User, tenant.Project) {
 
 func (w *world) project(owner int64, name string, at time.Time) project.Project {
 	w.Helper()
-	p, err := w.projects.Create(w.ctx(), owner, project.Draft{Name: name}, at)
+	p, err := w.projects.Create(w.ctx(), by(owner), project.Draft{Name: name}, at)
 	w.must(err)
 	return p
 }

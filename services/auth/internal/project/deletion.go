@@ -24,8 +24,9 @@ type remover interface {
 	// Begin hides the project, ends its memberships, moves the defaults that
 	// pointed to it, notes that the holders have to purge, and says
 	// project.deleting. It returns [ErrNotFound] for a project that is not there,
-	// and [ErrLast].
-	Begin(ctx context.Context, id tenant.Project, by int64, holders []string, now time.Time) error
+	// [ErrForbidden] when by is neither its owner any more nor a superuser, [ErrLast],
+	// and what a call is refused with that has ended meanwhile, see [store].
+	Begin(ctx context.Context, id tenant.Project, by tenant.Identity, holders []string, now time.Time) error
 	// Confirm notes that a holder keeps nothing any more, and what it has counted.
 	// What is not awaited is ignored.
 	Confirm(ctx context.Context, id tenant.Project, holder string, parts []purge.Part, now time.Time) error
@@ -82,7 +83,7 @@ func (d Deletion) Delete(ctx context.Context, caller tenant.Identity, id tenant.
 	if err := Permit(caller, id, tenant.Owner); err != nil {
 		return err
 	}
-	return d.Projects.Begin(ctx, id, caller.UserID, d.Holders, d.Now())
+	return d.Projects.Begin(ctx, id, caller, d.Holders, d.Now())
 }
 
 // Proof tells who asked for a deletion, and superusers, how far it is and what was

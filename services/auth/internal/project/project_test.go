@@ -39,9 +39,9 @@ func newDesk() *desk {
 	}
 }
 
-func (d *desk) Create(_ context.Context, ownerID int64, dr Draft, _ time.Time) (Project, error) {
-	d.owner = ownerID
-	return Project{ID: 43, Name: dr.Name, Description: dr.Description, OwnerID: ownerID}, d.err
+func (d *desk) Create(_ context.Context, owner tenant.Identity, dr Draft, _ time.Time) (Project, error) {
+	d.owner = owner.UserID
+	return Project{ID: 43, Name: dr.Name, Description: dr.Description, OwnerID: owner.UserID}, d.err
 }
 
 func (d *desk) List(context.Context, int64, int, int) ([]Mine, error) {
@@ -50,7 +50,7 @@ func (d *desk) List(context.Context, int64, int, int) ([]Mine, error) {
 
 func (d *desk) Get(context.Context, tenant.Project) (Project, error) { return d.p, d.err }
 
-func (d *desk) Update(_ context.Context, _ tenant.Project, _ int64, _ time.Time, change Change) (Project, error) {
+func (d *desk) Update(_ context.Context, _ tenant.Project, _ tenant.Identity, _ time.Time, change Change) (Project, error) {
 	out, changed, err := change(d.p, Members{
 		ByAddress: func(a string) (int64, error) { return d.members[a], d.err },
 		ByID: func(id int64) (int64, error) {
@@ -284,7 +284,7 @@ type bin struct {
 	err       error
 }
 
-func (b *bin) Begin(_ context.Context, id tenant.Project, _ int64, holders []string, _ time.Time) error {
+func (b *bin) Begin(_ context.Context, id tenant.Project, _ tenant.Identity, holders []string, _ time.Time) error {
 	b.began, b.holders = append(b.began, id), holders
 	return b.err
 }

@@ -22,18 +22,21 @@ type Service struct {
 	Now      func() time.Time
 }
 
+// store keeps projects. Every write is refused to a caller whose session, key, account
+// or role has ended meanwhile: by [session.ErrEnded], [key.ErrEnded], [user.ErrInactive],
+// [ErrForbidden], or [ErrNotFound] for who does not belong to the project any more.
 type store interface {
 	// Create makes the project with its owner as member, the owner's default if
 	// there is none, and says so in events. It returns [ErrExists] for a name
 	// that the owner has used.
-	Create(ctx context.Context, ownerID int64, d Draft, now time.Time) (Project, error)
+	Create(ctx context.Context, owner tenant.Identity, d Draft, now time.Time) (Project, error)
 	// List returns the user's projects, oldest first.
 	List(ctx context.Context, userID int64, skip, limit int) ([]Mine, error)
 	// Get returns a project, or [ErrNotFound] (also while it is being deleted).
 	Get(ctx context.Context, id tenant.Project) (Project, error)
 	// Update locks the project, asks change, and keeps and says what is different
 	// afterwards. When the owner is, the roles follow; by is who did it.
-	Update(ctx context.Context, id tenant.Project, by int64, now time.Time, change Change) (Project, error)
+	Update(ctx context.Context, id tenant.Project, by tenant.Identity, now time.Time, change Change) (Project, error)
 }
 
 // Change decides under the lock of a project what becomes of it; changed false
@@ -53,7 +56,7 @@ func (s Service) Create(ctx context.Context, caller tenant.Identity, d Draft) (M
 	if err != nil {
 		return Mine{}, err
 	}
-	p, err := s.Projects.Create(ctx, caller.UserID, d, s.Now())
+	p, err := s.Projects.Create(ctx, caller, d, s.Now())
 	if err != nil {
 		return Mine{}, err
 	}
@@ -102,7 +105,7 @@ func (s Service) Update(ctx context.Context, caller tenant.Identity, id tenant.P
 		return Mine{}, err
 	}
 	role := caller.Role
-	p, err := s.Projects.Update(ctx, id, caller.UserID, s.Now(), func(p Project, m Members) (Project, bool, error) {
+	p, err := s.Projects.Update(ctx, id, caller, s.Now(), func(p Project, m Members) (Project, bool, error) {
 		out, changed := patch.apply(p)
 		if !patch.Owner.Set || *patch.Owner.Value == p.Owner {
 			return out, changed, nil
@@ -136,7 +139,7 @@ func (s Service) Transfer(ctx context.Context, caller tenant.Identity, id tenant
 		return Mine{}, err
 	}
 	role := caller.Role
-	p, err := s.Projects.Update(ctx, id, caller.UserID, s.Now(), func(p Project, m Members) (Project, bool, error) {
+	p, err := s.Projects.Update(ctx, id, caller, s.Now(), func(p Project, m Members) (Project, bool, error) {
 		if !owns(caller, p) {
 			return p, false, ErrForbidden
 		}

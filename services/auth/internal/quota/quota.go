@@ -78,12 +78,15 @@ type Service struct {
 	Now    func() time.Time
 }
 
+// store keeps quotas. Every write is refused to a caller whose session, key, account or
+// role has ended meanwhile: by [session.ErrEnded], [key.ErrEnded], [user.ErrInactive],
+// [project.ErrForbidden], [project.ErrNotFound].
 type store interface {
 	// Put sets a quota under the lock of its project, and says so, unless keep
 	// refuses what is there. [ErrNone] means that there is no such project.
-	Put(ctx context.Context, q Quota, keep func(old Quota) error) error
+	Put(ctx context.Context, by tenant.Identity, q Quota, keep func(old Quota) error) error
 	// Reset removes one in the same way, or returns [ErrNone].
-	Reset(ctx context.Context, p tenant.Project, class string, keep func(old Quota) error) error
+	Reset(ctx context.Context, by tenant.Identity, p tenant.Project, class string, keep func(old Quota) error) error
 }
 
 // Set gives the caller's project a limit of its own.
@@ -96,7 +99,7 @@ func (s Service) Set(ctx context.Context, caller tenant.Identity, class, limit s
 		return Quota{}, err
 	}
 	q := Quota{Project: caller.Project, Class: class, Calls: calls, Per: per, Raised: caller.Superuser, By: caller.UserID, Set: s.Now()}
-	if err := s.Quotas.Put(ctx, q, keeps(caller)); err != nil {
+	if err := s.Quotas.Put(ctx, caller, q, keeps(caller)); err != nil {
 		return Quota{}, fmt.Errorf("set a limit: %w", err)
 	}
 	return q, nil
@@ -107,7 +110,7 @@ func (s Service) Reset(ctx context.Context, caller tenant.Identity, class string
 	if err := check(caller, class); err != nil {
 		return err
 	}
-	if err := s.Quotas.Reset(ctx, caller.Project, class, keeps(caller)); err != nil {
+	if err := s.Quotas.Reset(ctx, caller, caller.Project, class, keeps(caller)); err != nil {
 		return fmt.Errorf("reset a limit: %w", err)
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 // shelf holds one quota.
 type shelf struct{ has *quota.Quota }
 
-func (s *shelf) Put(_ context.Context, q quota.Quota, keep func(quota.Quota) error) error {
+func (s *shelf) Put(_ context.Context, _ tenant.Identity, q quota.Quota, keep func(quota.Quota) error) error {
 	if s.has != nil {
 		if err := keep(*s.has); err != nil {
 			return err
@@ -24,7 +24,7 @@ func (s *shelf) Put(_ context.Context, q quota.Quota, keep func(quota.Quota) err
 	return nil
 }
 
-func (s *shelf) Reset(_ context.Context, _ tenant.Project, _ string, keep func(quota.Quota) error) error {
+func (s *shelf) Reset(_ context.Context, _ tenant.Identity, _ tenant.Project, _ string, keep func(quota.Quota) error) error {
 	if s.has == nil {
 		return quota.ErrNone
 	}

@@ -2,12 +2,12 @@ package serve_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"time"
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/pg/pgtest"
@@ -121,35 +121,133 @@ func TestACommandThatHasWaitedUntilItsSessionEndedChangesNothing(t *testing.T) {
 	link := w.request("inviteMember", jo, obj{"project_id": project, "body": obj{"role": "viewer"}}).ok(201)
 	w.request("acceptInvitation", instance(al), obj{"body": obj{"token": link.str("token")}}).ok(200)
 	jo = w.in(jo)
-	admin, said := pgtest.Admin(t, w.db), make(chan answer, 1)
+	said := make(chan error, 1)
+	change := w.json(obj{"project_id": project, "user_id": al.UserID, "body": obj{"role": "admin"}})
 	err := w.db.InTenant(w.Context(), jo.Project, func(ctx context.Context, tx *sqlx.Tx) error {
 		if _, err := tx.ExecContext(ctx, `SELECT 1 FROM projects WHERE project_id = $1 FOR UPDATE`, project); err != nil {
 			return err
 		}
 		go func() {
-			said <- w.command("setMemberRole", "", jo, obj{"project_id": project, "user_id": al.UserID, "body": obj{"role": "admin"}})
+			_, err := w.edge.Command(w.Context(), bus.Target{Service: "auth", Operation: "setMemberRole", Project: jo.Project}, jo, change, bus.CommandOptions{Wait: bustest.Patience})
+			said <- err
 		}()
-		for deadline := time.Now().Add(bustest.Patience); ; {
-			var waits bool
-			const q = `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock')`
-			if err := admin.GetContext(ctx, &waits, q); err != nil {
-				return err
-			} else if waits {
-				break
-			} else if time.Now().After(deadline) {
-				return errors.New("the command does not wait")
-			}
-		}
+		pgtest.AwaitLock(t, w.db)
 		w.request("logout", jo, obj{}).ok(200)
 		return nil
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := <-said; errs.KindOf(a.err) != errs.Unauthenticated {
-		t.Errorf("setMemberRole: %d, %v", a.status, a.err)
+	if err := <-said; errs.KindOf(err) != errs.Unauthenticated {
+		t.Errorf("setMemberRole: %v", err)
 	}
 	if got := w.access(al.UserID, jo.Project, ""); got.GetRole() != "viewer" {
 		t.Errorf("al is %q", got.GetRole())
 	}
+}
+
+// What somebody is in a project may have ended as well while a call was under way.
+func TestWhoIsRemovedMakesNoKeyAndEndsNone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	jo := w.member("jo@example.org")
+	al := w.guest(jo, "al@example.org", "admin")
+	_, joes := w.newKey(jo, obj{"name": "jo's", "scopes": []string{"*:read"}})
+	_, als := w.newKey(al, obj{"name": "al's", "scopes": []string{"*:read"}})
+	w.command("removeMember", "", jo, obj{"project_id": int64(jo.Project), "user_id": al.UserID}).ok(204)
+	w.request("createKey", al, obj{"body": obj{"name": "late", "scopes": []string{"*:admin"}}}).refused(errs.NotFound, "project")
+	w.request("rotateKey", al, obj{"key_id": als["id"], "body": obj{}}).refused(errs.NotFound, "")
+	w.request("revokeKey", al, obj{"key_id": joes["id"]}).refused(errs.NotFound, "")
+	if n := w.count(`SELECT count(*) FROM api_keys WHERE user_id = $1 AND revoked_at IS NULL`, al.UserID); n != 0 {
+		t.Errorf("al has %d keys", n)
+	}
+}
+
+func TestWhoWasTheOwnerDeletesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	jo := w.member("jo@example.org")
+	al := w.guest(jo, "al@example.org", "admin")
+	w.command("updateProject", "", jo, obj{"project_id": int64(jo.Project), "body": obj{"name": "jo's"}}).ok(200)
+	w.command("transferProject", "", jo, obj{"project_id": int64(jo.Project), "body": obj{"user_id": al.UserID}}).ok(200)
+	w.command("deleteProject", "", jo, obj{"project_id": int64(jo.Project)}).refused(errs.Forbidden, "role")
+	now := w.as(al.UserID, jo.Project)
+	if now.Role != tenant.Owner {
+		t.Fatalf("al is %q", now.Role)
+	}
+	w.command("deleteProject", "", now, obj{"project_id": int64(jo.Project)}).ok(204)
+}
+
+func TestNobodyIsSwitchedByAKeyThatHasEndedOrByWhoIsNoSuperuser(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	root, jo := w.superuser("root@example.org"), w.member("jo@example.org")
+	w.superuser("other@example.org")
+	_, made := w.newKey(w.as(root.UserID, 0), obj{"name": "all", "scopes": []string{"*:admin"}})
+	keyed := root
+	keyed.Key, _ = made["id"].(string)
+	w.command("deactivateUser", "", keyed, obj{"user_id": jo.UserID}).ok(200)
+	w.request("revokeKey", w.as(root.UserID, 0), obj{"key_id": keyed.Key}).ok(204)
+	w.command("reactivateUser", "", keyed, obj{"user_id": jo.UserID}).refused(errs.Unauthenticated, "revoked")
+	w.exec(`UPDATE users SET is_superuser = false WHERE id = $1`, root.UserID)
+	w.command("reactivateUser", "", root, obj{"user_id": jo.UserID}).refused(errs.Forbidden, "superuser")
+}
+
+func TestTheKeyOfAnAccountThatIsSwitchedOffChangesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	root, jo := w.superuser("root@example.org"), w.member("jo@example.org")
+	al := w.guest(jo, "al@example.org", "viewer")
+	_, made := w.newKey(jo, obj{"name": "all", "scopes": []string{"*:admin"}})
+	jo.Key, _ = made["id"].(string)
+	project := int64(jo.Project)
+	w.command("deactivateUser", "", root, obj{"user_id": jo.UserID}).ok(200)
+	for op, payload := range map[string]obj{
+		"setMemberRole": {"project_id": project, "user_id": al.UserID, "body": obj{"role": "admin"}},
+		"updateProject": {"project_id": project, "body": obj{"name": "theirs"}},
+		"setLimit":      {"class": "reads", "body": obj{"limit": "60/minute"}},
+		"deleteProject": {"project_id": project},
+	} {
+		w.command(op, "", jo, payload).refused(errs.Forbidden, "inactive")
+	}
+}
+
+func TestARoleIsLookedAtAgainByEveryWriteOfAProject(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	jo := w.member("jo@example.org")
+	al := w.guest(jo, "al@example.org", "admin")
+	project := int64(jo.Project)
+	robot := w.command("createServiceAccount", "", jo, obj{"body": obj{"name": "ci", "role": "admin"}}).ok(201).num("id")
+	ci := tenant.Identity{Project: jo.Project, Principal: "service-account:1", ServiceAccount: robot, Role: tenant.Admin}
+	open := w.request("inviteMember", jo, obj{"project_id": project, "body": obj{"role": "viewer"}}).ok(201)
+	w.command("setLimit", "", ci, obj{"class": "reads", "body": obj{"limit": "50/minute"}}).ok(200)
+	w.command("setMemberRole", "", jo, obj{"project_id": project, "user_id": al.UserID, "body": obj{"role": "viewer"}}).ok(200)
+	w.command("updateServiceAccount", "", jo, obj{"account_id": robot, "body": obj{"role": "viewer"}}).ok(200)
+	for _, who := range []tenant.Identity{al, ci} {
+		for op, payload := range map[string]obj{
+			"updateProject":    {"project_id": project, "body": obj{"name": "theirs"}},
+			"setLimit":         {"class": "reads", "body": obj{"limit": "60/minute"}},
+			"resetLimit":       {"class": "reads"},
+			"revokeInvitation": {"project_id": project, "invitation_id": open.num("id")},
+			"removeMember":     {"project_id": project, "user_id": jo.UserID},
+		} {
+			w.command(op, "", who, payload).refused(errs.Forbidden, "role")
+		}
+	}
+}
+
+// A session that has run out ends with all others, for commands that it gave in time.
+func TestTheEndOfAllSessionsIsThatOfThoseThatRanOutToo(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	jo := w.member("jo@example.org")
+	old := w.in(jo)
+	w.clock.move(8 * 24 * time.Hour)
+	choose := func(who tenant.Identity) answer {
+		return w.command("setDefaultProject", "", who, obj{"project_id": int64(jo.Project)})
+	}
+	choose(old).ok(204)
+	w.request("endSessions", w.in(jo), obj{}).ok(200)
+	choose(old).refused(errs.Unauthenticated, "ended")
 }

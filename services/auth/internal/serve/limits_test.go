@@ -59,6 +59,7 @@ func TestWhoMaySetLimits(t *testing.T) {
 	w.member("first@example.org")
 	me := w.member("jo@example.org")
 	low, nowhere, super := me, me, me
+	w.exec(`UPDATE users SET is_superuser = true WHERE id = $1`, me.UserID)
 	low.Role, nowhere.Project = tenant.Member, tenant.Instance
 	super.Superuser, super.Role = true, tenant.NoRole
 	w.setLimit(low, "writes", "1/minute").refused(errs.Forbidden, "role")

@@ -179,7 +179,7 @@ func (h *Handlers) acceptInvitation(ctx context.Context, r acceptInvitationReque
 	if err != nil {
 		return ProjectResponse{}, err
 	}
-	p, id, err := h.Invitations.Accept(ctx, caller.UserID, r.Body.Token)
+	p, id, err := h.Invitations.Accept(ctx, caller, r.Body.Token)
 	if err != nil {
 		return ProjectResponse{}, err
 	}

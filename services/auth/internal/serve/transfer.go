@@ -59,7 +59,7 @@ func (h *Handlers) importProject(ctx context.Context, r importProjectRequest) (i
 		return imported{}, errs.InvalidField("missing", "an archive is needed", "body", "file")
 	}
 	t := transfer.Task{
-		Operation: bus.CallFrom(ctx).CommandID, UserID: caller.UserID, Principal: caller.Principal, Superuser: caller.Superuser,
+		Operation: bus.CallFrom(ctx).CommandID, UserID: caller.UserID, Principal: caller.Principal, Superuser: caller.Superuser, Key: caller.Key,
 		Archive: transfer.Object{Bucket: r.Upload.Bucket, Name: r.Upload.Name, SHA256: r.Upload.SHA256, Size: r.Upload.Size},
 		Shares:  r.Body.Shares != nil && *r.Body.Shares,
 	}

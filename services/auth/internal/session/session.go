@@ -19,6 +19,8 @@ import (
 var (
 	ErrInvalid = errs.New(errs.Unauthenticated, "invalid or expired refresh token")
 	ErrType    = errs.New(errs.Unauthenticated, "invalid token type")
+	// ErrEnded is also the answer to a write of auth that was given while its session
+	// lived: commands of other services are done all the same.
 	ErrEnded   = errs.New(errs.Unauthenticated, "this session has ended")
 	ErrChanged = errs.New(errs.Unauthenticated, "the account has changed since you were let in: log in again")
 )

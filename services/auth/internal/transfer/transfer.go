@@ -37,6 +37,7 @@ type Task struct {
 	UserID    int64     `json:"user_id"`
 	Principal string    `json:"principal"`
 	Superuser bool      `json:"superuser"`
+	Key       string    `json:"key,omitempty"` // id of the API key that it was begun with
 }
 
 // Tally is what an import has taken in, and what it has left aside.
@@ -87,8 +88,9 @@ type store interface {
 	// before. It returns [project.ErrExists] when the user has a project of that
 	// name.
 	Reserve(ctx context.Context, job uuid.UUID, userID int64, name string, now time.Time) (tenant.Project, error)
-	// Settle makes the project of the number, with its limits.
-	Settle(ctx context.Context, p tenant.Project, userID int64, d project.Draft, limits []quota.Quota, now time.Time) (project.Project, error)
+	// Settle makes the project of the number, with its limits, unless the account of the
+	// task was switched off or its API key revoked meanwhile. A session may have ended.
+	Settle(ctx context.Context, p tenant.Project, t Task, d project.Draft, limits []quota.Quota, now time.Time) (project.Project, error)
 	// Abandon has everybody purge what came under the number of a job, if it has one.
 	Abandon(ctx context.Context, job uuid.UUID, now time.Time) error
 }
@@ -135,7 +137,7 @@ func (x Importer) Prepare(ctx context.Context, job uuid.UUID, t Task, progress f
 		return nil, err
 	}
 	return func(ctx context.Context) (Imported, error) {
-		made, err := x.Projects.Settle(ctx, p, t.UserID, f.draft, f.limits, x.Now())
+		made, err := x.Projects.Settle(ctx, p, t, f.draft, f.limits, x.Now())
 		return Imported{Project: made, Tally: f.tally}, err
 	}, nil
 }

@@ -79,9 +79,9 @@ func (s *stage) Reserve(_ context.Context, _ uuid.UUID, _ int64, name string, _ 
 	return 9, s.say("reserve %s", name)
 }
 
-func (s *stage) Settle(_ context.Context, p tenant.Project, userID int64, d project.Draft, limits []quota.Quota, _ time.Time) (project.Project, error) {
+func (s *stage) Settle(_ context.Context, p tenant.Project, t transfer.Task, d project.Draft, limits []quota.Quota, _ time.Time) (project.Project, error) {
 	s.draft, s.limits = d, limits
-	return project.Project{ID: p, Name: d.Name, OwnerID: userID}, s.say("settle")
+	return project.Project{ID: p, Name: d.Name, OwnerID: t.UserID}, s.say("settle")
 }
 
 func (s *stage) Abandon(context.Context, uuid.UUID, time.Time) error { return s.say("abandon") }

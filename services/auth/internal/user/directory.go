@@ -45,8 +45,10 @@ type directory interface {
 	Get(ctx context.Context, id int64) (User, error)
 	// Switch makes an account active or not, and says so; going inactive ends all
 	// its sessions. An account that is so already stays as it is. It returns
-	// [ErrUnknown], and [ErrLastSuperuser] when nobody would be left to switch it on.
-	Switch(ctx context.Context, id int64, active bool, by int64, now time.Time) (User, error)
+	// [ErrUnknown], [ErrLastSuperuser] when nobody would be left to switch it on, and
+	// [ErrRank], [ErrInactive], [session.ErrEnded] or [key.ErrEnded] when by is no
+	// superuser any more, or what the call came with has ended.
+	Switch(ctx context.Context, id int64, active bool, by tenant.Identity, now time.Time) (User, error)
 }
 
 // List returns a page of accounts, oldest first, and how many there are in all.
@@ -93,7 +95,7 @@ func (d Directory) turn(ctx context.Context, caller tenant.Identity, id int64, a
 	if !caller.Superuser {
 		return User{}, ErrRank
 	}
-	u, err := d.Accounts.Switch(ctx, id, active, caller.UserID, d.Now())
+	u, err := d.Accounts.Switch(ctx, id, active, caller, d.Now())
 	if err != nil {
 		return User{}, fmt.Errorf("switch user %d: %w", id, err)
 	}

@@ -30,9 +30,9 @@ func (b *register) Get(_ context.Context, id int64) (User, error) {
 	return User{ID: 7}, b.fail
 }
 
-func (b *register) Switch(_ context.Context, id int64, active bool, by int64, _ time.Time) (User, error) {
+func (b *register) Switch(_ context.Context, id int64, active bool, by tenant.Identity, _ time.Time) (User, error) {
 	if b.fail == nil {
-		b.switched, b.by = append(b.switched, active), by
+		b.switched, b.by = append(b.switched, active), by.UserID
 	}
 	return User{ID: id, Active: active}, b.fail
 }

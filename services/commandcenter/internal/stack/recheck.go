@@ -22,7 +22,8 @@ var (
 // recheck decides the rights of a command's caller again when it runs late, by
 // x-permission of the contract and by asking the service that knows. It is that of
 // every service's bus, so that no service has to think of it. The session is not
-// asked for: what was accepted while it lived outlives it. An API key is: whoever
+// asked for: what was accepted while it lived outlives it, but for what auth keeps, which
+// looks at it itself. An API key is: whoever
 // revokes one means what it has left behind as well, and may not know who holds it.
 // Services are taken at their word; the bus has verified who they are.
 func recheck(ctx context.Context, b *bus.Bus, id tenant.Identity, operation string) (tenant.Identity, error) {
