@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -157,6 +158,58 @@ func ActedIn(ctx context.Context, p tenant.Project) {
 	}
 }
 
+// About is what a service knows of a request that it refused to who came as nobody,
+// and that the edge records: a login, that failed, to some account. It goes to the
+// edge beside the answer and no further.
+type About struct {
+	Actor string  `json:"a,omitempty"` // see [ActedAs]
+	Named []Named `json:"n,omitempty"` // see [Noted]
+}
+
+// aboutOf is what was noted about the request, nil for nothing.
+func aboutOf(ctx context.Context, actor string) *About {
+	a := About{Actor: actor, Named: notesOf(ctx, true)}
+	if a.Actor == "" && len(a.Named) == 0 {
+		return nil
+	}
+	a.Named = a.Named[:min(len(a.Named), maxNames)]
+	return &a
+}
+
+func setAbout(h nats.Header, a *About) {
+	if a == nil {
+		return
+	}
+	if text, err := json.Marshal(a); err == nil { // texts always marshal
+		h[headerAbout] = []string{string(text)}
+	}
+}
+
+// refusal is one with what its service told the edge beside it.
+type refusal struct {
+	error
+	about About
+}
+
+func (t refusal) Unwrap() error { return t.error }
+
+func withAbout(err error, text string) error {
+	var a About
+	if text == "" || json.Unmarshal([]byte(text), &a) != nil {
+		return err
+	}
+	return refusal{err, a}
+}
+
+// AboutOf is what the service has told of the refusal err besides.
+func AboutOf(err error) About {
+	var t refusal
+	if errors.As(err, &t) {
+		return t.about
+	}
+	return About{}
+}
+
 // Say publishes a fact of this service, durably: for an edge, which has no
 // database to say it from. The same id twice is one fact.
 func (b *Bus) Say(ctx context.Context, m proto.Message, id uuid.UUID, at time.Time) error {
@@ -254,7 +307,10 @@ func made(o outcome) string {
 		return "" // a list, or no JSON
 	}
 	if id, there := answer["id"]; there {
-		return idIn(id)
+		if said := idIn(id); said != "0" { // of what there is not yet
+			return said
+		}
+		return ""
 	}
 	found := ""
 	for _, v := range answer {

@@ -85,13 +85,17 @@ func (r *openRequest) named() attempt {
 }
 
 // end records how the write ended, before anybody hears the answer; when that
-// cannot be kept, the answer is a failure, and the promise stands. What nobody
-// was refused is the edge's to tell, which can count.
+// cannot be kept, the answer is a failure, and the promise stands. What was refused
+// to who came as nobody is the edge's to tell, which can count; the answer tells it
+// what is known of it, see [AboutOf].
 func (r *openRequest) end(ctx context.Context, o outcome) outcome {
 	r.over.Store(true)
 	t := r.named()
 	t.outcome = o
-	silent := t.principal == "" && o.err != nil && errs.KindOf(o.err).Refusal()
+	silent := r.attempt.principal == "" && o.err != nil && errs.KindOf(o.err).Refusal()
+	if silent {
+		o.about = aboutOf(ctx, t.principal)
+	}
 	if silent && !r.promised.Load() {
 		return o
 	}

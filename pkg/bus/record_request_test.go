@@ -210,3 +210,23 @@ func TestARecordSaysWhatWasChanged(t *testing.T) {
 		t.Errorf("of a call that changed nothing: %q, want %q", got, want)
 	}
 }
+
+// Who came as nobody and is refused is the edge's to tell of, also when it is known by
+// then who that was: the answer says what is known, and nothing is recorded twice.
+func TestTheEdgeIsToldWhatIsKnownOfARefusalThatItRecords(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.keep(func(ctx context.Context) error {
+		bus.Noted(ctx, "user", "user:9")
+		bus.ActedAs(ctx, "user:9")
+		return errs.New(errs.Unauthenticated, "no")
+	})
+	err := w.ask(t, "", tenant.Identity{})
+	got := bus.AboutOf(fmt.Errorf("asked: %w", err))
+	if errs.KindOf(err) != errs.Unauthenticated || got.Actor != "user:9" || !slices.Equal(got.Named, []bus.Named{{Name: "user", Value: "user:9"}}) || len(w.recorded(t)) != 0 {
+		t.Errorf("%v about %+v, recorded %q", err, got, w.recorded(t))
+	}
+	if got := bus.AboutOf(w.ask(t, "", alice)); got.Actor != "" || got.Named != nil || len(w.recorded(t)) != 1 {
+		t.Errorf("of somebody who is known: %+v, recorded %q", got, w.recorded(t))
+	}
+}

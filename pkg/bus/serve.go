@@ -251,6 +251,7 @@ func (s *Server) respond(ctx context.Context, reply string, o outcome, replayed 
 		var kind errs.Kind
 		kind, m.Data = encodeError(o.err)
 		m.Header[headerError] = []string{string(kind)}
+		setAbout(m.Header, o.about)
 	} else {
 		m.Header[headerStatus] = []string{strconv.Itoa(o.status)}
 		if !o.accepted.IsZero() {

@@ -29,6 +29,7 @@ const (
 	headerRedrive   = "Cc-Redrive"    // token of whoever brought a dead letter back
 	headerStatus    = "Cc-Status"     // of an answer
 	headerError     = "Cc-Error"      // kind of a failure; the body says more
+	headerAbout     = "Cc-About"      // of a failure that the edge records: what is known of it
 	headerSpill     = "Cc-Spill"      // object with the body
 	headerReplayed  = "Cc-Replayed"   // "1": the answer of an earlier call
 	headerAnswer    = "Cc-H-"         // prefix of the answer's own headers
@@ -108,6 +109,7 @@ type outcome struct {
 	header   map[string]string
 	body     []byte
 	err      error
+	about    *About    // of a refusal that the edge records
 	accepted time.Time // of a command that was answered 202
 	project  tenant.Project
 }
@@ -146,7 +148,7 @@ func acceptedAt(h nats.Header, other time.Time) time.Time {
 
 func decodeReply(m *nats.Msg) outcome {
 	if kind := get(m.Header, headerError); kind != "" {
-		return outcome{err: decodeError(kind, m.Data)}
+		return outcome{err: withAbout(decodeError(kind, m.Data), get(m.Header, headerAbout))}
 	}
 	o := outcome{body: m.Data, status: http.StatusOK}
 	if s := get(m.Header, headerStatus); s != "" {

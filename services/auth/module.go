@@ -139,7 +139,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 	if slices.Contains(c.TenantHolders, "research") {
 		census.Research = countResearch(d.Bus)
 	}
-	authenticator := user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Ceiling: ceiling, Now: now}
+	authenticator := user.Authenticator{Passwords: hasher, Accounts: users, Throttle: throttle, Ceiling: ceiling, Now: now, Refused: serve.NoteRefused}
 	signOn, err := newSignOn(d.Secret, c, users, hasher, now)
 	if err != nil {
 		return nil, fmt.Errorf("auth: %w", err)
@@ -180,6 +180,7 @@ func New(d Deps, c Config) (*app.Module, error) {
 				counts.stolen.Inc()
 				log.WarnContext(ctx, "session.reuse_detected", "session_id", s.ID, "user_id", s.UserID)
 			},
+			Refused: serve.NoteToken,
 		},
 		Keeper:   session.Keeper{Sessions: sessions, Now: now},
 		Projects: catalogue, Census: census, Deletion: deletion, Deleting: ends.wake, Quotas: quota.Service{Quotas: postgres.Quotas{Store: store}, Now: now}, Resolver: resolver, Issuer: issuer,

@@ -237,3 +237,39 @@ func TestALoginOfABrowserIsRecordedAsThePersons(t *testing.T) {
 		})
 	})
 }
+
+// TestWhoCouldNotLogInIsFoundByTheAccount: in the instance's log, of an address that
+// has one and of no other.
+func TestWhoCouldNotLogInIsFoundByTheAccount(t *testing.T) {
+	t.Parallel()
+	p := here(t, dataDir(t), "--no-sample")
+	owner := p.owner()
+	_, id := p.guest(owner, 1, "viewer@example.org", "viewer")
+	for email, word := range map[string]string{"viewer@example.org": "not the password", "nobody@example.org": guestPassword} {
+		p.caller("").json("POST", "/api/v1/auth/login", map[string]string{"email": email, "password": word}, 401, nil)
+	}
+	var pair, next struct {
+		Token string `json:"refresh_token"`
+	}
+	p.caller("").json("POST", "/api/v1/auth/login", map[string]string{"email": "viewer@example.org", "password": guestPassword}, 200, &pair)
+	p.caller("").json("POST", "/api/v1/auth/refresh", map[string]string{"refresh_token": pair.Token}, 200, &next)
+	p.caller("").json("POST", "/api/v1/auth/refresh", map[string]string{"refresh_token": pair.Token}, 401, nil)
+	who := fmt.Sprintf("user:%d", id)
+	var failed []auditEntry
+	owner.auditedWhen(func(all []auditEntry) bool {
+		failed = slices.DeleteFunc(all, func(e auditEntry) bool { return e.Outcome != "denied" })
+		return len(failed) == 3
+	})
+	for _, query := range []string{"target=" + who, "target=viewer@example.org"} {
+		got := owner.audited("instance=true&outcome=denied&" + query)
+		if len(got) != 2 || got[0].Operation != "login" || got[0].Actor != "" || !slices.Contains(got[0].Target, named{"reason", "wrong_password"}) ||
+			got[1].Operation != "refreshToken" || got[1].Actor != who || !slices.Contains(got[1].Target, named{"reason", "reuse_detected"}) {
+			t.Errorf("%s: %+v", query, got)
+		}
+	}
+	for _, e := range failed {
+		if e.Operation == "login" && len(e.Target) > 0 && !slices.Contains(e.Target, named{"user", who}) {
+			t.Errorf("an address without account: %+v", e)
+		}
+	}
+}

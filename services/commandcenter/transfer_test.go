@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -211,6 +212,13 @@ func TestAProjectComesBackAsItWasExported(t *testing.T) {
 	// How they ended, newest first: one is refused, the other has made a project.
 	owner.auditedWhen(func(all []auditEntry) bool {
 		all = slices.DeleteFunc(all, func(e auditEntry) bool { return e.Operation != "finishImport" })
+		for _, e := range all { // that it was begun is found by its operation
+			i := slices.IndexFunc(e.Target, func(n named) bool { return n.Name == "operation_id" })
+			began := owner.audited("instance=true&operation=importProject&target=" + url.QueryEscape(e.Target[i].Value))
+			if len(began) != 1 || !slices.Contains(began[0].Target, e.Target[i+1]) || slices.Contains(began[0].Target, named{"id", "0"}) {
+				t.Errorf("the import of %+v was begun by %+v", e, began)
+			}
+		}
 		return len(all) == 2 && all[0].Reason == "conflict" && all[1].Outcome == "ok" && all[1].Actor == all[0].Actor &&
 			slices.Contains(all[1].Target, named{"project_id", fmt.Sprint(id)})
 	})

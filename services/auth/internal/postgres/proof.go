@@ -9,6 +9,8 @@ import (
 
 	"github.com/jmoiron/sqlx"
 
+	"github.com/commandcenter/commandcenter/pkg/audit"
+	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/outbox"
 	"github.com/commandcenter/commandcenter/pkg/pg"
 	"github.com/commandcenter/commandcenter/pkg/purge"
@@ -66,9 +68,10 @@ func (s Projects) Confirmed(ctx context.Context) ([]project.Confirmed, error) {
 func (s Projects) Finish(ctx context.Context, id tenant.Project, streams []purge.Part, now time.Time) error {
 	return s.db.InTenant(ctx, id, func(ctx context.Context, tx *sqlx.Tx) error {
 		const lock = `
-			SELECT version, deleted_at, coalesce(deleted_by, 0) AS deleted_by
+			SELECT name, version, deleted_at, coalesce(deleted_by, 0) AS deleted_by
 			FROM   projects WHERE project_id = $1 AND deleted_at IS NOT NULL FOR UPDATE`
 		var row struct {
+			Name    string    `db:"name"`
 			Version int64     `db:"version"`
 			At      time.Time `db:"deleted_at"`
 			By      int64     `db:"deleted_by"`
@@ -86,6 +89,12 @@ func (s Projects) Finish(ctx context.Context, id tenant.Project, streams []purge
 		if err != nil {
 			return err
 		}
+		call, err := deletedBy(ctx, tx, id, row.By, row.At)
+		if err != nil {
+			return err
+		}
+		call.RecordedAt = now
+		call.Target = []audit.Named{{Name: "project_id", Value: strconv.FormatInt(int64(id), 10)}, {Name: "name", Value: bus.Clean(row.Name)}}
 		log, err := Trail(s).bury(ctx, id)
 		if err != nil {
 			return err
@@ -108,7 +117,7 @@ func (s Projects) Finish(ctx context.Context, id tenant.Project, streams []purge
 		if _, err := tx.ExecContext(ctx, keep, int64(id), row.By, row.At, now, string(text)); err != nil {
 			return fmt.Errorf("keep the proof: %w", err)
 		}
-		if err := Trail(s).tombstone(ctx, id, log, proof, now); err != nil {
+		if err := Trail(s).tombstone(ctx, id, call, log, proof, now); err != nil {
 			return err
 		}
 		return outbox.Add(ctx, tx, &authv1.ProjectDeleted{ProjectId: id32(id), Version: id32(row.Version + 1)})

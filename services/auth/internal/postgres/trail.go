@@ -170,6 +170,8 @@ func (s Trail) List(ctx context.Context, q trail.Query) (list []audit.Entry, hea
 			       WHEN 'refused' THEN reason <> '' AND NOT reason = ANY ($8) ELSE reason = ANY ($8) END
 			AND    ($9::timestamptz IS NULL OR accepted_at >= $9) AND ($10::timestamptz IS NULL OR accepted_at < $10)
 			AND    ($11 = '' OR strpos(lower(concat_ws(' ', call_id, operation, actor, key_id, reason, address, request_id, trace_id, target::text)), lower($11)) > 0)
+			AND    ($13 = '' OR EXISTS (SELECT FROM jsonb_array_elements(target) t WHERE t ->> 'value' = $13 OR concat(t ->> 'name', '=', t ->> 'value') = $13
+			        OR t ->> 'name' = 'user_id' AND concat('user:', t ->> 'value') = $13))
 			ORDER  BY seq `
 		const newest, oldest = find + `DESC LIMIT $12`, find + `LIMIT $12`
 		ordered := newest
@@ -182,7 +184,7 @@ func (s Trail) List(ctx context.Context, q trail.Query) (list []audit.Entry, hea
 		}
 		var rows []entryRow
 		err := tx.SelectContext(ctx, &rows, ordered, int64(q.Chain), head.Seq, q.After, q.Before, q.Actor, q.Operation,
-			string(q.Outcome), pq.StringArray(reasons), q.From, q.Until, q.Text, q.Limit)
+			string(q.Outcome), pq.StringArray(reasons), q.From, q.Until, q.Text, q.Limit, q.Target)
 		if err != nil {
 			return fmt.Errorf("read the audit log: %w", err)
 		}
@@ -248,9 +250,31 @@ func (s Trail) bury(ctx context.Context, p tenant.Project) (end *audit.Anchor, e
 	return end, err
 }
 
-// tombstone writes down in the instance's log that a project is gone, how its own
-// log ended, and what was counted.
-func (s Trail) tombstone(ctx context.Context, p tenant.Project, end *audit.Anchor, proof []project.Purge, now time.Time) error {
+// deletedBy is the entry of the call that asked for the deletion of a project, as its
+// log has it. Without one it is what is known otherwise: who, and when.
+func deletedBy(ctx context.Context, tx *sqlx.Tx, p tenant.Project, by int64, at time.Time) (audit.Entry, error) {
+	const q = `
+		SELECT project_id, seq, call_id, recorded_at, accepted_at, last_at, count, service, operation, actor, key_id,
+		       status, reason, address, request_id, trace_id, target, prev, hash
+		FROM   audit_entries
+		WHERE  project_id = $1 AND operation = 'deleteProject' AND service = $2 AND reason = ''
+		ORDER  BY seq DESC LIMIT 1`
+	var row entryRow
+	if err := tx.GetContext(ctx, &row, q, int64(p), service); err == nil {
+		return row.entry()
+	} else if !pg.NoRows(err) {
+		return audit.Entry{}, fmt.Errorf("look for who deleted the project: %w", err)
+	}
+	e := audit.Entry{ID: fmt.Sprintf("project-%d-deletion", p), AcceptedAt: at.UTC(), LastAt: at.UTC(), Count: 1, Service: service, Operation: "deleteProject", Status: 204}
+	if by != 0 {
+		e.Actor = "user:" + strconv.FormatInt(by, 10)
+	}
+	return e, nil
+}
+
+// tombstone writes down in the instance's log who had a project deleted, that it is
+// gone, how its own log ended, and what was counted.
+func (s Trail) tombstone(ctx context.Context, p tenant.Project, call audit.Entry, end *audit.Anchor, proof []project.Purge, now time.Time) error {
 	e := audit.Entry{
 		ID: fmt.Sprintf("project-%d", p), RecordedAt: now, AcceptedAt: now, LastAt: now, Count: 1,
 		Service: service, Operation: "purgeAudit", Actor: "service:auth", Status: 204,
@@ -264,6 +288,9 @@ func (s Trail) tombstone(ctx context.Context, p tenant.Project, end *audit.Ancho
 		e.Target = append(e.Target, audit.Named{Name: x.Service, Value: fmt.Sprintf("removed %d, left %d, kept %d", sum.Removed, sum.Left, sum.Kept)})
 	}
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
+		if err := appendEntry(ctx, tx, tenant.Instance, call); err != nil {
+			return err
+		}
 		return appendEntry(ctx, tx, tenant.Instance, e)
 	})
 }

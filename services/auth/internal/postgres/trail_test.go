@@ -204,9 +204,13 @@ func TestALogGoesWithItsProjectAndItsEndStays(t *testing.T) {
 	}
 	w.append(w.own) // told late
 	got := w.log(tenant.Instance)
-	if len(got) != 2 || got[0].Operation != "purgeAudit" || got[1].Operation != "deleteDocument" {
+	if len(got) != 3 || got[0].Operation != "deleteProject" || got[1].Operation != "purgeAudit" || got[2].Operation != "deleteDocument" {
 		t.Fatalf("the instance's log %+v", got)
 	}
+	if by := got[0]; by.Actor != "user:1" || !by.AcceptedAt.Equal(monday) || len(by.Target) != 2 || by.Target[0].Value != fmt.Sprint(w.own) || by.Target[1].Name != "name" || by.Target[1].Value == "" {
+		t.Errorf("who deleted it: %+v", by)
+	}
+	got = got[1:]
 	want := fmt.Sprintf("[{project_id %d} {last_seq 3} {last_hash %s} {knowledge removed 2, left 0, kept 1} {streams removed 5, left 0, kept 0} {auth removed ", w.own, last.Hash)
 	if !strings.HasPrefix(fmt.Sprint(got[0].Target), want) || fmt.Sprint(got[1].Target) != fmt.Sprintf("[{document_id 7} {project_id %d}]", w.own) {
 		t.Errorf("targets %v and %v, want %s", got[0].Target, got[1].Target, want)

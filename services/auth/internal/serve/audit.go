@@ -20,6 +20,7 @@ import (
 type auditRequest struct {
 	Instance  bool          `json:"instance"`
 	Actor     string        `json:"actor"`
+	Target    string        `json:"target"`
 	Operation string        `json:"operation"`
 	Outcome   audit.Outcome `json:"outcome"`
 	Text      string        `json:"text"`
@@ -31,12 +32,16 @@ type auditRequest struct {
 }
 
 func (h *Handlers) listAudit(ctx context.Context, r auditRequest) (AuditPage, error) {
-	actor, err := h.actor(ctx, r.Actor, r.Instance)
+	actor, err := h.person(ctx, "actor", r.Actor, r.Instance)
+	if err != nil {
+		return AuditPage{}, err
+	}
+	target, err := h.person(ctx, "target", r.Target, r.Instance)
 	if err != nil {
 		return AuditPage{}, err
 	}
 	page, err := h.Trail.List(ctx, tenant.From(ctx), r.Instance, trail.Query{
-		Actor: actor, Operation: r.Operation, Outcome: r.Outcome, Text: r.Text,
+		Actor: actor, Target: target, Operation: r.Operation, Outcome: r.Outcome, Text: r.Text,
 		From: r.From, Until: r.Until, After: r.After, Before: r.Before, Limit: r.Limit,
 	})
 	if err != nil {
@@ -69,17 +74,17 @@ func (h *Handlers) listAudit(ctx context.Context, r auditRequest) (AuditPage, er
 	return out, nil
 }
 
-// actor is the principal that a filter names, also by an e-mail address. One that
+// person is the principal that a filter names, also by an e-mail address. One that
 // the caller has nothing to do with is refused like one that there is not.
-func (h *Handlers) actor(ctx context.Context, said string, instance bool) (string, error) {
-	if !strings.Contains(said, "@") || strings.Contains(said, ":") { // "operator:ada@host"
+func (h *Handlers) person(ctx context.Context, filter, said string, instance bool) (string, error) {
+	if !strings.Contains(said, "@") || strings.ContainsAny(said, ":=") { // "operator:ada@host"
 		return said, nil
 	}
 	email, err := user.Normalise(said)
 	if err != nil {
-		return "", errs.InvalidField("value_error", "want an actor such as user:7 or service-account:3, or the e-mail address of a person", "query", "actor")
+		return "", errs.InvalidField("value_error", "want one such as user:7 or service-account:3, or the e-mail address of a person", "query", filter)
 	}
-	return h.Trail.Person(ctx, tenant.From(ctx), instance, email)
+	return h.Trail.Person(ctx, tenant.From(ctx), instance, filter, email)
 }
 
 func auditEntry(e audit.Entry) AuditEntry {
@@ -99,9 +104,31 @@ func auditHead(a audit.Anchor) AuditHead {
 	return AuditHead{ProjectId: a.Chain, Seq: a.Seq, Hash: a.Hash}
 }
 
+// NoteRefused says to the audit log whose account was not opened, and why. Who tried
+// is not known: it is what the call was about, and not who made it.
+func NoteRefused(ctx context.Context, userID int64, why string) {
+	bus.Noted(ctx, "user", principal(userID))
+	bus.Noted(ctx, "reason", why)
+}
+
+// NoteToken says to the audit log whose token was refused, and why. Whoever has it got
+// it from the user.
+func NoteToken(ctx context.Context, userID int64, why string) {
+	acted(ctx, userID)
+	NoteRefused(ctx, userID, why)
+}
+
+// principal is how a person is named in the audit log, "" for nobody.
+func principal(userID int64) string {
+	if userID == 0 {
+		return ""
+	}
+	return "user:" + strconv.FormatInt(userID, 10)
+}
+
 // acted says to the audit log who it is that came as nobody.
 func acted(ctx context.Context, userID int64) {
-	bus.ActedAs(ctx, "user:"+strconv.FormatInt(userID, 10))
+	bus.ActedAs(ctx, principal(userID))
 }
 
 type auditHeadRequest struct {

@@ -164,7 +164,7 @@ func (h *Handlers) getProjectDeletion(ctx context.Context, r projectRequest) (Pr
 	if err != nil {
 		return ProjectDeletion{}, err
 	}
-	out := ProjectDeletion{ProjectId: int64(p.Project), RequestedAt: p.RequestedAt, FinishedAt: p.FinishedAt, Purges: make([]ProjectPurge, len(p.Purges))}
+	out := ProjectDeletion{ProjectId: int64(p.Project), RequestedBy: principal(p.RequestedBy), RequestedAt: p.RequestedAt, FinishedAt: p.FinishedAt, Purges: make([]ProjectPurge, len(p.Purges))}
 	for i, x := range p.Purges {
 		sum := purge.Sum(x.Parts)
 		out.Purges[i] = ProjectPurge{

@@ -2,8 +2,10 @@ package serve_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/jmoiron/sqlx"
 
@@ -11,6 +13,7 @@ import (
 	"github.com/commandcenter/commandcenter/pkg/bus/bustest"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
+	platformv1 "github.com/commandcenter/commandcenter/proto-events/platform/v1"
 )
 
 // targets waits for the n-th entry of an operation and returns what it is about.
@@ -98,4 +101,105 @@ func TestALogIsReadByTheAddressOfAPerson(t *testing.T) {
 	super := first
 	super.Superuser = true
 	list(super, obj{"actor": "al@example.org", "instance": true}).ok(200)
+}
+
+// nobodys asks as somebody whom the gateway does not know yet, and returns what the
+// gateway is told of the refusal.
+func (w *world) nobodys(op string, body obj) string {
+	w.Helper()
+	ctx, cancel := context.WithTimeout(bus.WithOrigin(w.Context(), bus.Origin{Writes: true}), bustest.Patience)
+	defer cancel()
+	_, err := w.edge.Request(ctx, bus.Target{Service: "auth", Operation: op}, nobody, w.json(obj{"body": body}))
+	if !errs.KindOf(err).Refusal() {
+		w.Fatalf("%s: %v", op, err)
+	}
+	a := bus.AboutOf(err)
+	return fmt.Sprint(a.Actor, a.Named)
+}
+
+func TestAFailedLoginIsAboutTheAccountIfThereIsOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.member("first@example.org")
+	me, off := w.member("jo@example.org"), w.member("off@example.org")
+	w.exec(`UPDATE users SET is_active = false WHERE id = $1`, off.UserID)
+	try := func(email, word string) string {
+		return w.nobodys("login", obj{"email": email, "password": word})
+	}
+	about := func(id tenant.Identity, why string) string {
+		return fmt.Sprintf("[{user %s} {reason %s}]", id.Principal, why)
+	}
+	for _, c := range []struct{ email, word, want string }{
+		{"jo@example.org", "wrong password", about(me, "wrong_password")},
+		{"off@example.org", password, about(off, "deactivated")},
+		{"nobody@example.org", password, "[]"},
+		{"no address", password, "[]"},
+	} {
+		if got := try(c.email, c.word); got != c.want {
+			t.Errorf("%s: told %s, want %s", c.email, got, c.want)
+		}
+	}
+	for range 4 {
+		try("jo@example.org", "wrong password")
+	}
+	if got := try("jo@example.org", password); got != about(me, "locked") {
+		t.Errorf("locked: told %s", got)
+	}
+	if got := w.nobodys("loginBrowser", obj{"email": "off@example.org", "password": password}); got != about(off, "deactivated") {
+		t.Errorf("a browser: told %s", got)
+	}
+}
+
+func TestATokenThatComesBackIsToldOfAsItsUsers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	me := w.member("jo@example.org")
+	token := w.login("jo@example.org", password).ok(200).str("refresh_token")
+	next := w.refresh(token).ok(200).str("refresh_token")
+	w.clock.move(time.Minute)
+	for _, c := range []struct{ token, want string }{
+		{token, fmt.Sprintf("%s[{user %s} {reason reuse_detected}]", me.Principal, me.Principal)},
+		{next, fmt.Sprintf("%s[{user %s} {reason session_ended}]", me.Principal, me.Principal)},
+		{"ccr_" + strings.Repeat("A", 43), "[]"},
+		{"garbage", "[]"},
+	} {
+		if got := w.nobodys("refreshToken", obj{"refresh_token": c.token}); got != c.want {
+			t.Errorf("told %s, want %s", got, c.want)
+		}
+	}
+}
+
+func TestTheInstanceRemembersWhoDeletedWhatProjectFromWhere(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	first := w.member("first@example.org") // the superuser
+	me := w.member("jo@example.org")
+	second := w.as(me.UserID, tenant.Project(w.createProject(me, "Second").ok(201).num("id")))
+	ctx, cancel := context.WithTimeout(bus.WithOrigin(t.Context(), bus.Origin{Writes: true, Address: "192.0.2.7", Named: []bus.Named{{Name: "project_id", Value: fmt.Sprint(second.Project)}}}), bustest.Patience)
+	defer cancel()
+	_, err := w.edge.Command(ctx, bus.Target{Service: "auth", Operation: "deleteProject", Project: second.Project}, second, w.json(in(second)), bus.CommandOptions{Wait: bustest.Patience})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.targets(second.Project, "deleteProject", 1)
+	for _, service := range []string{"knowledge", "federation", "ingestion", "research"} {
+		w.env.Say(&platformv1.ProjectPurged{ProjectId: int32(second.Project), Version: 2, Service: service})
+	}
+	if got, want := w.targets(tenant.Instance, "deleteProject", 1), fmt.Sprintf("project_id=%d name=Second", second.Project); got != want {
+		t.Errorf("about %q, want %q", got, want)
+	}
+	first.Superuser = true
+	for _, filter := range []obj{{"actor": "jo@example.org"}, {"target": "name=Second"}, {"target": fmt.Sprint(second.Project)}} {
+		filter["instance"], filter["limit"], filter["operation"] = true, 10, "deleteProject"
+		all := w.request("listAudit", first, filter).ok(200).body["entries"].([]any)
+		if len(all) != 1 {
+			t.Fatalf("%v: %v", filter, all)
+		}
+		if e := all[0].(map[string]any); e["actor"] != me.Principal || e["address"] != "192.0.2.7" {
+			t.Errorf("%v", e)
+		}
+	}
+	if by := w.request("getProjectDeletion", instance(first), obj{"project_id": int64(second.Project)}).ok(200).str("requested_by"); by != me.Principal {
+		t.Errorf("requested by %q", by)
+	}
 }

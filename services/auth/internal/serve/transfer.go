@@ -73,6 +73,12 @@ func (h *Handlers) importProject(ctx context.Context, r importProjectRequest) (i
 			return imported{}, err
 		}
 	}
+	// With these the entry of how the import ends is found.
+	bus.Noted(ctx, "operation_id", bus.CallFrom(ctx).OperationID())
+	bus.Noted(ctx, "archive_sha256", t.Archive.SHA256)
+	if t.Name != "" {
+		bus.Noted(ctx, "name", t.Name)
+	}
 	if _, err := h.Imports.Enqueue(ctx, t); err != nil {
 		return imported{}, err
 	}

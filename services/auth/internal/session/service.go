@@ -32,6 +32,9 @@ type Service struct {
 	// Stolen, when set, is told of each session that ended because a token came
 	// back after it was traded.
 	Stolen func(ctx context.Context, s Session)
+	// Refused, when set, is told of each token that belongs to a session and is worth
+	// nothing any more, and why: [StolenReason] or [EndedReason].
+	Refused func(ctx context.Context, userID int64, why string)
 }
 
 // Next is a refresh token to be kept.
@@ -103,12 +106,13 @@ func (s Service) Refresh(ctx context.Context, token string, from Place) (Pair, e
 		return Pair{}, fmt.Errorf("trade refresh token: %w", err)
 	case !found:
 		return Pair{}, ErrInvalid
-	case verdict == Revoke:
-		if s.Stolen != nil {
-			s.Stolen(ctx, old.Session)
+	case verdict == Revoke && s.Stolen != nil:
+		s.Stolen(ctx, old.Session)
+	}
+	if verdict != Trade {
+		if s.Refused != nil {
+			s.Refused(ctx, old.Session.UserID, old.why())
 		}
-		return Pair{}, ErrInvalid
-	case verdict != Trade:
 		return Pair{}, ErrInvalid
 	}
 	return s.pair(ctx, Holder{UserID: old.Session.UserID, Email: old.Email, Session: old.Session.ID}, plain, now)

@@ -25,6 +25,9 @@ var (
 	ErrChanged = errs.New(errs.Unauthenticated, "the account has changed since you were let in: log in again")
 )
 
+// EndedReason is why a refresh token is refused that was never traded.
+const EndedReason = "session_ended"
+
 // Reasons why a session was revoked, as events say them.
 const (
 	LogoutReason      = "logout"
@@ -124,6 +127,14 @@ type Stored struct {
 	TokenExpires time.Time  // of this token
 	TradedAt     *time.Time // when it was traded for the next one
 	RevokedAt    *time.Time // the session
+}
+
+// why is the reason for which the token is refused.
+func (s Stored) why() string {
+	if s.TradedAt != nil {
+		return StolenReason
+	}
+	return EndedReason
 }
 
 // Verdict is what to do with a refresh token that came in.

@@ -5,13 +5,15 @@
 //
 // Decisions:
 //
-//   - A project's log goes with the project; its last number and hash become an
-//     entry in the log of the instance. What is told of the project later goes
-//     there too, with the project's number as a target.
+//   - A project's log goes with the project. The entry of the call that deleted it
+//     is kept in the log of the instance, with the project's name, and so are the
+//     last number and hash of its log. What is told of the project later goes there
+//     too, with the project's number as a target.
 //   - Who is denied a project that is not theirs is told of in the log of the
 //     instance, so that no stranger writes into a project's log.
-//   - Of a failed login neither the address of the account nor a hash of it is
-//     kept: whoever mistypes may have typed a password there, and a hash of an
-//     e-mail address is guessed in no time. Where it came from is kept.
+//   - Of a failed login the account is kept, by its number, when there is one, and
+//     where it came from. Neither the address that was typed is kept nor a hash of it:
+//     whoever mistypes may have typed a password there, and a hash of an e-mail
+//     address is guessed in no time.
 //   - Nothing is removed for its age: a chain with a hole proves nothing.
 package trail

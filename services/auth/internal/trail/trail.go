@@ -13,6 +13,7 @@ import (
 type Query struct {
 	Chain     tenant.Project
 	Actor     string
+	Target    string // "user:7", "document_id=12", or the value alone
 	Operation string
 	Outcome   audit.Outcome // "" for any
 	Reasons   []string      // of the outcome; set by the service
@@ -57,7 +58,6 @@ type log interface {
 // The refusals of this package.
 var (
 	errForbidden = errs.New(errs.Forbidden, "the audit log is shown to an admin of the project")
-	errStranger  = errs.InvalidField("value_error", "nobody with this e-mail address is a member of the project or in its log", "query", "actor")
 	errSuperuser = errs.New(errs.Forbidden, "the audit log of the instance is shown to a superuser")
 )
 
@@ -96,16 +96,16 @@ func (s Service) List(ctx context.Context, caller tenant.Identity, instance bool
 }
 
 // Person returns the principal of whoever has an e-mail address, which is in its
-// normal form. Somebody who has nothing to do with the log is refused as nobody: who
+// normal form and was given to a filter. Somebody who has nothing to do with the log is refused as nobody: who
 // has an account is not told here.
-func (s Service) Person(ctx context.Context, caller tenant.Identity, instance bool, email string) (string, error) {
+func (s Service) Person(ctx context.Context, caller tenant.Identity, instance bool, filter, email string) (string, error) {
 	chain, err := chainOf(caller, instance)
 	if err != nil {
 		return "", err
 	}
 	who, err := s.Log.Person(ctx, chain, email)
 	if err == nil && who == "" {
-		err = errStranger
+		err = errs.InvalidField("value_error", "nobody with this e-mail address is a member of the project or in its log", "query", filter)
 	}
 	return who, err
 }

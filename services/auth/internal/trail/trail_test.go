@@ -84,7 +84,7 @@ func TestAPersonIsFoundInItsOwnLogAlone(t *testing.T) {
 		{7, tenant.Admin, "nobody@example.org", "", errs.Invalid},
 		{7, tenant.Member, "jo@example.org", "", errs.Forbidden},
 	} {
-		who, err := s.Person(t.Context(), tenant.Identity{Project: c.project, Role: c.role}, false, c.email)
+		who, err := s.Person(t.Context(), tenant.Identity{Project: c.project, Role: c.role}, false, "actor", c.email)
 		if who != c.want || err != nil != (c.kind != "") || err != nil && errs.KindOf(err) != c.kind {
 			t.Errorf("%+v: %q, %v", c, who, err)
 		}

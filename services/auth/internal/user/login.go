@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 )
@@ -22,7 +23,17 @@ type Authenticator struct {
 	Throttle  Throttle // of an account, per client address
 	Ceiling   Throttle // of an account
 	Now       func() time.Time
+	// Refused, when set, is told of each login that is refused for an address that has
+	// an account, and why: [WhyPassword], [WhyLocked] or [WhyInactive].
+	Refused func(ctx context.Context, userID int64, why string)
 }
+
+// Why a login is refused, for the audit log. Who logs in is told less.
+const (
+	WhyPassword = "wrong_password"
+	WhyLocked   = "locked"
+	WhyInactive = "deactivated"
+)
 
 type verifier interface {
 	InTurn(ctx context.Context, work func(ctx context.Context) error) error
@@ -90,9 +101,25 @@ func (a Authenticator) Authenticate(ctx context.Context, email, password, client
 		return nil
 	})
 	if err != nil {
+		a.tell(ctx, found.User.ID, err)
 		return User{}, err
 	}
 	return found.User, nil
+}
+
+// tell says whose account was not opened. It does nothing that takes time.
+func (a Authenticator) tell(ctx context.Context, id int64, err error) {
+	if a.Refused == nil || id == 0 {
+		return
+	}
+	switch {
+	case errors.Is(err, ErrIncorrect):
+		a.Refused(ctx, id, WhyPassword)
+	case errors.Is(err, ErrLocked):
+		a.Refused(ctx, id, WhyLocked)
+	case errors.Is(err, ErrInactive):
+		a.Refused(ctx, id, WhyInactive)
+	}
 }
 
 func (a Authenticator) refuse(ctx context.Context, key, client string, known bool) error {

@@ -32,16 +32,17 @@ func (e *env) auditCommand() *cobra.Command {
 }
 
 type auditFlags struct {
-	actor, operation, outcome, text string
-	from, until                     string
-	since                           time.Duration
-	instance                        bool
-	limit                           int
+	actor, target, operation, outcome, text string
+	from, until                             string
+	since                                   time.Duration
+	instance                                bool
+	limit                                   int
 }
 
 func (f *auditFlags) bind(c *cobra.Command) {
 	fs := c.Flags()
 	fs.StringVar(&f.actor, "actor", "", "only of this caller: user:7, or the e-mail address of a person")
+	fs.StringVar(&f.target, "target", "", "only what was about this: document_id=12, user:7, or the e-mail address of a person")
 	fs.StringVar(&f.operation, "operation", "", "only of this operation: deleteDocument, as the API calls it")
 	fs.StringVar(&f.outcome, "outcome", "", "only with this outcome")
 	values(c, "outcome", string(client.ListAuditParamsOutcomeOk), string(client.ListAuditParamsOutcomeDenied), string(client.ListAuditParamsOutcomeRefused), string(client.ListAuditParamsOutcomeFailed))
@@ -58,7 +59,7 @@ func (f *auditFlags) whose(c *cobra.Command) {
 }
 
 func (f *auditFlags) params() (p client.ListAuditParams, err error) {
-	p = client.ListAuditParams{Actor: some(f.actor), Operation: some(f.operation), Text: some(f.text), Instance: &f.instance}
+	p = client.ListAuditParams{Actor: some(f.actor), Target: some(f.target), Operation: some(f.operation), Text: some(f.text), Instance: &f.instance}
 	if f.outcome != "" {
 		o := client.ListAuditParamsOutcome(f.outcome)
 		p.Outcome = &o
@@ -158,7 +159,7 @@ filter has made is for reading: it has gaps and cannot be verified.`,
 			if err != nil {
 				return err
 			}
-			x := client.ExportAuditParams{Actor: p.Actor, Operation: p.Operation, Text: p.Text, Instance: p.Instance, From: p.From, Until: p.Until}
+			x := client.ExportAuditParams{Actor: p.Actor, Target: p.Target, Operation: p.Operation, Text: p.Text, Instance: p.Instance, From: p.From, Until: p.Until}
 			if p.Outcome != nil {
 				o := client.ExportAuditParamsOutcome(*p.Outcome)
 				x.Outcome = &o

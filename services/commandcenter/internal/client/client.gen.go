@@ -3862,6 +3862,9 @@ type ProjectDeletion struct {
 	ProjectId   int64          `json:"project_id"`
 	Purges      []ProjectPurge `json:"purges"`
 	RequestedAt time.Time      `json:"requested_at"`
+
+	// RequestedBy Who asked for it, as the audit log says: `user:7`.
+	RequestedBy string `json:"requested_by"`
 }
 
 // ProjectLimit defines model for ProjectLimit.
@@ -5056,6 +5059,9 @@ type AccountID = int64
 // AttachmentID defines model for AttachmentID.
 type AttachmentID = int64
 
+// AuditAbout defines model for AuditAbout.
+type AuditAbout = string
+
 // AuditActor defines model for AuditActor.
 type AuditActor = string
 
@@ -5343,6 +5349,9 @@ type ListAuditParams struct {
 	// Actor Only of this caller, as `user:7`, or by the e-mail address of a person who is a member or in the log.
 	Actor *AuditActor `form:"actor,omitempty" json:"actor,omitempty"`
 
+	// Target Only what was about this, as `document_id=12` or the value alone; of a person `user:7`, or the e-mail address of one who is a member or in the log. Failed logins to an account are about it.
+	Target *AuditAbout `form:"target,omitempty" json:"target,omitempty"`
+
 	// Operation Only of this operationId, or of one of the deeds of an operator and of the instance itself, which are no calls: `grantAccess`, `revokeAccess`, `replayFacts`, `reconcileEvents`, `rotateSecrets`, `purgeAudit`, `finishImport`.
 	Operation *AuditOperation `form:"operation,omitempty" json:"operation,omitempty"`
 
@@ -5381,6 +5390,9 @@ type ExportAuditParams struct {
 
 	// Actor Only of this caller, as `user:7`, or by the e-mail address of a person who is a member or in the log.
 	Actor *AuditActor `form:"actor,omitempty" json:"actor,omitempty"`
+
+	// Target Only what was about this, as `document_id=12` or the value alone; of a person `user:7`, or the e-mail address of one who is a member or in the log. Failed logins to an account are about it.
+	Target *AuditAbout `form:"target,omitempty" json:"target,omitempty"`
 
 	// Operation Only of this operationId, or of one of the deeds of an operator and of the instance itself, which are no calls: `grantAccess`, `revokeAccess`, `replayFacts`, `reconcileEvents`, `rotateSecrets`, `purgeAudit`, `finishImport`.
 	Operation *AuditOperation `form:"operation,omitempty" json:"operation,omitempty"`
@@ -14963,6 +14975,18 @@ func NewListAuditRequest(server string, params *ListAuditParams) (*http.Request,
 
 		}
 
+		if params.Target != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "target", *params.Target, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
 		if params.Operation != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "operation", *params.Operation, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
@@ -15131,6 +15155,18 @@ func NewExportAuditRequest(server string, params *ExportAuditParams) (*http.Requ
 		if params.Actor != nil {
 
 			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "actor", *params.Actor, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
+				return nil, err
+			} else {
+				for _, qp := range strings.Split(queryFrag, "&") {
+					rawQueryFragments = append(rawQueryFragments, qp)
+				}
+			}
+
+		}
+
+		if params.Target != nil {
+
+			if queryFrag, err := runtime.StyleParamWithOptions("form", true, "target", *params.Target, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
 				return nil, err
 			} else {
 				for _, qp := range strings.Split(queryFrag, "&") {

@@ -40,6 +40,7 @@ type Named struct{ Name, Value string }
 const (
 	every        = 10 * time.Second
 	mostUnknown  = 32   // entries about callers whom nobody knows
+	mostNamed    = 16   // of these, with their targets: accounts that somebody tries
 	mostDetailed = 64   // of a project, with their targets
 	mostOfOne    = 256  // of a project
 	mostEntries  = 8192 // of all together
@@ -79,6 +80,13 @@ func (s share) most() int {
 		return mostOfOne
 	}
 	return mostUnknown
+}
+
+func (s share) detailed() int {
+	if s.known {
+		return mostDetailed
+	}
+	return mostNamed
 }
 
 // entry is what is told of all denials of a key.
@@ -132,7 +140,7 @@ func (l *Ledger) place(d Denial, n int32) *entry {
 		return e
 	}
 	of := share{d.Project, d.Principal != ""}
-	if l.shares[of] >= mostDetailed {
+	if l.shares[of] >= of.detailed() {
 		k.target, d.Target = "", nil
 		if e := l.round[k]; e != nil {
 			return e

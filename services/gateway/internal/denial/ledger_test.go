@@ -256,3 +256,16 @@ func TestNamesAndFiguresAreThoseOfTheGateway(t *testing.T) {
 		t.Errorf("registered twice: %v", err)
 	}
 }
+
+func TestOneWhoTriesManyAccountsIsToldOfWithoutThem(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for i := range 10 * mostUnknown {
+		w.Note(Denial{Operation: "login", Reason: "unauthenticated", Address: "192.0.2.1", Target: []Named{{"user", fmt.Sprint("user:", i)}}, At: monday})
+	}
+	w.Note(Denial{Operation: "login", Reason: "unauthenticated", Address: "192.0.2.2", At: monday})
+	got := w.roundOver()
+	if len(got) != mostNamed+2 || count(got) != 10*mostUnknown+1 {
+		t.Errorf("%d entries tell of %d", len(got), count(got))
+	}
+}

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,6 +24,7 @@ type denied struct {
 	project        tenant.Project // that it belongs to
 	want           tenant.Project // that it named
 	told           bool           // the service has recorded the refusal
+	about          bus.About      // what the service knows of what it has refused to nobody
 }
 
 // origin is what the service records about where a call came from.
@@ -71,6 +73,10 @@ func (s *Edge) noteDenial(c echo.Context, k *call, err error) {
 	if k.op != nil {
 		d.Operation = k.op.ID
 	}
+	for _, n := range k.denied.about.Named {
+		d.Target = append(d.Target, denial.Named{Name: bus.Clean(n.Name), Value: bus.Clean(n.Value)})
+	}
+	d.Principal = cmp.Or(d.Principal, bus.Clean(k.denied.about.Actor))
 	if d.Principal != "" {
 		d.Address = k.addr.String()
 		if k.op != nil {

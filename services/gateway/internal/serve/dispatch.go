@@ -310,6 +310,7 @@ func (s *Edge) call(c echo.Context, op *contract.Operation, who tenant.Identity,
 	}
 	// The service has recorded what it refused, but for what nobody asked for.
 	callOf(c).denied.told = err != nil && !op.Reads() && !who.Anonymous() && (op.Delivery == contract.Request || bus.Settled(err))
+	callOf(c).denied.about = bus.AboutOf(err)
 	if err == nil && (!a.Pending || a.Committed) && op.Service == authService && r.Method != http.MethodGet && !who.Anonymous() {
 		// What the caller has just changed about itself holds for its next
 		// call, before the event of it arrives. What waits has changed nothing
