@@ -179,3 +179,29 @@ func TestAKeyAndItsAccountMayEndAtTheSameMoment(t *testing.T) {
 		t.Errorf("%d keys are left", n)
 	}
 }
+
+// A key that is being made when its maker is removed from the project ends with the
+// membership, whoever comes first.
+func TestAKeyThatIsMadeWhileItsMakerIsRemovedEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	a, p := w.person("a@example.org")
+	b, _ := w.person("b@example.org")
+	w.join(p, a.ID, b.ID, tenant.Member, 1)
+	k := key.Key{
+		ID: uuid.New(), Project: p, Holder: key.Holder{User: b.ID}, Name: "late", Prefix: "abcdefgh", Scopes: []string{"*:read"}, CreatedBy: b.ID, CreatedAt: monday,
+	}
+	hash, removed := sha256.Sum256(k.ID[:]), make(chan error, 1)
+	w.must(w.db.InTenant(w.ctx(), p, func(ctx context.Context, _ *sqlx.Tx) error {
+		if err := w.keys().Add(ctx, by(b.ID), k, hash[:]); err != nil {
+			return err
+		}
+		go func() { removed <- w.members().Remove(w.ctx(), p, by(a.ID), b.ID, false, monday, yes("")) }()
+		pgtest.AwaitLock(t, w.db)
+		return nil
+	}))
+	w.must(<-removed)
+	if _, err := w.keys().Find(w.ctx(), hash[:], monday); !errors.Is(err, key.ErrUnknown) {
+		t.Errorf("the key: %v", err)
+	}
+}

@@ -31,13 +31,13 @@ type Imports struct {
 }
 
 // Enqueue begins an import, in the transaction of ctx.
-func (s Imports) Enqueue(ctx context.Context, t transfer.Task) (id uuid.UUID, err error) {
+func (s Imports) Enqueue(ctx context.Context, by tenant.Identity, t transfer.Task) (id uuid.UUID, err error) {
 	payload, err := json.Marshal(t)
 	if err != nil {
 		return uuid.Nil, fmt.Errorf("begin an import: %w", err)
 	}
 	err = s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
-		if err := s.callerNow(ctx, tx, tenant.From(ctx)); err != nil {
+		if err := s.callerNow(ctx, tx, by); err != nil {
 			return err
 		}
 		id, err = jobs.Enqueue(ctx, tx, jobs.Job{Project: tenant.Instance, Kind: ImportJob, Payload: payload, Long: true, MaxAttempts: importTries})

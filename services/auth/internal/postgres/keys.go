@@ -75,13 +75,13 @@ func keepSigningKey(ctx context.Context, tx *sqlx.Tx, row token.Row) error {
 
 // ReplaceSigningKeys keeps next as the one key that signs from now on, and says
 // so. It calls committed after the commit, which may be that of a unit of work.
-func (s *Store) ReplaceSigningKeys(ctx context.Context, now, until time.Time, next token.Row, revoked bool, committed func()) error {
+func (s *Store) ReplaceSigningKeys(ctx context.Context, by tenant.Identity, now, until time.Time, next token.Row, revoked bool, committed func()) error {
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
 		pg.OnCommit(ctx, committed)
 		if _, err := tx.ExecContext(ctx, `LOCK TABLE signing_keys IN SHARE ROW EXCLUSIVE MODE`); err != nil {
 			return fmt.Errorf("lock signing keys: %w", err)
 		}
-		if err := s.callerNow(ctx, tx, tenant.From(ctx)); err != nil {
+		if err := s.callerNow(ctx, tx, by); err != nil {
 			return err
 		}
 		// One that was to sign later has signed nothing.

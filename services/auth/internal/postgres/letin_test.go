@@ -38,7 +38,7 @@ func TestALoginUnderWayDoesNotSurviveWhatEndsAllSessions(t *testing.T) {
 			_, err := w.sessions.RevokeAll(w.ctx(), u.ID, monday, session.LogoutReason)
 			return err
 		},
-		"a new password": func(u user.User) error { return w.users.ChangePassword(w.ctx(), u, hash, uuid.Nil, monday) },
+		"a new password": func(u user.User) error { return w.users.ChangePassword(w.ctx(), by(u.ID), u, hash, monday) },
 		"a deactivation": func(u user.User) error {
 			_, err := w.users.Switch(w.ctx(), u.ID, false, by(root.ID), monday)
 			return err
@@ -97,10 +97,10 @@ func TestWhatWasKnownOfAnAccountThatChangedReplacesNoPassword(t *testing.T) {
 	w := newWorld(t)
 	u, _ := w.person("jo@example.org")
 	fresh, stale := strings.Replace(hash, "m=64", "m=128", 1), strings.Replace(hash, "m=64", "m=256", 1)
-	w.must(w.users.ChangePassword(w.ctx(), u, fresh, uuid.Nil, monday))
+	w.must(w.users.ChangePassword(w.ctx(), by(u.ID), u, fresh, monday))
 	// A login with the old password, whose hash was to be made anew.
 	w.must(w.users.LoggedIn(w.ctx(), u, "192.0.2.1", monday, stale))
-	if err := w.users.ChangePassword(w.ctx(), u, stale, uuid.Nil, monday); !errors.Is(err, user.ErrChanged) {
+	if err := w.users.ChangePassword(w.ctx(), by(u.ID), u, stale, monday); !errors.Is(err, user.ErrChanged) {
 		t.Errorf("a second change by the old password: %v", err)
 	}
 	if c, err := w.users.Credentials(w.ctx(), u.Email, ""); err != nil || c.Hash != fresh {

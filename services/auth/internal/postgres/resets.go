@@ -33,13 +33,13 @@ func (s Resets) Issue(ctx context.Context, d reset.Draft) (user.User, error) {
 		if err != nil {
 			return err
 		}
-		if d.IssuedBy != 0 && !slices.Contains(super, d.IssuedBy) {
+		if issuer := d.By.UserID; issuer != 0 && !slices.Contains(super, issuer) {
 			return user.ErrRank
 		}
 		if row, err = lockUser(ctx, tx, d.UserID); err != nil {
 			return err
 		}
-		if err := s.callerNow(ctx, tx, tenant.From(ctx)); err != nil {
+		if err := s.callerNow(ctx, tx, d.By); err != nil {
 			return err
 		}
 		if !row.Active {
@@ -57,10 +57,10 @@ func (s Resets) Issue(ctx context.Context, d reset.Draft) (user.User, error) {
 			INSERT INTO password_resets (user_id, secret_hash, issued_by, created_at, expires_at) VALUES ($1, $2, nullif($3, 0), $4, $5)
 			ON CONFLICT (user_id) DO UPDATE
 			SET    secret_hash = excluded.secret_hash, issued_by = excluded.issued_by, created_at = excluded.created_at, expires_at = excluded.expires_at`
-		if _, err := tx.ExecContext(ctx, put, d.UserID, d.Key, d.IssuedBy, d.CreatedAt, d.ExpiresAt); err != nil {
+		if _, err := tx.ExecContext(ctx, put, d.UserID, d.Key, d.By.UserID, d.CreatedAt, d.ExpiresAt); err != nil {
 			return fmt.Errorf("keep password reset: %w", err)
 		}
-		if d.IssuedBy == 0 {
+		if d.By.UserID == 0 {
 			return outbox.Add(ctx, tx, issuedHere(d))
 		}
 		return nil

@@ -6,8 +6,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/commandcenter/commandcenter/services/auth/internal/postgres"
 	"github.com/commandcenter/commandcenter/services/auth/internal/reset"
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
@@ -16,10 +14,10 @@ import (
 func (w *world) resets() postgres.Resets { return postgres.Resets{Store: w.store} }
 
 // draft is a reset for an account, by somebody; n tells secrets apart.
-func draft(userID, by int64, n byte) reset.Draft {
+func draft(userID, who int64, n byte) reset.Draft {
 	key := make([]byte, 32)
 	key[0] = n
-	return reset.Draft{UserID: userID, IssuedBy: by, Operator: "operator:ada@host", Key: key, CreatedAt: monday, ExpiresAt: monday.Add(time.Hour)}
+	return reset.Draft{UserID: userID, By: by(who), Operator: "operator:ada@host", Key: key, CreatedAt: monday, ExpiresAt: monday.Add(time.Hour)}
 }
 
 // Superusers issue resets for each other and switch each other off, all at once:
@@ -77,7 +75,7 @@ func TestOfAResetAndAPasswordChangeAtTheSameMomentOneHolds(t *testing.T) {
 		var used, changed error
 		var wg sync.WaitGroup
 		wg.Go(func() { used = w.resets().Use(w.ctx(), d.Key, now, "", chosen, monday) })
-		wg.Go(func() { changed = w.users.ChangePassword(w.ctx(), now, hash, uuid.Nil, monday) })
+		wg.Go(func() { changed = w.users.ChangePassword(w.ctx(), by(0), now, hash, monday) })
 		wg.Wait()
 		switch {
 		case used == nil && errors.Is(changed, user.ErrChanged), changed == nil && errors.Is(used, reset.ErrInvalid):

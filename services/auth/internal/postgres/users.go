@@ -271,9 +271,13 @@ func (s Users) LoggedIn(ctx context.Context, u user.User, client string, now tim
 	})
 }
 
-// ChangePassword replaces the hash and ends every session of the user but keep,
+// ChangePassword replaces the hash and ends every session of the user but the caller's,
 // and a reset that is open.
-func (s Users) ChangePassword(ctx context.Context, u user.User, hash string, keep uuid.UUID, now time.Time) error {
+func (s Users) ChangePassword(ctx context.Context, by tenant.Identity, u user.User, hash string, now time.Time) error {
+	keep, err := uuid.Parse(by.Session)
+	if err != nil {
+		keep = uuid.Nil // never the id of a session
+	}
 	return s.db.InTenant(ctx, tenant.Instance, func(ctx context.Context, tx *sqlx.Tx) error {
 		const q = `
 			UPDATE users SET password_hash = $2, version = version + 1, updated_at = $3
@@ -284,7 +288,7 @@ func (s Users) ChangePassword(ctx context.Context, u user.User, hash string, kee
 		} else if err != nil {
 			return fmt.Errorf("replace password hash: %w", err)
 		}
-		if err := s.callerNow(ctx, tx, tenant.From(ctx)); err != nil {
+		if err := s.callerNow(ctx, tx, by); err != nil {
 			return err
 		}
 		if err := endResets(ctx, tx, u.ID, false); err != nil {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/commandcenter/commandcenter/pkg/errs"
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 
 	"github.com/commandcenter/commandcenter/services/auth/internal/user"
 )
@@ -31,9 +32,9 @@ var (
 // Draft is a reset that may be kept.
 type Draft struct {
 	UserID int64
-	// IssuedBy is the superuser. Without one, Operator is who has the machine, for
+	// By is the superuser's call. Without one, Operator is who has the machine, for
 	// the audit log.
-	IssuedBy int64
+	By       tenant.Identity
 	Operator string
 	// AddPassword says that the account may get a password beside its identity at
 	// the provider.

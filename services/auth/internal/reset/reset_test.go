@@ -98,7 +98,7 @@ func TestASecretThatIsNoneCostsAsMuchAsOneThatIs(t *testing.T) {
 		d := &desk{gone: c.gone}
 		s := service(d)
 		is, err := s.Issue(t.Context(), tenant.Identity{UserID: 1, Superuser: true}, 7, true)
-		if err != nil || is.Link != "https://cc.example.org/reset?a=1#"+is.Secret || !d.draft.AddPassword || d.draft.IssuedBy != 1 || !is.ExpiresAt.Equal(monday.Add(time.Hour)) {
+		if err != nil || is.Link != "https://cc.example.org/reset?a=1#"+is.Secret || !d.draft.AddPassword || d.draft.By.UserID != 1 || !is.ExpiresAt.Equal(monday.Add(time.Hour)) {
 			t.Fatalf("%+v, %+v, %v", is, d.draft, err)
 		}
 		shown, err := s.Show(t.Context(), c.secret(is.Secret), "192.0.2.2")
@@ -118,7 +118,7 @@ func TestAPasswordThatIsRefusedLeavesTheReset(t *testing.T) {
 	d := &desk{}
 	s := service(d)
 	is, err := s.IssueHere(t.Context(), "operator:ada@host", 7, false)
-	if err != nil || d.draft.IssuedBy != 0 || d.draft.Operator != "operator:ada@host" {
+	if err != nil || d.draft.By.UserID != 0 || d.draft.Operator != "operator:ada@host" {
 		t.Fatalf("%+v, %v", d.draft, err)
 	}
 	for _, fresh := range []string{"short", "jo", "jo@example.org"} {

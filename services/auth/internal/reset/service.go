@@ -27,8 +27,9 @@ type Service struct {
 type store interface {
 	// Issue keeps a reset in the place of the account's earlier one, and tells the
 	// audit log of one by an operator, whom no call tells of. It returns
-	// [user.ErrUnknown], [ErrInactive], [ErrProvider], and [user.ErrRank] when
-	// whoever issues it is no superuser any more.
+	// [user.ErrUnknown], [ErrInactive], [ErrProvider], [user.ErrRank] when whoever
+	// issues it is no superuser any more, and [session.ErrEnded] or [user.ErrInactive]
+	// when its session or account has ended.
 	Issue(ctx context.Context, d Draft) (user.User, error)
 	// Find reads the account of a secret that is good, and the record of the
 	// client's address, in one statement.
@@ -52,7 +53,7 @@ func (s Service) Issue(ctx context.Context, caller tenant.Identity, userID int64
 	if !caller.Superuser {
 		return Issued{}, user.ErrRank
 	}
-	return s.issue(ctx, Draft{UserID: userID, IssuedBy: caller.UserID, AddPassword: addPassword})
+	return s.issue(ctx, Draft{UserID: userID, By: caller, AddPassword: addPassword})
 }
 
 // IssueHere does so for whoever has the machine of the instance, and with it the

@@ -21,7 +21,7 @@ func (h *Handlers) changePassword(ctx context.Context, r changePasswordRequest) 
 	if err != nil {
 		return MessageResponse{}, err
 	}
-	if err := h.Changer.Change(ctx, u.Email, caller.Session, r.Body.OldPassword, r.Body.NewPassword); err != nil {
+	if err := h.Changer.Change(ctx, caller, u.Email, r.Body.OldPassword, r.Body.NewPassword); err != nil {
 		return MessageResponse{}, err
 	}
 	return MessageResponse{Message: "Password changed; other sessions have ended"}, nil

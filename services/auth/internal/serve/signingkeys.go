@@ -12,10 +12,11 @@ type rotateSigningKeysRequest struct {
 }
 
 func (h *Handlers) rotateSigningKeys(ctx context.Context, r rotateSigningKeysRequest) (SigningKeysRotated, error) {
-	if !tenant.From(ctx).Superuser {
+	caller := tenant.From(ctx)
+	if !caller.Superuser {
 		return SigningKeysRotated{}, errs.New(errs.Forbidden, "this takes a superuser")
 	}
-	keys, err := h.Rotator.Rotate(ctx, r.Body.Revoke != nil && *r.Body.Revoke)
+	keys, err := h.Rotator.Rotate(ctx, caller, r.Body.Revoke != nil && *r.Body.Revoke)
 	if err != nil {
 		return SigningKeysRotated{}, err
 	}

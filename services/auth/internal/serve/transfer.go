@@ -14,8 +14,10 @@ import (
 )
 
 type imports interface {
-	// Enqueue begins an import, in the transaction of ctx.
-	Enqueue(ctx context.Context, t transfer.Task) (uuid.UUID, error)
+	// Enqueue begins an import, in the transaction of ctx, unless the caller's session,
+	// key or account has ended meanwhile: [session.ErrEnded], [key.ErrEnded],
+	// [user.ErrInactive].
+	Enqueue(ctx context.Context, by tenant.Identity, t transfer.Task) (uuid.UUID, error)
 	// Free refuses a name that the user has given to a project.
 	Free(ctx context.Context, userID int64, name string) error
 }
@@ -79,7 +81,7 @@ func (h *Handlers) importProject(ctx context.Context, r importProjectRequest) (i
 	if t.Name != "" {
 		bus.Noted(ctx, "name", t.Name)
 	}
-	if _, err := h.Imports.Enqueue(ctx, t); err != nil {
+	if _, err := h.Imports.Enqueue(ctx, caller, t); err != nil {
 		return imported{}, err
 	}
 	return imported{pending: true, ImportedProject: ImportedProject{Name: t.Name}}, nil

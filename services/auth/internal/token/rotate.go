@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
 // Rotator makes a new signing key before its time: because one may be known to
@@ -17,8 +19,10 @@ type Rotator struct {
 type replacer interface {
 	// ReplaceSigningKeys keeps next as the one key that signs from now on, and says
 	// so. The others verify until the time, and with revoked they are gone. It calls
-	// committed when that is so for good: it may be part of more.
-	ReplaceSigningKeys(ctx context.Context, now, until time.Time, next Row, revoked bool, committed func()) error
+	// committed when that is so for good: it may be part of more. It refuses a caller
+	// whose session, key or account has ended meanwhile, or who is no superuser any
+	// more: by [session.ErrEnded], [key.ErrEnded], [user.ErrInactive], [user.ErrRank].
+	ReplaceSigningKeys(ctx context.Context, by tenant.Identity, now, until time.Time, next Row, revoked bool, committed func()) error
 }
 
 // Rotate makes a new key, which signs at once. What the others have signed is
@@ -26,7 +30,7 @@ type replacer interface {
 // nothing, and whoever has a session trades a refresh token for a new pair. It
 // returns the keys that verify then, newest first. This replica signs with the new
 // one once it is committed, and not before: nobody else would know it.
-func (r Rotator) Rotate(ctx context.Context, revoke bool) ([]Key, error) {
+func (r Rotator) Rotate(ctx context.Context, caller tenant.Identity, revoke bool) ([]Key, error) {
 	now := r.Now()
 	row, err := r.Keys.sealer.newRow(now, r.Keys.rotation.Every, r.Keys.rotation.Keep)
 	if err != nil {
@@ -34,7 +38,7 @@ func (r Rotator) Rotate(ctx context.Context, revoke bool) ([]Key, error) {
 	}
 	var ring []Key
 	committed := false
-	err = r.Store.ReplaceSigningKeys(ctx, now, now.Add(r.Keys.rotation.Keep), row, revoke, func() {
+	err = r.Store.ReplaceSigningKeys(ctx, caller, now, now.Add(r.Keys.rotation.Keep), row, revoke, func() {
 		committed = true
 		if ring != nil {
 			r.Keys.ring.Store(&ring)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 	"time"
+
+	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
 // replacing is the memory of rows that replaces.
@@ -14,7 +16,7 @@ type replacing struct {
 	wait *func() // when set, the commit waits for whoever calls it
 }
 
-func (m replacing) ReplaceSigningKeys(_ context.Context, now, until time.Time, next Row, revoked bool, committed func()) error {
+func (m replacing) ReplaceSigningKeys(_ context.Context, _ tenant.Identity, now, until time.Time, next Row, revoked bool, committed func()) error {
 	if m.fail != nil {
 		return m.fail
 	}
@@ -47,7 +49,7 @@ func TestAKeyThatIsNotCommittedYetSignsNothing(t *testing.T) {
 	before := signs()
 	now = now.Add(time.Minute)
 	var commit func()
-	keys, err := (Rotator{Keys: i.Keys, Store: replacing{memory: i.Keys.store.(*memory), wait: &commit}, Now: i.Now}).Rotate(t.Context(), false)
+	keys, err := (Rotator{Keys: i.Keys, Store: replacing{memory: i.Keys.store.(*memory), wait: &commit}, Now: i.Now}).Rotate(t.Context(), tenant.Identity{}, false)
 	if err != nil || keys[0].ID == before {
 		t.Fatalf("%v, %v", keys, err)
 	}
@@ -69,7 +71,7 @@ func TestAKeyIsReplacedBeforeItsTime(t *testing.T) {
 		now = now.Add(time.Minute)
 		m := replacing{memory: i.Keys.store.(*memory)}
 		r := Rotator{Keys: i.Keys, Store: m, Now: i.Now}
-		keys, err := r.Rotate(t.Context(), revoke)
+		keys, err := r.Rotate(t.Context(), tenant.Identity{}, revoke)
 		if err != nil || len(keys) != map[bool]int{false: 2, true: 1}[revoke] {
 			t.Fatalf("%d keys, %v", len(keys), err)
 		}
@@ -84,7 +86,7 @@ func TestAKeyIsReplacedBeforeItsTime(t *testing.T) {
 			t.Error("the old key never ends")
 		}
 		m.fail = errors.New("gone")
-		if _, err := (Rotator{Keys: i.Keys, Store: m, Now: i.Now}).Rotate(t.Context(), revoke); !errors.Is(err, m.fail) {
+		if _, err := (Rotator{Keys: i.Keys, Store: m, Now: i.Now}).Rotate(t.Context(), tenant.Identity{}, revoke); !errors.Is(err, m.fail) {
 			t.Errorf("a fault: %v", err)
 		}
 	}
