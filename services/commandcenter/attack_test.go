@@ -175,7 +175,8 @@ var unreached = map[string]string{
 	"login": "takes a password", "loginBrowser": "takes a password", "changePassword": "takes a password", "resetPassword": "takes a secret", "refreshToken": "takes a token",
 	"acceptInvitation": "takes a secret", "showInvitation": "takes a secret", "showPasswordReset": "takes a secret", "setMemberRole": "takes another member", "issuePasswordReset": "takes another account",
 	"createSource": "takes an address", "previewSource": "takes a place that answers", "discoverSources": "takes a place that answers", "importOPML": "takes a list of feeds",
-	"answerQuestion": "takes a language model", "importRadar": "takes the CSV of a radar", "importResearchTasks": "takes the CSV of tasks", "importJudgements": "takes questions in a format",
+	"answerQuestion": "takes a language model", "importRadar": "takes the CSV of a radar", "createJob": "takes a type and the parameters of its schema", "retryJob": "takes a job that failed",
+	"createSchedule": "takes a rule of its frequency", "executeSchedule": "takes a schedule", "importResearchTasks": "takes the CSV of tasks", "importJudgements": "takes questions in a format",
 	"applyEvaluation": "takes an evaluation that is done", "admitInstance": "takes the key of another instance", "shareProject": "takes another instance", "updateFederatedProject": "takes the key of another instance",
 }
 
