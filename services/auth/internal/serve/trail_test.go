@@ -182,7 +182,7 @@ func TestTheInstanceRemembersWhoDeletedWhatProjectFromWhere(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.targets(second.Project, "deleteProject", 1)
-	for _, service := range []string{"knowledge", "federation", "ingestion", "research"} {
+	for _, service := range []string{"knowledge", "federation", "ingestion", "research", "jobs"} {
 		w.env.Say(&platformv1.ProjectPurged{ProjectId: int32(second.Project), Version: 2, Service: service})
 	}
 	if got, want := w.targets(tenant.Instance, "deleteProject", 1), fmt.Sprintf("project_id=%d name=Second", second.Project); got != want {

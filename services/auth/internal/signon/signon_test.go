@@ -175,7 +175,7 @@ func TestAFlowIsOfItsBrowserAndItsTime(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if c, err := l.Finish(t.Context(), good); err != nil || c.ReturnTo != "/" || c.Linked == nil || len(c.Linked.Named()) != 1 {
+	if c, err := l.Finish(t.Context(), good); err != nil || c.ReturnTo != home || c.Linked == nil || len(c.Linked.Named()) != 1 {
 		t.Errorf("came as %+v, %v", c, err)
 	}
 	l.Now = func() time.Time { return monday.Add(FlowLife) }
