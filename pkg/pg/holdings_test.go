@@ -41,7 +41,7 @@ func TestTheCatalogTellsWhichTablesHoldRowsOfProjects(t *testing.T) {
 			t.Error("the role across is not seen")
 		}
 	}
-	equal(t, names, []string{"closed_projects", "held_facts", "inbox", "job_steps", "jobs", "operations", "outbox", "outbox_promises", "tokens"})
+	equal(t, names, []string{"closed_projects", "held_facts", "inbox", "job_logs", "job_steps", "jobs", "operations", "outbox", "outbox_promises", "tokens"})
 }
 
 func TestTablesOfProjectsComeBeforeThoseThatTheyReferTo(t *testing.T) {

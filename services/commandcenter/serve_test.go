@@ -63,7 +63,7 @@ func TestPartsFindEachOtherInAnyOrder(t *testing.T) {
 		Streams bool     `json:"streams"`
 		Owner   bool     `json:"owner_created"`
 	}
-	if err := json.Unmarshal([]byte(out), &report); err != nil || code != 0 || len(report.Schemas) != 5 || !report.Streams || !report.Owner {
+	if err := json.Unmarshal([]byte(out), &report); err != nil || code != 0 || len(report.Schemas) != 6 || !report.Streams || !report.Owner {
 		t.Fatalf("migrate: %d %s%s", code, out, errs)
 	}
 	if code, out, errs := run(t, "migrate", "--data-dir", dir); code != 0 || !strings.Contains(out, "up to date") {

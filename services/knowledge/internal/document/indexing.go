@@ -33,7 +33,7 @@ type Task struct {
 	Version  int   `json:"version"`
 	// Operation is the call to be answered when the text is extracted; zero
 	// when it was extracted within the call.
-	Operation uuid.UUID `json:"operation"`
+	Operation uuid.UUID `json:"operation,omitzero"`
 	// Follows says that another job extracts the text, and that this one only
 	// answers its own call.
 	Follows bool `json:"follows,omitempty"`
