@@ -137,6 +137,7 @@ func TestNothingOfADeletedProjectIsFound(t *testing.T) {
 				left = append(left, fmt.Sprintf("%d times its number in %s", n, where))
 			}
 		}
+		delete(planted, "auth.audit_entries.target") // its name, in the instance's entry of who deleted it
 		for where, n := range planted {
 			left = append(left, fmt.Sprintf("%d times what was put into it in %s", n, where))
 		}

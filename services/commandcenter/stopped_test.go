@@ -95,7 +95,7 @@ func calm(op attackedOp) bool {
 // needs are operations whose answer another service has a part in.
 var needs = map[string][]string{
 	"getProjectStats": {"knowledge", "research"}, "exportAudit": {"auth"}, "exportProject": {"auth", "federation", "ingestion", "jobs", "knowledge", "research"},
-	"createSchedule": {"ingestion", "knowledge"}, "updateSchedule": {"ingestion", "knowledge"}, "listJobs": {"ingestion", "knowledge"}, "listActiveJobs": {"ingestion", "knowledge"}, "getJobStatistics": {"ingestion", "knowledge"}, "getJob": {"knowledge"}, "getJobProgress": {"knowledge"}, "cancelJob": {"knowledge"}, "deleteJob": {"knowledge"}, "getJobLog": {"knowledge"}, "updateJob": {"knowledge"}, "dispatchJob": {"knowledge"}, "retryJob": {"knowledge"},
+	"listJobs": {"ingestion", "knowledge"}, "listActiveJobs": {"ingestion", "knowledge"}, "getJobStatistics": {"ingestion", "knowledge"},
 }
 
 // joined makes a round a part of a name.

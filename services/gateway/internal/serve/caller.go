@@ -67,7 +67,7 @@ func (s *Edge) caller(ctx context.Context, op *contract.Operation, asked places,
 			return none, nil, err
 		}
 		if asked.named != 0 && asked.named != claims.Key.Project {
-			return none, nil, errs.Newf(errs.Forbidden, "This API key is good in project %d alone", claims.Key.Project)
+			return none, nil, errs.Newf(errs.Forbidden, "This API key is good in project %d alone, not in %d", claims.Key.Project, asked.named)
 		}
 		if want != 0 && want != claims.Key.Project {
 			return none, nil, elsewhere(op, want)
