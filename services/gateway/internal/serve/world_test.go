@@ -537,7 +537,7 @@ func sample(operation string) *bus.Answer {
 	case "getProject", "updateProject", "transferProject", "acceptInvitation":
 		body = `{` + project + `}`
 	case "getProjectDeletion":
-		return &bus.Answer{Status: 200, Body: []byte(`{"project_id":1,"requested_at":"2026-01-02T03:04:05Z","finished_at":null,"purges":[{"service":"knowledge","confirmed_at":null,"removed":0,"left":0,"kept":0,"parts":[{"name":"documents","removed":0,"left":0,"kept":0,"why":""}]}]}`)}
+		return &bus.Answer{Status: 200, Body: []byte(`{"project_id":1,"requested_at":"2026-01-02T03:04:05Z","requested_by":"user:7","finished_at":null,"purges":[{"service":"knowledge","confirmed_at":null,"removed":0,"left":0,"kept":0,"parts":[{"name":"documents","removed":0,"left":0,"kept":0,"why":""}]}]}`)}
 	case "getProjectStats":
 		body = `{` + project + `,"repository_count":0,"technology_count":0,"research_task_count":0,"knowledge_entry_count":3}`
 	case "setLimit":
