@@ -62,7 +62,9 @@ func (e *Engine) cached(ctx context.Context, p tenant.Project, q Query) (Answer,
 		return Answer{}, err
 	}
 	state := x.State()
-	key, err := keyOf(p, x, q)
+	// An answer by words alone is good for as long as its reason is.
+	_, missing := e.encoders.Encoder(ctx, state.Model)
+	key, err := keyOf(p, x, missing, q)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -79,7 +81,7 @@ func (e *Engine) cached(ctx context.Context, p tenant.Project, q Query) (Answer,
 	}
 	a, err := e.answers.Get(ctx, key, otter.LoaderFunc[cacheKey, Answer](func(ctx context.Context, _ cacheKey) (Answer, error) {
 		a, err := e.search(ctx, p, q)
-		if err == nil && (a.Reason != "" && a.Reason != NoTopic || a.Unranked != "" || a.Generation != state.Generation || a.Generation == 0) {
+		if err == nil && (a.Reason != "" && a.Reason != NoTopic && a.Reason != missing || a.Unranked != "" || a.Generation != state.Generation || a.Generation == 0) {
 			err = notKept{a}
 		}
 		return a, err
@@ -90,9 +92,10 @@ func (e *Engine) cached(ctx context.Context, p tenant.Project, q Query) (Answer,
 	return a, err
 }
 
-// keyOf names a question. The languages of an index are a part of it, since those of
-// the project may already be others.
-func keyOf(p tenant.Project, x *index.Index, q Query) (cacheKey, error) {
+// keyOf names a question, asked while an encoder is there or is missing for a reason.
+// The languages of an index are a part of it, since those of the project may already
+// be others.
+func keyOf(p tenant.Project, x *index.Index, missing string, q Query) (cacheKey, error) {
 	asked, err := json.Marshal(q)
 	if err != nil {
 		return cacheKey{}, fmt.Errorf("spell a query: %w", err)
@@ -101,5 +104,5 @@ func keyOf(p tenant.Project, x *index.Index, q Query) (cacheKey, error) {
 	if err != nil {
 		return cacheKey{}, fmt.Errorf("spell the state of an index: %w", err)
 	}
-	return sha256.Sum256(fmt.Appendf(nil, "%d\n%v\n%s\n%s", p, x.Languages(), known, asked)), nil
+	return sha256.Sum256(fmt.Appendf(nil, "%d\n%v\n%q\n%s\n%s", p, x.Languages(), missing, known, asked)), nil
 }

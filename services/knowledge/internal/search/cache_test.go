@@ -75,13 +75,8 @@ func TestAnAnswerIsGivenAgainUntilSomethingChanges(t *testing.T) {
 
 func TestAnAnswerThatMayBeBetterInAMomentIsNotKept(t *testing.T) {
 	t.Parallel()
-	w := newWorld(nil) // the model is on holiday
+	w := newWorld(nil)
 	ask := w.keeping(t, 1<<20)
-	for range 2 {
-		if a := ask(1, search.Query{Text: "car"}); a.Cached || a.Reason == "" {
-			t.Errorf("without the model: %+v", a)
-		}
-	}
 	on := true
 	for range 2 {
 		if a := ask(1, search.Query{Text: "car", Mode: index.Keyword, Rerank: search.Rerank{On: &on}}); a.Cached || a.Unranked == "" {
@@ -92,6 +87,27 @@ func TestAnAnswerThatMayBeBetterInAMomentIsNotKept(t *testing.T) {
 	for range 2 {
 		if a := ask(1, search.Query{Text: "car", Mode: index.Keyword}); a.Cached {
 			t.Errorf("of an index that is behind: %+v", a)
+		}
+	}
+}
+
+func TestAnAnswerByWordsAloneIsKeptForAsLongAsThereIsNoModel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(nil) // it is on holiday
+	ask := w.keeping(t, 1<<20)
+	for i, kept := range []bool{false, true} {
+		if a := ask(1, search.Query{Text: "car"}); a.Cached != kept || a.Reason == "" {
+			t.Errorf("time %d without the model: %+v", i, a)
+		}
+	}
+	w.model = &encodertest.Model{}
+	if a := ask(1, search.Query{Text: "car"}); a.Cached || a.Reason != "" {
+		t.Errorf("when the model is back: %+v", a)
+	}
+	fails := search.NewEngine(w, w, mute{w}, none{}, search.Config{Cache: 1 << 20})
+	for range 2 {
+		if a, err := fails.Search(t.Context(), 1, search.Query{Text: "car"}); err != nil || a.Cached || a.Reason == "" {
+			t.Errorf("while the model cannot embed: %+v, %v", a, err)
 		}
 	}
 }

@@ -570,3 +570,22 @@ func TestManyDocumentsAtOnceAreAllFound(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestASearchThatIsAskedAgainIsAnsweredFromMemoryUntilADocumentComes(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	me := member(1)
+	w.indexed(me, w.text(me, "a.md", "A lever moves.").ok(201).num("id"), true)
+	kept := func(how obj) string {
+		a, _ := w.search(me, "lever", how)
+		return a.header["CC-Search-Cached"]
+	}
+	w.until(func() bool { kept(obj{}); return kept(obj{}) == "true" }) // the model is loaded meanwhile
+	if got := kept(obj{"cache": false}); got != "" {
+		t.Errorf("anew: %q", got)
+	}
+	w.indexed(me, w.text(me, "b.md", "Another lever.").ok(201).num("id"), true)
+	if a, names := w.search(me, "lever", obj{}); a.header["CC-Search-Cached"] != "" || len(names) != 2 {
+		t.Errorf("behind another document: %v, %v", names, a.header)
+	}
+}
