@@ -1,12 +1,13 @@
 // Package research is the service of what a project looks at, and wants to find out.
 //
-// Owns: technologies, with every change of their status or ring; research tasks.
+// Owns: technologies, with every change of their status or ring; research tasks, with
+// the files at them.
 //
 // Hears: auth.v1.ProjectDeleting.
 //
 // Says: research.v1.TechnologyAdded, TechnologyChanged, TechnologyMoved,
 // TechnologyRemoved, TaskOpened, TaskChanged, TaskCompleted, TaskReopened, TaskCancelled,
-// TaskRemoved; platform.v1.ProjectPurged.
+// TaskRemoved, DocumentAttached, DocumentRemoved; platform.v1.ProjectPurged.
 //
 // Serves: the operations of the tags technologies and research-tasks; to auth: countResearch; exportPage,
 // restorePart.

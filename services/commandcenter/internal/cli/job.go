@@ -97,17 +97,7 @@ func jobTook(j client.JobResponse) string {
 
 // ofJob runs what is about one job.
 func (e *env) ofJob(run func(ctx context.Context, s *client.Session, id int64) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		id, err := strconv.ParseInt(args[0], 10, 64)
-		if err != nil || id < 1 {
-			return usageError{fmt.Errorf("%q is no id of a job: see `commandcenter job list`", args[0])}
-		}
-		s, err := e.session()
-		if err != nil {
-			return err
-		}
-		return run(cmd.Context(), s, id)
-	}
+	return e.ofNumber("a job", "job list", run)
 }
 
 func (e *env) jobShow() *cobra.Command {

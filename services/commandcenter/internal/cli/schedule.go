@@ -177,17 +177,7 @@ func (e *env) scheduleList() *cobra.Command {
 
 // ofSchedule runs what is about one schedule.
 func (e *env) ofSchedule(run func(ctx context.Context, s *client.Session, id int64) error) func(*cobra.Command, []string) error {
-	return func(cmd *cobra.Command, args []string) error {
-		id, err := strconv.ParseInt(args[0], 10, 64)
-		if err != nil || id < 1 {
-			return usageError{fmt.Errorf("%q is no id of a schedule: see `commandcenter schedule list`", args[0])}
-		}
-		s, err := e.session()
-		if err != nil {
-			return err
-		}
-		return run(cmd.Context(), s, id)
-	}
+	return e.ofNumber("a schedule", "schedule list", run)
 }
 
 func (e *env) scheduleShow() *cobra.Command {

@@ -198,11 +198,7 @@ func tasks(ctx context.Context, s *client.Session, p client.ListResearchTasksPar
 }
 
 func taskID(word string) (int64, error) {
-	id, err := strconv.ParseInt(word, 10, 64)
-	if err != nil || id < 1 {
-		return 0, usageError{fmt.Errorf("%q is no id of a task: see `commandcenter task list`", word)}
-	}
-	return id, nil
+	return numberOf(word, "a task", "task list")
 }
 
 // ofTask runs what is about one task.

@@ -97,9 +97,9 @@ func (e *env) taskFiles() *cobra.Command {
 // ofFile runs what is about one file at a task.
 func (e *env) ofFile(run func(cmd *cobra.Command, s *client.Session, id, file int64, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		file, err := strconv.ParseInt(args[1], 10, 64)
-		if err != nil || file < 1 {
-			return usageError{fmt.Errorf("%q is no id of a file: see `commandcenter task files %s`", args[1], args[0])}
+		file, err := numberOf(args[1], "a file", "task files "+args[0])
+		if err != nil {
+			return err
 		}
 		return e.ofTask(func(cmd *cobra.Command, s *client.Session, id int64) error { return run(cmd, s, id, file, args) })(cmd, args)
 	}
