@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/services/auth/internal/postgres"
 	"github.com/commandcenter/commandcenter/services/auth/internal/project"
 	"github.com/commandcenter/commandcenter/services/auth/internal/token"
@@ -36,8 +37,7 @@ type housekeeper struct {
 	now        func() time.Time
 	log        *slog.Logger
 
-	stop context.CancelFunc
-	done chan struct{}
+	app.Loop
 }
 
 // Name is "auth.housekeeper".
@@ -48,25 +48,11 @@ func (h *housekeeper) Start(ctx context.Context) error {
 	if err := h.keys.Refresh(ctx, h.now()); err != nil {
 		return err
 	}
-	ctx, h.stop = context.WithCancel(context.WithoutCancel(ctx))
-	h.done = make(chan struct{})
-	go h.run(ctx)
+	h.Go(ctx, h.run)
 	return nil
 }
 
-// Stop waits for a running round, which it cuts short.
-func (h *housekeeper) Stop(ctx context.Context) error {
-	h.stop()
-	select {
-	case <-h.done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 func (h *housekeeper) run(ctx context.Context) {
-	defer close(h.done)
 	tick := time.NewTicker(h.every)
 	defer tick.Stop()
 	for {

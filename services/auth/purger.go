@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/purge"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
@@ -32,8 +33,7 @@ type purger struct {
 	kick     chan struct{}
 	log      *slog.Logger
 
-	stop context.CancelFunc
-	done chan struct{}
+	app.Loop
 }
 
 // Name is "auth.purger".
@@ -41,21 +41,8 @@ func (p *purger) Name() string { return Name + ".purger" }
 
 // Start begins with what was left by a process that died.
 func (p *purger) Start(ctx context.Context) error {
-	ctx, p.stop = context.WithCancel(context.WithoutCancel(ctx))
-	p.done = make(chan struct{})
-	go p.run(ctx)
+	p.Go(ctx, p.run)
 	return nil
-}
-
-// Stop waits for a running purge, which it cuts short.
-func (p *purger) Stop(ctx context.Context) error {
-	p.stop()
-	select {
-	case <-p.done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // wake says that a deletion may be about to end. It does not block.
@@ -67,7 +54,6 @@ func (p *purger) wake() {
 }
 
 func (p *purger) run(ctx context.Context) {
-	defer close(p.done)
 	pause := purgeSoon
 	for {
 		waiting, err := p.deletion.Finish(ctx)

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/services/auth/internal/key"
 	"github.com/commandcenter/commandcenter/services/auth/internal/postgres"
 )
@@ -19,8 +20,7 @@ type useNoter struct {
 	store postgres.Keys
 	log   *slog.Logger
 
-	stop context.CancelFunc
-	done chan struct{}
+	app.Loop
 }
 
 // Name is "auth.key_uses".
@@ -28,25 +28,19 @@ func (n *useNoter) Name() string { return Name + ".key_uses" }
 
 // Start returns at once.
 func (n *useNoter) Start(ctx context.Context) error {
-	ctx, n.stop = context.WithCancel(context.WithoutCancel(ctx))
-	n.done = make(chan struct{})
-	go n.run(ctx)
+	n.Go(ctx, n.run)
 	return nil
 }
 
 // Stop writes down what is left.
 func (n *useNoter) Stop(ctx context.Context) error {
-	n.stop()
-	select {
-	case <-n.done:
-		return n.note(ctx)
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := n.Loop.Stop(ctx); err != nil {
+		return err
 	}
+	return n.note(ctx)
 }
 
 func (n *useNoter) run(ctx context.Context) {
-	defer close(n.done)
 	tick := time.NewTicker(n.every)
 	defer tick.Stop()
 	for {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/egress"
 	"github.com/commandcenter/commandcenter/pkg/jobs"
 	"github.com/commandcenter/commandcenter/pkg/secret"
@@ -107,8 +108,7 @@ type clock struct {
 	now   func() time.Time
 	log   *slog.Logger
 
-	stop context.CancelFunc
-	done chan struct{}
+	app.Loop
 }
 
 // atOnce are the sources that one transaction takes.
@@ -119,25 +119,11 @@ func (c *clock) Name() string { return Name + ".clock" }
 
 // Start begins at once: what was due while nobody ran is due.
 func (c *clock) Start(ctx context.Context) error {
-	ctx, c.stop = context.WithCancel(context.WithoutCancel(ctx))
-	c.done = make(chan struct{})
-	go c.run(ctx)
+	c.Go(ctx, c.run)
 	return nil
 }
 
-// Stop waits for what is under way.
-func (c *clock) Stop(ctx context.Context) error {
-	c.stop()
-	select {
-	case <-c.done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 func (c *clock) run(ctx context.Context) {
-	defer close(c.done)
 	tick := time.NewTicker(c.every)
 	defer tick.Stop()
 	failing := false

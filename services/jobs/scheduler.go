@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/errs"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 
@@ -30,8 +31,8 @@ type scheduler struct {
 	log   *slog.Logger
 
 	swept time.Time
-	stop  context.CancelFunc
-	done  chan struct{}
+
+	app.Loop
 }
 
 // Name is "jobs.scheduler".
@@ -39,25 +40,11 @@ func (s *scheduler) Name() string { return Name + ".scheduler" }
 
 // Start returns at once.
 func (s *scheduler) Start(ctx context.Context) error {
-	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	s.done = make(chan struct{})
-	go s.run(ctx)
+	s.Go(ctx, s.run)
 	return nil
 }
 
-// Stop leaves what is under way to another replica, or to the next start.
-func (s *scheduler) Stop(ctx context.Context) error {
-	s.stop()
-	select {
-	case <-s.done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 func (s *scheduler) run(ctx context.Context) {
-	defer close(s.done)
 	for {
 		busy, err := s.round(ctx)
 		if ctx.Err() != nil {

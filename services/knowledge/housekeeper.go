@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 	"github.com/commandcenter/commandcenter/services/knowledge/internal/document"
@@ -34,8 +35,8 @@ type housekeeper struct {
 	now   func() time.Time
 	swept time.Time     // the object store, at last
 	ring  chan struct{} // a round is wanted now
-	stop  context.CancelFunc
-	done  chan struct{}
+
+	app.Loop
 }
 
 // Name is "knowledge.housekeeper".
@@ -45,22 +46,15 @@ func (h *housekeeper) Name() string { return Name + ".housekeeper" }
 // instance left undone does not wait for a whole period.
 func (h *housekeeper) Start(ctx context.Context) error {
 	h.wake()
-	ctx, h.stop = context.WithCancel(context.WithoutCancel(ctx))
-	h.done = make(chan struct{})
-	go h.run(ctx)
+	h.Go(ctx, h.run)
 	return nil
 }
 
 // Stop waits for a running round, which it cuts short.
 func (h *housekeeper) Stop(ctx context.Context) error {
-	h.stop()
+	err := h.Loop.Stop(ctx)
 	h.library.Close()
-	select {
-	case <-h.done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return err
 }
 
 // modelReady is called when a model is loaded.
@@ -75,7 +69,6 @@ func (h *housekeeper) wake() {
 }
 
 func (h *housekeeper) run(ctx context.Context) {
-	defer close(h.done)
 	tick := time.NewTicker(h.every)
 	defer tick.Stop()
 	for {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/bus"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
@@ -22,8 +23,7 @@ type sweeper struct {
 	now      func() time.Time
 	log      *slog.Logger
 
-	stop context.CancelFunc
-	done chan struct{}
+	app.Loop
 }
 
 // Name is "research.sweeper".
@@ -31,25 +31,11 @@ func (s *sweeper) Name() string { return Name + ".sweeper" }
 
 // Start begins with a sweep at once, beside the start of the rest.
 func (s *sweeper) Start(ctx context.Context) error {
-	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	s.done = make(chan struct{})
-	go s.run(ctx)
+	s.Go(ctx, s.run)
 	return nil
 }
 
-// Stop waits for a running sweep, which it cuts short.
-func (s *sweeper) Stop(ctx context.Context) error {
-	s.stop()
-	select {
-	case <-s.done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 func (s *sweeper) run(ctx context.Context) {
-	defer close(s.done)
 	tick := time.NewTicker(sweepEvery)
 	defer tick.Stop()
 	for {

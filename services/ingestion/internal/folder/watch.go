@@ -12,6 +12,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
@@ -38,8 +39,7 @@ type Watcher struct {
 	Look    time.Duration // how often it asks which folders there are
 	Log     *slog.Logger
 
-	stop context.CancelFunc
-	done chan struct{}
+	app.Loop
 }
 
 // Name is "ingestion.folders".
@@ -47,31 +47,16 @@ func (*Watcher) Name() string { return "ingestion.folders" }
 
 // Start begins to listen, if there are folders to listen to.
 func (w *Watcher) Start(ctx context.Context) error {
-	ctx, w.stop = context.WithCancel(context.WithoutCancel(ctx))
-	w.done = make(chan struct{})
 	if len(w.Reader.Roots) == 0 {
-		close(w.done)
 		return nil
 	}
 	n, err := fsnotify.NewWatcher()
 	if err != nil {
 		w.Log.WarnContext(ctx, "folders are not listened to, and looked through now and then", "err", err)
-		close(w.done)
 		return nil
 	}
-	go w.run(ctx, n)
+	w.Go(ctx, func(ctx context.Context) { w.run(ctx, n) })
 	return nil
-}
-
-// Stop ends it.
-func (w *Watcher) Stop(ctx context.Context) error {
-	w.stop()
-	select {
-	case <-w.done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }
 
 // ear is what a watcher knows.
@@ -86,7 +71,6 @@ type ear struct {
 }
 
 func (w *Watcher) run(ctx context.Context, n *fsnotify.Watcher) {
-	defer close(w.done)
 	defer n.Close() //nolint:errcheck // it ends
 	e := &ear{Watcher: w, n: n, watched: map[string]bool{}, since: map[Place]time.Time{}, last: map[Place]time.Time{}}
 	look, beat := time.NewTicker(w.Look), time.NewTicker(100*time.Millisecond)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/commandcenter/commandcenter/pkg/app"
 	"github.com/commandcenter/commandcenter/pkg/tenant"
 )
 
@@ -19,8 +20,8 @@ import (
 type Saver struct {
 	l     *Library
 	quiet time.Duration
-	stop  context.CancelFunc
-	done  chan struct{}
+
+	app.Loop
 }
 
 // NewSaver has l keep its images in f, and returns the part that writes them.
@@ -38,19 +39,14 @@ func (s *Saver) Name() string { return "knowledge.indexes" }
 
 // Start reads images in the background.
 func (s *Saver) Start(ctx context.Context) error {
-	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	s.done = make(chan struct{})
-	go s.run(ctx)
+	s.Go(ctx, s.run)
 	return nil
 }
 
 // Stop writes what has changed, until ctx ends.
 func (s *Saver) Stop(ctx context.Context) error {
-	s.stop()
-	select {
-	case <-s.done:
-	case <-ctx.Done():
-		return context.Cause(ctx)
+	if err := s.Loop.Stop(ctx); err != nil {
+		return err
 	}
 	for p, b := range s.l.books() {
 		if s.l.unsaved(b, time.Now()) {
@@ -61,7 +57,6 @@ func (s *Saver) Stop(ctx context.Context) error {
 }
 
 func (s *Saver) run(ctx context.Context) {
-	defer close(s.done)
 	s.l.warm(ctx)
 	tick := time.NewTicker(max(s.quiet/4, time.Millisecond))
 	defer tick.Stop()
