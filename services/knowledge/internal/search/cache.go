@@ -62,8 +62,12 @@ func (e *Engine) cached(ctx context.Context, p tenant.Project, q Query) (Answer,
 		return Answer{}, err
 	}
 	state := x.State()
-	// An answer by words alone is good for as long as its reason is.
-	_, missing := e.encoders.Encoder(ctx, state.Model)
+	// An answer by words alone is good for as long as its reason is. Whoever asks for
+	// words has no model loaded.
+	missing := ""
+	if mode, _, _ := e.decide(q, state.Settings); mode != index.Keyword {
+		_, missing = e.encoders.Encoder(ctx, state.Model)
+	}
 	key, err := keyOf(p, x, missing, q)
 	if err != nil {
 		return Answer{}, err

@@ -1,6 +1,7 @@
 package search_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -108,6 +109,25 @@ func TestAnAnswerByWordsAloneIsKeptForAsLongAsThereIsNoModel(t *testing.T) {
 	for range 2 {
 		if a, err := fails.Search(t.Context(), 1, search.Query{Text: "car"}); err != nil || a.Cached || a.Reason == "" {
 			t.Errorf("while the model cannot embed: %+v, %v", a, err)
+		}
+	}
+}
+
+// unasked fails the test when a model is asked for.
+type unasked struct{ t *testing.T }
+
+func (u unasked) Encoder(context.Context, string) (search.Encoder, string) {
+	u.t.Error("a model is loaded for a search by words")
+	return nil, "it is asleep"
+}
+
+func TestASearchByWordsLoadsNoModel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(&encodertest.Model{})
+	e := search.NewEngine(w, w, unasked{t}, none{}, search.Config{Cache: 1 << 20})
+	for range 2 {
+		if _, err := e.Search(t.Context(), 1, search.Query{Text: "car", Mode: index.Keyword}); err != nil {
+			t.Error(err)
 		}
 	}
 }
